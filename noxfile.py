@@ -1,0 +1,110 @@
+"""The whole check: `nox` runs every default session, `nox -s tests` one of them, `nox -s bench` measures.
+
+Not a second environment manager: the sessions share the project's own uv environment and add the dependency
+group that they need. Only the other Python versions, and the built wheels, get environments of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHER_VERSIONS = [version for version in ("3.11", "3.12", "3.13") if version != OWN_VERSION]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely bugs."""
+    uv_run(session, "lint", "ruff", "check")
+    uv_run(session, "lint", "ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types of the core and of each plugin."""
+    uv_run(session, "types", "mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Who may import whom."""
+    uv_run(session, "lint", "lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, with branch coverage. Arguments after `--` go to pytest."""
+    args = session.posargs or ["--ignore=tests/wheels", "--cov", "--cov-report=term"]
+    uv_run(session, "tests", "pytest", *args)
+
+
+@nox.session
+@nox.parametrize("version", OTHER_VERSIONS)
+def other_python(session: nox.Session, version: str) -> None:
+    """All tests on another Python version, if this machine has it."""
+    python = find_python(version)
+    if python is None:
+        session.warn(f"NOT RUN: no Python {version} on this machine; the tests were not run on it.")
+        session.skip(f"NOT RUN: no Python {version} on this machine")
+    environment = str(ROOT / ".nox" / f"python-{version}")
+    arguments = session.posargs or ["--ignore=tests/wheels"]
+    session.run(
+        *("uv", "run", "--python", python, "--no-default-groups", "--extra", "standard", "--group", "tests"),
+        *("pytest", *arguments),
+        env={"UV_PROJECT_ENVIRONMENT": environment, "VIRTUAL_ENV": None},
+        external=True,
+    )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, with warnings as errors."""
+    uv_run(session, "docs", "sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every distribution, and use the wheels in clean environments without the workspace."""
+    folder = ROOT / ".nox" / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("uv", "build", "--all-packages", "--wheel", "-q", "--out-dir", str(folder), external=True)
+    uv_run(session, "tests", "pytest", "tests/wheels", *session.posargs, env={"THEMIS_WHEELS": str(folder)})
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure speed, memory and size, as ratios to bare loops."""
+    uv_run(session, "bench", "python", "-m", "benchmarks", *session.posargs)
+
+
+def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command in the project's environment, with a dependency group added to what is there."""
+    session.run("uv", "run", "--group", group, *command, env=env, external=True)
+
+
+def find_python(version: str) -> str | None:
+    """Return a Python of this version that starts, or None.
+
+    A pyenv shim can be on the path for a version that is not active, and then fails, for uv too; so what
+    pyenv installed is tried as well.
+    """
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    on_path = shutil.which(f"python{version}")
+    find = ("uv", "python", "find", "--no-project", "--no-python-downloads", version)
+    managed = subprocess.run(find, capture_output=True, text=True).stdout.strip()
+    for candidate in (on_path, managed, *map(str, pyenv.glob(f"{version}.*/bin/python"))):
+        if candidate and subprocess.run([candidate, "--version"], capture_output=True).returncode == 0:
+            return candidate
+    return None

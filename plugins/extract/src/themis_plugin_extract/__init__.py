@@ -1,0 +1,1 @@
+"""Extractors that find the answer in a model's output."""

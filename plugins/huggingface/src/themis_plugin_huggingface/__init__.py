@@ -1,0 +1,1 @@
+"""A dataset loader for the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""What the SQL storage plugins share: schema, event log, projections and blobs."""

@@ -1,0 +1,115 @@
+"""The hooks that plugins implement, and in which order a run calls them.
+
+No discovery and no calling: that is `plugins`.
+
+A run, hook by hook (only plugins that the spec names are imported and asked):
+
+    themis_register_dataset_loaders ┐
+    themis_register_engines         │
+    themis_register_extractors      │ once each per plugin, when the spec first names the plugin; in which order
+    themis_register_metrics         │ is not promised
+    themis_register_judges          │
+    themis_register_storage_backends┘
+    themis_run_started                once
+      themis_trial_finished           once per trial, after its commit returned
+    themis_run_finished               once, also after an interruption or error
+
+    themis_register_commands          only when `themis <namespace> …` is typed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:  # click would cost `import themis_core` its import time
+    import click
+
+    from themis_core.components import DatasetLoader, Engine, Extractor, Judge, Metric, StorageBackend
+    from themis_core.records import RunFinished, RunStarted, TrialFinished
+
+__all__ = ["REGISTRATION_HOOKS", "hookimpl", "hookspec"]
+
+hookspec = pluggy.HookspecMarker("themis")
+hookimpl = pluggy.HookimplMarker("themis")
+
+REGISTRATION_HOOKS: Mapping[str, str] = {
+    "dataset_loader": "themis_register_dataset_loaders",
+    "engine": "themis_register_engines",
+    "extractor": "themis_register_extractors",
+    "metric": "themis_register_metrics",
+    "judge": "themis_register_judges",
+    "storage_backend": "themis_register_storage_backends",
+}
+"""Component kind to the hook that registers it."""
+
+
+@hookspec
+def themis_register_dataset_loaders(register: Callable[[str, type[DatasetLoader]], None]) -> None:
+    """Offer dataset loaders: call `register(name, cls)` for each; specs name it `namespace/name`.
+
+    Called once per session in the main thread, when a spec first names the plugin. Import heavy modules inside. An
+    exception becomes a PluginError that names the plugin. What it returns is ignored.
+    """
+
+
+@hookspec
+def themis_register_engines(register: Callable[[str, type[Engine]], None]) -> None:
+    """Offer engines: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_extractors(register: Callable[[str, type[Extractor]], None]) -> None:
+    """Offer extractors: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> None:
+    """Offer metrics: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_judges(register: Callable[[str, type[Judge]], None]) -> None:
+    """Offer judges: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_storage_backends(register: Callable[[str, type[StorageBackend]], None]) -> None:
+    """Offer storage backends: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_commands(cli: click.Group) -> None:
+    """Add commands to `cli`, the click group of the plugin's own namespace: `themis <namespace> <command>`.
+
+    Called only when somebody types that namespace, so no plugin slows down or breaks other commands. An exception
+    becomes a PluginError. What it returns is ignored.
+    """
+
+
+@hookspec
+def themis_run_started(event: RunStarted) -> None:
+    """Observe that an execution begins, its manifest in hand; nothing was called yet.
+
+    Called once, in the event loop's thread: return fast. An exception is logged with the plugin's name and passed
+    over. What it returns is ignored.
+    """
+
+
+@hookspec
+def themis_trial_finished(event: TrialFinished) -> None:
+    """Observe one finished trial. Its outcome and scores are on stable storage already.
+
+    Called once per trial that this execution finished, in the event loop's thread: return fast. Treated like
+    `themis_run_started` otherwise.
+    """
+
+
+@hookspec
+def themis_run_finished(event: RunFinished, summary: Mapping[str, Any]) -> None:
+    """Observe that the execution ended; `summary` is what `themis run --format json` prints, thresholds included.
+
+    Called once, in the main thread, also after an interruption. Treated like `themis_run_started` otherwise.
+    """

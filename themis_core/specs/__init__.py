@@ -1,0 +1,49 @@
+"""The classes that users write in YAML, TOML, JSON or Python: the only form of a spec that there is.
+
+No composition, no I/O but reading spec files.
+"""
+
+from themis_core.specs.base import Spec, canonical_json, digest
+from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
+from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
+from themis_core.specs.inference import (
+    GenerationSpec,
+    InferenceGridSpec,
+    InferenceParamsSpec,
+    JudgeInferenceSpec,
+    ModelSpec,
+    PriceSpec,
+)
+from themis_core.specs.project import ExecutionPolicySpec, ProjectSpec, StorageConfig
+from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
+from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
+
+__all__ = [
+    "BenchmarkSpec",
+    "DatasetQuerySpec",
+    "DatasetSpec",
+    "ExecutionPolicySpec",
+    "ExtractorSpec",
+    "FewShotSpec",
+    "FieldMappingSpec",
+    "GenerationSpec",
+    "InferenceGridSpec",
+    "InferenceParamsSpec",
+    "JudgeInferenceSpec",
+    "MetricSpec",
+    "ModelSpec",
+    "ParseSpec",
+    "PriceSpec",
+    "ProjectSpec",
+    "PromptMessage",
+    "PromptPart",
+    "PromptVariantSpec",
+    "ScoreSpec",
+    "SliceSpec",
+    "Spec",
+    "StorageConfig",
+    "ThresholdSpec",
+    "TransformSpec",
+    "canonical_json",
+    "digest",
+]

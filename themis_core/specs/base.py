@@ -1,0 +1,44 @@
+"""What every spec has in common: strictness, canonical JSON, digests.
+
+It knows no single spec class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Spec", "canonical_json", "digest"]
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
+
+def canonical_json(value: Any) -> str:
+    """Encode plain data so that equal data gives equal text: sorted keys, no spaces, ASCII only.
+
+    ASCII escapes let lone surrogates through without loss. Raises ValueError for NaN and infinities, TypeError
+    for anything that JSON can't hold.
+    """
+    return _encode(value)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of plain data, as 64 hexadecimal digits."""
+    return hashlib.sha256(_encode(value).encode("ascii")).hexdigest()
+
+
+class Spec(BaseModel):
+    """Base of all spec classes: frozen, unknown keys refused, NaN and infinities refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    def canonical(self) -> dict[str, Any]:
+        """The spec as plain data, defaults included, fit for `digest`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of the spec."""
+        return digest(self.canonical())

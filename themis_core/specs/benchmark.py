@@ -1,0 +1,186 @@
+"""The benchmark spec: slices, and everything they name, checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from themis_core.specs.base import Spec, digest
+from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
+from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, ModelSpec
+from themis_core.specs.prompts import PromptVariantSpec
+from themis_core.specs.scoring import ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.source import close_match
+
+__all__ = ["BenchmarkSpec", "SliceSpec"]
+
+Loc = tuple[str | int, ...]
+
+
+class SliceSpec(Spec):
+    """A dataset query with its prompts, parses and scores."""
+
+    slice_id: str = Field(description="Name of the slice, unique in the benchmark.", min_length=1)
+    dataset: DatasetSpec = Field(description="Where the items come from.")
+    dataset_query: DatasetQuerySpec = Field(
+        default_factory=DatasetQuerySpec, description="Which items are taken; all by default."
+    )
+    dimensions: dict[str, str] = Field(
+        default_factory=dict, description="Labels for grouping results, such as `subject: arithmetic`."
+    )
+    prompt_variants: list[str] | None = Field(
+        None, description="Ids of the prompt variants that apply; with neither these nor families, all do."
+    )
+    prompt_families: list[str] | None = Field(None, description="Families whose variants apply.")
+    generation: GenerationSpec | None = Field(
+        None,
+        description="That answers are generated (`{}` will do). Without it the items' own outputs are scored.",
+    )
+    parses: list[ParseSpec] = Field(default_factory=list, description="Ways to read an answer, by name.")
+    scores: list[ScoreSpec] = Field(default_factory=list, description="Scoring passes.")
+
+    @field_validator("generation", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return {} if value is True else None if value is False else value
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> SliceSpec:
+        parses = [parse.name for parse in self.parses]
+        _unique("parses", "name", parses)
+        _unique("scores", "name", [score.name for score in self.scores])
+        for index, score in enumerate(self.scores):
+            if score.parse is not None:
+                _known(("scores", index, "parse"), "parse", score.parse, parses)
+        if self.generation is None and self.dataset.fields.output is None:
+            raise _mistake(
+                ("generation",),
+                "the slice generates nothing and its items carry no output: add `generation: {}`, or name the "
+                "column of recorded outputs in dataset.fields.output",
+            )
+        return self
+
+
+class BenchmarkSpec(Spec):
+    """A benchmark: which items, asked how, of which models, read and scored how."""
+
+    benchmark_id: str = Field(description="Name of the benchmark; run ids begin with it.", min_length=1)
+    models: list[ModelSpec] = Field(default_factory=list, description="Models under test.")
+    prompt_variants: list[PromptVariantSpec] = Field(default_factory=list, description="Ways to ask.")
+    inference_grid: InferenceGridSpec = Field(
+        default_factory=InferenceGridSpec,
+        description="Inference settings to try; the providers' defaults if absent.",
+    )
+    num_samples: int = Field(1, ge=1, description="Answers drawn per item, variant, model and settings.")
+    slices: list[SliceSpec] = Field(description="What is evaluated.", min_length=1)
+    thresholds: list[ThresholdSpec] = Field(
+        default_factory=list,
+        description="Bounds that results must meet; the command exits with 1 if one is not.",
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the run.")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> BenchmarkSpec:
+        models = [model.model_id for model in self.models]
+        _unique("models", "model_id", models)
+        _unique("prompt_variants", "id", [variant.id for variant in self.prompt_variants])
+        _unique("slices", "slice_id", [each.slice_id for each in self.slices])
+        for index, each in enumerate(self.slices):
+            self._check_slice(("slices", index), each, models)
+        for index, threshold in enumerate(self.thresholds):
+            self._check_threshold(("thresholds", index), threshold)
+        return self
+
+    def _check_slice(self, loc: Loc, each: SliceSpec, models: list[str]) -> None:
+        families = [variant.family for variant in self.prompt_variants if variant.family]
+        for place, name in enumerate(each.prompt_variants or ()):
+            _known(
+                (*loc, "prompt_variants", place),
+                "prompt variant",
+                name,
+                [variant.id for variant in self.prompt_variants],
+            )
+        for place, name in enumerate(each.prompt_families or ()):
+            _known((*loc, "prompt_families", place), "prompt family", name, families)
+        if each.generation is None:
+            return
+        for place, name in enumerate(each.generation.models or ()):
+            _known((*loc, "generation", "models", place), "model", name, models)
+        if not self.models_for(each):
+            raise _mistake(
+                (*loc, "generation"), "the slice generates, but no model is given: add one to `models`"
+            )
+        if not self.variants_for(each):
+            raise _mistake((*loc, "generation"), "the slice generates, but no prompt variant applies to it")
+
+    def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
+        scores = [score for each in self.slices for score in each.scores]
+        _known((*loc, "score"), "score", threshold.score, [score.name for score in scores])
+        metrics = [
+            metric.label for score in scores if score.name == threshold.score for metric in score.metrics
+        ]
+        for field, kind, value, known in (
+            ("metric", "metric", threshold.metric, metrics),
+            ("slice_id", "slice", threshold.slice_id, [each.slice_id for each in self.slices]),
+            ("model_id", "model", threshold.model_id, [model.model_id for model in self.models]),
+            (
+                "prompt_variant_id",
+                "prompt variant",
+                threshold.prompt_variant_id,
+                [v.id for v in self.prompt_variants],
+            ),
+        ):
+            if value is not None:
+                _known((*loc, field), kind, value, known)
+
+    def variants_for(self, each: SliceSpec) -> list[PromptVariantSpec]:
+        """The prompt variants that apply to a slice, in the benchmark's order."""
+        if each.prompt_variants is None and each.prompt_families is None:
+            return list(self.prompt_variants)
+        ids, families = set(each.prompt_variants or ()), set(each.prompt_families or ())
+        return [
+            v for v in self.prompt_variants if v.id in ids or (v.family is not None and v.family in families)
+        ]
+
+    def models_for(self, each: SliceSpec) -> list[ModelSpec]:
+        """The models that answer a slice, in the benchmark's order; none if it does not generate."""
+        if each.generation is None:
+            return []
+        wanted = each.generation.models
+        return [model for model in self.models if wanted is None or model.model_id in wanted]
+
+    def spec_digest(self) -> str:
+        """SHA-256 of all that the benchmark says; metadata and prices stay out."""
+        data = self.canonical()
+        del data["metadata"]
+        for model in data["models"]:
+            del model["price"]
+        return digest(data)
+
+
+def _mistake(loc: Loc, message: str) -> PydanticCustomError:
+    # pydantic places an error of a model validator at the model itself: the rest of the way goes along in the context.
+    return PydanticCustomError("spec", "{text}", {"text": message, "at": list(loc)})
+
+
+def _unique(field: str, key: str, names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            first = names.index(name)
+            raise _mistake((field, index, key), f"duplicate {key} {name!r}: {field}[{first}] has it already")
+
+
+def _known(loc: Loc, kind: str, name: str, known: list[str]) -> None:
+    if name in known:
+        return
+    listed = f"Known: {', '.join(_once(known))}." if known else "There is none."
+    guess = close_match(name, known)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    raise _mistake(loc, f"no {kind} {name!r}. {listed}{hint}")
+
+
+def _once(names: list[str]) -> Iterator[str]:
+    return iter(dict.fromkeys(names))

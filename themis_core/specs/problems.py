@@ -1,0 +1,126 @@
+"""Turns what pydantic says of a bad config into errors that name file, line and place in the spec.
+
+It finds no mistakes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from themis_core.errors import SpecError
+from themis_core.specs.source import Source, close_match
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = ["Place", "spec_error"]
+
+Loc = tuple[str | int, ...]
+
+
+class Place:
+    """Where in which file a part of a spec stands: a path inside the spec, and the file if it came from one."""
+
+    def __init__(self, source: Source | None = None, loc: Loc = (), offset: Loc = ()) -> None:
+        self.source = source
+        self.loc = loc
+        self.offset = offset
+        """What stands before `loc` in the file, such as `benchmark`."""
+
+    def __truediv__(self, step: str | int) -> Place:
+        return Place(self.source, (*self.loc, step), self.offset)
+
+    def at(self, *steps: str | int) -> Place:
+        """The place some steps further in."""
+        return Place(self.source, (*self.loc, *steps), self.offset)
+
+    def error(self, message: str) -> SpecError:
+        """Make the SpecError that says `message` of this place."""
+        path = self.source.path if self.source else None
+        line = self.source.line((*self.offset, *self.loc)) if self.source else None
+        return SpecError(message, path=path, line=line, loc=dotted(self.loc) or None)
+
+
+def dotted(loc: Sequence[str | int]) -> str:
+    """Write a path as users do: `slices[0].scores[1].metrics[0].id`."""
+    text = ""
+    for step in loc:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def spec_error(error: ValidationError, model: type[BaseModel], place: Place) -> SpecError:
+    """Make one SpecError of all that pydantic found wrong, the first first and each further one on its own line."""
+    details = error.errors(include_url=False)
+    found = [_one(detail, model, place) for detail in details]
+    first, rest = found[0], found[1:]
+    if rest:
+        message = "\n".join([first.message, *dict.fromkeys(str(each) for each in rest)])
+        return SpecError(message, path=first.path, line=first.line, loc=first.loc)
+    return first
+
+
+def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecError:
+    context = detail.get("ctx", {})
+    loc = _without_tags(detail["loc"], detail["input"])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, loc[:-1])
+        guess = close_match(str(loc[-1]), known)
+        message = f"unknown key {loc[-1]!r}."
+        message += f" Did you mean {guess!r}?" if guess else ""
+        message += f" Known: {', '.join(known)}." if known and not guess else ""
+    elif detail["type"] == "missing":
+        return place.at(*loc[:-1]).error(f"the key {loc[-1]!r} is missing")
+    elif detail["type"] not in ("value_error", "spec"):
+        message = f"{_lower(message)} (found: {_brief(detail['input'])})"
+    return place.at(*loc, *context.get("at", ())).error(message)
+
+
+def _without_tags(loc: Sequence[Any], value: Any) -> Loc:
+    # In a union, pydantic adds the name of the branch that it tried: no step of the user's spec.
+    return tuple(step for step in loc if not (isinstance(step, str) and (step in _BRANCHES or "[" in step)))
+
+
+_BRANCHES = frozenset({"str", "int", "float", "bool", "none", "dict", "list"})
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Return the keys that the model at `loc` inside `model` takes; none if there is no model."""
+    current: Any = model
+    for step in loc:
+        if isinstance(step, int):
+            continue
+        inner = _model_in(current)
+        if inner is None:
+            return []
+        by_name = {field.alias or name: field for name, field in inner.model_fields.items()}
+        field = by_name.get(step)
+        if field is None:
+            return []
+        current = field.annotation
+    inner = _model_in(current)
+    return [field.alias or name for name, field in inner.model_fields.items()] if inner else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (list, tuple, Union, UnionType) or hasattr(annotation, "__metadata__"):
+        for each in get_args(annotation):
+            if (found := _model_in(each)) is not None:
+                return found
+    return None

@@ -1,0 +1,102 @@
+"""Specs of what stays the same across related runs: project, storage, execution policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field, SerializeAsAny, field_validator
+
+from themis_core.specs.base import Spec
+
+__all__ = ["ExecutionPolicySpec", "ProjectSpec", "StorageConfig"]
+
+
+class ExecutionPolicySpec(Spec):
+    """How hard and how long Themis tries. Changes no answer, so it is in no identity."""
+
+    max_in_flight_work_items: int = Field(
+        32, ge=1, description="Trials worked on at once in all: called but not yet saved."
+    )
+    max_in_flight_per_endpoint: int | None = Field(
+        None, ge=1, description="Calls in flight per endpoint; by default as many as in all."
+    )
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="Calls started per minute and endpoint."
+    )
+    tokens_per_minute: float | None = Field(
+        None,
+        gt=0,
+        description="Tokens per minute and endpoint, by estimate when sent and by usage when answered.",
+    )
+    max_retries: int = Field(5, ge=0, description="Attempts after the first, for errors that may pass.")
+    retry_window_s: float = Field(
+        900, gt=0, description="Seconds after the first attempt in which retries start."
+    )
+    backoff_base_s: float = Field(
+        1, gt=0, description="Seconds of the first wait's upper bound; doubles each time."
+    )
+    backoff_max_s: float = Field(60, gt=0, description="Seconds that a wait's upper bound grows to.")
+    attempt_timeout_s: float = Field(600, gt=0, description="Seconds that one attempt may take in all.")
+    breaker_failures: int = Field(
+        10,
+        ge=1,
+        description="Failures in a row (timeouts, connection and server errors) that stop an endpoint's calls.",
+    )
+    breaker_cooldown_s: float = Field(
+        30,
+        gt=0,
+        description="Seconds before a stopped endpoint gets one probing call; doubles after each failed one.",
+    )
+    breaker_max_probes: int = Field(
+        5,
+        ge=0,
+        description="Probes that may fail before the endpoint's remaining trials are given up for this run.",
+    )
+    max_calls: int | None = Field(
+        None, ge=1, description="Engine calls that this execution may start, retries included."
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="Cost at which no further call starts, in the currency of the prices."
+    )
+
+
+class StorageConfig(Spec):
+    """Where runs are stored: `backend` names a storage plugin, the other keys are that backend's own config."""
+
+    model_config = ConfigDict(extra="allow")
+
+    backend: str = Field(description="Storage backend, such as `sqlite`.", min_length=1)
+
+
+def _default_storage() -> StorageConfig:
+    return StorageConfig.model_validate({"backend": "sqlite", "root_dir": ".themis"})
+
+
+class ProjectSpec(Spec):
+    """Settings that related runs share; runs that share the storage share stored work."""
+
+    project_name: str = Field("default", min_length=1, description="Name of the project.")
+    researcher_id: str | None = Field(None, description="Who runs it; recorded in the manifest.")
+    global_seed: int | None = Field(
+        None,
+        description="Seed from which sampling of items and the seeds of samples derive. Without it items are sampled "
+        "with 0, and sample 0 is sent without a seed.",
+    )
+    storage: SerializeAsAny[StorageConfig] = Field(
+        default_factory=_default_storage, description="Where runs are stored; by default SQLite in `.themis`."
+    )
+    execution_policy: ExecutionPolicySpec = Field(
+        default_factory=ExecutionPolicySpec, description="Limits, retries, breaker, deadlines, budget."
+    )
+    plugins: dict[str, str] = Field(
+        default_factory=dict, description="Loose plugin files by namespace: `mine: ./my_metrics.py`."
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the runs.")
+
+    @field_validator("plugins")
+    @classmethod
+    def _namespaces_are_names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not name.replace("-", "_").isidentifier():
+                raise ValueError(f"{name!r} can't be a namespace: use letters, digits and underscores")
+        return value

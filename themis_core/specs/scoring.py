@@ -1,0 +1,93 @@
+"""Specs of how answers are read and scored: parses, scoring passes, thresholds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from themis_core.specs.base import Spec
+from themis_core.specs.inference import JudgeInferenceSpec
+
+__all__ = ["ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
+
+
+class _Named(Spec):
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"id": value} if isinstance(value, str) else value
+
+
+class ExtractorSpec(_Named):
+    """An extractor and its config; its bare name will do where it needs none."""
+
+    id: str = Field(description="Extractor, `namespace/name`, such as `extract/regex`.", min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict, description="Config of the extractor.")
+
+
+class MetricSpec(_Named):
+    """A metric or a judge, with its config; its bare name will do where it needs none."""
+
+    id: str = Field(
+        description="Metric or judge, `namespace/name`, such as `text/exact_match`.", min_length=1
+    )
+    name: str | None = Field(None, description="Name in results; needed if one score uses a metric twice.")
+    config: dict[str, Any] = Field(default_factory=dict, description="Config of the metric or judge.")
+    judge: JudgeInferenceSpec | None = Field(None, description="The judging model; makes `id` name a judge.")
+
+    @property
+    def label(self) -> str:
+        """The name that results show: `name`, or else the component's."""
+        return self.name or self.id
+
+
+class ParseSpec(Spec):
+    """A named chain of extractors: the first that finds something wins."""
+
+    name: str = Field(description="Name of the parse, unique in its slice.", min_length=1)
+    prepare: list[ExtractorSpec] = Field(
+        default_factory=list,
+        description="Extractors applied to the text one after another before the chain, such as "
+        "`extract/without_reasoning`; one that finds nothing leaves the text as it is.",
+    )
+    extractors: list[ExtractorSpec] = Field(min_length=1, description="The chain, tried in order.")
+
+
+class ScoreSpec(Spec):
+    """A named scoring pass: metrics over the raw answer, or over what a parse found in it."""
+
+    name: str = Field(description="Name of the score, unique in its slice.", min_length=1)
+    parse: str | None = Field(None, description="Parse whose value is scored; without it, the raw answer.")
+    metrics: list[MetricSpec] = Field(min_length=1, description="Metrics and judges, one score each.")
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> ScoreSpec:
+        labels = [metric.label for metric in self.metrics]
+        if twice := {label for label in labels if labels.count(label) > 1}:
+            raise ValueError(
+                f"metrics: {', '.join(sorted(twice))} is there twice; give each a name of its own"
+            )
+        return self
+
+
+class ThresholdSpec(Spec):
+    """A bound on a result; if it is not met, the command exits with 1.
+
+    It applies to every matching row of the results; an id that is left out matches all. A row without a value does
+    not meet a threshold.
+    """
+
+    score: str = Field(description="Name of the score.")
+    metric: str | None = Field(None, description="Name of the metric in the score.")
+    slice_id: str | None = Field(None, description="Slice that the bound is for.")
+    model_id: str | None = Field(None, description="Model that the bound is for.")
+    prompt_variant_id: str | None = Field(None, description="Prompt variant that the bound is for.")
+    minimum: float | None = Field(None, description="Least value that is accepted.")
+    maximum: float | None = Field(None, description="Greatest value that is accepted.")
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> ThresholdSpec:
+        if self.minimum is None and self.maximum is None:
+            raise ValueError("a threshold needs minimum or maximum")
+        return self
