@@ -284,8 +284,8 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
         ("yaml", "a: !!map [b]\n", "x:1: the tag !!map is not allowed here"),
         ("yaml", "a: !!int b\n", "x:1: 'b' is no int"),
         # aliases
-        ("yaml", "a: &a\n  b: *a\n", "x:2: this anchor contains an alias of itself"),
-        ("yaml", "a: &a\n  <<: *a\n", "x:2: this anchor contains an alias of itself"),
+        ("yaml", "a: &a\n  b: *a\n", "x:1: this anchor contains an alias of itself"),
+        ("yaml", "a: &a\n  <<: *a\n", "x:1: this anchor contains an alias of itself"),
         ("yaml", "a: 1\nb: *c\n", "x:2: found undefined alias"),
         ("yaml", "a:\n  <<: 5\n", "x:2: '<<' merges a mapping or a list of mappings"),
         ("yaml", BOMB, "more than 100,000 values, aliases expanded: keep data in a dataset file"),
@@ -298,13 +298,16 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
         ("toml", "a" + ".a" * 300 + " = 1", "x:1: nested more than 200 levels deep"),
         ("json", '{"a": ' + "[" * DEEP + "]" * DEEP + "}", "x: nested more than 200 levels deep"),
         ("json", '{"a":\n' + "[" * 200 + "]" * 200 + "}", "x:2: nested more than 200 levels deep"),
+        ("json", '{"a":' + "[" * 200 + "]" * 200 + "}", "x:1: nested more than 200 levels deep"),
+        ("toml", "a = " + "[" * 200 + "]" * 200, "x:1: nested more than 200 levels deep"),
+        ("yaml", "a: " + "[" * 200 + "]" * 200, "x:1: nested more than 200 levels deep"),
         # syntax
         ("yaml", "a: 1\n---\nb: 2\n", "x:2: a second document starts here: remove the '---'"),
         ("yaml", "a:\n\t- b\n", "that cannot start any token"),
         ("yaml", "a: 1\nb: c: d\n", "x:2: mapping values are not allowed in this context: quote"),
         ("yaml", 'a: 1\nb: "\\d"\n', "x:2: found unknown escape character"),
         ("yaml", "a: [1,\n  2\nb: 3\n", "that starts in line 1: check indentation, brackets and quotes"),
-        ("yaml", "a: 1\nb: \x07\n", "x:2: YAML does not allow the character U+0007: write it as"),
+        ("yaml", "a: 1\nb: \x07\n", "x:2: YAML does not allow the character U+0007: escape it"),
         ("yaml", "a: 1\nb: \ud800\n", "x:2: YAML does not allow the character U+D800"),
         ("toml", "a = 1\nb = c\n", "x:2: Invalid value: text needs quotes, booleans are true and false"),
         ("toml", "a = 1\nb = [1,\n", "x:2: "),
@@ -320,9 +323,7 @@ def test_what_is_wrong_with_a_text_is_said_with_its_line(kind: Kind, text: str, 
     assert "\n" not in printed
 
 
-@pytest.mark.parametrize(
-    "text", ["a:\n\t- b\n", "a: [1,\n", "a: 1\nb: c: d\n", "a: \x07\n", "[" * 5000, "a: !b c"]
-)
+@pytest.mark.parametrize("text", ["a:\n\t- b\n", "a: [1,\n", "a: 1\nb: c: d\n", "a: \x07\n", "[" * 5000, "a: !b c"])
 def test_yaml_without_the_c_parser_has_the_same_lines(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml
 
@@ -336,6 +337,18 @@ def test_yaml_without_the_c_parser_has_the_same_lines(text: str, monkeypatch: py
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     assert message() == fast
     assert parse_source(BENCHMARK_YAML, "yaml", "x").data == json.loads(BENCHMARK_JSON)
+
+
+@pytest.mark.parametrize("kind", ["yaml", "toml", "json"])
+def test_two_hundred_levels_are_not_too_deep(kind: Kind) -> None:
+    lists = "[" * 199 + "]" * 199
+    text = {"yaml": f"a: {lists}", "toml": f"a = {lists}", "json": f'{{"a": {lists}}}'}[kind]
+    assert len(parse_source(text, kind, "x").lines) == 199
+
+
+def test_json_may_break_lines_anywhere() -> None:
+    source = parse_source('{\n"a"\n:\n[\n1\n,\n{"b"\n:\n2\n}\n]\n,"c":3\n}', "json", "x.json")
+    assert dict(source.lines) == {("a",): 2, ("a", 0): 5, ("a", 1): 7, ("a", 1, "b"): 7, ("c",): 12}
 
 
 def test_toml_strings_keys_and_tables_of_every_kind_have_their_lines() -> None:
@@ -369,9 +382,7 @@ def test_toml_strings_keys_and_tables_of_every_kind_have_their_lines() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "text", ["]", "a = [}", "a = {]", "a = [1", "[a", "a.", '"\\q" = 1', "[[a]", "=", "a = [1 2]"]
-)
+@pytest.mark.parametrize("text", ["]", "a = [}", "a = {]", "a = [1", "[a", "a.", '"\\q" = 1', "[[a]", "=", "a = [1 2]"])
 def test_a_surprise_costs_positions_only(text: str) -> None:
     import tomllib
 
@@ -420,11 +431,7 @@ def quoted(text: str) -> str:
 
 def toml_value(value: Any, broken: bool) -> str:
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{quoted(key)} = {toml_value(inner, False)}" for key, inner in value.items())
-            + "}"
-        )
+        return "{" + ", ".join(f"{quoted(key)} = {toml_value(inner, False)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         end = ", # ]\n" if broken else ", "
         return "[" + "\n" * broken + "".join(toml_value(inner, broken) + end for inner in value) + "]"

@@ -91,6 +91,10 @@ class ProjectSpec(Spec):
     plugins: dict[str, str] = Field(
         default_factory=dict, description="Loose plugin files by namespace: `mine: ./my_metrics.py`."
     )
+    observers: list[str] = Field(
+        default_factory=list,
+        description="Namespaces of plugins that watch runs; those whose components the spec names watch anyway.",
+    )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the runs.")
 
     @field_validator("plugins")

@@ -32,7 +32,7 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`path` is as the user gave it; `lines` are 1-based, those of a mapping's keys and of a list's elements."""
+    """`path` is as the user gave it; `lines` are 1-based, of a mapping's keys and of a list's elements."""
 
     path: str
     data: Any
@@ -129,7 +129,7 @@ _PATH = re.compile(rf"{_KEY}(?:\.{_KEY}|{_INDEX})*")
 
 
 def set_value(data: Any, dotted_path: str, text: str) -> Any:
-    """Return a copy of `data` in which `dotted_path` holds what `text` says.
+    """Return a copy of `data` with the value that `text` says at `dotted_path`.
 
     A path is `a.b[0].c` or `a.b.0.c`, with keys that contain a dot in double quotes. The value is a YAML scalar,
     quoted text, or a flow list or mapping; anything else, such as `{{ item.question }}` or `a: b`, is text.
@@ -174,7 +174,7 @@ def _put(data: Any, steps: Sequence[str | int], done: int, value: Any) -> Any:
 
 
 def _kind_of(data: Any) -> str:
-    return {dict: "mapping", list: "list"}.get(type(data), "single value")
+    return "mapping" if isinstance(data, dict) else "list" if isinstance(data, list) else "single value"
 
 
 def _dotted(loc: Sequence[str | int]) -> str:
@@ -197,7 +197,7 @@ _YAML_HINTS = {
     "cannot start any token": "quote text that starts with @, ` or %, and indent with spaces, not tabs",
     "mapping values are not allowed": "quote text that contains ': ', and check the indentation",
     "unknown escape character": "in double quotes a backslash starts an escape: use single quotes",
-    "did not find expected": "check indentation, brackets and quotes, and quote text that starts with { or [",
+    "did not find expected": "check indentation, brackets and quotes; quote text that starts with one of { [ * & !",
 }
 
 
@@ -229,7 +229,7 @@ def _parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]
-        # Nodes keep the tag they resolve to, not whether it was written, so YAML 1.1 must not have a say here.
+        # Nodes keep the tag they resolve to, not whether it was written, so YAML 1.1 must have no say here.
         def resolve(self, kind: type, value: Any, implicit: Any) -> str:
             return (_PLAIN if implicit[0] else _TEXT) if kind is yaml.ScalarNode else ""
 
@@ -247,9 +247,7 @@ def _parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
         bad = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
         if bad is None:
             raise _Problem(str(exc)) from exc
-        message = (
-            f"YAML does not allow the character U+{ord(bad[0]):04X}: write it as an escape in double quotes"
-        )
+        message = f"YAML does not allow the character U+{ord(bad[0]):04X}: escape it, in double quotes"
         raise _Problem(message, text.count("\n", 0, bad.start()) + 1) from exc
     return None if node is None else _Nodes(lines).build(node, ())
 
@@ -309,7 +307,7 @@ class _Nodes:
             raise _Problem(message, _line(node))
         if id(node) in self.open:
             raise _Problem("this anchor contains an alias of itself", _line(node))
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH and node.id != "scalar":
             raise _Problem(_TOO_DEEP, _line(node))
         self.open.add(id(node))
         yield
@@ -414,7 +412,7 @@ def _parse_json(text: str, lines: dict[Loc, int]) -> Any:
 
 
 def _plain_data(value: Any, loc: Loc, lines: Mapping[Loc, int]) -> Any:
-    if len(loc) > MAX_DEPTH:
+    if len(loc) >= MAX_DEPTH and isinstance(value, dict | list):
         raise _Problem(_TOO_DEEP, _nearest(lines, loc))
     if isinstance(value, dict):
         return {key: _plain_data(member, (*loc, key), lines) for key, member in value.items()}
@@ -427,7 +425,7 @@ def _plain_data(value: Any, loc: Loc, lines: Mapping[Loc, int]) -> Any:
 
 _TOKEN = re.compile(
     r"""
-    (?s:\"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5})  # the last two quotes of the text may touch the closing three
+    (?s:\"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5})  # two quotes of the text may touch the closing three
     | "(?:\\.|[^"\\\n])*" | '[^'\n]*'
     | [\[\]{}=,:.\n]
     | \#[^\n]*
@@ -496,13 +494,14 @@ class _Positions:
                 self.lines[loc] = line
             else:
                 self.again.setdefault(loc, line)
+            self._next()
             if self._take()[0] != ".":
                 return loc
             if loc in self.tables:
                 loc = (*loc, self.tables[loc])
 
     def _value(self, loc: Loc) -> None:
-        opening = self._peek()
+        opening = self._next()
         if opening not in ("{", "["):
             while self._peek() not in (",", "]", "}", "\n", ""):
                 self.at += 1

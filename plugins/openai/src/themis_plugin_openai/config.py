@@ -1,0 +1,233 @@
+"""What both engines are configured with, checked: the server, its key, its headers. No I/O."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import ConfigDict, Field, field_validator
+
+from themis_core import Engine, SpecError
+
+__all__ = ["ServerConfig"]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LIKE_A_KEY = re.compile(r"(?:sk|pk|hf|gsk|xai|nvapi|AIza|eyJ)[A-Za-z0-9_]{16,}", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_SECRET_HEADER = re.compile(
+    r"(?:^|[-_])(?:auth|authorization|authentication|api-?key|apikey|key|token|secret|cookie|password|credentials?)"
+    r"(?:$|[-_])",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"\s*(?:bearer|basic)\s|sk-", re.IGNORECASE)
+_VISIBLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+    }
+)
+_PORTS = {"http": 80, "https": 443}
+
+
+class ServerConfig(Engine):
+    """A server that speaks OpenAI's protocol, and how to reach it."""
+
+    # A mistaken config may hold a key, so error messages must not repeat what was given.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    not_identity: ClassVar[frozenset[str]] = frozenset(
+        {
+            "api_key_env",
+            "connect_timeout_s",
+            "headers_env",
+            "identity_name",
+            "max_reply_bytes",
+            "organization",
+            "project",
+            "trust_env",
+        }
+    )
+
+    base_url: str = Field(
+        "https://api.openai.com/v1",
+        description="Address that the interface's path is appended to. Part of identity: another server may serve "
+        "another model under the same name.",
+    )
+    identity_name: str | None = Field(
+        None,
+        min_length=1,
+        description="Stands for base_url in identity, so that answers stay valid when a server moves to another "
+        "address or port.",
+    )
+    api_key_env: str | None = Field(
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the key, sent as bearer token. Null for servers without keys; "
+        "a local server gets none if the variable is not set.",
+    )
+    organization: str | None = Field(None, description="Sent as OpenAI-Organization: whose account is billed.")
+    project: str | None = Field(None, description="Sent as OpenAI-Project: whose account is billed.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Further headers. Shown and stored, so nothing secret."
+    )
+    headers_env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Header name to the environment variable that holds its value, for secrets.",
+    )
+    connect_timeout_s: float = Field(
+        30,
+        gt=0,
+        description="Seconds that opening a connection may take. The whole attempt's limit is the execution policy's.",
+    )
+    max_reply_bytes: int = Field(32 * 2**20, ge=1024, description="Bytes that a reply may have, packed and unpacked.")
+    trust_env: bool = Field(
+        False, description="Whether to go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parts = _split(value)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError("write a whole address, such as http://127.0.0.1:8000/v1")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "the address holds credentials, which would be stored: put them into an environment variable and "
+                "name it in api_key_env or headers_env"
+            )
+        if parts.query or parts.fragment:
+            raise ValueError("leave out what follows ? or #: only the interface's path is appended")
+        if not _VISIBLE.fullmatch(value) or " " in value:
+            raise ValueError("an address has no spaces, control characters or letters beyond ASCII")
+        return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _names_a_variable(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_variable(value)
+        return value
+
+    @field_validator("organization", "project")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not _VISIBLE.fullmatch(value):
+            raise ValueError("use visible ASCII characters only")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            _check_header(name)
+            if _SECRET_HEADER.search(name) or _SECRET_VALUE.match(content):
+                raise ValueError(
+                    f"{name} looks like a secret, and specs are stored: put it into an environment variable and name "
+                    f"that in headers_env"
+                )
+            if not _VISIBLE.fullmatch(content):
+                raise ValueError(f"{name}: use visible ASCII characters only")
+        return value
+
+    @field_validator("headers_env")
+    @classmethod
+    def _name_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, variable in value.items():
+            _check_header(name)
+            _check_variable(variable)
+        return value
+
+    @property
+    def endpoint(self) -> str:
+        """`scheme://host:port`."""
+        parts = _split(self.base_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}:{parts.port or _PORTS[parts.scheme]}"
+
+    def identity(self) -> dict[str, Any]:
+        data = super().identity()
+        if self.identity_name is not None:
+            data["base_url"] = self.identity_name
+        return data
+
+    def check(self, base_dir: Path) -> None:
+        """Raise SpecError, naming the variable, if a key that will be needed is not in the environment."""
+        self.secret_headers()
+
+    def plain_headers(self) -> dict[str, str]:
+        """The headers that anybody may see, in lower case, without those that describe the body."""
+        billed = {"openai-organization": self.organization, "openai-project": self.project}
+        given = {name.lower(): value for name, value in self.headers.items()}
+        return given | {name: value for name, value in billed.items() if value is not None}
+
+    def secret_headers(self) -> dict[str, str]:
+        """The headers that come from the environment, in lower case. Raises SpecError if one is missing."""
+        headers = {name.lower(): self._variable(variable) for name, variable in self.headers_env.items()}
+        if self.api_key_env is None or "authorization" in headers:
+            return headers
+        if not os.environ.get(self.api_key_env, "").strip() and _is_local(_split(self.base_url)):
+            return headers
+        return headers | {"authorization": f"Bearer {self._variable(self.api_key_env)}"}
+
+    def _variable(self, name: str) -> str:
+        value = os.environ.get(name, "").strip()
+        if not value:
+            raise SpecError(
+                f"environment variable {name} is not set, and {self.base_url} needs it. Set it, name another in "
+                f"api_key_env or headers_env, or write `api_key_env: null` for a server without keys"
+            )
+        if not _VISIBLE.fullmatch(value):
+            raise SpecError(f"environment variable {name} holds characters that no HTTP header can carry")
+        return value
+
+
+def secrets_of(headers: Mapping[str, str]) -> list[str]:
+    """What is secret in headers: their values, without a scheme such as `Bearer` before them."""
+    return [value.split(" ")[-1] for value in headers.values()]
+
+
+def _split(address: str) -> SplitResult:
+    """Take an address apart. Raises ValueError, which does not repeat the address, if that can't be done."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("write a whole address, such as http://127.0.0.1:8000/v1") from None
+    return parts
+
+
+def _check_header(name: str) -> None:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("a header's name has letters, digits and hyphens only")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(f"{name} is set by the engine: leave it out")
+
+
+def _check_variable(name: str) -> None:
+    if not _VARIABLE.fullmatch(name) or _LIKE_A_KEY.match(name):
+        raise ValueError("write the name of an environment variable, such as OPENAI_API_KEY, and never the key itself")
+
+
+def _is_local(parts: SplitResult) -> bool:
+    """Whether an address is plain HTTP to this machine or network, where servers without keys are the rule."""
+    host = parts.hostname or ""
+    if parts.scheme != "http":
+        return False
+    if "." not in host and ":" not in host:
+        return True
+    if host.endswith((".localhost", ".local")):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False

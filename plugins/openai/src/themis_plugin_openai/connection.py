@@ -1,0 +1,234 @@
+"""Sends a body to one URL and brings back the body of a 200; everything else becomes an EngineError.
+
+The only room that knows httpx and aiohttp, so it is imported when the first call is near.
+
+Requests are handed to the transport itself: an `httpx.AsyncClient` around it doubles the cost of a request (merging
+of headers, redirects, authentication, cookies, logging), none of which is wanted here.
+"""
+
+from __future__ import annotations
+
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+from themis_core import EngineError
+from themis_plugin_openai.failures import status_error
+from themis_plugin_openai.redaction import Redaction
+
+__all__ = ["Connection", "transport_error"]
+
+KEEP_ALIVE_S: Final = 4.0
+"""Less than the 5 s after which uvicorn, under most local model servers, closes an idle connection: a request sent
+into one that is being closed is lost with an unknown outcome."""
+LONGEST_ERROR_BODY: Final = 65_536
+LARGE_BODY: Final = 1_000_000
+"""From this size on aiohttp wants a body in pieces, and warns otherwise."""
+
+FOREIGN = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    httpx.InvalidURL,
+    aiohttp.ClientError,
+    HttpProcessingError,
+    OSError,
+)
+"""All that the transport may raise for what happens on the wire."""
+
+# Exceptions, code, may be tried again, may have been answered, what to say. The first line that fits counts.
+_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], str, bool, bool, str], ...]] = (
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch),
+        *("connection", False, False, "the server's certificate is not trusted"),
+    ),
+    (
+        (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, httpx.PoolTimeout),
+        *("timeout", True, False, "no connection in time"),
+    ),
+    (
+        (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, httpx.ConnectError, httpx.ProxyError),
+        *("connection", True, False, "no connection"),
+    ),
+    (
+        (aiohttp.ServerTimeoutError, httpx.TimeoutException, TimeoutError),
+        *("timeout", True, True, "no reply in time"),
+    ),
+    (
+        (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, httpx.InvalidURL, httpx.UnsupportedProtocol),
+        *("bad_request", False, False, "the address can't be called"),
+    ),
+    (
+        (aiohttp.RedirectClientError, httpx.LocalProtocolError),
+        *("bad_request", False, False, "the request can't be sent"),
+    ),
+    (
+        (aiohttp.ClientResponseError, HttpProcessingError, httpx.ProtocolError, httpx.DecodingError),
+        *("invalid_reply", True, True, "the reply is not HTTP"),
+    ),
+    (FOREIGN, "connection", True, True, "the connection broke before the reply was complete"),
+)
+
+
+def transport_error(error: Exception, redaction: Redaction) -> EngineError:
+    """Map what the transport raised.
+
+    aiohttp's exception, which is more exact, counts before httpx's: the transport calls every broken connection a
+    ConnectTimeout.
+    """
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    _, code, again, unknown, words = next(each for each in _MEANINGS if isinstance(cause, each[0]))
+    details = redaction.message(_details(cause))
+    message = f"{words} ({type(cause).__name__}: {details})" if details else f"{words} ({type(cause).__name__})"
+    mapped = EngineError(code, message, retryable=again, unknown_outcome=unknown)
+    # aiohttp's ClientResponseError shows the request's headers, the key among them.
+    if not isinstance(cause, aiohttp.ClientResponseError) and redaction.clean(f"{error} {error!r} {cause!r}"):
+        mapped.__cause__ = error
+    return mapped
+
+
+def _details(cause: BaseException) -> str:
+    if isinstance(cause, aiohttp.ClientResponseError):
+        return cause.message.partition("\n")[0]
+    return str(cause)
+
+
+class Connection:
+    """Connections to one URL, kept alive between requests, opened as needed.
+
+    There is no limit on their number and so no waiting for one: the caller decides how much is in flight, and
+    cancelling a request that waits for a connection is where pools leak. Used from one event loop.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        redaction: Redaction,
+        most_bytes: int,
+        connect_timeout_s: float,
+        trust_env: bool,
+    ) -> None:
+        self._url = httpx.URL(url)
+        self._headers = httpx.Headers(dict(headers))
+        self._redaction = redaction
+        self._most_bytes = most_bytes
+        self._trust_env = trust_env
+        timeouts = {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}
+        self._extensions = {"timeout": timeouts}
+        self._transport = AiohttpTransport(verify=_trust(self._url.scheme), client=self._session)
+
+    def _session(self) -> aiohttp.ClientSession:
+        context = self._transport.ssl_context
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=context),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._trust_env,
+        )
+
+    async def post(self, body: bytes) -> bytes:
+        """Send one body; return the body of a 200, decoded from gzip or deflate. Raises EngineError."""
+        try:
+            response = await self._transport.handle_async_request(self._request(body))
+            try:
+                return await self._content(response)
+            finally:
+                await response.stream.aclose()  # type: ignore[union-attr]
+        except FOREIGN as error:
+            failure = transport_error(error, self._redaction)
+        # Outside the handler, so that the foreign exception is not dragged along as context.
+        raise failure
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    def _request(self, body: bytes) -> httpx.Request:
+        if len(body) < LARGE_BODY:
+            return httpx.Request("POST", self._url, headers=self._headers, content=body, extensions=self._extensions)
+        headers = httpx.Headers(self._headers)
+        headers["content-length"] = str(len(body))
+        return httpx.Request("POST", self._url, headers=headers, content=_pieces(body), extensions=self._extensions)
+
+    async def _content(self, response: httpx.Response) -> bytes:
+        if response.status_code == 200:
+            return self._redaction.answer(await self._read(response))
+        try:
+            content = await _beginning(response)
+        except FOREIGN:
+            content = b""  # the status alone says enough
+        raise status_error(response.status_code, response.headers, content, self._redaction)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._most_bytes:
+            raise self._too_large()
+        unpack = _decoder(response.headers.get("content-encoding", ""))
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.stream:  # type: ignore[union-attr]
+            if unpack is not None:
+                part = _unpacked(unpack, part, self._most_bytes - size + 1)
+            size += len(part)
+            if size > self._most_bytes:
+                raise self._too_large()
+            parts.append(part)
+        if unpack is not None and (not unpack.eof or unpack.unused_data):
+            raise _undecodable("the compressed reply is cut, or goes on after its end")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self) -> EngineError:
+        message = f"the reply is larger than {self._most_bytes} bytes: raise max_reply_bytes if that is meant"
+        return EngineError("reply_too_large", message, status=200, unknown_outcome=True)
+
+
+def _trust(scheme: str) -> ssl.SSLContext:
+    # Reading the certificate authorities takes 20 ms, so it is left for URLs that need them; the others trust nobody.
+    return httpx.create_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """As much of an error's body as is worth reading, decoded if possible."""
+    content = b""
+    async for part in response.stream:  # type: ignore[union-attr]
+        content += part
+        if len(content) >= LONGEST_ERROR_BODY:
+            break
+    try:
+        unpack = _decoder(response.headers.get("content-encoding", ""))
+        return content if unpack is None else _unpacked(unpack, content, LONGEST_ERROR_BODY)
+    except EngineError:
+        return b""
+
+
+def _decoder(encoding: str) -> zlib._Decompress | None:
+    # `identity` is asked for, as answers are short and packing costs both sides more time than the bytes it saves; some
+    # servers pack all the same.
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip" | "deflate":
+            return zlib.decompressobj(47)  # 32 + 15: either format, told apart by its head
+    raise _undecodable("the reply is compressed in a way that was not asked for")
+
+
+def _unpacked(unpack: zlib._Decompress, part: bytes, most: int) -> bytes:
+    try:
+        return unpack.decompress(part, most)
+    except zlib.error:
+        raise _undecodable("the compressed reply can't be decoded") from None
+
+
+def _undecodable(message: str) -> EngineError:
+    return EngineError("invalid_reply", message, retryable=True, status=200, unknown_outcome=True)

@@ -1,0 +1,96 @@
+"""The two engines: how a request becomes a body, and a reply a generation.
+
+Neither retries, limits or prices anything: the run does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr
+
+from themis_core import Capabilities, Generation, Request
+from themis_plugin_openai.config import ServerConfig, secrets_of
+from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.reply import json_object, read_chat, read_completion
+from themis_plugin_openai.wire import chat_body, completions_body, encode
+
+if TYPE_CHECKING:
+    from themis_plugin_openai.connection import Connection
+
+__all__ = ["OpenAIChat", "OpenAICompletions"]
+
+
+class OpenAIEngine(ServerConfig):
+    """What chat and text completions share: one POST per request."""
+
+    path: ClassVar[str]
+    """Appended to the base URL."""
+
+    _connection: Connection | None = PrivateAttr(None)
+    _redaction: Redaction = PrivateAttr(default_factory=lambda: Redaction(()))
+
+    async def start(self) -> None:
+        # Loads httpx and aiohttp, which a plan or a check can do without.
+        from themis_plugin_openai.connection import Connection
+
+        if self._connection is not None:
+            return
+        secret = self.secret_headers()
+        self._redaction = Redaction(secrets_of(secret))
+        self._connection = Connection(
+            self.base_url + self.path,
+            STANDARD_HEADERS | self.plain_headers() | secret,
+            redaction=self._redaction,
+            most_bytes=self.max_reply_bytes,
+            connect_timeout_s=self.connect_timeout_s,
+            trust_env=self.trust_env,
+        )
+
+    async def stop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self._connection is None:
+            raise RuntimeError("the engine is not started")
+        return json_object(await self._connection.post(encode(body)), self._redaction)
+
+
+STANDARD_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "content-type": "application/json",
+    "user-agent": "themis-plugin-openai",
+}
+
+
+class OpenAIChat(OpenAIEngine):
+    """Chat completions of OpenAI or any compatible server: `POST <base_url>/chat/completions`."""
+
+    path = "/chat/completions"
+    capabilities = Capabilities(seed=True, logprobs=True, n=True, tools=True, images=True)
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens",
+        description="Name under which max_tokens is sent: OpenAI's reasoning models want max_completion_tokens.",
+    )
+
+    async def generate(self, request: Request) -> Generation:
+        return read_chat(await self._ask(chat_body(request, self.max_tokens_field)))
+
+
+class OpenAICompletions(OpenAIEngine):
+    """Text completions, for base models: `POST <base_url>/completions`.
+
+    The prompt is the text of the messages in their order; roles are not written.
+    """
+
+    path = "/completions"
+    capabilities = Capabilities(seed=True, logprobs=True, n=True)
+
+    separator: str = Field("\n\n", description="Put between the texts of several messages.")
+
+    async def generate(self, request: Request) -> Generation:
+        return read_completion(await self._ask(completions_body(request, self.separator)))

@@ -1,0 +1,21 @@
+"""What this plugin registers. The engines are imported when a spec names them, httpx when the first call is near."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from themis_core import hookimpl
+
+if TYPE_CHECKING:
+    from themis_core import Engine
+
+THEMIS_CONTRACT_VERSION = 1
+
+
+@hookimpl
+def themis_register_engines(register: Callable[[str, type[Engine]], None]) -> None:
+    from themis_plugin_openai.engines import OpenAIChat, OpenAICompletions
+
+    register("chat", OpenAIChat)
+    register("completions", OpenAICompletions)

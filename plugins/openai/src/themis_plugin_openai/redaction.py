@@ -1,0 +1,99 @@
+"""Keeps secrets out of what servers say, and makes it fit to be shown: one line, short, without control characters.
+
+It knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
+
+__all__ = ["Redaction"]
+
+LONGEST_MESSAGE = 300
+LONGEST_READ = 4_000
+"""Characters of a message that are looked at."""
+SHORTEST = 4
+"""Shorter secrets are none: to take them out would take out half of all words."""
+GRAM = 8
+"""A run of this many characters of a secret, in any of its forms, is taken out."""
+SHORTEST_IN_ANSWERS = 16
+"""Shorter keys are placeholders such as `EMPTY`, which may well be words of an answer."""
+REDACTED = "[redacted]"
+
+_MASKED = re.compile(r"[^\s'\"`,;:=()]*\*{3,}[^\s'\"`,;()]*")
+"""What a provider leaves of a key: `sk-ab***wxyz`."""
+
+
+class Redaction:
+    """Takes a run's secrets out of texts.
+
+    Also found are parts of eight characters and more, any case, and URL, hexadecimal and Base64 encodings; what is
+    quoted in pieces shorter than that is not.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = [secret for secret in secrets if len(secret) >= SHORTEST]
+        self._exact = [secret.encode() for secret in known if len(secret) >= SHORTEST_IN_ANSWERS]
+        self._grams: dict[int, set[bytes]] = {}
+        for form in {form for secret in known for form in _forms(secret)}:
+            size = min(GRAM, len(form))
+            grams = self._grams.setdefault(size, set())
+            grams.update(form[start : start + size] for start in range(len(form) - size + 1))
+
+    def message(self, text: str) -> str:
+        """A provider's words as one line of at most 300 characters, secrets and control characters taken out."""
+        line = self._without_secrets(_plain(text[:LONGEST_READ]))
+        line = _MASKED.sub(REDACTED, line)
+        return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+
+    def clean(self, text: str) -> bool:
+        """Whether a text holds nothing of a secret."""
+        return self._without_secrets(text) == text
+
+    def answer(self, content: bytes) -> bytes:
+        """The body of a reply. Only a whole key is replaced: what a model says is not to be changed by chance."""
+        for secret in self._exact:
+            if secret in content:
+                content = content.replace(secret, REDACTED.encode())
+        return content
+
+    def _without_secrets(self, text: str) -> str:
+        # One byte per character, so that places in one are places in the other.
+        low = text.encode("latin-1", "replace").lower()
+        kept: list[str] = []
+        end = 0
+        for start, stop in self._found(low):
+            if start > end or not kept:
+                kept += [text[end:start], REDACTED]
+            end = max(end, stop)
+        return "".join([*kept, text[end:]])
+
+    def _found(self, low: bytes) -> Iterator[tuple[int, int]]:
+        for start in range(len(low)):
+            for size, grams in self._grams.items():
+                if low[start : start + size] in grams:
+                    yield start, start + size
+
+
+def _forms(secret: str) -> Iterator[bytes]:
+    raw = secret.encode()
+    yield secret.encode("latin-1", "replace").lower()
+    if len(raw) < GRAM:
+        return
+    yield quote(secret).encode().lower()
+    yield quote(secret, safe="").encode().lower()
+    yield raw.hex().encode()
+    for offset, tainted in ((0, 0), (1, 2), (2, 3)):  # where in a longer text the secret may begin
+        text = base64.b64encode(b"\0" * offset + raw)
+        form = text[tainted : len(text) - 4].lower()
+        yield form
+        yield form.replace(b"+", b"-").replace(b"/", b"_")
+
+
+def _plain(text: str) -> str:
+    # White space becomes one space. Other invisible characters go without a trace, so that they can't hide a secret.
+    spaced = " ".join(text.split())
+    return "".join(each for each in spaced if each.isprintable())

@@ -1,0 +1,246 @@
+"""Reads replies: the JSON of a 200 becomes a generation, or an EngineError `invalid_reply`.
+
+No I/O. Text of a server's own making gets into no error message here unless it went through `Redaction`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from themis_core import EngineError, Generation, Usage
+from themis_plugin_openai.failures import error_message
+from themis_plugin_openai.redaction import Redaction
+
+__all__ = ["json_object", "read_chat", "read_completion"]
+
+MOST_TOKENS = 10**9
+"""Counts beyond are taken for nonsense."""
+LONGEST_PROVIDER_TEXT = 200
+
+
+def json_object(content: bytes, redaction: Redaction) -> dict[str, Any]:
+    """Decode the body of a 200.
+
+    What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
+    recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        kind = "HTML" if content.lstrip()[:1] == b"<" else "not JSON"
+        reason = "nested too deeply" if isinstance(error, RecursionError) else kind
+        raise EngineError(
+            "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True
+        ) from None
+    if not isinstance(data, dict):
+        raise _invalid("the reply is not a JSON object")
+    if data.get("error"):
+        message = f"a 200 with an error in it: {redaction.message(error_message(data))}"
+        raise EngineError("invalid_reply", message, retryable=True, status=200)
+    return data
+
+
+def read_chat(data: dict[str, Any]) -> Generation:
+    """Turn a chat completion into a generation."""
+    first, *others = _choices(data)
+    message = _message(first)
+    text, reasoning, refusal = _said(message)
+    tool_calls = _tool_calls(message)
+    finish = _finish_reason(first)
+    if message.get("content") is None and not (tool_calls or refusal or reasoning) and finish in (None, "stop"):
+        raise _invalid("the message has no content")
+    return Generation(
+        status=_status(text, finish, refusal, tool_calls),
+        text=text,
+        reasoning=reasoning,
+        refusal=refusal,
+        finish_reason=finish,
+        usage=_usage(data.get("usage")),
+        alternatives=tuple(_said(_message(each))[0] for each in others),
+        tool_calls=tool_calls,
+        logprobs=_logprobs(first, _chat_logprobs),
+        provider=_provider(data),
+    )
+
+
+def read_completion(data: dict[str, Any]) -> Generation:
+    """Turn a text completion into a generation."""
+    choices = _choices(data)
+    text, *alternatives = [_choice_text(each) for each in choices]
+    finish = _finish_reason(choices[0])
+    return Generation(
+        status=_status(text, finish),
+        text=text,
+        finish_reason=finish,
+        usage=_usage(data.get("usage")),
+        alternatives=tuple(alternatives),
+        logprobs=_logprobs(choices[0], _completion_logprobs),
+        provider=_provider(data),
+    )
+
+
+def _choices(data: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = data.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise _invalid("the reply has no choices")
+    if not all(isinstance(each, dict) for each in choices):
+        raise _invalid("a choice is not an object")
+    if any(each.get("error") for each in choices):
+        raise EngineError("invalid_reply", "a choice carries an error", retryable=True, status=200)
+    if len(choices) > 1 and all(isinstance(each.get("index"), int) for each in choices):
+        choices = sorted(choices, key=lambda each: each["index"])
+    return choices
+
+
+def _choice_text(choice: dict[str, Any]) -> str:
+    text = choice.get("text")
+    if not isinstance(text, str):
+        raise _invalid("a choice has no text")
+    return text
+
+
+def _message(choice: dict[str, Any]) -> dict[str, Any]:
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise _invalid("a choice has no message")
+    return message
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str | None, str | None]:
+    """Text, reasoning and refusal of one message."""
+    content = message.get("content")
+    text, reasoning, refusal = "", "", ""
+    if isinstance(content, str):
+        text = content
+    elif isinstance(content, list):
+        text, reasoning, refusal = _parts(content)
+    elif content is not None:
+        raise _invalid("the content is neither text nor a list of parts")
+    reasoning += _optional_text(message, "reasoning_content") or _optional_text(message, "reasoning")
+    refusal += _optional_text(message, "refusal")
+    return text, reasoning or None, refusal or None
+
+
+def _parts(parts: Iterable[Any]) -> tuple[str, str, str]:
+    said: dict[str, str] = {"text": "", "reasoning": "", "refusal": ""}
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("text", "output_text"):
+            said["text"] += _part_text(part.get("text"))
+        elif kind in ("reasoning", "thinking"):
+            said["reasoning"] += _part_text(part.get(kind, part.get("text")))
+        elif kind == "refusal":
+            said["refusal"] += _part_text(part.get("refusal"))
+        else:
+            raise _invalid("the content has a part that is neither text, reasoning nor refusal")
+    return said["text"], said["reasoning"], said["refusal"]
+
+
+def _part_text(value: Any) -> str:
+    # Some servers nest reasoning once more, as a list of text parts.
+    if isinstance(value, list):
+        value = "".join(_part_text(each.get("text")) if isinstance(each, dict) else "" for each in value)
+    if not isinstance(value, str):
+        raise _invalid("a part of the content has no text")
+    return value
+
+
+def _optional_text(message: dict[str, Any], name: str) -> str:
+    value = message.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _tool_calls(message: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    calls = message.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple) or not all(isinstance(call, dict) for call in calls):
+        raise _invalid("tool_calls is not a list of objects")
+    try:
+        json.dumps(calls, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise _invalid("tool_calls holds a number that is not finite, or is nested too deeply") from None
+    return tuple(calls)
+
+
+def _finish_reason(choice: dict[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return reason[:LONGEST_PROVIDER_TEXT] if isinstance(reason, str) else None
+
+
+def _status(
+    text: str, finish: str | None, refusal: str | None = None, tool_calls: tuple[dict[str, Any], ...] = ()
+) -> Literal["answered", "refused", "truncated", "empty"]:
+    if refusal or finish == "content_filter":
+        return "refused"
+    if finish == "length":
+        return "truncated"
+    return "answered" if tool_calls or text.strip() else "empty"
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    taken, given = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens")
+    return Usage(
+        input_tokens=taken,
+        output_tokens=given,
+        reasoning_tokens=_part_of(reasoning, given),
+        cached_input_tokens=_part_of(cached, taken),
+    )
+
+
+def _count(counts: Any, name: str) -> int | None:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def _part_of(part: int | None, whole: int | None) -> int | None:
+    return None if part is not None and whole is not None and part > whole else part
+
+
+def _provider(data: dict[str, Any]) -> dict[str, Any]:
+    names = ("id", "model", "system_fingerprint")
+    return {name: value[:LONGEST_PROVIDER_TEXT] for name in names if isinstance(value := data.get(name), str)}
+
+
+def _logprobs(
+    choice: dict[str, Any], read: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+) -> tuple[dict[str, Any], ...] | None:
+    """One dict per token, or None if there are none, or none that can be read: the answer is good without them."""
+    given = choice.get("logprobs")
+    if not isinstance(given, dict):
+        return None
+    try:
+        return tuple(read(given)) or None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _chat_logprobs(given: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for entry in given["content"]:
+        others = [_token(each["token"], each["logprob"]) for each in entry.get("top_logprobs") or ()]
+        yield _token(entry["token"], entry["logprob"]) | {"top_logprobs": others}
+
+
+def _completion_logprobs(given: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    tokens, numbers = given["tokens"], given["token_logprobs"]
+    tops = given.get("top_logprobs") or [None] * len(tokens)
+    for token, number, top in zip(tokens, numbers, tops, strict=True):
+        others = [_token(name, value) for name, value in (top or {}).items()]
+        yield _token(token, number) | {"top_logprobs": others}
+
+
+def _token(token: Any, logprob: Any) -> dict[str, Any]:
+    if not isinstance(token, str):
+        raise TypeError
+    # JSON has no infinities, so minus infinity (probability 0) is "unknown" too.
+    known = isinstance(logprob, int | float) and math.isfinite(logprob)
+    return {"token": token, "logprob": float(logprob) if known else None}
+
+
+def _invalid(message: str) -> EngineError:
+    return EngineError("invalid_reply", message, status=200)

@@ -1,0 +1,84 @@
+"""What every engine has to do, and whole conversations over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from themis_core import Capabilities, Engine, EngineError, Generation, Request, Usage
+from themis_core.testing.engine import EngineSuite
+from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai.engines import OpenAIChat, OpenAICompletions
+
+Ask = Callable[..., list[Generation | EngineError]]
+RequestOf = Callable[..., Request]
+
+
+class TestChat(EngineSuite):
+    kind: type[OpenAIChat] | type[OpenAICompletions] = OpenAIChat
+
+    @pytest.fixture
+    def engine(self, server: ScriptedServer) -> Engine:
+        server.reset({"faults": [{"match": "fail", "status": 500}]})
+        return self.kind(base_url=server.base_url, headers={"X-Title": "bench"})
+
+    @pytest.fixture
+    def asked(self, request_of: RequestOf) -> Request:
+        return request_of("2 + 2?", temperature=0.0, n=2)
+
+    @pytest.fixture
+    def failing(self, request_of: RequestOf) -> Request:
+        return request_of("fail")
+
+
+class TestCompletions(TestChat):
+    kind = OpenAICompletions
+
+
+def test_they_can_do_what_they_say() -> None:
+    assert OpenAIChat.capabilities == Capabilities(seed=True, logprobs=True, n=True, tools=True, images=True)
+    assert OpenAICompletions.capabilities == Capabilities(seed=True, logprobs=True, n=True)
+
+
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAICompletions])
+def test_a_whole_answer_comes_over_the_wire(
+    kind: type[OpenAIChat], server: ScriptedServer, ask: Ask, request_of: RequestOf
+) -> None:
+    server.reset({"answers": {"rule": "constant", "output": "A: 4"}})
+    (answer,) = ask(kind(base_url=server.base_url), request_of("2 + 2?", n=2))
+    assert answer == Generation(
+        status="answered",
+        text="A: 4",
+        finish_reason="stop",
+        usage=Usage(input_tokens=2, output_tokens=4),
+        alternatives=("A: 4",),
+        provider={"id": "scripted-1", "model": "small-1"},
+    )
+
+
+def test_recorded_answers_are_found_by_model_and_prompt_or_a_line_of_it(
+    server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf, tmp_path: Path
+) -> None:
+    recorded = tmp_path / "recorded.jsonl"
+    rows = [{"model": "small-1", "prompt": "2 + 2?", "output": "A: 4"}, {"prompt": "1 + 1?", "output": "A: 2"}]
+    recorded.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    row = {"prompt": "tool", "output": {"content": None, "tool_calls": [{"id": "c"}], "finish_reason": "tool_calls"}}
+    server.reset({"answers": {"rule": "table", "files": [str(recorded)], "rows": [row]}})
+    found = ask(chat, [request_of(text) for text in ("2 + 2?", "Think.\n1 + 1?\nEnd so.", "tool", "3 + 3?")])
+    assert [each.text for each in found[:2] if isinstance(each, Generation)] == ["A: 4", "A: 2"]
+    assert isinstance(found[2], Generation)
+    assert (found[2].status, found[2].tool_calls) == ("answered", ({"id": "c"},))
+    assert str(found[3]) == "bad_request: HTTP 400: no recorded output of 'small-1' for this prompt"
+
+
+def test_a_wrong_key_is_unauthorized(
+    key: str, server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset({"api_key": key})
+    assert isinstance(ask(chat, request_of())[0], Generation)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another-123456")
+    (failure,) = ask(chat, request_of())
+    assert str(failure) == "unauthorized: HTTP 401: Incorrect API key provided: [redacted]"

@@ -1,0 +1,146 @@
+"""The key is in no error, whatever a server does with it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import traceback
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from themis_core import EngineError, Generation, Request
+from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai.engines import OpenAIChat
+from themis_plugin_openai.redaction import Redaction
+
+Ask = Callable[..., list[Generation | EngineError]]
+RequestOf = Callable[..., Request]
+
+KEYS = ["sk-canary-5f3a9c71d2e84b60", "p/w+with=odd&chars%and\"quotes'", "AZ" * 16, "0123456789abcdef" * 4]
+
+
+def everything_said(error: BaseException) -> str:
+    """All that a log could show of an exception: texts, representations and causes."""
+    said = []
+    at: BaseException | None = error
+    while at is not None:
+        said += [str(at), repr(at), repr(at.args), repr(getattr(at, "__dict__", {}))]
+        at = at.__cause__ or at.__context__
+    return "\n".join([*said, *traceback.format_exception(error)])
+
+
+def assert_hidden(key: str, said: str) -> None:
+    low = said.lower()
+    for start in range(len(key) - 7):
+        assert key[start : start + 8].lower() not in low
+    for form in (quote(key, safe=""), key.encode().hex(), html.escape(key), json.dumps(key)[1:-1]):
+        assert form.lower() not in low
+    assert base64.b64encode(key.encode()).decode().rstrip("=")[:-2].lower() not in low
+
+
+ENCODINGS: list[tuple[str, Callable[[str], str]]] = [
+    ("plain", lambda key: key),
+    ("bearer", lambda key: f"Bearer {key}"),
+    ("upper", str.upper),
+    ("url", lambda key: quote(key, safe="")),
+    ("base64", lambda key: base64.b64encode(key.encode()).decode()),
+    ("basic", lambda key: base64.b64encode(f"u:{key}".encode()).decode()),
+    ("url base64", lambda key: base64.urlsafe_b64encode(f":{key}".encode()).decode()),
+    ("hex", lambda key: key.encode().hex()),
+    ("json", lambda key: json.dumps(key)),
+    ("html", html.escape),
+    ("utf-16", lambda key: "\0".join(key)),
+    ("start", lambda key: key[:12]),
+    ("end", lambda key: key[-12:]),
+    ("masked", lambda key: f"{key[:6]}******{key[-4:]}"),
+    ("at the cut", lambda key: "x" * 290 + key),
+    ("far back", lambda key: "x" * 3995 + key),
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(("name", "encoded"), ENCODINGS, ids=[name for name, _ in ENCODINGS])
+def test_a_message_that_quotes_the_key_is_redacted(key: str, name: str, encoded: Callable[[str], str]) -> None:
+    redacted = Redaction([key]).message(f"Incorrect API key provided: {encoded(key)}. Get one at our site.")
+    assert_hidden(key, redacted)
+    assert key[:6] + "***" not in redacted
+    assert redacted.startswith("Incorrect API key provided: ")
+    assert "[redacted]" in redacted or len(redacted) == 300
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("sk-canary-5f3a9c71", "key sk-canary-5f3a9c71 is wrong", "key [redacted] is wrong"),
+        ("sk-canary-5f3a9c71", "SK-CANARY-5F3A9C71 sk-canary-5f3a9c71", "[redacted] [redacted]"),
+        ("EMPTY", "key EMPTY is wrong, empty", "key [redacted] is wrong, [redacted]"),
+        ("x", "text", "text"),
+        ("sk-canary-5f3a9c71", "nothing to hide, 2 * 3 ** 4", "nothing to hide, 2 * 3 ** 4"),
+    ],
+)
+def test_the_rest_of_a_message_stays(secret: str, text: str, shown: str) -> None:
+    assert Redaction([secret]).message(text) == shown
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 401, "echo_authorization": True},
+        {"status": 429, "echo_authorization": True},
+        {"status": 500, "body": "<html><title>{key}</title>"},
+        {"status": 500, "body": "proxy says: {key}"},
+        {"status": 418, "body": {"detail": [{"msg": "bad header {key}"}]}},
+        {"status": 307, "redirect": "http://h/{key}?k={key}"},
+        {"raw": "{key} {key} {key}\r\n\r\n"},
+        {"raw": "HTTP/1.1 200 OK\r\nContent-Length: {key}\r\n\r\n"},
+        {"raw": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{key}\r\n"},
+        {"raw": "HTTP/1.1 200 {key}\r\nX {key}\r\n\r\n"},
+        {"status": 200, "body": {"error": {"message": "upstream refused {key}"}}},
+        {"status": 200, "body": "{key}"},
+        {"status": 200, "body": {"choices": "{key}"}},
+        {"status": 200, "headers": {"Content-Encoding": "{key}"}},
+        {"cut": 0},
+    ],
+    ids=lambda fault: json.dumps(fault)[:40],
+)
+def test_no_error_shows_the_key_that_a_server_echoes(
+    fault: dict[str, Any], key: str, server: ScriptedServer, ask: Ask, request_of: RequestOf, monkeypatch: Any
+) -> None:
+    other = "azure-canary-0a1b2c3d4e5f"
+    monkeypatch.setenv("AZURE_KEY", other)
+    with_key = json.loads(json.dumps(fault).replace("{key}", f"{key} {other}"))
+    server.reset({"faults": [with_key]})
+    engine = OpenAIChat(base_url=server.base_url, headers_env={"api-key": "AZURE_KEY"})
+    (failure,) = ask(engine, request_of())
+    assert isinstance(failure, EngineError)
+    said = everything_said(failure)
+    assert_hidden(key, said)
+    assert_hidden(other, said)
+
+
+def test_a_key_echoed_in_an_answer_is_not_stored(
+    key: str, server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf
+) -> None:
+    server.reset({"answers": {"rule": "constant", "output": f"your key is {key}!"}})
+    (answer,) = ask(chat, request_of())
+    assert isinstance(answer, Generation)
+    assert answer.text == "your key is [redacted]!"
+
+
+def test_a_placeholder_for_a_key_is_left_in_answers(
+    server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+    (answer,) = ask(chat, request_of("The set is EMPTY."))
+    assert isinstance(answer, Generation)
+    assert answer.text == "The set is EMPTY."
+
+
+def test_an_engine_shows_no_key(key: str, chat: OpenAIChat, ask: Ask, request_of: RequestOf) -> None:
+    ask(chat, request_of())
+    for shown in (repr(chat), str(chat), repr(chat.model_dump()), chat.model_dump_json(), chat.endpoint):
+        assert_hidden(key, shown)

@@ -1,0 +1,115 @@
+"""The engine that answers with recorded outputs."""
+
+from __future__ import annotations
+
+import glob
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from themis_core import Capabilities, Engine, EngineError, Generation, Request, SpecError, digest
+from themis_plugin_replay.columns import Columns, ReplayFields
+from themis_plugin_replay.reading import shown
+from themis_plugin_replay.recording import Recording
+
+__all__ = ["FileEngine"]
+
+_MODEL = "{model_id}"
+
+
+class FileEngine(Engine):
+    """Answers with outputs that were recorded in files, found by item id, model and sample.
+
+    The files are indexed by `check`; rows are read when they are asked for. What the files hold is part of the
+    identity, so a changed recording is replayed anew. Inference parameters are not looked at.
+    """
+
+    path: str = Field(
+        description="Recorded outputs: JSON Lines, JSON or CSV, also with `.gz` or `.zst`, or a glob. Relative to the "
+        "spec file. `{model_id}` stands for the model's id, with `__` for each slash in it.",
+        min_length=1,
+    )
+    fields: ReplayFields = Field(
+        default_factory=ReplayFields, description="Which columns hold id, output, model and the rest."
+    )
+
+    # Where the files are changes no answer; what is in them does, see `identity`.
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path"})
+    # A recording made with tools or images needs no support for them when it is replayed.
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, tools=True, images=True)
+
+    _recording: Recording | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _says_the_model_once(self) -> FileEngine:
+        if _MODEL in self.path:
+            if self.path.count(_MODEL) > 1 or glob.has_magic(self.path):
+                raise ValueError(f"path: {_MODEL} may be there once, and without * ? or [")
+            if self.fields.model is not None:
+                raise ValueError(f"fields.model: path has {_MODEL} already, which says the model")
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        return "replay"
+
+    def check(self, base_dir: Path) -> None:
+        """Index the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
+        self._recording = Recording(_files(self.path, base_dir), Columns(self.fields), f"the recording {self.path!r}")
+        self.__dict__.pop("recording", None)
+
+    def identity(self) -> dict[str, Any]:
+        """The config without the path, and a digest of what the files hold. Needs `check` before it."""
+        return {**super().identity(), "content": digest(self.recording.content)}
+
+    async def generate(self, request: Request) -> Generation:
+        model = request.model_id
+        if self.fields.model is None:
+            model = model.replace("/", "__") if _MODEL in self.path else ""
+        generation = self.recording.find(model, request)
+        if generation.status == "failed":
+            said = f"{self.recording.source} has item {request.item_id!r} as failed: {generation.error}"
+            raise EngineError("missing", said)
+        return generation
+
+    @cached_property
+    def recording(self) -> Recording:
+        """What `check` has indexed; cached, because a private attribute of pydantic costs 1.7 µs at every look."""
+        if self._recording is None:
+            raise RuntimeError("replay/file is used before `check`, which reads the recording")
+        return self._recording
+
+
+def _files(path: str, base_dir: Path) -> list[tuple[str, Path]]:
+    """Return the files that a path means in sorted order, each with the model that its name says, or ``."""
+    given = Path(path).expanduser()
+    if _MODEL not in path and ((base_dir / given).exists() or not glob.has_magic(path)):
+        return [("", _regular(base_dir / given))]
+    before, model, after = str(given).partition(_MODEL)
+    pattern = f"{glob.escape(before)}*{glob.escape(after)}" if model else str(given)
+    # `Path.glob` takes no absolute patterns, and a bracket in the name of `base_dir` is no pattern.
+    names = sorted(glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207
+    files = [(name, base_dir / name) for name in names if (base_dir / name).is_file()]
+    if not files:
+        raise SpecError("no file matches this pattern", path=shown(base_dir / given))
+    if not model:
+        return [("", file) for _, file in files]
+    named = re.compile(re.escape(before) + "(.*)" + re.escape(after), re.DOTALL)
+    return [(named.fullmatch(name)[1], file) for name, file in files]  # type: ignore[index]
+
+
+def _regular(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if path.exists():
+        raise SpecError("this is no file; name the files in it, such as by *.jsonl", path=shown(path))
+    import difflib
+
+    folder = path.parent
+    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    hint = f". Did you mean {shown(folder / close[0])!r}?" if close else ""
+    raise SpecError(f"no such file{hint}", path=shown(path))

@@ -1,0 +1,229 @@
+"""Recorded files, indexed once, their rows read on demand.
+
+Memory holds one hash and one place per row, some 120 bytes, and no text. Plain JSON Lines are read where they are;
+all other formats are first written to a temporary file as JSON Lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from themis_core import EngineError, Generation, Request, SpecError
+from themis_plugin_replay.columns import Columns
+from themis_plugin_replay.reading import decode, is_plain_jsonl, lines, rows, shown
+
+__all__ = ["Recording"]
+
+MAX_ROWS_PER_KEY: Final = 100
+"""Most rows of one model, item and sample, told apart by `match`: each is read to find the right one."""
+
+# A place is one integer: number of the source, offset and length of the row. An object would cost three times as much.
+_LENGTH_BITS: Final = 27
+_OFFSET_BITS: Final = 48
+_LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
+_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    model: str
+    """What the file's name says of the model."""
+    path: Path
+    file: BinaryIO
+    """JSON Lines: the file itself, or its temporary copy."""
+    descriptor: int
+
+
+class Recording:
+    """The rows of some files by model, item id and sample."""
+
+    def __init__(self, files: Iterable[tuple[str, Path]], columns: Columns, source: str) -> None:
+        """Index files, each given with the model that its name says, and check every row.
+
+        Raises SpecError that names file and line; of two rows for the same request it names both.
+        """
+        self.source = source
+        self.content: list[list[str]] = []
+        """Model and SHA-256 of each file, sorted: what pins the recording."""
+        self._columns = columns
+        self._index: dict[int, int | tuple[int, ...]] = {}
+        self._sources: list[_Source] = []
+        opened: list[BinaryIO] = []
+        weakref.finalize(self, _close, opened)
+        for model, path in files:
+            try:
+                self._add(model, path, opened)
+            except OSError as error:
+                raise SpecError(f"can't be read: {error}", path=shown(path)) from error
+        self.content.sort()
+
+    def find(self, model: str, request: Request) -> Generation:
+        """Return what was recorded for a request; raises EngineError with code `missing`."""
+        key = (model, request.item_id, request.sample_index)
+        entry = self._index.get(hash(key))
+        best: tuple[int, Generation] | None = None
+        rivals = 0
+        try:
+            for place in () if entry is None else (entry,) if type(entry) is int else cast(tuple[int, ...], entry):
+                row, source = self._row(place)
+                # Another key may have the same hash, so the row decides.
+                if self._columns.key(row, source.model) != key:
+                    continue
+                text = self._columns.match(row)
+                if text and text not in _last_user_message(request):
+                    rivals += 1
+                elif best is None or len(text) > best[0]:
+                    best = len(text), self._columns.read(row)
+        except ValueError as error:
+            raise EngineError("missing", f"{self.source} changed while it was used: {error}") from error
+        if best is None:
+            raise EngineError("missing", self._missing(request, rivals))
+        return best[1]
+
+    def _missing(self, request: Request, rivals: int) -> str:
+        said = f"no recorded output for item {request.item_id!r} and model {request.model_id!r}"
+        if request.sample_index:
+            said += f", sample {request.sample_index}"
+        said += f" in {self.source}"
+        if rivals:
+            column = self._columns.fields.match
+            said += f"; it has {rivals}, but the text in their column {column!r} is not in the prompt"
+        elif request.sample_index and self._columns.fields.sample is None:
+            said += "; name the column of the sample index in fields.sample"
+        return said
+
+    def _add(self, model: str, path: Path, opened: list[BinaryIO]) -> None:
+        plain = is_plain_jsonl(path)
+        file: Any = path.open("rb", buffering=0) if plain else tempfile.TemporaryFile()  # noqa: SIM115
+        opened.append(file)
+        source = _Source(model, path, file, file.fileno())
+        self._sources.append(source)
+        if plain:
+            sha256 = self._index_in_place(source)
+        else:
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._index_copy(source)
+        self.content.append([model, sha256])
+
+    def _index_in_place(self, source: _Source) -> str:
+        digest, offset = hashlib.sha256(), 0
+        stream = io.BufferedReader(cast(io.RawIOBase, source.file), 2**20)
+        try:
+            for number, line in enumerate(lines(cast(BinaryIO, stream), source.path), 1):
+                digest.update(line)
+                if not line.isspace():
+                    self._index_row(decode(line, source.path, number), number, offset, len(line))
+                offset += len(line)
+        finally:
+            stream.detach()
+        return digest.hexdigest()
+
+    def _index_copy(self, source: _Source) -> None:
+        offset = 0
+        for number, row in rows(source.path):
+            # ASCII escapes keep lone surrogates.
+            line = json.dumps(row, separators=(",", ":")).encode("ascii") + b"\n"
+            source.file.write(line)
+            self._index_row(row, number, offset, len(line))
+            offset += len(line)
+        source.file.flush()
+
+    def _index_row(self, row: dict[str, Any], number: int, offset: int, length: int) -> None:
+        """Add a row of the latest source to the index, after a look at everything that a request would want of it."""
+        source = self._sources[-1]
+        try:
+            key = self._columns.key(row, source.model)
+            self._columns.check(row)
+            match = self._columns.match(row)
+        except ValueError as error:
+            raise SpecError(str(error), path=shown(source.path), line=number) from error
+        place = ((len(self._sources) - 1) << _OFFSET_BITS | offset) << _LENGTH_BITS | length
+        hashed = hash(key)
+        known = self._index.get(hashed)
+        if known is None:
+            self._index[hashed] = place
+            return
+        places = known if isinstance(known, tuple) else (known,)
+        source.file.flush()
+        for earlier in places:
+            self._check_differs(earlier, key, match, source.path, number)
+        if len(places) == MAX_ROWS_PER_KEY:
+            message = f"more than {MAX_ROWS_PER_KEY} rows for item {key[1]!r}, sample {key[2]}"
+            raise SpecError(message, path=shown(source.path), line=number)
+        self._index[hashed] = (*places, place)
+
+    def _check_differs(self, earlier: int, key: tuple[str, str, int], match: str, path: Path, number: int) -> None:
+        row, source = self._row(earlier)
+        if self._columns.key(row, source.model) != key or self._columns.match(row) != match:
+            return
+        model = f" and model {key[0]!r}" if key[0] else ""
+        where = f"{shown(source.path)}:{self._line_of(earlier)}"
+        hint = "" if match else "; columns for model, sample and match tell rows apart, if named in fields"
+        message = f"a second output for item {key[1]!r}{model}, sample {key[2]}; the first is at {where}{hint}"
+        raise SpecError(message, path=shown(path), line=number)
+
+    def _row(self, place: int) -> tuple[dict[str, Any], _Source]:
+        source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]
+        length = place & _LENGTH_MASK
+        text = _read_at(source.descriptor, length, place >> _LENGTH_BITS & _OFFSET_MASK).decode()
+        try:
+            row, _ = _scan(text, 0)
+        except StopIteration:  # a space or a byte order mark stands before the row
+            row = json.loads(text.removeprefix("\ufeff"))
+        if type(row) is not dict:
+            raise ValueError("a row is no object any more")
+        return row, source
+
+    def _line_of(self, place: int) -> int:
+        """The line of a row in the file that the user knows. Slow: for messages only."""
+        source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]
+        before = _count_lines(source.descriptor, place >> _LENGTH_BITS & _OFFSET_MASK)
+        if is_plain_jsonl(source.path):
+            return before + 1
+        return next(islice((number for number, _ in rows(source.path)), before, None))
+
+
+def _last_user_message(request: Request) -> str:
+    for message in reversed(request.messages):
+        if message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, str):
+                return content
+            return "\n".join(part["text"] for part in content or () if part.get("type") == "text")
+    return ""
+
+
+def _seek_and_read(descriptor: int, length: int, offset: int) -> bytes:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, length)
+
+
+# Windows has no `pread`; the engine is used from one thread.
+_read_at = getattr(os, "pread", _seek_and_read)
+# `json.loads` costs half a microsecond more, by looking for spaces around the row.
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def _count_lines(descriptor: int, end: int) -> int:
+    return sum(piece.count(b"\n") for piece in _pieces(descriptor, end))
+
+
+def _pieces(descriptor: int, end: int) -> Iterator[bytes]:
+    for offset in range(0, end, 2**20):
+        yield _read_at(descriptor, min(2**20, end - offset), offset)
+
+
+def _close(files: list[BinaryIO]) -> None:
+    for file in files:
+        file.close()

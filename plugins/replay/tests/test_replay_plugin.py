@@ -1,0 +1,30 @@
+"""What the plugin offers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from themis_core import Engine, SpecError
+from themis_plugin_replay import plugin
+from themis_plugin_replay.engine import FileEngine
+
+
+def test_it_offers_an_engine_that_answers_at_once() -> None:
+    offered: dict[str, type[Engine]] = {}
+    plugin.themis_register_engines(register=offered.__setitem__)
+    assert offered == {"file": FileEngine}
+    assert plugin.THEMIS_CONTRACT_VERSION == 1
+    assert FileEngine.capabilities.batch
+    assert FileEngine(path="x.jsonl").endpoint == "replay"
+
+
+def test_a_missing_package_is_an_error_that_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rec.jsonl.zst").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(SpecError, match=r"pip install 'themis-plugin-replay\[zstd\]'"):
+        FileEngine(path="rec.jsonl.zst").check(tmp_path)

@@ -1,0 +1,163 @@
+"""Texts of any length and content, kept once: in the table `payloads`, or as blob files if they are long.
+
+It does not know what a text is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
+
+from themis_core import StorageError
+from themis_sql.codec import display_form, lookup_of, to_bytes
+from themis_sql.database import Database
+
+__all__ = ["BlobFiles", "NewPayloads", "Payloads"]
+
+_DISPLAYED = 1_000
+"""Characters of a long text that SQL shows."""
+
+
+class BlobFiles:
+    """Content-addressed files, `ab/<sha256>.zst` under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, digest: bytes) -> Path:
+        name = digest.hex()
+        return self.folder / name[:2] / f"{name}.zst"
+
+    def write(self, digest: bytes, data: bytes) -> None:
+        """Have the file on stable storage when this returns."""
+        path = self.path(digest)
+        if self._holds(digest):  # that it exists proves nothing: a crash may have left it torn
+            return
+        made = _make_folder(path.parent)
+        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(ZstdCompressor(level=3).compress(data))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        for folder in (path.parent, *made):
+            _sync_folder(folder)
+
+    def read(self, digest: bytes) -> bytes:
+        path = self.path(digest)
+        try:
+            data = ZstdDecompressor().decompress(path.read_bytes())
+        except FileNotFoundError as error:
+            raise StorageError(f"the blob file {path} is missing: bring it back from a backup") from error
+        except ZstdError as error:
+            raise StorageError(f"the blob file {path} is damaged: bring it back from a backup") from error
+        if hashlib.sha256(data).digest() != digest:
+            raise StorageError(f"the blob file {path} does not match its hash: bring it back from a backup")
+        return data
+
+    def _holds(self, digest: bytes) -> bool:
+        try:
+            self.read(digest)
+        except StorageError:
+            return False
+        return True
+
+
+class Payloads:
+    """Reads stored texts."""
+
+    def __init__(self, database: Database, blobs: BlobFiles) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def restore(self, text: str, raw: bytes | None, external: int, digest: bytes) -> str:
+        """Return the text itself from its row: `text`, `raw`, `external`, `digest`."""
+        if external:
+            return self._blobs.read(digest).decode("utf-8", "surrogatepass")
+        return text if raw is None else raw.decode("utf-8", "surrogatepass")
+
+    def texts(self, ids: Iterable[int]) -> dict[int, str]:
+        found = self._database.rows_in(
+            "SELECT id, text, raw, external, digest FROM payloads WHERE id IN (*)", list(ids)
+        )
+        return {each[0]: self.restore(*each[1:]) for each in found}
+
+
+class NewPayloads:
+    """The texts that one transaction adds."""
+
+    def __init__(self, database: Database, blobs: BlobFiles, inline_limit: int, first_id: int) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._inline_limit = inline_limit
+        self._next = first_id
+        self._shared: dict[bytes, int] = {}
+        self._digests: dict[str, bytes] = {}
+        self.rows: list[tuple[Any, ...]] = []
+
+    def find_shared(self, texts: Iterable[str]) -> None:
+        """Look up which of these texts are stored, so that `shared` finds them."""
+        self._digests = {text: _digest(to_bytes(text)) for text in texts}
+        lookups = [lookup_of(digest) for digest in self._digests.values()]
+        sql = "SELECT id, digest FROM payloads WHERE lookup IN (*)"
+        for number, digest in self._database.rows_in(sql, lookups):
+            self._shared[bytes(digest)] = number
+
+    def shared(self, text: str) -> int:
+        """Return the id of a text that other rows may have too. It must have been in a `find_shared`."""
+        digest = self._digests[text]
+        number = self._shared.get(digest)
+        if number is None:
+            number = self._shared[digest] = self._add(text, to_bytes(text), digest, lookup_of(digest))
+        return number
+
+    def own(self, text: str) -> int:
+        """Return the id of a text that is hardly ever stored twice: no index is kept for it."""
+        data = to_bytes(text)
+        return self._add(text, data, _digest(data), None)
+
+    def _add(self, text: str, data: bytes, digest: bytes, lookup: int | None) -> int:
+        number = self._next
+        self._next += 1
+        if len(data) > self._inline_limit:
+            self._blobs.write(digest, data)
+            start = text[:_DISPLAYED]
+            self.rows.append((number, lookup, digest, display_form(start) or start, None, 1))
+        else:
+            shown = display_form(text)
+            row = (text, None) if shown is None else (shown, data)
+            self.rows.append((number, lookup, digest, *row, 0))
+        return number
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder, and return the existing folders whose entries that changed, nearest last."""
+    changed = []
+    for each in (*reversed(folder.parents), folder):
+        if not each.exists():
+            each.mkdir(exist_ok=True)
+            changed.append(each.parent)
+    return changed
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows has no handle to a folder to sync
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,328 @@
+"""What one transaction changes in the projections: worked out in memory from facts, then written at once.
+
+It decides which events change anything; it does not read or write the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+from sqlalchemy import Table
+
+from themis_core import Event, GenerationRecorded, ItemRecorded, RunFinished, RunStarted, TrialFinished
+from themis_sql import schema
+from themis_sql.codec import json_ascii, lookup_of, pack_key, pack_name, unpack_key, unpack_name
+from themis_sql.database import Database
+from themis_sql.facts import Fact
+from themis_sql.names import Names, salt_of
+
+__all__ = ["Keys", "Projection", "Rows"]
+
+FAILED: Final = "failed"
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of one key: its row's id (None if it has no row) and what decides whether it may be replaced."""
+
+    packed: bytes
+    lookup: int
+    id: int | None = None
+    state: Any = None
+
+
+class Rows:
+    """Rows of one table that wait to be written, by id."""
+
+    def __init__(self, table: Table, first_id: int) -> None:
+        self._table = table
+        self._first = first_id
+        self._next = first_id
+        self._new: dict[int, tuple[Any, ...]] = {}
+        self._changed: dict[int, tuple[Any, ...]] = {}
+
+    def take_id(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    def put(self, row: tuple[Any, ...]) -> None:
+        """Take a row, its id first, in the place of the one that has the id."""
+        (self._new if row[0] >= self._first else self._changed)[row[0]] = row
+
+    def write(self, database: Database) -> None:
+        if self._changed:
+            database.write(f"DELETE FROM {self._table.name} WHERE id = ?", [(each,) for each in self._changed])
+        if rows := [*self._changed.values(), *self._new.values()]:
+            database.write(insert_sql(self._table), rows)
+
+
+def insert_sql(table: Table) -> str:
+    names = [each.name for each in table.columns]
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys that some events name: what has to be looked up before they can be projected."""
+
+    generations: set[str]
+    scores: set[str]
+    trials: set[tuple[str, str, str]]
+    """Run id, slice id, trial id."""
+    items: set[tuple[str, str]]
+    """Digest, item id."""
+
+    @classmethod
+    def of_events(cls, events: Iterable[Event]) -> Keys:
+        keys = cls(set(), set(), set(), set())
+        for event in events:
+            if isinstance(event, GenerationRecorded):
+                keys.generations.add(event.key)
+            elif isinstance(event, TrialFinished):
+                keys.trials.add((event.run_id, event.slice_id, event.trial_id))
+                keys.items.add((event.item_digest, event.item_id))
+                keys.generations.update(event.generation_keys)
+                for entry in event.scores:
+                    keys.scores.add(entry.key)
+                    keys.generations.update(entry.judged_by)
+            elif isinstance(event, ItemRecorded):
+                keys.items.add((event.item.digest, event.item.id))
+        return keys
+
+    @classmethod
+    def of_facts(cls, facts: Iterable[Fact]) -> Keys:
+        keys = cls(set(), set(), set(), set())
+        for fact in facts:
+            if fact["kind"] == "generation":
+                keys.generations.add(fact["key"])
+            elif fact["kind"] == "trial":
+                keys.trials.add((fact["run_id"], fact["slice_id"], fact["trial_id"]))
+                keys.items.add((fact["item_digest"], fact["item_id"]))
+                keys.generations.update(fact["generation_keys"])
+                for score in fact["scores"]:
+                    keys.scores.add(score["key"])
+                    keys.generations.update(score.get("judged_by", ()))
+            elif fact["kind"] == "item":
+                keys.items.add((fact["digest"], fact["item_id"]))
+        return keys
+
+
+class Projection:
+    """The rows that facts change. `load` first, then `changes` and `add`, then `write`."""
+
+    def __init__(self, database: Database, names: Names, first_ids: dict[str, int]) -> None:
+        self._database = database
+        self._names = names
+        self._items = Rows(schema.items, first_ids["items"])
+        self._generations = Rows(schema.generations, first_ids["generations"])
+        self._trials = Rows(schema.trials, first_ids["trials"])
+        self._scores = Rows(schema.scores, first_ids["scores"])
+        self._links: dict[int, list[tuple[Any, ...]]] = {}
+        self._unlinked: list[tuple[int]] = []
+
+    def load(self, keys: Keys) -> None:
+        """Look up what is stored of these keys."""
+        self.generations = {key: Known(p := pack_key(key), lookup_of(p)) for key in keys.generations}
+        self.scores = {key: Known(p := pack_key(key), lookup_of(p)) for key in keys.scores}
+        self.items = {key: Known(p := pack_key(key[0]), lookup_of(p)) for key in keys.items}
+        self.trials = {key: Known(p := pack_key(key[2]), lookup_of(p, salt_of(key[0], key[1]))) for key in keys.trials}
+        for number, key, status in self._stored("SELECT id, key, status FROM generations", self.generations):
+            _note(self.generations, unpack_key(key), number, status)
+        for number, key, value in self._stored("SELECT id, key, value FROM scores", self.scores):
+            _note(self.scores, unpack_key(key), number, value is not None)
+        for number, key, item_id, content in self._stored("SELECT id, digest, item_id, content FROM items", self.items):
+            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, content)
+        for number, key, run_id, slice_id, *state in self._stored(
+            "SELECT t.id, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
+            " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
+            self.trials,
+        ):
+            _note(self.trials, (unpack_name(run_id), unpack_name(slice_id), unpack_key(key)), number, state)
+
+    def _stored(self, select: str, known: dict[Any, Known]) -> Iterator[Any]:
+        return self._database.rows_in(f"{select} WHERE lookup IN (*)", [each.lookup for each in known.values()])
+
+    def changes(self, event: Event) -> bool:
+        """Whether the event changes anything that is stored or was added before it."""
+        if isinstance(event, GenerationRecorded):
+            state = self.generations[event.key].state
+            return state is None or (state == FAILED and event.generation.status != FAILED)
+        if isinstance(event, TrialFinished):
+            known = self.trials[event.run_id, event.slice_id, event.trial_id]
+            if known.id is None:
+                return True
+            outcome, at = known.state
+            return outcome == FAILED and (event.outcome != FAILED or event.at > at)
+        if isinstance(event, ItemRecorded):
+            return self.items[event.item.digest, event.item.id].state is None
+        return not self._has_run_event(event)
+
+    def _has_run_event(self, event: RunStarted | RunFinished) -> bool:
+        column = "started_at" if isinstance(event, RunStarted) else "finished_at"
+        run = self._names.run(event.run_id)
+        sql = f"SELECT 1 FROM executions WHERE run = ? AND {column} = ?"
+        return self._database.row(sql, (run, event.at)) is not None
+
+    def add(self, fact: Fact) -> None:
+        getattr(self, f"_add_{fact['kind']}")(fact)
+
+    def _add_run_started(self, fact: Fact) -> None:
+        self._start(fact["run_id"], fact["at"], fact["manifest"])
+
+    def _add_run_finished(self, fact: Fact) -> None:
+        run = self._names.run(fact["run_id"])
+        number = self._database.row("SELECT max(id) FROM executions WHERE run = ?", (run,))[0]
+        if number is None:
+            number = self._start(fact["run_id"], fact["at"], None)
+        self._database.run(
+            "UPDATE executions SET finished_at = ?, status = ?, counts = ? WHERE id = ?",
+            (fact["at"], fact["status"], json_ascii(fact["counts"]), number),
+        )
+
+    def _start(self, run_id: str, at: str, manifest: int | None) -> int:
+        number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM executions")[0])
+        row = (number, self._names.run(run_id), at, manifest, None, "running", "{}")
+        self._database.write(insert_sql(schema.executions), [row])
+        return number
+
+    def _add_item(self, fact: Fact) -> None:
+        known = self.items[fact["digest"], fact["item_id"]]
+        known.state = fact["content"]
+        self._put_item(known, fact["item_id"])
+
+    def _item(self, digest: str, item_id: str) -> int:
+        known = self.items[digest, item_id]
+        return known.id if known.id is not None else self._put_item(known, item_id)
+
+    def _put_item(self, known: Known, item_id: str) -> int:
+        if known.id is None:
+            known.id = self._items.take_id()
+        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), known.state))
+        return known.id
+
+    def _add_generation(self, fact: Fact) -> None:
+        known = self.generations[fact["key"]]
+        if known.id is None:
+            known.id = self._generations.take_id()
+        known.state = fact["status"]
+        self._generations.put(
+            (
+                known.id,
+                known.lookup,
+                known.packed,
+                fact["status"],
+                _packed(fact.get("error_code")),
+                _packed(fact.get("finish_reason")),
+                self._names.settings(fact["model_id"], fact["params"]),
+                fact["messages"],
+                pack_name(fact["item_id"]),
+                fact["sample_index"],
+                fact.get("seed"),
+                fact.get("answer"),
+                fact.get("detail"),
+                *fact.get("usage", _NO_USAGE),
+                fact.get("cost"),
+                fact.get("latency_s"),
+                fact["attempts"],
+                self._names.run(fact["run_id"]),
+                fact["at"],
+            )
+        )
+
+    def _generation(self, key: str) -> int:
+        """Return the id of a generation, giving one to a key that a trial names before its record arrived."""
+        known = self.generations[key]
+        if known.id is None:
+            known.id = self._generations.take_id()
+            self._generations.put((known.id, known.lookup, known.packed, *_NO_GENERATION))
+        return known.id
+
+    def _add_trial(self, fact: Fact) -> None:
+        run_id, slice_id, trial_id = fact["run_id"], fact["slice_id"], fact["trial_id"]
+        known = self.trials[run_id, slice_id, trial_id]
+        if known.id is None:
+            known.id = self._trials.take_id()
+        else:
+            self._unlinked.append((known.id,))
+        known.state = (fact["outcome"], fact["at"])
+        generations = [self._generation(key) for key in fact["generation_keys"]]
+        self._trials.put(
+            (
+                known.id,
+                known.lookup,
+                known.packed,
+                self._names.arm(run_id, slice_id, fact["model_id"], fact["prompt_variant_id"], fact["params"]),
+                self._item(fact["item_digest"], fact["item_id"]),
+                fact["sample_index"],
+                generations[-1] if generations else None,
+                json_ascii(generations[:-1]) if len(generations) > 1 else None,
+                fact["outcome"],
+                _packed(fact.get("error_code")),
+                1 if fact["reused"] else 0,
+                fact["at"],
+            )
+        )
+        self._links[known.id] = [self._link(known.id, place, score) for place, score in enumerate(fact["scores"])]
+
+    def _link(self, trial: int, place: int, fact: Fact) -> tuple[Any, ...]:
+        judged_by = [self._generation(key) for key in fact.get("judged_by", ())]
+        return (
+            trial,
+            place,
+            self._names.scorer(fact["score"], fact["metric"], fact.get("parse")),
+            self._score(fact),
+            1 if fact.get("new", True) else 0,
+            json_ascii(judged_by) if judged_by else None,
+        )
+
+    def _score(self, fact: Fact) -> int:
+        known = self.scores[fact["key"]]
+        value = fact.get("value")
+        scored = value is not None
+        if known.id is None:
+            known.id = self._scores.take_id()
+        elif known.state or not scored:
+            return known.id
+        known.state = scored
+        parsed = fact.get("parsed")
+        self._scores.put(
+            (
+                known.id,
+                known.lookup,
+                known.packed,
+                value,
+                _packed(fact.get("reason")),
+                json_ascii(parts) if (parts := fact.get("parts")) else None,
+                fact.get("details"),
+                None if parsed is None else int(parsed),
+                _packed(fact.get("parse_reason")),
+                fact.get("extracted"),
+                fact.get("extracted_payload"),
+            )
+        )
+        return known.id
+
+    def write(self) -> None:
+        for rows in (self._items, self._generations, self._scores, self._trials):
+            rows.write(self._database)
+        if self._unlinked:
+            self._database.write("DELETE FROM score_links WHERE trial = ?", self._unlinked)
+        if links := list(chain.from_iterable(self._links.values())):
+            self._database.write(insert_sql(schema.score_links), links)
+
+
+_NO_USAGE = (None,) * 4
+_NO_GENERATION = (None,) * (len(schema.generations.columns) - 3)
+
+
+def _note(known: dict[Any, Known], key: Any, number: int, state: Any) -> None:
+    # Another key can have the same lookup bits; then it is not among those that were asked for.
+    if (entry := known.get(key)) is not None:
+        entry.id, entry.state = number, state
+
+
+def _packed(name: str | None) -> str | None:
+    return None if name is None else pack_name(name)

@@ -1,0 +1,348 @@
+"""The reading half of the store: look-ups for batches of keys, and streams of rows.
+
+It changes nothing. Streams hold one model's share of a run at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from themis_core import (
+    Extraction,
+    Generation,
+    GenerationRecorded,
+    Item,
+    Request,
+    RunRecord,
+    Score,
+    ScoreEntry,
+    ScoreRow,
+    Store,
+    TrialRow,
+)
+from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, unpack_body, unpack_key, unpack_name
+from themis_sql.database import Database
+from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
+from themis_sql.names import salt_of
+from themis_sql.payloads import Payloads
+
+__all__ = ["SqlReader"]
+
+_BATCH = 256
+"""Records with their whole texts that are in memory at once."""
+
+
+def _text_columns(alias: str) -> str:
+    return f"{alias}.text, {alias}.raw, {alias}.external, {alias}.digest"
+
+
+_GENERATIONS = f"""SELECT g.key, g.status, g.error_code, g.finish_reason, g.cost, g.latency_s, g.attempts,
+g.input_tokens, g.output_tokens, g.reasoning_tokens, g.cached_input_tokens,
+{_text_columns("p")}, {_text_columns("d")}"""
+_TEXTS = "LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail"
+_SCORE = f"""s.value, s.reason, s.parts, s.parsed, s.parse_reason, s.extracted,
+{_text_columns("x")}, {_text_columns("d")}"""
+_SCORE_TEXTS = "LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details"
+_RUNS = """SELECT r.id, r.run_id, e.status, e.started_at, e.finished_at, e.counts, e.manifest
+FROM runs r JOIN executions e ON e.id = (SELECT max(x.id) FROM executions x WHERE x.run = r.id)"""
+
+
+class SqlReader(Store):
+    """Reads a store of any SQL database."""
+
+    def __init__(self, database: Database, payloads: Payloads) -> None:
+        self._database = database
+        self._payloads = payloads
+
+    def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        wanted = set(trials)
+        lookups = [lookup_of(pack_key(trial), salt_of(run_id, slice_id)) for slice_id, trial in wanted]
+        sql = (
+            "SELECT a.slice_id, t.trial_id, r.run_id FROM trials t JOIN arms a ON a.id = t.arm"
+            " JOIN runs r ON r.id = a.run WHERE t.lookup IN (*) AND t.outcome <> 'failed'"
+        )
+        packed_run = pack_name(run_id)
+        with self._database.errors():
+            found = {
+                (unpack_name(row[0]), unpack_key(row[1]))
+                for row in self._database.rows_in(sql, lookups)
+                if row[2] == packed_run
+            }
+        return found & wanted
+
+    def stored_generations(self, keys: Sequence[str]) -> set[str]:
+        sql = "SELECT key FROM generations g WHERE lookup IN (*) AND status <> 'failed'"
+        with self._database.errors():
+            found = {unpack_key(row[0]) for row in self._database.rows_in(sql, _lookups(keys))}
+        return found.intersection(keys)
+
+    def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
+        sql = f"{_GENERATIONS} FROM generations g {_TEXTS} WHERE g.lookup IN (*) AND g.status <> 'failed'"
+        wanted = set(keys)
+        with self._database.errors():
+            rows = self._database.rows_in(sql, _lookups(keys))
+            return {key: self._generation(row)[0] for row in rows if (key := unpack_key(row[0])) in wanted}
+
+    def scores(self, keys: Sequence[str]) -> dict[str, tuple[Score, Extraction | None]]:
+        sql = f"SELECT s.key, {_SCORE} FROM scores s {_SCORE_TEXTS} WHERE s.lookup IN (*)"
+        wanted = set(keys)
+        with self._database.errors():
+            rows = self._database.rows_in(sql, _lookups(keys))
+            return {key: self._score(row[1:]) for row in rows if (key := unpack_key(row[0])) in wanted}
+
+    def items(self, digests: Sequence[str]) -> dict[str, Item]:
+        sql = (
+            f"SELECT i.digest, i.item_id, {_text_columns('p')} FROM items i"
+            " JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
+        )
+        wanted = set(digests)
+        with self._database.errors():
+            return {
+                digest: item_from(digest, unpack_name(row[1]), self._payloads.restore(*row[2:]))
+                for row in self._database.rows_in(sql, _lookups(digests))
+                if (digest := unpack_key(row[0])) in wanted
+            }
+
+    def runs(self) -> Iterator[RunRecord]:
+        with self._database.errors():
+            for row in self._database.rows(f"{_RUNS} ORDER BY e.id DESC"):
+                yield self._run(row)
+
+    def run(self, run_id: str) -> RunRecord | None:
+        with self._database.errors():
+            row = self._database.row(f"{_RUNS} WHERE r.run_id = ?", (pack_name(run_id),))
+            return None if row is None else self._run(row)
+
+    def _run(self, row: Any) -> RunRecord:
+        run, run_id, status, started_at, finished_at, counts, manifest = row
+        outcomes = dict(
+            self._database.rows(
+                "SELECT t.outcome, count(*) FROM arms a JOIN trials t ON t.arm = a.id"
+                " WHERE a.run = ? GROUP BY t.outcome",
+                (run,),
+            )
+        )
+        return RunRecord(
+            run_id=unpack_name(run_id),
+            status=status,
+            started_at=started_at,
+            finished_at=finished_at,
+            manifest={} if manifest is None else from_json(self._payloads.texts([manifest])[manifest]),
+            counts=from_json(counts),
+            trials=sum(outcomes.values()),
+            failed=outcomes.get("failed", 0),
+        )
+
+    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+        where, values = _trial_filter(trial_id)
+        sql = (
+            "SELECT i.item_id, t.sample_index, t.trial_id, i.digest, t.outcome, t.error_code, t.finished_at,"
+            " t.earlier_generations, g.key, g.input_tokens, g.output_tokens, g.cost FROM trials t"
+            " JOIN items i ON i.id = t.item LEFT JOIN generations g ON g.id = t.generation"
+            f" WHERE t.arm = ?{where} ORDER BY i.item_id, t.sample_index, t.id"
+        )
+        with self._database.errors():
+            for arm, names in self._arms(run_id):
+                for row in self._database.rows(sql, (arm, *values)):
+                    if trial_id is None or unpack_key(row[2]).startswith(trial_id):
+                        yield self._trial_row(run_id, names, row)
+
+    def _trial_row(self, run_id: str, arm: tuple[str, ...], row: Any) -> TrialRow:
+        item_id, sample_index, trial_id, digest, outcome, error_code, finished_at, earlier, key, *used = row
+        turns = [*self._turns(earlier), (key, *used)] if key is not None else []
+        totals = [_total(column) for column in list(zip(*turns, strict=True))[1:]] or [None] * 3
+        return TrialRow(
+            run_id=run_id,
+            slice_id=arm[0],
+            trial_id=unpack_key(trial_id),
+            item_id=unpack_name(item_id),
+            item_digest=unpack_key(digest),
+            prompt_variant_id=arm[2],
+            model_id=arm[1],
+            params=arm[3],
+            sample_index=sample_index,
+            generation_keys=tuple(unpack_key(turn[0]) for turn in turns),
+            outcome=outcome,
+            error_code=_unpacked(error_code),
+            finished_at=finished_at,
+            input_tokens=totals[0],
+            output_tokens=totals[1],
+            cost=totals[2],
+        )
+
+    def _turns(self, ids: str | None) -> list[Any]:
+        """Return key and usage of the generations in a JSON list of ids, in its order."""
+        if ids is None:
+            return []
+        numbers = from_json(ids)
+        sql = "SELECT id, key, input_tokens, output_tokens, cost FROM generations WHERE id IN (*)"
+        found = {row[0]: tuple(row[1:]) for row in self._database.rows_in(sql, numbers)}
+        return [found[number] for number in numbers]
+
+    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+        where, values = _trial_filter(trial_id)
+        sql = (
+            "SELECT k.score, k.metric, i.item_id, t.sample_index, t.trial_id, t.outcome, s.value, s.reason,"
+            " k.parse, s.parsed, s.parse_reason, s.parts FROM trials t JOIN items i ON i.id = t.item"
+            " JOIN score_links l ON l.trial = t.id JOIN scorers k ON k.id = l.scorer"
+            f" JOIN scores s ON s.id = l.score WHERE t.arm = ?{where}"
+            " ORDER BY k.score, k.metric, i.item_id, t.sample_index, t.id, l.position"
+        )
+        with self._database.errors():
+            for arm, names in self._arms(run_id):
+                for row in self._database.rows(sql, (arm, *values)):
+                    if trial_id is None or unpack_key(row[4]).startswith(trial_id):
+                        yield _score_row(names, row)
+
+    def _arms(self, run_id: str) -> list[tuple[int, tuple[str, ...]]]:
+        """Return the run's arms in order, each with slice, model, variant and params."""
+        rows = self._database.rows(
+            "SELECT a.id, a.slice_id, a.model_id, a.prompt_variant_id, a.params FROM arms a"
+            " JOIN runs r ON r.id = a.run WHERE r.run_id = ?",
+            (pack_name(run_id),),
+        )
+        arms = [(number, tuple(map(unpack_name, names))) for number, *names in rows]
+        return sorted(arms, key=lambda arm: arm[1])
+
+    def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:
+        sql = (
+            f"{_GENERATIONS}, g.item_id, g.sample_index, g.seed, c.model_id, c.params, r.run_id, g.at,"
+            f" {_text_columns('m')} FROM generations g JOIN settings c ON c.id = g.settings"
+            f" JOIN runs r ON r.id = g.run JOIN payloads m ON m.id = g.messages {_TEXTS} WHERE g.lookup IN (*)"
+        )
+        with self._database.errors():
+            for start in range(0, len(keys), _BATCH):
+                part = keys[start : start + _BATCH]
+                found = {unpack_key(row[0]): row for row in self._database.rows_in(sql, _lookups(part))}
+                yield from (self._record(found[key]) for key in part if key in found)
+
+    def _record(self, row: Any) -> GenerationRecorded:
+        generation, of_request = self._generation(row)
+        key = unpack_key(row[0])
+        item_id, sample_index, seed, model_id, params, run_id, at, *messages = row[19:]
+        request = Request(
+            model_id=unpack_name(model_id),
+            messages=from_json(self._payloads.restore(*messages)),
+            params=from_json(params),
+            item_id=unpack_name(item_id),
+            sample_index=sample_index,
+            seed=of_request.get("seed", seed),
+            key=str(of_request.get("request_key", key)),
+        )
+        return GenerationRecorded(key, unpack_name(run_id), at, request, generation)
+
+    def _generation(self, row: Any) -> tuple[Generation, dict[str, Any]]:
+        values = {
+            "status": row[1],
+            "error_code": _unpacked(row[2]),
+            "finish_reason": _unpacked(row[3]),
+            "cost": row[4],
+            "latency_s": row[5],
+            "attempts": row[6],
+            "usage": row[7:11],
+        }
+        answer = "" if row[14] is None else self._payloads.restore(*row[11:15])
+        detail = None if row[18] is None else self._payloads.restore(*row[15:19])
+        return generation_from(values, answer, detail)
+
+    def _score(self, row: Any) -> tuple[Score, Extraction | None]:
+        value, reason, parts, parsed, parse_reason, extracted, *texts = row
+        details = {} if texts[7] is None else from_json(self._payloads.restore(*texts[4:]))
+        score = Score(value, _unpacked(reason), _parts(parts), details)
+        if parsed is None:
+            return score, None
+        if texts[3] is not None:
+            extracted = self._payloads.restore(*texts[:4])
+        found = None if extracted is None else from_json(extracted)
+        return score, Extraction(found, _unpacked(parse_reason))
+
+    def score_entries(self, run_id: str, slice_id: str, trial_id: str) -> Sequence[ScoreEntry]:
+        sql = (
+            f"SELECT k.score, k.metric, k.parse, l.new, l.judged_by, s.key, {_SCORE} FROM trials t"
+            " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN score_links l ON l.trial = t.id"
+            f" JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score {_SCORE_TEXTS}"
+            " WHERE t.lookup = ? AND t.trial_id = ? AND r.run_id = ? AND a.slice_id = ? ORDER BY l.position"
+        )
+        packed = pack_key(trial_id)
+        lookup = lookup_of(packed, salt_of(run_id, slice_id))
+        with self._database.errors():
+            rows = self._database.rows(sql, (lookup, packed, pack_name(run_id), pack_name(slice_id)))
+            return [self._entry(row) for row in rows]
+
+    def _entry(self, row: Any) -> ScoreEntry:
+        score, metric, parse, new, judged_by, key, *rest = row
+        result, extraction = self._score(rest)
+        return ScoreEntry(
+            score=unpack_name(score),
+            metric=unpack_name(metric),
+            key=unpack_key(key),
+            result=result,
+            parse=_unpacked(parse),
+            extraction=extraction,
+            new=bool(new),
+            judged_by=tuple(unpack_key(turn[0]) for turn in self._turns(judged_by)),
+        )
+
+    def events(self, run_id: str | None = None) -> Iterator[dict[str, Any]]:
+        sql, values = "SELECT seq, at, encoding, body FROM events", ()
+        if run_id is not None:
+            sql += " WHERE run_id IS NULL OR run_id = ?"
+            values = (pack_name(run_id),)  # type: ignore[assignment]
+        with self._database.errors():
+            for first, at, encoding, body in self._database.rows(f"{sql} ORDER BY seq", values):
+                facts = unpack_body(encoding, body)
+                texts = self._payloads.texts(set(payload_ids(facts)))
+                for seq, fact in enumerate(facts, first):
+                    if run_id is None or fact.get("run_id") == run_id:
+                        yield {"seq": seq, **plain_event(fact, texts, at)}
+
+
+def _lookups(keys: Iterable[str]) -> list[int]:
+    return [lookup_of(pack_key(key)) for key in set(keys)]
+
+
+def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
+    """Return what narrows a query to ids that may begin so; ids that are no SHA-256 are left to the caller."""
+    try:
+        start = bytes.fromhex((trial_id or "")[: len(trial_id or "") // 2 * 2])
+    except ValueError:
+        start = b""
+    if not start:
+        return "", ()
+    return " AND (t.trial_id BETWEEN ? AND ? OR length(t.trial_id) <> 32)", (start, start.ljust(33, b"\xff"))
+
+
+def _score_row(arm: tuple[str, ...], row: Any) -> ScoreRow:
+    score, metric, item_id, sample_index, trial_id, outcome, value, reason, parse, parsed, why, parts = row
+    return ScoreRow(
+        slice_id=arm[0],
+        model_id=arm[1],
+        prompt_variant_id=arm[2],
+        params=arm[3],
+        score=unpack_name(score),
+        metric=unpack_name(metric),
+        item_id=unpack_name(item_id),
+        sample_index=sample_index,
+        trial_id=unpack_key(trial_id),
+        outcome=outcome,
+        value=value,
+        reason=_unpacked(reason),
+        parse=_unpacked(parse),
+        parsed=None if parse is None else bool(parsed),
+        parse_reason=_unpacked(why),
+        parts=_parts(parts),
+    )
+
+
+def _total(column: tuple[Any, ...]) -> Any:
+    """Return the sum, or None if one of the turns did not say."""
+    return None if None in column else sum(column)
+
+
+def _parts(text: str | None) -> tuple[float, ...]:
+    return tuple(from_json(text)) if text else ()
+
+
+def _unpacked(name: str | None) -> str | None:
+    return None if name is None else unpack_name(name)

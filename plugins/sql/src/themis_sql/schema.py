@@ -1,0 +1,236 @@
+"""Tables, indices and views of a store, in SQLAlchemy Core; the README documents each column.
+
+It runs nothing. The log is `events` with `payloads`; every other table is a projection that can be rebuilt from it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.schema import UniqueConstraint
+
+__all__ = [
+    "PROJECTIONS",
+    "SCHEMA_VERSION",
+    "arms",
+    "events",
+    "executions",
+    "generations",
+    "items",
+    "metadata",
+    "payloads",
+    "runs",
+    "score_links",
+    "scorers",
+    "scores",
+    "settings",
+    "trials",
+    "more_statements",
+]
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a table or view changes; a store keeps the one it was made with."""
+
+metadata = MetaData()
+# SQLite numbers only INTEGER PRIMARY KEY rows itself, and its INTEGER has 64 bits already.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", Number, primary_key=True, autoincrement=False)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("run_id", Text),
+    Column("at", Text, nullable=False),
+    Column("encoding", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+payloads = Table(
+    "payloads",
+    metadata,
+    _id(),
+    Column("lookup", Number),
+    Column("digest", LargeBinary, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("raw", LargeBinary),
+    Column("external", Integer, nullable=False),
+)
+runs = Table("runs", metadata, _id(), Column("run_id", Text, nullable=False, unique=True))
+executions = Table(
+    "executions",
+    metadata,
+    _id(),
+    Column("run", Number, nullable=False, index=True),
+    Column("started_at", Text, nullable=False),
+    Column("manifest", Number),
+    Column("finished_at", Text),
+    Column("status", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+)
+arms = Table(
+    "arms",
+    metadata,
+    _id(),
+    Column("run", Number, nullable=False),
+    Column("slice_id", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("prompt_variant_id", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    UniqueConstraint("run", "slice_id", "model_id", "prompt_variant_id", "params"),
+)
+scorers = Table(
+    "scorers",
+    metadata,
+    _id(),
+    Column("score", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("parse", Text),
+    Index("scorers_names", "score", "metric", "parse"),
+)
+settings = Table(
+    "settings",
+    metadata,
+    _id(),
+    Column("model_id", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    UniqueConstraint("model_id", "params"),
+)
+items = Table(
+    "items",
+    metadata,
+    _id(),
+    Column("lookup", Number, nullable=False, index=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("content", Number),
+)
+generations = Table(
+    "generations",
+    metadata,
+    _id(),
+    Column("lookup", Number, nullable=False, index=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("status", Text),
+    Column("error_code", Text),
+    Column("finish_reason", Text),
+    Column("settings", Number),
+    Column("messages", Number),
+    Column("item_id", Text),
+    Column("sample_index", Integer),
+    Column("seed", Number),
+    Column("answer", Number),
+    Column("detail", Number),
+    Column("input_tokens", Number),
+    Column("output_tokens", Number),
+    Column("reasoning_tokens", Number),
+    Column("cached_input_tokens", Number),
+    Column("cost", Float(53)),
+    Column("latency_s", Float(53)),
+    Column("attempts", Integer),
+    Column("run", Number),
+    Column("at", Text),
+)
+trials = Table(
+    "trials",
+    metadata,
+    _id(),
+    Column("lookup", Number, nullable=False, index=True),
+    Column("trial_id", LargeBinary, nullable=False),
+    Column("arm", Number, nullable=False, index=True),
+    Column("item", Number, nullable=False),
+    Column("sample_index", Integer, nullable=False),
+    Column("generation", Number),
+    Column("earlier_generations", Text),
+    Column("outcome", Text, nullable=False),
+    Column("error_code", Text),
+    Column("reused", Integer, nullable=False),
+    Column("finished_at", Text, nullable=False),
+)
+scores = Table(
+    "scores",
+    metadata,
+    _id(),
+    Column("lookup", Number, nullable=False, index=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("value", Float(53)),
+    Column("reason", Text),
+    Column("parts", Text),
+    Column("details", Number),
+    Column("parsed", Integer),
+    Column("parse_reason", Text),
+    Column("extracted", Text),
+    Column("extracted_payload", Number),
+)
+score_links = Table(
+    "score_links",
+    metadata,
+    Column("trial", Number, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("scorer", Number, nullable=False),
+    Column("score", Number, nullable=False),
+    Column("new", Integer, nullable=False),
+    Column("judged_by", Text),
+    sqlite_with_rowid=False,
+)
+
+PROJECTIONS: Final = (
+    runs,
+    executions,
+    arms,
+    scorers,
+    settings,
+    items,
+    generations,
+    trials,
+    scores,
+    score_links,
+)
+"""What `rebuild` empties and fills again."""
+
+
+def more_statements(hex_of: str) -> list[str]:
+    """Return the statements that make what has no table of its own: a partial index, and the public views.
+
+    `hex_of` is the dialect's `lower(hex({}))`.
+    """
+
+    def shown(column: str) -> str:
+        return hex_of.format(column)
+
+    return [
+        # As an option of `Index` it would import the dialect of every database that it is meant for.
+        "CREATE INDEX payloads_shared ON payloads (lookup) WHERE lookup IS NOT NULL",
+        """CREATE VIEW v_runs AS
+SELECT r.run_id, e.status, e.started_at, e.finished_at, m.text AS manifest, e.counts,
+  (SELECT count(*) FROM executions x WHERE x.run = r.id) AS executions,
+  (SELECT count(*) FROM arms a JOIN trials t ON t.arm = a.id WHERE a.run = r.id) AS trials,
+  (SELECT count(*) FROM arms a JOIN trials t ON t.arm = a.id WHERE a.run = r.id AND t.outcome = 'failed') AS failed
+FROM runs r JOIN executions e ON e.id = (SELECT max(x.id) FROM executions x WHERE x.run = r.id)
+LEFT JOIN payloads m ON m.id = e.manifest""",
+        f"""CREATE VIEW v_trials AS
+SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, i.item_id, t.sample_index,
+  {shown("t.trial_id")} AS trial_id, {shown("i.digest")} AS item_digest, {shown("g.key")} AS generation_key,
+  t.outcome, t.error_code, t.reused, t.finished_at, g.input_tokens, g.output_tokens, g.cost, p.text AS answer
+FROM trials t JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN items i ON i.id = t.item
+LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer""",
+        f"""CREATE VIEW v_generations AS
+SELECT {shown("g.key")} AS generation_key, s.model_id, s.params, g.item_id, g.sample_index, g.seed, g.status,
+  g.error_code, g.finish_reason, m.text AS messages, p.text AS answer, d.text AS detail, g.input_tokens,
+  g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cost, g.latency_s, g.attempts, r.run_id, g.at
+FROM generations g JOIN settings s ON s.id = g.settings JOIN payloads m ON m.id = g.messages
+JOIN runs r ON r.id = g.run LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail
+WHERE g.status IS NOT NULL""",
+        f"""CREATE VIEW v_scores AS
+SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, k.score, k.metric, k.parse, i.item_id,
+  t.sample_index, {shown("t.trial_id")} AS trial_id, t.outcome, s.value, s.reason, s.parsed, s.parse_reason,
+  coalesce(s.extracted, x.text) AS extracted, d.text AS details, {shown("s.key")} AS score_key
+FROM score_links l JOIN trials t ON t.id = l.trial JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run
+JOIN items i ON i.id = t.item JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score
+LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details""",
+    ]

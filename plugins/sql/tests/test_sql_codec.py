@@ -1,0 +1,111 @@
+"""Values on their way into a database and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_sql.codec import (
+    display_form,
+    from_json,
+    json_text,
+    lookup_of,
+    pack_body,
+    pack_key,
+    pack_name,
+    to_bytes,
+    unpack_body,
+    unpack_key,
+    unpack_name,
+)
+
+any_text = st.text(st.characters(codec=None))
+SHA = "0123456789abcdef" * 4
+
+
+@given(any_text)
+def test_any_name_is_packed_so_that_databases_take_it(name: str) -> None:
+    packed = pack_name(name)
+    packed.encode()
+    assert "\0" not in packed
+    assert unpack_name(packed) == name
+
+
+@given(any_text | st.from_regex("[0-9a-fA-F]{64}", fullmatch=True))
+def test_any_key_is_packed_without_loss(key: str) -> None:
+    packed = pack_key(key)
+    assert unpack_key(packed) == key
+    assert (len(packed) == 32) == (len(key) == 64 and set(key) <= set("0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("key", "packed"),
+    [
+        (SHA, bytes.fromhex(SHA)),
+        (SHA.upper(), SHA.upper().encode() + b"\xff"),
+        ("", b"\xff"),
+        ("k1", b"k1\xff"),
+        ("x" * 31, b"x" * 31 + b"\xff\xff"),  # with one byte only it would be as long as a SHA-256
+        ("x" * 32, b"x" * 32 + b"\xff"),
+    ],
+)
+def test_a_key_is_packed_to_the_bytes_of_its_digest_or_to_marked_text(key: str, packed: bytes) -> None:
+    assert pack_key(key) == packed
+
+
+def test_lookup_bits_are_the_first_eight_bytes_signed_and_salted() -> None:
+    assert lookup_of(bytes.fromhex("00000000000000ff" + "0" * 48)) == 255
+    assert lookup_of(b"\xff" * 32) == -1
+    assert lookup_of(b"k") == int.from_bytes(b"k" + b"\xff" * 7, "big")
+    assert lookup_of(b"\xff" * 32, 3) == -4
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", None),
+        ("ü 漢 \U0001f600 \x01\x7f\u202e", None),
+        ("a\0b", "a␀b"),
+        ("a\ud83db", "a\ufffd\ufffd\ufffdb"),
+        ("\0\udc00ü", "␀\ufffd\ufffd\ufffdü"),
+    ],
+)
+def test_only_what_a_database_refuses_gets_a_display_form(text: str, shown: str | None) -> None:
+    assert display_form(text) == shown
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
+def test_bytes_of_any_text_give_it_back(text: str) -> None:
+    assert to_bytes(text).decode("utf-8", "surrogatepass") == text
+
+
+@given(st.recursive(any_text, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner), max_leaves=5))
+def test_json_text_is_valid_text_and_gives_the_value_back(value: object) -> None:
+    text = json_text(value)
+    text.encode()
+    assert "\0" not in text
+    assert from_json(text) == value
+
+
+def test_json_text_is_readable() -> None:
+    assert json_text({"q": "Wie groß? 漢"}) == '{"q":"Wie groß? 漢"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [{"a": -float("inf")}]])
+def test_json_text_refuses_numbers_that_are_not_finite(value: object) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(value)
+
+
+@pytest.mark.parametrize(("count", "encoding"), [(1, 0), (50, 1)])
+def test_a_group_of_events_is_compressed_only_if_that_makes_it_smaller(count: int, encoding: int) -> None:
+    events = [{"kind": "x", "n": number} for number in range(count)]
+    plain = json.dumps(events, separators=(",", ":"))
+    packed = pack_body(plain)
+    assert packed[0] == encoding
+    assert len(packed[1]) <= len(plain)
+    assert unpack_body(*packed) == events

@@ -1,0 +1,230 @@
+"""One connection to a store's SQLite file: made, checked and set up so that a commit is durable.
+
+It knows no table of its own: those are `themis_sql`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from themis_core import StorageError
+from themis_plugin_sqlite import locks
+from themis_sql import SCHEMA_VERSION, Database, metadata, more_statements
+
+__all__ = ["SqliteDatabase"]
+
+APPLICATION_ID: Final = 0x54686D73  # "Thms"
+_MAGIC: Final = b"SQLite format 3\0"
+_CACHE_KIB: Final = 16_384
+_CHECKPOINT_PAGES: Final = 4_000
+
+logger = logging.getLogger(__name__)
+
+
+class SqliteDatabase(Database):
+    """A store's file, opened to write (and made if there is none) or to read only."""
+
+    begin = "BEGIN IMMEDIATE"  # a transaction that begins deferred fails at once when it has to wait for another
+
+    def __init__(self, path: Path, *, mode: Literal["write", "read"], synchronous: str, busy_timeout_s: float) -> None:
+        self._path = path
+        self._mode = mode
+        self._synchronous = synchronous
+        self._timeout_s = busy_timeout_s
+        self._open = False
+        # hide_parameters: errors must not print prompts.
+        self._engine = create_engine(
+            "sqlite+pysqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True
+        )
+
+    def connect(self) -> None:
+        self.close()
+        warn_of_wal_bug(sqlite3.sqlite_version_info)
+        try:
+            if self._mode == "write":
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            check_header(self._path)
+            if self._mode == "write":
+                self._create()
+            with self.errors():
+                connection = self._engine.connect()
+            self.connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(self._explain(error)) from error
+        except OSError as error:
+            raise StorageError(f"can't open the store {self._path}: {error.strerror or error}") from error
+        self._open = True
+        try:
+            check_identity(self._path, self._pragma("application_id"), self._pragma("user_version"))
+        except StorageError:
+            self.close()
+            raise
+
+    def _pragma(self, name: str) -> int:
+        with self.errors():
+            return int(self.row(f"PRAGMA {name}")[0])
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file itself, and set up what holds for one connection only."""
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?{self._access()}",
+            uri=True,
+            timeout=self._timeout_s,
+            isolation_level=None,
+        )
+        try:
+            if self._mode == "read":
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                _switch_to_wal(connection, self._timeout_s)
+            # No temp_store = MEMORY: sorting a large run would then hold all of it in memory.
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA secure_delete = OFF")  # on in some builds; costs time and nothing is deleted
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _access(self) -> str:
+        if self._mode == "write" or os.access(self._path.parent, os.W_OK):
+            return "mode=rw"
+        # In a folder that can't be written, SQLite reads only what it is told that nobody else writes.
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return "mode=rw" if log.exists() else "mode=ro&immutable=1"
+
+    def _create(self) -> None:
+        """Make the tables, unless they are there: all of them in one transaction, so a kill leaves all or none."""
+        if self._path.exists() and self._path.stat().st_size:
+            return
+        with closing(sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN EXCLUSIVE")
+            if not connection.execute("PRAGMA user_version").fetchone()[0]:  # or another process was first
+                for statement in _schema_statements(self._engine.dialect, self.hex_of):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        _sync_folder(self._path.parent)
+
+    def explain(self, error: SQLAlchemyError) -> str:
+        return self._explain(getattr(error, "orig", None) or error)
+
+    def _explain(self, error: BaseException) -> str:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        advice = _ADVICE.get(code, "check the disk and the folder's permissions, then run the same command again")
+        return f"the store {self._path} failed ({error}): {advice.format(timeout=self._timeout_s)}"
+
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        if self._mode == "read":
+            raise StorageError(f"the store {self._path} was opened to read only, so no run can be locked in it")
+        return locks.hold(self._path.parent / "locks", run_id)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            with self.errors():
+                self.connection.close()
+
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space, then run the same command again",
+    sqlite3.SQLITE_BUSY: (
+        "another process has been writing to it for {timeout:g} s: wait for it, or raise busy_timeout_s"
+    ),
+    sqlite3.SQLITE_READONLY: "it can't be written: check the permissions of the file and of its folder",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: check the permissions of the file and of its folder",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: bring it back from a backup",
+    sqlite3.SQLITE_NOTADB: "the file is damaged: bring it back from a backup",
+}
+
+
+def check_header(path: Path) -> None:
+    """Refuse a file that is no store, or a newer one, by its first bytes alone: SQLite has not touched it yet."""
+    if not path.exists() or path.with_name(f"{path.name}-journal").exists():
+        return  # none yet, or one whose making was cut off: SQLite must roll that back before it can be read
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        return
+    if len(header) < 100 or not header.startswith(_MAGIC):
+        raise StorageError(f"{path} is not a store of Themis: name another root_dir, or move the file away")
+    check_identity(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+
+
+def check_identity(path: Path, application_id: int, version: int) -> None:
+    if application_id != APPLICATION_ID or not version:
+        raise StorageError(f"{path} is not a store of Themis: name another root_dir, or move the file away")
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} was made by a newer Themis (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "update themis-plugin-sqlite, or name another root_dir"
+        )
+
+
+@lru_cache(maxsize=1)
+def warn_of_wal_bug(version: tuple[int, ...]) -> None:
+    """Log once if SQLite can, very rarely, damage a database that several connections use (the WAL-reset bug)."""
+    if has_wal_reset_bug(version):
+        logger.warning(
+            "SQLite %s has the WAL-reset bug, which can damage a database that several processes use at once: "
+            "update SQLite to 3.51.3, 3.50.7 or 3.44.6, or keep to one process per store",
+            ".".join(map(str, version)),
+        )
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    if not (3, 7, 0) <= version <= (3, 51, 2):
+        return False
+    return not ((3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51))
+
+
+def _schema_statements(dialect: Dialect, hex_of: str) -> Iterator[str]:
+    for table in metadata.sorted_tables:
+        yield str(CreateTable(table).compile(dialect=dialect))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            yield str(CreateIndex(index).compile(dialect=dialect))
+    yield from more_statements(hex_of)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new file's name durable; SQLite does it for its journal only."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Set the journal mode, which stays with the file; SQLite does not wait for others here, so this does."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+            continue
+        if mode != "wal":
+            raise sqlite3.OperationalError("this file system can't hold a write-ahead log")
+        return

@@ -1,0 +1,97 @@
+"""Locks of runs: one file each, locked by the operating system, so that a dead process holds nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from themis_core import RunLocked, StorageError
+
+__all__ = ["hold"]
+
+
+@contextmanager
+def hold(folder: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock file of a run in this folder; raises RunLocked, naming the holder, if it is taken.
+
+    The file stays afterwards: if it were removed, two processes could hold a lock on two files of one name.
+    """
+    path = folder / f"{_file_name(run_id)}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise StorageError(f"can't make the lock file {path}: {error.strerror or error}") from error
+    with file:
+        if not _lock(file):
+            raise RunLocked(_held_message(file, path, run_id))
+        try:
+            _write_holder(file)
+            yield
+        finally:
+            _unlock(file)
+
+
+def _file_name(run_id: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", run_id):
+        return run_id
+    return hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _write_holder(file: BinaryIO) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
+    file.truncate(0)
+    file.write(json.dumps(holder).encode())
+    file.flush()
+
+
+def _held_message(file: BinaryIO, path: Path, run_id: str) -> str:
+    file.seek(0)
+    try:
+        holder = json.loads(file.read(10_000))
+        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (ValueError, KeyError, TypeError):  # it is just being written
+        who = "another process"
+    return f"run {run_id!r} is being worked on by {who} (lock {path}): wait for it, or stop it, then run again"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # A byte beyond the content, because Windows also keeps others from reading what is locked.
+    _PLACE = 1_000_000
+
+    def _lock(file: BinaryIO) -> bool:
+        file.seek(_PLACE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        file.seek(_PLACE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,273 @@
+"""The file of a store: which files are opened, which are refused untouched, and what an error says."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import traceback
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from themis_core import StorageError
+from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
+from themis_plugin_sqlite import database
+from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug, warn_of_wal_bug
+
+
+@pytest.fixture
+def backend() -> SqliteBlobStorageSpec:
+    return SqliteBlobStorageSpec(busy_timeout_s=0.2)
+
+
+@pytest.fixture
+def path(backend: SqliteBlobStorageSpec, tmp_path: Path) -> Path:
+    """The file of a store that holds one run."""
+    store = backend.open(tmp_path)
+    store.append([run_started(), generation_recorded(), trial_finished()])
+    store.close()
+    return Path(backend.location(tmp_path))
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def test_the_store_is_one_file_in_its_folder(path: Path, tmp_path: Path) -> None:
+    assert list(content_of(tmp_path)) == [".themis/themis.sqlite3"]
+    assert path == tmp_path / ".themis" / "themis.sqlite3"
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_a_newer_store_is_refused_and_left_as_it_was(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path, mode: str
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = content_of(tmp_path)
+    with pytest.raises(StorageError, match=r"newer Themis \(schema 2, this one knows 1\): update"):
+        backend.open(tmp_path, mode=mode)  # type: ignore[arg-type]
+    assert content_of(tmp_path) == before
+
+
+def test_a_newer_store_whose_version_is_still_in_its_log_is_refused(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+        assert path.read_bytes()[60:64] == b"\0\0\0\1"
+        with pytest.raises(StorageError, match="newer Themis"):
+            backend.open(tmp_path)
+
+
+def _other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE notes (id)")
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("my notes"),
+        lambda path: path.write_bytes(b"SQLite format 3\0"),
+        lambda path: path.write_bytes(os.urandom(4096)),
+        _other_database,
+    ],
+    ids=["text", "cut off", "random bytes", "another program's database"],
+)
+def test_a_file_that_is_no_store_is_refused_and_left_as_it_was(
+    backend: SqliteBlobStorageSpec, tmp_path: Path, mode: str, make: object
+) -> None:
+    path = Path(backend.location(tmp_path))
+    path.parent.mkdir()
+    make(path)  # type: ignore[operator]
+    before = content_of(tmp_path)
+    with pytest.raises(StorageError, match="is not a store of Themis: name another root_dir"):
+        backend.open(tmp_path, mode=mode)  # type: ignore[arg-type]
+    assert content_of(tmp_path) == before
+
+
+def test_an_empty_file_becomes_a_store(backend: SqliteBlobStorageSpec, tmp_path: Path) -> None:
+    path = Path(backend.location(tmp_path))
+    path.parent.mkdir()
+    path.touch()
+    backend.open(tmp_path).close()
+    assert path.read_bytes()[68:72] == database.APPLICATION_ID.to_bytes(4, "big")
+
+
+def test_reading_changes_no_file(backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path) -> None:
+    before = content_of(tmp_path)
+    store = backend.open(tmp_path, mode="read")
+    assert store.stored_generations([key_of("1")]) == {key_of("1")}
+    with pytest.raises(StorageError, match=r"readonly database.*can't be written"):
+        store.append([generation_recorded("2")])
+    with pytest.raises(StorageError, match="opened to read only"), store.lock_run("run"):
+        pass
+    store.close()
+    assert content_of(tmp_path) == before
+
+
+def test_a_store_in_a_folder_that_can_not_be_written_is_readable(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    store = backend.open(tmp_path, mode="read")
+    assert [run.run_id for run in store.runs()] == ["run"]
+    assert list(content_of(tmp_path)) == [".themis/themis.sqlite3"]
+    store.close()
+
+
+def test_a_root_dir_that_is_a_file_is_an_error_that_says_so(backend: SqliteBlobStorageSpec, tmp_path: Path) -> None:
+    (tmp_path / ".themis").write_text("")
+    with pytest.raises(StorageError, match=r"can't open the store .*themis\.sqlite3: "):
+        backend.open(tmp_path)
+
+
+def test_a_store_that_a_stranger_holds_longer_than_the_timeout_is_an_error_that_names_the_setting(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    store = backend.open(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match=r"writing to it for 0\.2 s: wait for it, or raise busy_timeout_s"):
+            store.append([generation_recorded("2")])
+        assert store.stored_generations([key_of("1"), key_of("2")]) == {key_of("1")}
+    store.append([generation_recorded("2")])
+    assert store.stored_generations([key_of("2")]) == {key_of("2")}
+    store.close()
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_the_store_stays_readable(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    store = backend.open(tmp_path)
+    store._database.run("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match="the disk is full: free some space"):
+        store.append([generation_recorded(str(n), text=os.urandom(9_000).hex()) for n in range(2, 50)])
+    assert store.stored_generations([key_of("1"), key_of("2")]) == {key_of("1")}
+    store.close()
+
+
+class CommitFails(SqliteDatabase):
+    """Reports an I/O error on some commits, after or before they took effect."""
+
+    failures = 0
+    kept = False
+
+    def run(self, sql: str, values: tuple[object, ...] = ()) -> None:
+        if sql == "COMMIT" and self.failures:
+            self.failures -= 1
+            super().run("COMMIT" if self.kept else "ROLLBACK")
+            raise OperationalError(sql, {}, sqlite3.OperationalError("disk I/O error"), hide_parameters=True)
+        super().run(sql, values)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_commit_of_unknown_outcome_is_repeated_once_on_a_new_connection(
+    backend: SqliteBlobStorageSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    *,
+    kept: bool,
+) -> None:
+    monkeypatch.setattr(database, "SqliteDatabase", CommitFails)
+    store = backend.open(tmp_path)
+    file: CommitFails = store._database  # type: ignore[attr-defined]
+    first = file.connection
+    file.failures, file.kept = failures, kept
+    if failures == 1:
+        store.append([run_started(), generation_recorded()])
+    else:
+        with pytest.raises(StorageError, match=r"disk I/O error.*check the disk"):
+            store.append([run_started(), generation_recorded()])
+    assert first.closed
+    assert len(list(store.events())) == (2 if kept or failures == 1 else 0)
+    store.append([run_started(), generation_recorded()])
+    assert len(list(store.events())) == 2
+    store.close()
+
+
+def test_an_error_never_shows_a_prompt(backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path) -> None:
+    store = backend.open(tmp_path)
+    store._database.run("DROP TABLE payloads")  # type: ignore[attr-defined]
+    prompt = key_of("a prompt")
+    with pytest.raises(StorageError) as caught:
+        store.append([generation_recorded("2", text=prompt)])
+    assert prompt not in "".join(traceback.format_exception(caught.value))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 0), True),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+    ],
+)
+def test_the_versions_with_the_wal_reset_bug_are_known(version: tuple[int, ...], *, expected: bool) -> None:
+    assert has_wal_reset_bug(version) is expected
+
+
+def test_a_version_with_the_wal_reset_bug_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_wal_bug.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            warn_of_wal_bug((3, 40, 1))
+    assert [re.sub(",.*", "", message) for message in caplog.messages] == ["SQLite 3.40.1 has the WAL-reset bug"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"root_dir": " "},
+        {"root_dir": "a\0b"},
+        {"synchronous": "OFF"},
+        {"busy_timeout_s": -1},
+        {"inline_limit_bytes": 1},
+        {"root": "x"},
+    ],
+)
+def test_a_config_mistake_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SqliteBlobStorageSpec(**config)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
+def test_a_connection_is_set_up_as_the_config_says(tmp_path: Path, synchronous: str) -> None:
+    store = SqliteBlobStorageSpec(synchronous=synchronous).open(tmp_path)  # type: ignore[arg-type]
+    row = store._database.row  # type: ignore[attr-defined]
+    assert row("PRAGMA journal_mode")[0] == "wal"
+    assert row("PRAGMA synchronous")[0] == {"FULL": 2, "NORMAL": 1}[synchronous]
+    assert row("PRAGMA busy_timeout")[0] == 60_000
+    store.close()
+
+
+def test_naming_the_plugin_imports_no_sqlalchemy() -> None:
+    code = (
+        "import sys; from themis_plugin_sqlite import plugin; found = {}\n"
+        "plugin.themis_register_storage_backends(found.setdefault)\n"
+        "print(sorted(found), [name for name in ('sqlalchemy', 'zstandard') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['blob'] []\n"

@@ -1,0 +1,75 @@
+"""The metric for multiple choice: letters, indexes and the choices' own texts meet here."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import Field
+
+from themis_core import Generation, Item, Metric, Score
+from themis_plugin_text.references import BAD_REFERENCE, CORRECT, NO_REFERENCE, WRONG
+
+__all__ = ["ChoiceAccuracy"]
+
+_MARKS: Final = " \t\r\n*_`\"'()[]{}.:,;"
+
+
+class ChoiceAccuracy(Metric):
+    """1 if the answer names the choice that the reference names, else 0. The mean is the accuracy.
+
+    Either may be a label (`B`, in any case, marks such as `(B)` aside), an index, or the text of a choice. The choices
+    are the item's field `choices`: a list of texts, a mapping of label to text, or `{"label": [...], "text": [...]}`;
+    without it only labels and indexes are known. A list of references accepts each. Reason: `bad_reference` (names
+    none of the choices).
+    """
+
+    labels: str = Field(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_length=2, description="Labels of a list of choices, in order."
+    )
+    choices_field: str = Field("choices", description="Field of the item that holds the choices.")
+    first_index: int = Field(0, ge=0, le=1, description="Index of the first choice where a reference is a number.")
+
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        reference = item.reference
+        if reference is None:
+            return NO_REFERENCE
+        labels, texts = self._choices(item)
+        every = reference if isinstance(reference, list) else [reference]
+        accepted = {self._index(each, labels, texts) for each in every}
+        if not accepted or None in accepted:
+            return BAD_REFERENCE
+        return CORRECT if self._index(value, labels, texts) in accepted else WRONG
+
+    def worst(self, item: Item, generation: Generation) -> Score:
+        return NO_REFERENCE if item.reference is None else WRONG
+
+    def _choices(self, item: Item) -> tuple[list[str], list[str]]:
+        """The labels and the texts of the item's choices, in order and in small letters; no texts if unknown."""
+        choices = item.fields.get(self.choices_field)
+        labels: list[Any] = list(self.labels)
+        if isinstance(choices, dict) and isinstance(choices.get("text"), list):
+            given = choices.get("label")
+            labels = given if isinstance(given, list) else labels
+            choices = choices["text"]
+        elif isinstance(choices, dict):
+            labels, choices = list(choices), list(choices.values())
+        texts = choices if isinstance(choices, (list, tuple)) else []
+        labels = labels[: len(texts)] if texts else labels
+        return [_folded(label) for label in labels], [_folded(text) for text in texts]
+
+    def _index(self, value: Any, labels: list[str], texts: list[str]) -> int | None:
+        """Position of the choice that a value names: by label, else by text, else by index."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            position = value - self.first_index
+            return position if 0 <= position < len(labels) else None
+        if not isinstance(value, str):
+            return None
+        text = value.strip().casefold()
+        for known, name in ((labels, text), (labels, text.strip(_MARKS)), (texts, text)):
+            if name in known:
+                return known.index(name)
+        return self._index(int(text), labels, texts) if text.isdecimal() and len(text) < 4 else None
+
+
+def _folded(value: Any) -> str:
+    return str(value).strip().casefold() if isinstance(value, (str, int, float)) else ""

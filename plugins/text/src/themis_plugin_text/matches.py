@@ -1,0 +1,161 @@
+"""Metrics that ask whether an answer is, contains or matches a text."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+import warnings
+from functools import cached_property
+from typing import Any, ClassVar, Final, Literal
+
+import regex
+from pydantic import Field, field_validator
+
+from themis_core import Generation, Item, Metric, Score
+from themis_plugin_text.references import (
+    BAD_REFERENCE,
+    CORRECT,
+    NO_REFERENCE,
+    WRONG,
+    ReferenceMetric,
+    as_text,
+    reference_texts,
+)
+
+__all__ = ["Contains", "ExactMatch", "RegexMatch"]
+
+_ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b", re.IGNORECASE)
+_ASCII_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
+
+
+class _Normalising(ReferenceMetric):
+    strip: bool = Field(True, description="Ignore white space at both ends.")
+    unicode: bool = Field(False, description="Compare after Unicode NFKC, so that `１` and `ﬁ` are `1` and `fi`.")
+    ignore_case: bool = Field(False, description="Compare after folding the case.")
+    ignore_punctuation: bool = Field(False, description="Leave out punctuation and symbols (Unicode P and S).")
+    ignore_articles: bool = Field(False, description="Leave out the English words a, an and the.")
+    ignore_whitespace: bool = Field(False, description="Leave out all white space.")
+
+    @cached_property
+    def _only_strips(self) -> bool:
+        return not (
+            self.unicode
+            or self.ignore_case
+            or self.ignore_punctuation
+            or self.ignore_articles
+            or self.ignore_whitespace
+        )
+
+    def normalise(self, text: str) -> str:
+        """The text as it is compared. Articles leave one space where they stood."""
+        if self._only_strips:
+            return text.strip() if self.strip else text
+        if self.unicode:
+            text = unicodedata.normalize("NFKC", text)
+        if self.ignore_case:
+            text = text.casefold()
+        if self.ignore_punctuation:
+            text = _without_punctuation(text)
+        if self.ignore_articles:
+            text = " ".join(_ARTICLES.sub(" ", text).split())
+        if self.ignore_whitespace:
+            return "".join(text.split())
+        return text.strip() if self.strip else text
+
+
+def _without_punctuation(text: str) -> str:
+    if text.isascii():
+        return text.translate(_ASCII_PUNCTUATION)
+    return "".join(char for char in text if unicodedata.category(char)[0] not in "PS")
+
+
+class ExactMatch(_Normalising):
+    """1 if the answer equals the reference, or one of a list of references, after normalisation; else 0. The mean is
+    the accuracy.
+
+    Numbers and booleans are compared as JSON writes them. Reason: `bad_reference` (a mapping, or an empty list).
+    """
+
+    def compare(self, value: Any, reference: Any) -> Score:
+        answer = self.normalise(value if type(value) is str else as_text(value))
+        if type(reference) is str:
+            return CORRECT if answer == self.normalise(reference) else WRONG
+        accepted = reference_texts(reference)
+        if accepted is None:
+            return BAD_REFERENCE
+        return CORRECT if any(answer == self.normalise(each) for each in accepted) else WRONG
+
+
+class Contains(_Normalising):
+    """1 if the answer contains the reference, or any or all of a list of references, after normalisation; else 0.
+
+    Reason: `bad_reference` (a mapping, an empty list, or a text that normalisation leaves empty).
+    """
+
+    mode: Literal["any", "all"] = Field("any", description="Whether one or all of a list of references must be there.")
+
+    def compare(self, value: Any, reference: Any) -> Score:
+        wanted = [self.normalise(each) for each in reference_texts(reference) or ()]
+        if not wanted or not all(wanted):
+            return BAD_REFERENCE
+        answer = self.normalise(as_text(value))
+        found = (each in answer for each in wanted)
+        return CORRECT if (any(found) if self.mode == "any" else all(found)) else WRONG
+
+
+class RegexMatch(Metric):
+    """1 if the answer matches a regular expression, else 0.
+
+    The pattern is that of the config or, without one, the item's reference (of a list, any one of them). Reasons:
+    `no_reference`; `bad_reference` (no regular expression); `timeout`.
+    """
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"timeout_s"})
+
+    pattern: str | None = Field(None, description="Regular expression; by default the item's reference is one.")
+    mode: Literal["search", "fullmatch"] = Field("search", description="Match somewhere, or the whole answer.")
+    ignore_case: bool = Field(False, description="Ignore the case of letters.")
+    timeout_s: float = Field(1.0, gt=0, le=60, description="Most seconds of CPU that one pattern may take.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            _compile(pattern, ignore_case=False)
+        return pattern
+
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        patterns = [self.pattern] if self.pattern is not None else item.reference
+        if patterns is None:
+            return NO_REFERENCE
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        if not isinstance(patterns, list) or not patterns or not all(isinstance(each, str) for each in patterns):
+            return BAD_REFERENCE
+        try:
+            matches = any(self._matches(each, as_text(value)) for each in patterns)
+        except ValueError:
+            return BAD_REFERENCE
+        except (TimeoutError, MemoryError):
+            return Score(reason="timeout")
+        return CORRECT if matches else WRONG
+
+    def worst(self, item: Item, generation: Generation) -> Score:
+        return NO_REFERENCE if self.pattern is None and item.reference is None else WRONG
+
+    def _matches(self, pattern: str, text: str) -> bool:
+        compiled = _compile(pattern, ignore_case=self.ignore_case)
+        method = compiled.search if self.mode == "search" else compiled.fullmatch
+        return method(text, timeout=self.timeout_s) is not None
+
+
+def _compile(pattern: str, *, ignore_case: bool) -> regex.Pattern[str]:
+    """Compile (the package keeps the last few hundred patterns); ValueError says what is wrong at which position."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # `[[` means what it meant in `re`
+            return regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
+    except regex.error as error:
+        raise ValueError(f"not a regular expression: {error} of {pattern!r}") from error
+    except (RecursionError, OverflowError) as error:
+        raise ValueError(f"the regular expression is nested too deeply or too large: {error}") from error

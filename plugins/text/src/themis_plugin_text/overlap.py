@@ -1,0 +1,102 @@
+"""Metrics of the words that an answer and a reference share: token F1, ROUGE."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import Field
+
+from themis_core import Score, SpecError
+from themis_plugin_text.references import BAD_REFERENCE, ReferenceMetric, as_text, reference_texts
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+__all__ = ["Rouge", "TokenF1"]
+
+_ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")
+_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
+_ROUGE_WORD: Final = re.compile(r"[a-z0-9]+")
+
+
+class TokenF1(ReferenceMetric):
+    """Harmonic mean of precision and recall over the words that answer and reference share, in [0, 1].
+
+    Words as in SQuAD's own script: small letters, without ASCII punctuation and English articles, split at white
+    space; each word counts as often as it occurs. Of several references the best counts. If one side has no words, 1
+    if the other has none either, else 0. Reason: `bad_reference`.
+
+    Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text", section 5.
+    """
+
+    def compare(self, value: Any, reference: Any) -> Score:
+        accepted = reference_texts(reference)
+        if accepted is None:
+            return BAD_REFERENCE
+        answer = _squad_words(as_text(value))
+        return Score(max(_f1(answer, _squad_words(each)) for each in accepted))
+
+
+def _squad_words(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def _f1(answer: list[str], reference: list[str]) -> float:
+    if not answer or not reference:
+        return float(answer == reference)
+    shared = (Counter(answer) & Counter(reference)).total()
+    # 2PR / (P + R) with P = shared / answer and R = shared / reference
+    return 2 * shared / (len(answer) + len(reference))
+
+
+class Rouge(ReferenceMetric):
+    """ROUGE F-measure of an answer and a reference by rouge-score, in [0, 1]; of several references the best counts.
+
+    Needs the extra `rouge`. rouge1 and rouge2 count shared words and pairs, rougeL the longest common subsequence,
+    rougeLsum the same line by line. rouge-score knows ASCII letters and digits only. Reasons: `bad_reference`;
+    `too_long` (over a million characters, or over `max_word_pairs` for rougeL and rougeLsum, whose time grows with it).
+
+    Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries".
+    """
+
+    variant: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = Field("rougeL", description="Which ROUGE.")
+    stem: bool = Field(False, description="Compare the stems of words (Porter), as rouge-score's `use_stemmer` does.")
+    max_word_pairs: int = Field(
+        4_000_000, ge=1, description="Most words of the answer times words of a reference for rougeL and rougeLsum."
+    )
+
+    def check(self, base_dir: Path) -> None:
+        self._scorer  # noqa: B018  so that a missing package is found before anything is paid for
+
+    @cached_property
+    def _scorer(self) -> RougeScorer:
+        try:
+            from rouge_score.rouge_scorer import RougeScorer
+        except ImportError as error:
+            raise SpecError(
+                "text/rouge needs the package rouge-score: pip install 'themis-plugin-text[rouge]'"
+            ) from error
+        return RougeScorer([self.variant], use_stemmer=self.stem)
+
+    def compare(self, value: Any, reference: Any) -> Score:
+        accepted = reference_texts(reference)
+        if accepted is None:
+            return BAD_REFERENCE
+        answer = as_text(value)
+        if any(self._too_long(answer, each) for each in accepted):
+            return Score(reason="too_long")
+        scores = (self._scorer.score(each, answer)[self.variant].fmeasure for each in accepted)
+        return Score(float(max(scores)))
+
+    def _too_long(self, answer: str, reference: str) -> bool:
+        if max(len(answer), len(reference)) > 1_000_000:
+            return True
+        if self.variant in ("rouge1", "rouge2"):
+            return False
+        words = len(_ROUGE_WORD.findall(answer.lower())) * len(_ROUGE_WORD.findall(reference.lower()))
+        return words > self.max_word_pairs

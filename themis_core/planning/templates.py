@@ -1,0 +1,157 @@
+"""Renders prompt templates and computed columns: Jinja2 in its sandbox, undefined names are errors.
+
+Data is never rendered a second time: what a template inserts is text, whatever it looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from themis_core.records import Item
+from themis_core.specs import PromptMessage, PromptVariantSpec, digest
+from themis_core.specs.problems import Place
+from themis_core.specs.source import close_match
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+__all__ = ["Prompt", "compile_template", "item_context", "render"]
+
+MAX_RENDERED = 20_000_000
+"""Characters that one template may give; a loop in a template must not fill the memory."""
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import StrictUndefined  # some 30 ms that commands without a plan should not wait for
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            # A column may be called `items` or `values`: what the row holds goes before what Python's dict offers.
+            if type(obj) is dict and attribute in obj:
+                return obj[attribute]
+            return super().getattr(obj, attribute)
+
+    return Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
+def compile_template(text: str, place: Place) -> Template:
+    """Compile a template; a syntax error becomes a SpecError that names the place and the line in the template."""
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return _environment().from_string(text)
+    except TemplateSyntaxError as error:
+        raise place.error(f"template, line {error.lineno}: {error.message}") from error
+
+
+def render(template: Template, context: Mapping[str, Any], place: Place, item: str) -> str:
+    """Render one template; `item` says for which item, in the SpecError that a failure becomes."""
+    from jinja2 import TemplateError, UndefinedError
+
+    try:
+        text = template.render(context)
+    except UndefinedError as error:
+        raise place.error(f"{_undefined(error.message or str(error), context)} (item {item})") from error
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise place.error(f"the template can't be rendered for item {item}: {error}") from error
+    except (OverflowError, MemoryError, RecursionError) as error:
+        raise place.error(f"the template asks for too much at item {item}: {error}") from error
+    if len(text) > MAX_RENDERED:
+        raise place.error(f"the template gives more than {MAX_RENDERED:,} characters for item {item}")
+    return text
+
+
+def _undefined(message: str, context: Mapping[str, Any]) -> str:
+    name = match[1] if (match := re.search(r"'([^']*)'(?: is undefined)?$", message)) else ""
+    of_item = "has no attribute" in message
+    item = context.get("item")
+    known = sorted(item) if of_item and isinstance(item, dict) else sorted(context)
+    guess = close_match(name, known)
+    what = f"the item has no field {name!r}" if of_item else f"the template names {name!r}, which nothing defines"
+    return f"{what}. {'Fields' if of_item else 'Known'}: {', '.join(known)}." + (
+        f" Did you mean {guess!r}?" if guess else ""
+    )
+
+
+def item_context(item: Item) -> dict[str, Any]:
+    """What templates see as `item`: the fields, and id, reference and metadata where no field has the name."""
+    return {"id": item.id, "reference": item.reference, "metadata": item.metadata, **item.fields}
+
+
+class Prompt:
+    """A prompt variant with its templates compiled and its examples at hand."""
+
+    def __init__(self, spec: PromptVariantSpec, examples: list[dict[str, Any]], place: Place) -> None:
+        self.spec = spec
+        self.place = place
+        self.digest = digest([spec.canonical(), examples])
+        self._messages = [_Message(m, place.at("messages", i)) for i, m in enumerate(spec.messages)]
+        self._follow_ups = [_Message(m, place.at("follow_ups", i)) for i, m in enumerate(spec.follow_ups)]
+        self._static: dict[str, Any] = {**spec.variables, "examples": examples}
+        shots = spec.examples.messages if spec.examples else []
+        compiled = [_Message(m, place.at("examples", "messages", i)) for i, m in enumerate(shots)]
+        # Examples are the same for every item, so they are rendered once.
+        self._shots = [
+            message.render({**self._static, "item": example}, f"example {number}")
+            for number, example in enumerate(examples, 1)
+            for message in compiled
+        ]
+        self._leading = 0
+        while self._leading < len(self._messages) and spec.messages[self._leading].role in ("system", "developer"):
+            self._leading += 1
+
+    def messages(self, item: Item) -> list[dict[str, Any]]:
+        """The first request's messages for one item: leading system messages, examples, the rest."""
+        context = {**self._static, "item": item_context(item)}
+        rendered = [message.render(context, repr(item.id)) for message in self._messages]
+        if self._shots:
+            rendered[self._leading : self._leading] = self._shots
+        return rendered
+
+    def follow_ups(self, item: Item) -> list[dict[str, Any]]:
+        """The further user turns for one item, in order."""
+        if not self._follow_ups:
+            return []
+        context = {**self._static, "item": item_context(item)}
+        return [message.render(context, repr(item.id)) for message in self._follow_ups]
+
+    @property
+    def has_images(self) -> bool:
+        shots = self.spec.examples.messages if self.spec.examples else []
+        return any(
+            part.type == "image_url"
+            for message in (*self.spec.messages, *self.spec.follow_ups, *shots)
+            if isinstance(message.content, list)
+            for part in message.content
+        )
+
+
+class _Message:
+    def __init__(self, spec: PromptMessage, place: Place) -> None:
+        self.role = spec.role
+        self.place = place / "content"
+        self.parts: list[tuple[str, Template, str | None]] | None = None
+        if isinstance(spec.content, str):
+            self.template = compile_template(spec.content, self.place)
+            return
+        self.parts = []
+        for index, part in enumerate(spec.content):
+            text = part.text if part.type == "text" else part.image_url
+            self.parts.append((part.type, compile_template(text or "", self.place / index), part.detail))
+
+    def render(self, context: Mapping[str, Any], item: str) -> dict[str, Any]:
+        if self.parts is None:
+            return {"role": self.role, "content": render(self.template, context, self.place, item)}
+        parts: list[dict[str, Any]] = []
+        for index, (kind, template, detail) in enumerate(self.parts):
+            text = render(template, context, self.place / index, item)
+            if kind == "text":
+                parts.append({"type": "text", "text": text})
+            else:
+                parts.append({"type": "image_url", "image_url": {"url": text} | ({"detail": detail} if detail else {})})
+        return {"role": self.role, "content": parts}

@@ -1,0 +1,288 @@
+"""Trials and their identities: what would be asked, as a stream; nothing is asked here.
+
+The keys, and what each holds (all SHA-256 over canonical JSON):
+
+    generation key = engine, its identity and version, model id, params · messages · item id · sample index · seed
+                     (a follow-up turn: the key of the turn before · its own message)
+    score key      = generation key · item content · parse chain and metric or judge, each with config and version
+    trial id       = dataset identity · item id and content · prompt variant · model and params · sample index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from themis_core.components import Capabilities
+from themis_core.planning.items import Items
+from themis_core.planning.templates import Prompt, item_context
+from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer
+from themis_core.records import Item, Request
+from themis_core.specs import InferenceParamsSpec, digest
+from themis_core.specs.problems import Place
+
+__all__ = ["Plan", "PlannedSlice", "Trial", "make_plan", "score_key"]
+
+RECORDED = "recorded"
+"""Model, variant and settings of a trial whose output its item carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One item × prompt variant × model × settings × sample: complete, and independent of every other."""
+
+    slice_id: str
+    trial_id: str
+    item: Item
+    prompt_variant_id: str
+    model_id: str
+    params: str
+    sample_index: int
+    requests: tuple[Request, ...]
+    """One per turn, the messages of each without the model's earlier answers."""
+    model: ComposedModel | None
+    """None if the item carries its output."""
+
+    @property
+    def key(self) -> str:
+        """Key of the generation that is scored: the last turn's."""
+        return self.requests[-1].key
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """One model with one setting: what is the same for all trials that share them."""
+
+    model: ComposedModel
+    label: str
+    params: dict[str, Any]
+    head: str
+    """Digest of all of a generation key that comes from engine, model and settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSlice:
+    """A slice with its items surveyed and its prompts compiled."""
+
+    composed: ComposedSlice
+    items: Items
+    prompts: tuple[Prompt, ...]
+    dataset_identity: str
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        return self.composed.scorers
+
+    def count(self, models: Sequence[ComposedModel] | None = None) -> int:
+        """Number of trials, of these models or of all."""
+        if self.composed.spec.generation is None:
+            return self.items.count
+        chosen = self.composed.models if models is None else [m for m in self.composed.models if m in models]
+        return (
+            self.items.count * len(self.prompts) * len(chosen) * len(self.composed.params) * self.composed.num_samples
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do. `run_id` is fixed by the specs, the data and the components: equal plans are one run."""
+
+    composition: Composition
+    slices: tuple[PlannedSlice, ...]
+    spec_digest: str
+    plan_digest: str
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.composition.benchmark.benchmark_id}-{self.plan_digest[:12]}"
+
+    def count(self) -> int:
+        """Number of trials in all."""
+        return sum(each.count() for each in self.slices)
+
+    def trials(self, endpoint: str | None = None) -> Iterator[Trial]:
+        """Stream the trials of the models at one endpoint, item by item; None: those whose items carry outputs."""
+        seed = self.composition.project.global_seed
+        for planned in self.slices:
+            if planned.composed.spec.generation is None:
+                if endpoint is None:
+                    yield from _recorded_trials(planned)
+            elif endpoint is not None:
+                models = [model for model in planned.composed.models if model.engine.endpoint == endpoint]
+                if models:
+                    yield from _generated_trials(planned, models, seed)
+
+    def endpoints(self) -> list[str]:
+        """The endpoints of all models under test, in the order of the spec."""
+        return list(dict.fromkeys(model.engine.endpoint for each in self.slices for model in each.composed.models))
+
+
+def make_plan(composition: Composition, place: Place) -> Plan:
+    """Survey every dataset and render every prompt for every item: no mistake is left to be found once calls are paid.
+
+    `place` is the benchmark's. Raises SpecError.
+    """
+    seed = composition.project.global_seed or 0
+    surveyed: dict[str, Items] = {}
+    slices = []
+    prompts = _prompts(composition, seed, place)
+    for each in composition.slices:
+        known = digest([each.spec.dataset.canonical(), each.spec.dataset_query.canonical()])
+        if known not in surveyed:
+            at = each.place / "dataset_query"
+            surveyed[known] = Items(each.dataset, each.spec.dataset_query, composition.base_dir, seed, at)
+        chosen = tuple(prompts[variant.id] for variant in each.variants)
+        planned = PlannedSlice(each, surveyed[known], chosen, _dataset_identity(each))
+        _check(planned)
+        slices.append(planned)
+    spec_digest = composition.benchmark.spec_digest()
+    identity = [
+        composition.project.project_name,
+        composition.project.global_seed,
+        spec_digest,
+        [[each.items.digest, [prompt.digest for prompt in each.prompts]] for each in slices],
+        [model.identity() for model in composition.models()],
+        [[scorer.digest for scorer in each.scorers] for each in slices],
+    ]
+    return Plan(composition, tuple(slices), spec_digest, digest(identity))
+
+
+def score_key(generation_key: str, item: Item, scorer: Scorer) -> str:
+    """Identity of one score: equal keys have equal scores."""
+    return digest([generation_key, item.digest, scorer.digest])
+
+
+def _prompts(composition: Composition, seed: int, place: Place) -> dict[str, Prompt]:
+    prompts = {}
+    for index, variant in enumerate(composition.benchmark.prompt_variants):
+        at = place.at("prompt_variants", index)
+        examples: list[dict[str, Any]] = []
+        if variant.examples is not None:
+            examples = list(variant.examples.items)
+            if (dataset := composition.examples.get(variant.id)) is not None:
+                query = variant.examples.dataset_query
+                items = Items(dataset, query, composition.base_dir, seed, at.at("examples", "dataset_query"))
+                examples = [item_context(item) for item in items]
+        prompts[variant.id] = Prompt(variant, examples, at)
+    return prompts
+
+
+def _check(planned: PlannedSlice) -> None:
+    composed = planned.composed
+    for model in composed.models:
+        for params in composed.params:
+            _check_capabilities(model, params, planned.prompts, composed.place / "generation")
+    if composed.spec.generation is None:
+        for item in planned.items:
+            if item.output is None:
+                raise (composed.place / "generation").error(
+                    f"item {item.id!r} carries no output, and none is generated"
+                )
+        return
+    for item in planned.items:
+        for prompt in planned.prompts:
+            prompt.messages(item)
+            prompt.follow_ups(item)
+
+
+def _check_capabilities(
+    model: ComposedModel, params: InferenceParamsSpec, prompts: Sequence[Prompt], place: Place
+) -> None:
+    able: Capabilities = model.engine.capabilities
+    wants = {
+        "logprobs": bool(params.logprobs or params.top_logprobs),
+        "n": (params.n or 1) > 1,
+        "tools": bool(params.tools),
+        "images": any(prompt.has_images for prompt in prompts),
+    }
+    for capability, wanted in wants.items():
+        if wanted and not getattr(able, capability):
+            raise place.error(f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability}")
+
+
+def _dataset_identity(each: ComposedSlice) -> str:
+    spec = each.spec.dataset
+    return digest([each.dataset.component, spec.dataset_id, spec.config_name, spec.split, spec.revision])
+
+
+def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
+    composed = planned.composed
+    conditions = [_condition(model, params) for model in models for params in composed.params]
+    samples = range(composed.num_samples)
+    for item in planned.items:
+        item_part = digest([planned.dataset_identity, item.id, item.digest])
+        for prompt in planned.prompts:
+            messages = prompt.messages(item)
+            messages_digest = digest(messages)
+            follow_ups = prompt.follow_ups(item)
+            for condition in conditions:
+                for sample in samples:
+                    own_seed = _seed(condition, seed, item.id, messages_digest, sample)
+                    yield Trial(
+                        composed.spec.slice_id,
+                        digest([item_part, prompt.spec.id, prompt.digest, condition.head, sample]),
+                        item,
+                        prompt.spec.id,
+                        condition.model.spec.model_id,
+                        condition.label,
+                        sample,
+                        _requests(condition, messages, messages_digest, follow_ups, item.id, sample, own_seed),
+                        condition.model,
+                    )
+
+
+def _requests(
+    condition: _Condition,
+    messages: list[dict[str, Any]],
+    messages_digest: str,
+    follow_ups: list[dict[str, Any]],
+    item_id: str,
+    sample: int,
+    seed: int | None,
+) -> tuple[Request, ...]:
+    model_id = condition.model.spec.model_id
+    key = digest([condition.head, messages_digest, item_id, sample, seed])
+    first = Request(model_id, messages, condition.params, item_id, sample, seed, key)
+    if not follow_ups:
+        return (first,)
+    turns = [first]
+    for message in follow_ups:
+        key = digest([key, message])
+        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key))
+    return tuple(turns)
+
+
+def _condition(model: ComposedModel, params: InferenceParamsSpec) -> _Condition:
+    given = params.given()
+    return _Condition(model, params.label(), given, digest([model.identity(), given]))
+
+
+def _seed(condition: _Condition, base: int | None, item_id: str, messages_digest: str, sample: int) -> int | None:
+    """The seed of one sample: derived, unless it is sample 0 and the project has no global seed.
+
+    It does not depend on the number of samples, so raising that keeps the samples there are.
+    """
+    given: int | None = condition.params.get("seed")
+    if sample == 0 and (given is not None or base is None):
+        return given
+    if not condition.model.engine.capabilities.seed:
+        return None
+    return int(digest([base or 0, given, item_id, messages_digest, sample])[:8], 16) >> 1
+
+
+def _recorded_trials(planned: PlannedSlice) -> Iterator[Trial]:
+    for item in planned.items:
+        model_id = item.model or RECORDED
+        key = digest([RECORDED, model_id, item.id, item.output])
+        yield Trial(
+            planned.composed.spec.slice_id,
+            digest([planned.dataset_identity, item.id, item.digest, RECORDED, model_id, 0]),
+            item,
+            RECORDED,
+            model_id,
+            RECORDED,
+            0,
+            (Request(model_id, [], {}, item.id, 0, None, key),),
+            None,
+        )

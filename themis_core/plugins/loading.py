@@ -1,0 +1,262 @@
+"""Imports the plugins that a spec or a command names, one by one, and finds components in them.
+
+Each `Plugins` starts empty: nothing is shared between sessions, and nothing is imported that nobody named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from themis_core import hookspecs
+from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
+from themis_core.errors import PluginError, SpecError
+from themis_core.plugins.discovery import Installed, installed
+from themis_core.specs.source import close_match
+
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins"]
+
+SUPPORTED_CONTRACTS = (1, CONTRACT_VERSION)
+"""Lowest and highest contract version that this core works with."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """An imported plugin: its module, where it came from, and what it offers by kind and name."""
+
+    namespace: str
+    module: ModuleType
+    provenance: dict[str, Any]
+    offers: dict[str, dict[str, type[Component]]] = field(default_factory=dict)
+
+
+class Plugins:
+    """The plugins of one session. `loose` maps namespaces to Python files."""
+
+    def __init__(self, loose: Mapping[str, Path] | None = None) -> None:
+        self._loose = dict(loose or {})
+        self._installed = installed()
+        self._loaded: dict[str, Loaded] = {}
+        self._manager = pluggy.PluginManager("themis")
+        self._manager.add_hookspecs(hookspecs)
+        for namespace in self._loose:
+            if namespace in self._installed:
+                raise SpecError(
+                    f"plugins.{namespace}: this namespace belongs to the installed "
+                    f"{self._installed[namespace][0].label}; choose another name for the file"
+                )
+
+    @property
+    def hook(self) -> Any:
+        """pluggy's relay: calls a hook in all loaded plugins."""
+        return self._manager.hook
+
+    @property
+    def namespaces(self) -> list[str]:
+        """All namespaces that could be named, sorted."""
+        return sorted({*self._installed, *self._loose})
+
+    def load(self, namespace: str) -> Loaded:
+        """Import a plugin, once, and ask it what it offers.
+
+        Raises SpecError if it is not installed; PluginError if it is broken, claimed by two distributions, or
+        written for a contract that this core does not support.
+        """
+        if namespace not in self._loaded:
+            module, provenance, label = self._import(namespace)
+            self._check_contract(module, namespace, label)
+            self._register(module, namespace, label)
+            loaded = Loaded(namespace, module, provenance)
+            for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
+                loaded.offers[kind] = self._offers(namespace, kind, hook, label)
+            self._loaded[namespace] = loaded
+        return self._loaded[namespace]
+
+    def resolve(self, kind: str, name: str) -> tuple[str, type[Component]]:
+        """Find a component by `namespace/name`, or by its namespace if that offers just one of the kind.
+
+        Returns its full name and class. Raises SpecError without a place (the caller knows it), or PluginError.
+        """
+        noun = kind.replace("_", " ")
+        namespace, _, component = name.partition("/")
+        offered = self.load(namespace).offers[kind]
+        if component in offered:
+            return name, offered[component]
+        if not component and len(offered) == 1:
+            only, cls = next(iter(offered.items()))
+            return f"{namespace}/{only}", cls
+        listed = f"It offers: {', '.join(sorted(offered))}." if offered else f"It offers no {noun} at all."
+        if not component:
+            raise SpecError(f"{noun} {name!r}: say which one, as {namespace}/name. {listed}")
+        guess = close_match(component, offered)
+        hint = f" Did you mean {guess!r}?" if guess else self._kind_hint(namespace, component, kind)
+        raise SpecError(f"{noun} {name!r}: plugin {namespace!r} offers no such {noun}. {listed}{hint}")
+
+    def add_commands(self, namespace: str, group: Any) -> bool:
+        """Let a plugin add its commands to its click group; False if it has none."""
+        loaded = self.load(namespace)
+        caller = self._only(namespace, "themis_register_commands")
+        try:
+            caller(cli=group)
+        except Exception as error:
+            raise _broken(namespace, _label(loaded.provenance), "themis_register_commands", error) from error
+        return bool(group.commands)
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """Where each loaded plugin came from, for the manifest, sorted by namespace."""
+        return [self._loaded[name].provenance for name in sorted(self._loaded)]
+
+    def observers(self, hook: str) -> list[tuple[str, Any]]:
+        """Namespace and implementation of each loaded plugin that observes with `hook`."""
+        caller = getattr(self._manager.hook, hook)
+        return [(impl.plugin_name, impl.function) for impl in caller.get_hookimpls()]
+
+    def _import(self, namespace: str) -> tuple[ModuleType, dict[str, Any], str]:
+        if namespace in self._loose:
+            return self._import_loose(namespace, self._loose[namespace])
+        candidates = self._installed.get(namespace, [])
+        if not candidates:
+            raise SpecError(self._not_installed(namespace))
+        if len(candidates) > 1:
+            listed = " and ".join(each.label for each in candidates)
+            raise PluginError(
+                f"plugin {namespace!r}: claimed by {listed}. Uninstall one: "
+                + " or ".join(f"pip uninstall {each.distribution}" for each in candidates)
+            )
+        return self._import_installed(candidates[0])
+
+    def _import_installed(self, each: Installed) -> tuple[ModuleType, dict[str, Any], str]:
+        try:
+            module = each.entry_point.load()
+        except (Exception, SystemExit) as error:  # an import can end in anything; only this plugin is to blame
+            raise _broken(each.namespace, each.label, "import", error) from error
+        provenance = {
+            "namespace": each.namespace,
+            "distribution": each.distribution,
+            "version": each.version,
+            "entry_point": each.entry_point.value,
+            "origin": each.origin(),
+        }
+        return module, provenance, each.label
+
+    def _import_loose(self, namespace: str, path: Path) -> tuple[ModuleType, dict[str, Any], str]:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise SpecError(f"plugins.{namespace}: can't read {path}: {error.strerror or error}") from error
+        content_hash = hashlib.sha256(content).hexdigest()
+        # The hash in the name keeps two files, or two versions of one, apart within a process.
+        name = f"themis_loose_{namespace.replace('-', '_')}_{content_hash[:12]}"
+        module = ModuleType(name)
+        module.__file__ = str(path)
+        sys.modules[name] = module
+        try:
+            exec(compile(content, str(path), "exec"), module.__dict__)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            raise _broken(namespace, str(path), "import", error) from error
+        return module, {"namespace": namespace, "path": str(path), "sha256": content_hash}, str(path)
+
+    def _check_contract(self, module: ModuleType, namespace: str, label: str) -> None:
+        default = CONTRACT_VERSION if namespace in self._loose else None
+        version = getattr(module, "THEMIS_CONTRACT_VERSION", default)
+        low, high = SUPPORTED_CONTRACTS
+        supported = f"this core supports {low}" if low == high else f"this core supports {low} to {high}"
+        if not isinstance(version, int):
+            raise PluginError(
+                f"plugin {namespace!r} ({label}) does not state THEMIS_CONTRACT_VERSION, the contract it was written "
+                f"for; {supported}"
+            )
+        if not low <= version <= high:
+            newer = "update themis-core" if version > high else f"update {label.split(' ')[0]}"
+            raise PluginError(
+                f"plugin {namespace!r} ({label}) was written for contract {version}; {supported}: {newer}"
+            )
+
+    def _register(self, module: ModuleType, namespace: str, label: str) -> None:
+        try:
+            self._manager.register(module, namespace)
+            self._manager.check_pending()  # the only place where pluggy notices a misspelt hook
+        except (pluggy.PluginValidationError, ValueError) as error:
+            self._manager.unregister(module)
+            raise PluginError(f"plugin {namespace!r} ({label}): {str(error).strip()}") from error
+
+    def _offers(self, namespace: str, kind: str, hook: str, label: str) -> dict[str, type[Component]]:
+        offered: dict[str, type[Component]] = {}
+
+        def register(name: str, cls: type[Component]) -> None:
+            problem = _unfit(name, cls, kind)
+            if name in offered:
+                problem = "the name is registered twice"
+            if problem:
+                raise PluginError(f"plugin {namespace!r} ({label}): {hook}: register({name!r}, …): {problem}")
+            offered[name] = cls
+
+        try:
+            self._only(namespace, hook)(register=register)
+        except PluginError:
+            raise
+        except Exception as error:
+            raise _broken(namespace, label, hook, error) from error
+        return offered
+
+    def _only(self, namespace: str, hook: str) -> Any:
+        others = [plugin for name, plugin in self._manager.list_name_plugin() if name != namespace]
+        return self._manager.subset_hook_caller(hook, remove_plugins=others)
+
+    def _not_installed(self, namespace: str) -> str:
+        known = self.namespaces
+        guess = close_match(namespace, known)
+        listed = f"Installed: {', '.join(known)}." if known else "No plugin is installed."
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        return (
+            f"plugin {namespace!r} is not installed. {listed}{hint} To install one of that name: "
+            f"pip install themis-plugin-{namespace}"
+        )
+
+    def _kind_hint(self, namespace: str, component: str, kind: str) -> str:
+        for other, offered in self._loaded[namespace].offers.items():
+            if other != kind and component in offered:
+                return f" There is a {other.replace('_', ' ')} of that name."
+        return ""
+
+
+def _unfit(name: object, cls: object, kind: str) -> str | None:
+    base = COMPONENT_KINDS[kind]
+    if not isinstance(name, str) or not name.isidentifier():
+        return "a component's name is letters, digits and underscores"
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        return f"{cls!r} is no subclass of themis_core.{base.__name__}"
+    if inspect.isabstract(cls):
+        return f"{cls.__name__} lacks {', '.join(sorted(cls.__abstractmethods__))}"
+    return None
+
+
+def _label(provenance: Mapping[str, Any]) -> str:
+    return str(provenance.get("path") or f"{provenance['distribution']} {provenance['version']}")
+
+
+def _broken(namespace: str, label: str, during: str, error: BaseException) -> PluginError:
+    text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+    what = f"plugin {namespace!r} ({label}) failed at {during}: {type(error).__name__}: {error}"
+    return PluginError(f"{what}\n{text.rstrip()}")
+
+
+def _own_frames(error: BaseException) -> Any:
+    # The frames of Themis and of the import machinery before the plugin's own say nothing to its user.
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if file != __file__ and not file.startswith("<frozen") and "importlib" not in file and "pluggy" not in file:
+            break
+        frame = frame.tb_next
+    return frame

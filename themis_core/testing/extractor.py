@@ -1,0 +1,74 @@
+"""Compliance suite of extractors: subclass it in a test module, and pytest runs what every extractor must fulfil.
+
+    class TestRegex(ExtractorSuite):
+        @pytest.fixture(params=[r"\\d+", r"(\\w+\\s?)*$"])
+        def extractor(self, request):
+            return Regex(pattern=request.param, timeout_s=0.5)
+
+It does not test what an extractor finds: that is a table of the plugin's own.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from pydantic import ValidationError
+
+from themis_core.components import Extractor
+from themis_core.records import Extraction
+from themis_core.specs import canonical_json
+from themis_core.testing.hostile import HOSTILE_TEXTS
+
+__all__ = ["ExtractorSuite"]
+
+
+class ExtractorSuite:
+    """What every extractor must fulfil. Define the fixture `extractor`; parametrise it for several configs."""
+
+    seconds_per_text: float = 2.0
+    """Most seconds that one text of up to a million characters may take."""
+
+    @pytest.fixture
+    def extractor(self) -> Extractor:
+        """The extractor to test."""
+        raise NotImplementedError("define the fixture `extractor`")
+
+    @pytest.fixture(params=sorted(HOSTILE_TEXTS))
+    def hostile_text(self, request: pytest.FixtureRequest) -> str:
+        return HOSTILE_TEXTS[request.param]
+
+    def test_any_text_gives_a_value_or_a_reason_in_bounded_time(self, extractor: Extractor, hostile_text: str) -> None:
+        started = time.perf_counter()
+        extraction = extractor.extract(hostile_text)
+        assert time.perf_counter() - started < self.seconds_per_text
+        check_extraction(extraction)
+
+    def test_equal_texts_give_equal_extractions(self, extractor: Extractor) -> None:
+        texts = [text for text in HOSTILE_TEXTS.values() if len(text) < 1_000]
+        twin = type(extractor).model_validate(extractor.model_dump(by_alias=True))
+        assert [twin.extract(text) for text in texts] == [extractor.extract(text) for text in texts]
+
+    def test_the_config_is_frozen(self, extractor: Extractor) -> None:
+        for name in type(extractor).model_fields:
+            with pytest.raises(ValidationError):
+                setattr(extractor, name, None)
+
+    def test_the_identity_is_plain_data_and_gives_the_config_back(self, extractor: Extractor) -> None:
+        identity = extractor.identity()
+        assert canonical_json(identity)
+        assert type(extractor).model_validate(identity).identity() == identity
+
+    def test_every_field_is_described(self, extractor: Extractor) -> None:
+        assert [name for name, each in type(extractor).model_fields.items() if not each.description] == []
+
+
+def check_extraction(extraction: Extraction) -> None:
+    """Assert that an extraction has a value that JSON can hold, or a short reason and no value."""
+    assert isinstance(extraction, Extraction)
+    if extraction.parsed:
+        assert canonical_json(extraction.value)
+    else:
+        assert extraction.value is None, "an extraction with a reason has no value"
+        assert extraction.reason
+        assert extraction.reason.isidentifier(), "a reason is a short, stable code such as no_match"

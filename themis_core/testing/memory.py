@@ -1,0 +1,326 @@
+"""A storage backend that keeps everything in memory: the fake for tests, and the simplest reading of the contract.
+
+Nothing survives the process. It passes `StorageBackendSuite` as every other backend does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from themis_core.components import StorageBackend, Store
+from themis_core.errors import RunLocked, StorageError
+from themis_core.records import (
+    Event,
+    Extraction,
+    Generation,
+    GenerationRecorded,
+    Item,
+    ItemRecorded,
+    RunFinished,
+    RunRecord,
+    RunStarted,
+    Score,
+    ScoreEntry,
+    ScoreRow,
+    TrialFinished,
+    TrialRow,
+)
+
+__all__ = ["MemoryStorage", "MemoryStore"]
+
+
+@dataclass
+class _Execution:
+    run_id: str
+    started_at: str
+    manifest: dict[str, Any] = field(default_factory=dict)
+    finished_at: str | None = None
+    status: str = "running"
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Content:
+    """What stores that were opened at one place share."""
+
+    log: list[dict[str, Any]] = field(default_factory=list)
+    executions: list[_Execution] = field(default_factory=list)
+    items: dict[str, Item] = field(default_factory=dict)
+    generations: dict[str, GenerationRecorded] = field(default_factory=dict)
+    scores: dict[str, tuple[Score, Extraction | None]] = field(default_factory=dict)
+    trials: dict[tuple[str, str, str], TrialFinished] = field(default_factory=dict)
+    """By run, slice and trial."""
+    held: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class MemoryStorage(StorageBackend):
+    """Opens the same content for the same name and folder, within one process."""
+
+    not_identity = frozenset({"name"})
+
+    name: str = Field(default="default", description="Name of the store; each name has content of its own.")
+
+    def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
+        place = (str(base_dir.absolute()), self.name)
+        if mode == "read" and place not in _contents:
+            raise StorageError(f"there is no store {self.location(base_dir)}: run something first")
+        return MemoryStore(_contents.setdefault(place, _Content()))
+
+    def location(self, base_dir: Path) -> str:
+        return f"memory:{self.name}"
+
+
+_contents: dict[tuple[str, str], _Content] = {}
+
+
+class MemoryStore(Store):
+    """An open store in memory. Made without content, it is a new and empty one."""
+
+    def __init__(self, content: _Content | None = None) -> None:
+        self._content: _Content | None = content or _Content()
+
+    @property
+    def _open(self) -> _Content:
+        if self._content is None:
+            raise StorageError("the store was closed")
+        return self._content
+
+    def append(self, events: Sequence[Event]) -> None:
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        content = self._open
+        plain = [_plain(event, at) for event in events]  # raises before anything has changed
+        with content.lock:
+            for event, data in zip(events, plain, strict=True):
+                if _apply(content, event):
+                    content.log.append({"seq": len(content.log) + 1, **data})
+
+    def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        known = self._open.trials
+        return {
+            pair for pair in trials if (found := known.get((run_id, *pair))) is not None and found.outcome != "failed"
+        }
+
+    def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
+        known = self._open.generations
+        return {key: known[key].generation for key in keys if key in known and not known[key].generation.failed}
+
+    def stored_generations(self, keys: Sequence[str]) -> set[str]:
+        return set(self.generations(keys))
+
+    def scores(self, keys: Sequence[str]) -> dict[str, tuple[Score, Extraction | None]]:
+        known = self._open.scores
+        return {key: known[key] for key in keys if key in known}
+
+    def runs(self) -> Iterator[RunRecord]:
+        latest = {each.run_id: place for place, each in enumerate(self._open.executions)}
+        for run_id in sorted(latest, key=latest.__getitem__, reverse=True):
+            record = self.run(run_id)
+            if record is not None:
+                yield record
+
+    def run(self, run_id: str) -> RunRecord | None:
+        content = self._open
+        executions = [each for each in content.executions if each.run_id == run_id]
+        if not executions:
+            return None
+        last = executions[-1]
+        outcomes = [each.outcome for each in content.trials.values() if each.run_id == run_id]
+        return RunRecord(
+            run_id=run_id,
+            status=last.status,
+            started_at=last.started_at,
+            finished_at=last.finished_at,
+            manifest=last.manifest,
+            counts=last.counts,
+            trials=len(outcomes),
+            failed=outcomes.count("failed"),
+        )
+
+    def _trials(self, run_id: str, trial_id: str | None) -> list[TrialFinished]:
+        return [
+            each
+            for each in self._open.trials.values()
+            if each.run_id == run_id and each.trial_id.startswith(trial_id or "")
+        ]
+
+    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+        trials = self._trials(run_id, trial_id)
+        trials.sort(key=lambda each: (*_arm(each), each.item_id, each.sample_index))
+        return map(self._trial_row, trials)
+
+    def _trial_row(self, trial: TrialFinished) -> TrialRow:
+        known = self._open.generations
+        turns = [known[key].generation if key in known else None for key in trial.generation_keys]
+        return TrialRow(
+            run_id=trial.run_id,
+            slice_id=trial.slice_id,
+            trial_id=trial.trial_id,
+            item_id=trial.item_id,
+            item_digest=trial.item_digest,
+            prompt_variant_id=trial.prompt_variant_id,
+            model_id=trial.model_id,
+            params=trial.params,
+            sample_index=trial.sample_index,
+            generation_keys=trial.generation_keys,
+            outcome=trial.outcome,
+            error_code=trial.error_code,
+            finished_at=trial.at,
+            input_tokens=_total([each and each.usage.input_tokens for each in turns]),
+            output_tokens=_total([each and each.usage.output_tokens for each in turns]),
+            cost=_total([each and each.cost for each in turns]),
+        )
+
+    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+        pairs = [(trial, entry) for trial in self._trials(run_id, trial_id) for entry in trial.scores]
+        pairs.sort(
+            key=lambda pair: (
+                *_arm(pair[0]),
+                pair[1].score,
+                pair[1].metric,
+                pair[0].item_id,
+                pair[0].sample_index,
+            )
+        )
+        return (self._score_row(trial, entry) for trial, entry in pairs)
+
+    def _score_row(self, trial: TrialFinished, entry: ScoreEntry) -> ScoreRow:
+        score, extraction = self._open.scores[entry.key]
+        found = extraction is not None and extraction.parsed
+        return ScoreRow(
+            slice_id=trial.slice_id,
+            model_id=trial.model_id,
+            prompt_variant_id=trial.prompt_variant_id,
+            params=trial.params,
+            score=entry.score,
+            metric=entry.metric,
+            item_id=trial.item_id,
+            sample_index=trial.sample_index,
+            trial_id=trial.trial_id,
+            outcome=trial.outcome,
+            value=score.value,
+            reason=score.reason,
+            parse=entry.parse,
+            parsed=None if entry.parse is None else found,
+            parse_reason=extraction.reason if extraction else None,
+            parts=score.parts,
+        )
+
+    def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:
+        known = self._open.generations
+        return (known[key] for key in keys if key in known)
+
+    def items(self, digests: Sequence[str]) -> dict[str, Item]:
+        known = self._open.items
+        return {digest: known[digest] for digest in digests if digest in known}
+
+    def score_entries(self, run_id: str, slice_id: str, trial_id: str) -> Sequence[ScoreEntry]:
+        content = self._open
+        trial = content.trials.get((run_id, slice_id, trial_id))
+        return [_stored(content, entry) for entry in trial.scores] if trial else []
+
+    def events(self, run_id: str | None = None) -> Iterator[dict[str, Any]]:
+        return (dict(each) for each in self._open.log if run_id is None or each.get("run_id") == run_id)
+
+    @contextmanager
+    def lock_run(self, run_id: str) -> Iterator[None]:
+        content = self._open
+        with content.lock:
+            if run_id in content.held:
+                raise RunLocked(f"run {run_id!r} is being worked on by this process: wait for it")
+            content.held.add(run_id)
+        try:
+            yield
+        finally:
+            with content.lock:
+                content.held.discard(run_id)
+
+    def close(self) -> None:
+        self._content = None
+
+
+def _apply(content: _Content, event: Event) -> bool:
+    """Change the content as the event says; false if that changed nothing."""
+    match event:
+        case ItemRecorded(item):
+            if item.digest in content.items:
+                return False
+            content.items[item.digest] = item
+        case GenerationRecorded():
+            known = content.generations.get(event.key)
+            if known is not None and (not known.generation.failed or event.generation.failed):
+                return False
+            content.generations[event.key] = event
+        case TrialFinished():
+            return _apply_trial(content, event)
+        case RunStarted():
+            if any(_is(each, event.run_id, started_at=event.at) for each in content.executions):
+                return False
+            content.executions.append(_Execution(event.run_id, event.at, event.manifest))
+        case RunFinished():
+            return _apply_run_finished(content, event)
+    return True
+
+
+def _apply_trial(content: _Content, event: TrialFinished) -> bool:
+    place = (event.run_id, event.slice_id, event.trial_id)
+    known = content.trials.get(place)
+    if known is not None:
+        again = event.outcome == "failed" and event.at <= known.at
+        if known.outcome != "failed" or again:
+            return False
+    content.trials[place] = event
+    for entry in event.scores:
+        stored = content.scores.get(entry.key)
+        if stored is None or (entry.result.scored and not stored[0].scored):
+            content.scores[entry.key] = (entry.result, entry.extraction)
+    return True
+
+
+def _apply_run_finished(content: _Content, event: RunFinished) -> bool:
+    executions = [each for each in content.executions if each.run_id == event.run_id]
+    if any(_is(each, event.run_id, finished_at=event.at) for each in executions):
+        return False
+    if not executions:
+        executions.append(_Execution(event.run_id, event.at))
+        content.executions.append(executions[0])
+    last = executions[-1]
+    last.finished_at, last.status, last.counts = event.at, event.status, event.counts
+    return True
+
+
+def _is(execution: _Execution, run_id: str, **times: str) -> bool:
+    return execution.run_id == run_id and all(getattr(execution, name) == at for name, at in times.items())
+
+
+def _stored(content: _Content, entry: ScoreEntry) -> ScoreEntry:
+    result, extraction = content.scores[entry.key]
+    names = (entry.score, entry.metric, entry.key)
+    return ScoreEntry(*names, result, entry.parse, extraction, entry.new, entry.judged_by)
+
+
+def _arm(trial: TrialFinished) -> tuple[str, str, str, str]:
+    return (trial.slice_id, trial.model_id, trial.prompt_variant_id, trial.params)
+
+
+def _total(counts: list[Any]) -> Any:
+    """Return the sum, or None if one of the turns did not say."""
+    return None if not counts or None in counts else sum(counts)
+
+
+def _plain(event: Event, at: str) -> dict[str, Any]:
+    """Return the event as JSON would give it back; raises ValueError for NaN and infinities."""
+    data = {"kind": event.kind, "at": at, **asdict(event)}
+    if isinstance(event, GenerationRecorded):
+        data["generation"] = event.generation.to_dict()
+    plain: dict[str, Any] = json.loads(json.dumps(data, allow_nan=False))
+    return plain

@@ -1,0 +1,166 @@
+"""Compliance suite of metrics: subclass it in a test module, and pytest runs what every metric must fulfil.
+
+    class TestExactMatch(MetricSuite):
+        @pytest.fixture
+        def metric(self):
+            return ExactMatch()
+
+        @pytest.fixture
+        def item(self):
+            return Item(id="1", fields={}, reference="Paris")
+
+        @pytest.fixture
+        def values(self):
+            return ["Paris", "paris ", "London"]
+
+It does not test which number an answer gets: that is a table of the plugin's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isclose, isfinite
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from themis_core.components import Metric
+from themis_core.records import Generation, Item, Score
+from themis_core.specs import canonical_json
+from themis_core.testing.hostile import HOSTILE_TEXTS
+
+__all__ = ["MetricSuite"]
+
+ODD_VALUES: Sequence[Any] = (None, True, 0, -7, 10**400, 0.5, 1e308, [], {}, ["a", None], {"a": {"b": [1.5]}})
+"""Values that a parse may hand over where a metric waits for others."""
+
+
+class MetricSuite:
+    """What every metric must fulfil. Define the fixtures `metric`, `item` and `values`."""
+
+    needs_reference: bool = True
+    """False for a metric that scores answers alone: then the item's reference changes nothing."""
+
+    @pytest.fixture
+    def metric(self) -> Metric:
+        """The metric to test; parametrise it for several configs."""
+        raise NotImplementedError("define the fixture `metric`")
+
+    @pytest.fixture
+    def item(self) -> Item:
+        """An item with what the metric needs, a reference above all."""
+        raise NotImplementedError("define the fixture `item`")
+
+    @pytest.fixture
+    def values(self) -> Sequence[Any]:
+        """Three or more values that the metric scores for this item, a very good one and a bad one among them."""
+        raise NotImplementedError("define the fixture `values`")
+
+    @pytest.fixture(params=sorted(HOSTILE_TEXTS))
+    def hostile_text(self, request: pytest.FixtureRequest) -> str:
+        return HOSTILE_TEXTS[request.param]
+
+    def test_good_and_bad_values_get_different_scores(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
+        scores = scores_of(metric, item, values)
+        assert len(values) >= 3
+        assert [score.reason for score in scores] == [None] * len(values)
+        assert len({score.value for score in scores}) > 1
+
+    def test_any_text_gets_a_score_in_range_or_a_reason(self, metric: Metric, item: Item, hostile_text: str) -> None:
+        check_score(metric, scores_of(metric, item, [hostile_text])[0])
+
+    def test_any_value_gets_a_score_in_range_or_a_reason(self, metric: Metric, item: Item) -> None:
+        for score in scores_of(metric, item, ODD_VALUES):
+            check_score(metric, score)
+
+    def test_any_reference_gives_a_score_in_range_or_a_reason(
+        self, metric: Metric, item: Item, values: Sequence[Any]
+    ) -> None:
+        short = [text for text in HOSTILE_TEXTS.values() if len(text) < 1_000]
+        for reference in (*short, *ODD_VALUES):
+            check_score(metric, scores_of(metric, replace(item, reference=reference), values[:1])[0])
+
+    def test_equal_answers_get_equal_scores(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
+        twin = type(metric).model_validate(metric.model_dump(by_alias=True))
+        assert scores_of(twin, item, values) == scores_of(metric, item, values)
+
+    def test_an_item_without_a_reference_gives_a_reason_where_one_is_needed(
+        self, metric: Metric, item: Item, values: Sequence[Any]
+    ) -> None:
+        without = replace(item, reference=None)
+        if not self.needs_reference:
+            assert scores_of(metric, without, values) == scores_of(metric, item, values)
+            return
+        assert scores_of(metric, without, values) == [Score(reason="no_reference")] * len(values)
+        assert metric.worst(without, Generation("empty")) == Score(reason="no_reference")
+
+    def test_the_worst_score_is_no_better_than_any_value(
+        self, metric: Metric, item: Item, values: Sequence[Any]
+    ) -> None:
+        worst = metric.worst(item, Generation("empty"))
+        check_score(metric, worst)
+        bad_end = metric.lowest if metric.higher_is_better else metric.highest
+        if bad_end is not None:
+            assert worst.value == bad_end
+        elif worst.value is not None:
+            best = max if metric.higher_is_better else min
+            assert best(worst.value, *map(value_of, scores_of(metric, item, values))) != worst.value
+
+    def test_the_aggregate_is_in_range_and_does_not_depend_on_order(
+        self, metric: Metric, item: Item, values: Sequence[Any]
+    ) -> None:
+        scores = [*scores_of(metric, item, values), metric.worst(item, Generation("empty"))]
+        scores = [score for score in scores if score.scored]
+        forth, back = metric.aggregate(scores), metric.aggregate(reversed(scores))
+        assert forth is not None
+        assert back is not None
+        assert isclose(forth, back, rel_tol=1e-12)
+        check_score(metric, Score(forth))
+        if metric.aggregates_mean:
+            assert isclose(forth, sum(map(value_of, scores)) / len(scores), rel_tol=1e-12, abs_tol=1e-12)
+
+    def test_no_score_has_no_aggregate(self, metric: Metric) -> None:
+        assert metric.aggregate([]) is None
+
+    def test_the_config_is_frozen(self, metric: Metric) -> None:
+        for name in type(metric).model_fields:
+            with pytest.raises(ValidationError):
+                setattr(metric, name, None)
+
+    def test_the_identity_is_plain_data_and_gives_the_config_back(self, metric: Metric) -> None:
+        identity = metric.identity()
+        assert canonical_json(identity)
+        assert type(metric).model_validate(identity).identity() == identity
+
+    def test_every_field_is_described(self, metric: Metric) -> None:
+        assert [name for name, each in type(metric).model_fields.items() if not each.description] == []
+
+
+def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
+    """Score each value as the run does: the generation's text is the value, if that is a text."""
+    return [
+        metric.score(item, Generation("answered", text=value if isinstance(value, str) else ""), value)
+        for value in values
+    ]
+
+
+def value_of(score: Score) -> float:
+    assert score.value is not None
+    return score.value
+
+
+def check_score(metric: Metric, score: Score) -> None:
+    """Assert that a score has a finite value within the metric's range, or a short reason and no value."""
+    assert isinstance(score, Score)
+    if score.value is None:
+        assert score.reason
+        assert score.reason.isidentifier(), "a reason is a short, stable code such as no_reference"
+        return
+    assert score.reason is None
+    assert isfinite(score.value)
+    assert metric.lowest is None or score.value >= metric.lowest
+    assert metric.highest is None or score.value <= metric.highest
+    assert all(isfinite(part) for part in score.parts)
+    assert canonical_json(score.details)

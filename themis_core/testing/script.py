@@ -1,0 +1,354 @@
+"""What a scripted model server says and does: answers, faults, a rate limit; and the bytes that come of it.
+
+No sockets: `themis_core.testing.server` sends what is made here. Standard library only, and little work per request,
+because benchmarks measure clients against it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+__all__ = ["Call", "Fault", "Reply", "Script"]
+
+PIECE = 65_536
+REASONS = {200: "OK", 301: "Moved Permanently", 307: "Temporary Redirect", 429: "Too Many Requests"}
+
+Ending = Literal["keep", "close", "abort", "stall"]
+
+
+class Call(NamedTuple):
+    """One request to the model as the server understood it."""
+
+    ordinal: int
+    """1 for the first request after the start or the last reset."""
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    prompt: str
+    """The last user message's text, or the prompt of a text completion."""
+
+    @property
+    def model(self) -> str:
+        return str(self.body.get("model", ""))
+
+
+class Reply(NamedTuple):
+    """What goes over the wire: pieces, each after a wait in seconds, and what becomes of the connection."""
+
+    status: int
+    pieces: Iterator[tuple[float, bytes]]
+    ending: Ending = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to go wrong, and the requests it applies to (all, if no condition is given).
+
+    A fault that only says how bytes are sent (`chunk`, `cut`, ...) does so to the normal answer.
+    """
+
+    at: tuple[int, ...] = ()
+    """Ordinals."""
+    every: int = 0
+    """Each k-th request."""
+    first: int = 0
+    """The requests up to this ordinal."""
+    match: str = ""
+    """A text that the prompt contains."""
+    status: int = 200
+    headers: dict[str, Any] = field(default_factory=dict)
+    """Added headers; None takes away one that would be sent, a list sends it several times."""
+    error: dict[str, Any] | None = None
+    """`error` object of the body: message, type, code."""
+    body: Any = None
+    """The whole body: a text, `{"base64": ...}`, `{"repeat": text, "times": n}`, or any other JSON value as JSON."""
+    raw: str | None = None
+    """The whole response, status line and all, as Latin-1."""
+    redirect: str | None = None
+    """Location to redirect to; the status is 307 unless one is given."""
+    echo_authorization: bool = False
+    """Whether the error message repeats the request's Authorization header."""
+    gzip: bool = False
+    """Whether the body is compressed, whatever the client accepts."""
+    chunked: bool = False
+    """Whether the body is sent in HTTP chunks, without its length."""
+    latency_s: float | None = None
+    """Instead of the script's."""
+    chunk: int = 0
+    """Bytes per write; 0 sends all at once."""
+    pause_s: float = 0
+    """Wait between writes."""
+    cut: int | None = None
+    """Bytes of the response, head included, that are sent; a negative number leaves out as many at the end."""
+    ending: Ending | None = None
+    """`close`, `abort` (a reset) or `stall` (silence) instead of going on; `close` if the response is cut."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Fault:
+        """Read what a script says. Raises ValueError for a key that there is not."""
+        if unknown := data.keys() - {each.name for each in fields(cls)}:
+            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
+        values = dict(data)
+        at = values.get("at", ())
+        values["at"] = (at,) if isinstance(at, int) else tuple(at)
+        return cls(**values)
+
+    def applies(self, call: Call) -> bool:
+        """Whether all conditions hold for a request."""
+        return (
+            (not self.at or call.ordinal in self.at)
+            and (not self.every or call.ordinal % self.every == 0)
+            and (not self.first or call.ordinal <= self.first)
+            and self.match in call.prompt
+        )
+
+
+_SOUND = Fault()
+
+
+class Script:
+    """Decides what is answered. Keys, all optional:
+
+    - `latency_s`: seconds between the last byte of a request and the first of its answer (0).
+    - `answers`: `{"rule": "echo"}` (the prompt itself), `{"rule": "constant", "output": ...}`, or `{"rule": "table",
+      "files": [paths of JSONL], "rows": [...]}` with rows of `model` (none: any model), `prompt` and `output`. A row's
+      prompt equals the request's prompt or one line of it. An output is a text, or an object with keys of the
+      message (`content`, `tool_calls`, ...) and of the choice (`finish_reason`, `logprobs`).
+    - `faults`: a list of `Fault`s; the first that applies is done.
+    - `bucket`: `{"rate": requests a second, "capacity": burst}`; beyond it, 429 with `Retry-After`.
+    - `api_key`: the key without which there is 401.
+    - `usage`: whether token counts are sent (true).
+    """
+
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        data = data or {}
+        known = {"latency_s", "answers", "faults", "bucket", "api_key", "usage"}
+        if unknown := data.keys() - known:
+            raise ValueError(f"a script has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        self.latency_s = float(data.get("latency_s", 0))
+        self.api_key: str | None = data.get("api_key")
+        self._usage = bool(data.get("usage", True))
+        self._faults = [Fault.from_dict(each) for each in data.get("faults", ())]
+        self._bucket = _Bucket(**data["bucket"]) if data.get("bucket") else None
+        self._answers = dict(data.get("answers") or {"rule": "echo"})
+        if self._answers["rule"] not in ("echo", "constant", "table"):
+            raise ValueError(f"no rule {self._answers['rule']!r}: echo, constant or table")
+        self._table = _read_table(self._answers) if self._answers["rule"] == "table" else {}
+
+    def models(self) -> dict[str, Any]:
+        """The list of models that `/v1/models` gives."""
+        names = sorted({model for model, _ in self._table if model}) or ["scripted"]
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}
+
+    def reply(self, call: Call) -> Reply:
+        """Make the response to one request."""
+        fault = next((each for each in self._faults if each.applies(call)), _SOUND)
+        if fault is _SOUND:
+            return self._sound(call)
+        return _with_fault(fault, call, self._sound_body, self.latency_s)
+
+    def _sound(self, call: Call) -> Reply:
+        wait = self._bucket.take() if self._bucket else 0.0
+        if wait:
+            headers = {"Retry-After": math.ceil(wait), "retry-after-ms": math.ceil(wait * 1000)}
+            return simple_reply(429, _error("rate limit reached", "rate_limit"), headers)
+        if self.api_key and call.headers.get("authorization") != f"Bearer {self.api_key}":
+            given = call.headers.get("authorization", "").removeprefix("Bearer ")
+            return simple_reply(401, _error(f"Incorrect API key provided: {given}", "invalid_api_key"))
+        status, body = self._sound_body(call)
+        return simple_reply(status, body, latency_s=self.latency_s)
+
+    def _sound_body(self, call: Call) -> tuple[int, Any]:
+        if call.path.endswith("/models"):
+            return 200, self.models()
+        output = self._output(call)
+        if output is None:
+            return 400, _error(f"no recorded output of {call.model!r} for this prompt", "no_output")
+        return 200, self._completion(call, output)
+
+    def _output(self, call: Call) -> Any:
+        """A text, an object, or None if there is none."""
+        rule = self._answers["rule"]
+        if rule == "echo":
+            return call.prompt
+        if rule == "constant":
+            return self._answers["output"]
+        for prompt in (call.prompt, *call.prompt.splitlines()):
+            for model in (call.model, None):
+                if (model, prompt) in self._table:
+                    return self._table[model, prompt]
+        return None
+
+    def _completion(self, call: Call, output: str | dict[str, Any]) -> dict[str, Any]:
+        given: dict[str, Any] = {"content": output} if isinstance(output, str) else dict(output)
+        choice = {
+            "finish_reason": given.pop("finish_reason", "stop"),
+            "logprobs": given.pop("logprobs", None),
+        }
+        chat = not call.path.endswith("/completions") or call.path.endswith("/chat/completions")
+        text = given.get("content") or ""
+        said = {"message": {"role": "assistant", **given}} if chat else {"text": text}
+        n = call.body.get("n") or 1
+        reply: dict[str, Any] = {
+            "id": f"scripted-{call.ordinal}",
+            "object": "chat.completion" if chat else "text_completion",
+            "created": 1_700_000_000,
+            "model": call.model,
+            "choices": [{"index": index, **said, **choice} for index in range(n)],
+        }
+        if self._usage:
+            counts = _tokens(call.prompt), _tokens(text) * n
+            reply["usage"] = {
+                "prompt_tokens": counts[0],
+                "completion_tokens": counts[1],
+                "total_tokens": sum(counts),
+            }
+        return reply
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A token bucket: `rate` tokens a second, at most `capacity` saved up."""
+
+    rate: float
+    capacity: float
+    _level: float = math.inf
+    _at: float = 0.0
+
+    def take(self) -> float:
+        """Take one token, or return the seconds until there is one."""
+        now = time.monotonic()
+        self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
+        self._at = now
+        if self._level < 1:
+            return (1 - self._level) / self.rate
+        self._level -= 1
+        return 0.0
+
+
+def simple_reply(status: int, body: Any, headers: Mapping[str, Any] | None = None, latency_s: float = 0) -> Reply:
+    """A response that is sent whole."""
+    content = json.dumps(body).encode()
+    return Reply(status, iter(((latency_s, _head(status, len(content), headers or {}) + content),)))
+
+
+def _with_fault(fault: Fault, call: Call, sound: Any, latency_s: float) -> Reply:
+    latency_s = latency_s if fault.latency_s is None else fault.latency_s
+    if fault.raw is not None:
+        status, parts = fault.status, iter([fault.raw.encode("latin-1")])
+    else:
+        status, parts = _faulty_response(fault, call, sound)
+    if fault.cut is not None:
+        parts = iter([b"".join(parts)[: fault.cut]])
+    ending = fault.ending or ("keep" if fault.cut is None and fault.raw is None else "close")
+    return Reply(status, _timed(_in_writes(parts, fault.chunk), latency_s, fault.pause_s), ending)
+
+
+def _faulty_response(fault: Fault, call: Call, sound: Any) -> tuple[int, Iterator[bytes]]:
+    status, headers = fault.status, dict(fault.headers)
+    if fault.redirect is not None:
+        status = 307 if status == 200 else status
+        headers.setdefault("Location", fault.redirect)
+    if fault.body is not None:
+        body = _parts(fault.body)
+    elif status >= 300 or fault.error is not None:
+        body = _parts({"error": _error_object(fault, call, status)})
+    else:
+        status, answer = sound(call)
+        body = _parts(answer)
+    if fault.gzip:
+        headers.setdefault("Content-Encoding", "gzip")
+        body = _compressed(body)
+    if fault.chunked:
+        return status, _chunked(_head(status, None, headers | {"Transfer-Encoding": "chunked"}), body)
+    whole = list(body)
+    return status, iter([_head(status, sum(map(len, whole)), headers), *whole])
+
+
+def _error_object(fault: Fault, call: Call, status: int) -> dict[str, Any]:
+    error = {"message": f"scripted status {status}", "type": "scripted", "code": None} | (fault.error or {})
+    if fault.echo_authorization:
+        error["message"] += f" (Authorization: {call.headers.get('authorization')})"
+    return error
+
+
+def _parts(body: Any) -> Iterator[bytes]:
+    if isinstance(body, str):
+        yield body.encode("utf-8", "surrogatepass")
+    elif isinstance(body, dict) and body.keys() == {"base64"}:
+        yield base64.b64decode(body["base64"])
+    elif isinstance(body, dict) and body.keys() == {"repeat", "times"}:
+        unit = body["repeat"].encode()
+        per_piece = max(1, PIECE // len(unit))
+        full, rest = divmod(body["times"], per_piece)
+        for _ in range(full):
+            yield unit * per_piece
+        yield unit * rest
+    else:
+        yield json.dumps(body).encode()
+
+
+def _compressed(body: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    for part in body:
+        yield packer.compress(part)
+    yield packer.flush()
+
+
+def _chunked(head: bytes, body: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    for part in body:
+        if part:
+            yield b"%x\r\n%b\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
+
+
+def _in_writes(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for part in parts:
+        if not size:
+            yield part
+            continue
+        for start in range(0, len(part), size):
+            yield part[start : start + size]
+
+
+def _timed(parts: Iterator[bytes], first: float, later: float) -> Iterator[tuple[float, bytes]]:
+    for index, part in enumerate(parts):
+        yield (later if index else first), part
+
+
+def _head(status: int, length: int | None, headers: Mapping[str, Any]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Scripted')}"]
+    named: dict[str, Any] = {"Content-Type": "application/json"}
+    if length is not None:
+        named["Content-Length"] = length
+    for name, value in (named | dict(headers)).items():
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        lines += [f"{name}: {each}" for each in values]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": code, "code": code}}
+
+
+def _tokens(text: str) -> int:
+    return len(text) // 4 + 1
+
+
+def _read_table(answers: Mapping[str, Any]) -> dict[tuple[str | None, str], Any]:
+    table = {(row.get("model"), row["prompt"]): row["output"] for row in answers.get("rows", ())}
+    for path in answers.get("files", ()):
+        with Path(path).open(encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                table[row.get("model"), row["prompt"]] = row["output"]
+    return table
