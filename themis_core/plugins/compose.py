@@ -90,8 +90,9 @@ class Chain:
         """Find the value in a text; the reason is that of the last extractor tried."""
         for extractor in self.prepare:
             prepared = extractor.extract(text)
-            if prepared.reason is None and isinstance(prepared.value, str):
-                text = prepared.value
+            if prepared.reason is not None:
+                return prepared
+            text = prepared.value if isinstance(prepared.value, str) else str(prepared.value)
         found = Extraction(reason="no_match")
         for _, extractor in self.extractors:
             found = extractor.extract(text)

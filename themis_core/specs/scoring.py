@@ -49,7 +49,7 @@ class ParseSpec(Spec):
     prepare: list[ExtractorSpec] = Field(
         default_factory=list,
         description="Extractors applied to the text one after another before the chain, such as "
-        "`extract/without_reasoning`; one that finds nothing leaves the text as it is.",
+        "`extract/without_reasoning`; if one finds nothing, the answer is unparsed for its reason.",
     )
     extractors: list[ExtractorSpec] = Field(min_length=1, description="The chain, tried in order.")
 

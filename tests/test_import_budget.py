@@ -1,0 +1,97 @@
+"""What commands and `import themis_core` may import: asserted on `sys.modules`, never on time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN_PACKAGES = {f"themis_plugin_{path.parent.name}" for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
+
+REPORT = """
+import json, sys
+print("\\n" + json.dumps(sorted(sys.modules)))
+"""
+
+COMMAND = """
+import sys
+from themis_core.cli import main
+sys.argv = ["themis", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+LOAD = """
+from themis_core.plugins import Plugins
+Plugins().load({namespace!r})
+"""
+
+
+def modules_after(code: str, folder: Path) -> set[str]:
+    """Run the code in a new interpreter; return the names of all modules that it imported, with their packages."""
+    done = subprocess.run(
+        [sys.executable, "-c", code + REPORT], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def packages_after(code: str, folder: Path) -> set[str]:
+    return {name.partition(".")[0] for name in modules_after(code, folder)}
+
+
+@pytest.mark.parametrize(
+    ("code", "banned"),
+    [
+        pytest.param(
+            "import themis_core",
+            {"aiohttp", "click", "httpx", "jinja2", "psycopg", "pydantic", "rich", "sqlalchemy", "yaml"},
+            id="import themis_core",
+        ),
+        pytest.param(
+            "import themis_core; themis_core.run, themis_core.BenchmarkSpec, themis_core.open_results",
+            {"aiohttp", "click", "httpx", "psycopg", "rich", "sqlalchemy"},
+            id="its public names",
+        ),
+        pytest.param(
+            COMMAND.format(arguments=["--help"]),
+            {"aiohttp", "httpx", "jinja2", "psycopg", "pydantic", "rich", "sqlalchemy", "yaml"},
+            id="themis --help",
+        ),
+        pytest.param(
+            COMMAND.format(arguments=["run", "--help"]),
+            {"aiohttp", "httpx", "psycopg", "pydantic", "sqlalchemy"},
+            id="themis run --help",
+        ),
+        pytest.param(
+            COMMAND.format(arguments=["plugins", "list"]),
+            {"aiohttp", "datasets", "httpx", "psycopg", "sqlalchemy"},
+            id="themis plugins list",
+        ),
+    ],
+)
+def test_neither_plugins_nor_heavy_packages_are_imported_before_they_are_named(
+    code: str, banned: set[str], tmp_path: Path
+) -> None:
+    assert packages_after(code, tmp_path) & (banned | PLUGIN_PACKAGES | {"themis_sql"}) == set()
+
+
+@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES - {"themis_plugin_sql"}))
+def test_naming_a_plugin_imports_that_one_only(package: str, tmp_path: Path) -> None:
+    namespace = package.removeprefix("themis_plugin_")
+    assert packages_after(LOAD.format(namespace=namespace), tmp_path) & PLUGIN_PACKAGES == {package}
+
+
+@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES - {"themis_plugin_sql"}))
+def test_reading_a_plugin_file_imports_its_own_package_only(package: str, tmp_path: Path) -> None:
+    imported = modules_after(f"import {package}.plugin", tmp_path)
+    own = {name for name in imported if name.partition(".")[0] == package}
+    assert own == {package, f"{package}.plugin"}
+    assert {name.partition(".")[0] for name in imported} & {
+        *("aiohttp", "click", "datasets", "httpx", "pyarrow", "pydantic", "regex", "rich", "sqlalchemy", "yaml")
+    } == set()

@@ -1,0 +1,101 @@
+"""The lists that must name every distribution of the workspace do, and the public surface is what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import themis_core
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+TOOL = PROJECT["tool"]
+FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+NAMESPACES = [folder.name for folder in FOLDERS if folder.name != "sql"]
+LIBRARIES = ["themis_sql"]
+PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
+DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
+
+
+def contract(begin: str) -> dict[str, Any]:
+    (found,) = (each for each in TOOL["importlinter"]["contracts"] if each["name"].startswith(begin))
+    return dict(found)
+
+
+def layers(begin: str) -> list[list[str]]:
+    return [[name.strip() for name in layer.split("|")] for layer in contract(begin)["layers"]]
+
+
+def names(requirements: list[str]) -> list[str]:
+    return [requirement.partition(">")[0].partition("[")[0] for requirement in requirements]
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        pytest.param(TOOL["importlinter"]["root_packages"], ["themis_core", *PACKAGES], id="import-linter's roots"),
+        pytest.param(contract("The core knows no plugin")["forbidden_modules"], PACKAGES, id="unknown to the core"),
+        pytest.param(contract("Plugins use the public")["source_modules"], PACKAGES, id="users of the public API"),
+        pytest.param(
+            layers("Plugins do not know each other"),
+            [[f"themis_plugin_{name}" for name in NAMESPACES], LIBRARIES],
+            id="plugins apart",
+        ),
+        pytest.param(TOOL["coverage"]["run"]["source_pkgs"], ["themis_core", *PACKAGES], id="coverage"),
+        pytest.param(sorted(TOOL["uv"]["sources"]), ["themis-core", *DISTRIBUTIONS], id="uv's sources"),
+        pytest.param(
+            names(PROJECT["project"]["optional-dependencies"]["standard"]),
+            [f"themis-plugin-{name}" for name in NAMESPACES],
+            id="the standard extra",
+        ),
+    ],
+)
+def test_a_list_names_every_distribution_of_the_workspace(listed: list[str], expected: list[str]) -> None:
+    assert listed == expected
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_plugin_folder_holds_the_distribution_and_entry_point_of_its_name(folder: Path) -> None:
+    own = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    name = folder.name
+    if f"themis_{name}" in LIBRARIES:
+        assert (own["name"], own.get("entry-points", {})) == (f"themis-{name}", {})
+    else:
+        assert own["name"] == f"themis-plugin-{name}"
+        assert own["entry-points"] == {"themis": {name: f"themis_plugin_{name}.plugin"}}
+    package = "themis_" + own["name"].removeprefix("themis-").replace("-", "_")
+    assert [each.name for each in (folder / "src").iterdir() if (each / "__init__.py").exists()] == [package]
+    assert (folder / "src" / package / "py.typed").exists()
+
+
+def test_every_room_of_the_core_is_in_a_layer() -> None:
+    rooms = {path.stem for path in (ROOT / "themis_core").iterdir() if path.is_dir() or path.suffix == ".py"}
+    listed = {room for layer in layers("The rooms of the core") for room in layer}
+    assert rooms - {"__init__", "__pycache__"} <= listed
+
+
+def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
+    assert themis_core.__all__ == sorted(set(themis_core.__all__))
+    assert [name for name in themis_core.__all__ if not hasattr(themis_core, name)] == []
+    assert set(themis_core.__all__) <= set(dir(themis_core))
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'themis_core' has no attribute 'evaluate'"):
+        _ = themis_core.evaluate
+
+
+def test_no_room_takes_the_place_of_a_public_function_of_its_name() -> None:
+    # Importing a submodule sets it as an attribute of its package, over a function of the same name.
+    code = (
+        "import themis_core.session, themis_core.planning, themis_core.execution, themis_core.results, themis_core\n"
+        "functions = [themis_core.run, themis_core.run_async, themis_core.plan, themis_core.open_results]\n"
+        "assert all(map(callable, functions)), functions"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

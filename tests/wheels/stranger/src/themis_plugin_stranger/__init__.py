@@ -1,0 +1,1 @@
+"""A plugin of somebody who knows only the public API."""

@@ -1,0 +1,124 @@
+"""The command `themis`: what it is asked, what it prints, how it exits.
+
+It decides nothing about runs: every command is a call of `session`, `results` or `plugins` and a way to show the
+answer. Those rooms, pydantic and rich are imported inside the commands, so that `themis --help` needs none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import click
+
+from themis_core.cli.describing import plugins, schema
+from themis_core.cli.output import safe
+from themis_core.cli.reading import runs, show
+from themis_core.cli.running import plan, run
+from themis_core.errors import ThemisError
+
+__all__ = ["main"]
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Failure(click.ClickException):
+    """An expected error on its way out: `Error: …` on stderr, no traceback, the error's own exit code."""
+
+    def __init__(self, error: ThemisError) -> None:
+        super().__init__(safe(str(error)))
+        self.exit_code = error.exit_code
+
+
+class Themis(click.Group):
+    """The built-in commands; a plugin is imported only when its namespace is typed."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _plugin_commands(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(_no_such_command(name, self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ThemisError as error:
+            raise Failure(error) from error
+        except KeyboardInterrupt:
+            # click's own answer is "Aborted!" and exit 1, which here means a threshold that was not met.
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Themis, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="themis-core", prog_name="themis")
+def cli() -> None:
+    """Reproducible evaluations of language models, composed from plugins.
+
+    A plugin's own commands are under its namespace: `themis NAMESPACE --help`; `themis plugins list` names them.
+    """
+
+
+for _command in (run, plan, runs, show, plugins, schema):
+    cli.add_command(_command)
+
+
+def _plugin_commands(namespace: str) -> click.Group | None:
+    from themis_core.plugins import Plugins
+
+    found = Plugins()
+    if namespace not in found.namespaces:
+        return None
+    group = click.Group(namespace, help=f"Commands of the plugin {namespace!r}.")
+    if not found.add_commands(namespace, group):
+        raise click.UsageError(
+            f"plugin {namespace!r} adds no commands; `themis plugins show {namespace}` says what it offers"
+        )
+    return group
+
+
+def _no_such_command(name: str, commands: list[str]) -> str:
+    from themis_core.plugins import installed
+    from themis_core.specs.source import close_match
+
+    guess = close_match(name, [*commands, *installed()])
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}"
+
+
+def main() -> None:
+    """Run the command and exit. SIGINT ends in 130 and SIGTERM in 143, each after what is in flight was saved."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # replaced by something that is no text file
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    terminated = False
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        # A run knows how to end on Ctrl-C: no new call, save what arrives. SIGTERM is to do the same.
+        nonlocal terminated
+        terminated = True
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        cli.main(prog_name="themis")
+    except SystemExit as end:
+        code = TERMINATED if terminated and end.code == INTERRUPTED else end.code
+    _flush_and_exit(code)
+
+
+def _flush_and_exit(code: Any) -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left (`themis runs | head`); the interpreter would complain while it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,130 @@
+"""`themis plugins` and `themis schema`: what specs can name, and what they can say."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from themis_core.cli.output import as_json, cell, format_option, heading, safe, table
+
+if TYPE_CHECKING:
+    from themis_core.components import Component
+    from themis_core.plugins import Installed
+
+__all__ = ["plugins", "schema"]
+
+
+@click.group()
+def plugins() -> None:
+    """List the installed plugins, or show what one offers."""
+
+
+@plugins.command("list")
+@format_option
+def list_plugins(as_format: str) -> None:
+    """List the installed plugins from their metadata; none is imported."""
+    from themis_core.plugins import installed
+
+    found = [_metadata(each) for same in installed().values() for each in same]
+    if as_format == "json":
+        click.echo(as_json({"plugins": found}))
+    elif found:
+        table(list(found[0]), [[*list(each.values())[:-1], _origin(each["origin"])] for each in found])
+    else:
+        click.echo("no plugins are installed: pip install 'themis-core[standard]'", err=True)
+
+
+def _metadata(each: Installed) -> dict[str, Any]:
+    names = ("namespace", "distribution", "version", "summary")
+    return {**{name: getattr(each, name) for name in names}, "origin": each.origin()}
+
+
+def _origin(origin: dict[str, Any] | None) -> str:
+    if origin is None:
+        return "index"
+    commit = (origin.get("vcs_info") or {}).get("commit_id")
+    editable = " (editable)" if (origin.get("dir_info") or {}).get("editable") else ""
+    return f"{origin.get('url')}{f'@{commit}' if commit else ''}{editable}"
+
+
+@plugins.command("show")
+@click.argument("name")
+@format_option
+def show_plugin(name: str, as_format: str) -> None:
+    """Import a plugin and show its components with their config; if it is broken, the full traceback."""
+    from themis_core.plugins import Plugins
+
+    loaded = Plugins().load(name)
+    components = {
+        kind: [_describe(f"{name}/{each}", cls) for each, cls in sorted(offered.items())]
+        for kind, offered in loaded.offers.items()
+        if offered
+    }
+    if as_format == "json":
+        click.echo(as_json({**loaded.provenance, "components": components}))
+        return
+    click.echo(f"{safe(name)}: {loaded.provenance['distribution']} {loaded.provenance['version']}")
+    click.echo(f"origin: {safe(_origin(loaded.provenance['origin']))}")
+    for kind, described in components.items():
+        heading(f"{kind.replace('_', ' ')}s")
+        for component in described:
+            _show_component(component)
+
+
+def _describe(name: str, cls: type[Component]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": cls.version,
+        "description": (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " "),
+        "config": [_describe_field(field.alias or key, field) for key, field in cls.model_fields.items()],
+    }
+
+
+def _describe_field(name: str, field: Any) -> dict[str, Any]:
+    from pydantic_core import to_jsonable_python
+
+    described: dict[str, Any] = {
+        "name": name,
+        "type": inspect.formatannotation(field.annotation).replace("typing.", ""),
+        "required": field.is_required(),
+        "description": field.description or "",
+    }
+    if not field.is_required() and field.default_factory is None:
+        described["default"] = to_jsonable_python(field.default, fallback=repr)
+    return described
+
+
+def _show_component(component: dict[str, Any]) -> None:
+    click.echo(f"  {component['name']} (version {component['version']}): {cell(component['description'])}")
+    for field in component["config"]:
+        default = f" = {cell(as_json(field['default'], indent=None))}" if "default" in field else ""
+        required = " (required)" if field["required"] else ""
+        click.echo(f"      {field['name']}: {field['type']}{default}{required}")
+        if field["description"]:
+            click.echo(f"          {cell(field['description'])}")
+
+
+@click.command()
+@click.argument("part", type=click.Choice(["benchmark", "project", "file"]), default="file")
+def schema(part: str) -> None:
+    """Print the JSON Schema of spec files, for editors: of a whole file (default), a benchmark or a project."""
+    from themis_core.specs import BenchmarkSpec, ProjectSpec
+
+    models = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
+    body = _file_schema(models) if part == "file" else models[part].model_json_schema()
+    click.echo(as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **body}))
+
+
+def _file_schema(models: dict[str, Any]) -> dict[str, Any]:
+    from pydantic.json_schema import models_json_schema
+
+    references, shared = models_json_schema([(model, "validation") for model in models.values()])
+    return {
+        "title": "Themis spec file",
+        "type": "object",
+        "properties": {name: references[(model, "validation")] for name, model in models.items()},
+        "additionalProperties": False,
+        "$defs": shared["$defs"],
+    }

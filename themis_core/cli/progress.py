@@ -1,0 +1,90 @@
+"""What is seen on stderr while a run works: one live line on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from themis_core.cli.output import safe
+
+if TYPE_CHECKING:
+    from themis_core.session import Progress
+
+__all__ = ["ProgressLine", "progress_text"]
+
+LOG_EVERY_S = 10.0
+DRAW_EVERY_S = 0.1
+
+
+def progress_text(now: Progress) -> str:
+    """One line: trials done of those planned, rate, time left, failures, cost, and what holds the run up."""
+    share = f" ({100 * now.done // now.planned}%)" if now.planned else ""
+    parts = [f"{now.done}/{now.planned} trials{share}", f"{now.rate:.3g}/s"]
+    if now.done < now.planned:
+        parts.append(f"ETA {'–' if now.eta_s is None else _duration(now.eta_s)}")
+    else:
+        parts.append(f"took {_duration(now.elapsed_s)}")
+    parts += [f"{now.reused} reused", f"{now.failed} failed"]
+    if now.in_flight:
+        parts.append(f"{now.in_flight} in flight")
+    if now.cost is not None:
+        parts.append(f"cost {now.cost:.4g}")
+    if now.note:
+        parts.append(safe(now.note).replace("\n", " "))
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class ProgressLine:
+    """Shows progress while the context is open; call it with each report. Never writes to stdout."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._last: Progress | None = None
+        self._shown: Progress | None = None
+        self._next = time.monotonic() + LOG_EVERY_S
+
+    def __enter__(self) -> ProgressLine:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            # Drawn only when there is news: a thread that refreshes would take time from the run.
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
+            self._live.start()
+            self._next = 0.0
+        return self
+
+    def __call__(self, now: Progress) -> None:
+        self._last = now
+        if (at := time.monotonic()) >= self._next:
+            self._show()
+            self._next = at + (DRAW_EVERY_S if self._live else LOG_EVERY_S)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._last is not self._shown:
+            self._show()
+        if self._live:
+            self._live.stop()
+
+    def _show(self) -> None:
+        assert self._last is not None
+        self._shown = self._last
+        text = progress_text(self._last)
+        if self._live:
+            from rich.text import Text
+
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        else:
+            click.echo(text, err=True)

@@ -1,0 +1,107 @@
+"""`themis run` and `themis plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe, show_result, table
+
+if TYPE_CHECKING:
+    from themis_core.session import PlanReport
+
+__all__ = ["plan", "run"]
+
+_OPTIONS = (
+    click.argument("spec", type=click.Path(path_type=Path)),
+    click.option(
+        "--project", type=click.Path(path_type=Path), metavar="FILE", help="File with the project's settings."
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Override a value of the spec: inference_grid.params[0].max_tokens=64. Repeatable.",
+    ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N items of each slice."),
+    click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable."),
+    format_option,
+)
+
+
+def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+
+
+@click.command()
+@_spec_options
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
+    """Run the benchmark in the file SPEC; what is stored already is not asked again.
+
+    Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
+    failed, 6 budget or quota reached, 130 interrupted, 143 terminated.
+    """
+    from themis_core import session
+    from themis_core.cli.progress import ProgressLine
+
+    with nullcontext() if quiet else ProgressLine() as line:
+        result = session.run(spec, progress=line, **options)
+    if as_format == "json":
+        click.echo(as_json(result.to_dict()))
+    else:
+        show_result(result)
+    if result.note:
+        click.echo(safe(result.note), err=True)
+    click.get_current_context().exit(result.exit_code)
+
+
+@click.command()
+@_spec_options
+def plan(spec: Path, as_format: str, **options: Any) -> None:
+    """Say what `run` would do, call by call, and what it would cost; nothing is called or stored."""
+    from themis_core import session
+
+    report = session.plan(spec, **options)
+    if as_format == "json":
+        click.echo(as_json(report.to_dict()))
+    else:
+        _show_plan(report)
+
+
+def _show_plan(report: PlanReport) -> None:
+    click.echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
+    click.echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
+    heading("Calls by model (input tokens are an estimate)")
+    _show_dicts(
+        report.per_model,
+        ("model_id", "provider", "endpoint", "trials", "stored", "calls", "input_tokens", "max_output_tokens", "cost"),
+    )
+    heading("Slices")
+    _show_dicts(report.slices, ("slice_id", "items", "trials"))
+    for sample in report.samples:
+        heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
+        show_messages(sample["messages"])
+
+
+def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table(
+        [name.removesuffix("_id").replace("_", " ") for name in columns],
+        [[row[name] for name in columns] for row in rows],
+    )
+
+
+def show_messages(messages: list[dict[str, Any]]) -> None:
+    """Print rendered messages: the role, and beneath it what is said; parts that are no text as JSON."""
+    for message in messages:
+        click.echo(f"  {cell(message.get('role'))}:")
+        content = message.get("content")
+        for part in [content] if isinstance(content, str) or content is None else content:
+            text = part if isinstance(part, str) else (part or {}).get("text")
+            click.echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))

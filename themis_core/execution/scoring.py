@@ -1,0 +1,57 @@
+"""Reads and scores one answer: parse, then metric. A component that raises costs its own score and nothing else.
+
+What the model did wrong (refused, empty, unparsed) gets the metric's worst value; what could not be scored gets a
+reason and no value.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from themis_core.plugins import Chain, Scorer
+from themis_core.records import Extraction, Generation, Item, Score
+
+__all__ = ["broken", "checked", "measure", "read_answer", "worst"]
+
+
+def read_answer(chain: Chain | None, generation: Generation) -> Extraction | None:
+    """What the score's parse finds; None if the raw answer is scored, or if there is no answer to read."""
+    if chain is None or generation.status in ("refused", "empty"):
+        return None
+    try:
+        return chain.extract(generation.text)
+    except Exception as error:  # noqa: BLE001 - a plugin's bug costs this extraction only
+        return Extraction(value=f"{type(error).__name__}: {error}", reason="extractor_error")
+
+
+def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
+    """The score that a metric gives; `extraction` is what `read_answer` gave."""
+    try:
+        if generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed):
+            return worst(scorer, item, generation)
+        value: Any = extraction.value if extraction is not None else generation.text
+        return checked(scorer.scoring.score(item, generation, value))  # type: ignore[call-arg]
+    except Exception as error:  # noqa: BLE001 - a plugin's bug costs this score only
+        return broken(scorer, error)
+
+
+def worst(scorer: Scorer, item: Item, generation: Generation) -> Score:
+    """The score of an answer that there is nothing to read in."""
+    return checked(scorer.scoring.worst(item, generation))
+
+
+def checked(score: Score) -> Score:
+    """The score itself, unless its value is no finite number."""
+    if score.value is None:
+        return score if score.reason else Score(reason="no_value")
+    if not math.isfinite(score.value) or not all(map(math.isfinite, score.parts)):
+        return Score(reason="not_finite", details={"value": str(score.value)})
+    return score
+
+
+def broken(scorer: Scorer, error: Exception) -> Score:
+    """What an exception in a metric or judge becomes."""
+    return Score(
+        reason="metric_error", details={"component": scorer.component, "error": f"{type(error).__name__}: {error}"}
+    )
