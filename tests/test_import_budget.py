@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN_PACKAGES = {f"themis_plugin_{path.parent.name}" for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
+PLUGIN_PACKAGES = {
+    f"themis_plugin_{path.parent.name}" for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")
+}
 
 REPORT = """
 import json, sys
@@ -34,9 +36,7 @@ Plugins().load({namespace!r})
 
 def modules_after(code: str, folder: Path) -> set[str]:
     """Run the code in a new interpreter; return the names of all modules that it imported, with their packages."""
-    done = subprocess.run(
-        [sys.executable, "-c", code + REPORT], cwd=folder, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code + REPORT], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 

@@ -196,9 +196,7 @@ class Judge(Component):
         """Return the questions to ask about one answer; equal input gives equal questions."""
 
     @abstractmethod
-    def score(
-        self, item: Item, generation: Generation, value: Any, replies: Sequence[Sequence[Generation]]
-    ) -> Score:
+    def score(self, item: Item, generation: Generation, value: Any, replies: Sequence[Sequence[Generation]]) -> Score:
         """Read the verdicts: for each question, in order, its replies (one per repeat, none of them failed).
 
         A verdict that can't be read is `Score(reason=...)`, never the worst value.

@@ -152,9 +152,7 @@ class Generation:
             if value != default:
                 data[name] = value
         if self.usage != _NO_USAGE:
-            data["usage"] = {
-                each: count for each in _USAGE_FIELDS if (count := getattr(self.usage, each)) is not None
-            }
+            data["usage"] = {each: count for each in _USAGE_FIELDS if (count := getattr(self.usage, each)) is not None}
         return data
 
     @classmethod
@@ -171,7 +169,7 @@ class Generation:
 
 _USAGE_FIELDS = tuple(each.name for each in fields(Usage))
 _NO_USAGE = Usage()
-_GENERATION_DEFAULTS = (
+_GENERATION_DEFAULTS: tuple[tuple[str, Any], ...] = (
     ("text", ""),
     ("reasoning", None),
     ("refusal", None),

@@ -140,13 +140,15 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def strangers(links: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Core, two first-party plugins, the stranger's and the broken one."""
     wanted = ("files", "sqlite", "stranger", "broken")
-    return make_environment(
-        tmp_path_factory.mktemp("strangers"), links, *(f"themis-plugin-{name}" for name in wanted)
-    )
+    return make_environment(tmp_path_factory.mktemp("strangers"), links, *(f"themis-plugin-{name}" for name in wanted))
 
 
 def test_each_distribution_of_the_workspace_has_a_wheel(links: Path) -> None:
-    expected = {"themis-core", "themis-sql", *(f"themis-plugin-{name}" for name in (*ENTRY_POINTS, "stranger", "broken"))}
+    expected = {
+        "themis-core",
+        "themis-sql",
+        *(f"themis-plugin-{name}" for name in (*ENTRY_POINTS, "stranger", "broken")),
+    }
     assert {wheel_name(path) for path in links.glob("*.whl")} == expected
 
 

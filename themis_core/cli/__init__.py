@@ -26,14 +26,6 @@ __all__ = ["main"]
 INTERRUPTED, TERMINATED = 130, 143
 
 
-class Failure(click.ClickException):
-    """An expected error on its way out: `Error: …` on stderr, no traceback, the error's own exit code."""
-
-    def __init__(self, error: ThemisError) -> None:
-        super().__init__(safe(str(error)))
-        self.exit_code = error.exit_code
-
-
 class Themis(click.Group):
     """The built-in commands; a plugin is imported only when its namespace is typed."""
 
@@ -44,15 +36,17 @@ class Themis(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
+        command = self.get_command(ctx, name)
+        if command is None:
             ctx.fail(_no_such_command(name, self.list_commands(ctx)))
-        return super().resolve_command(ctx, args)
+        return name, command, args[1:]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ThemisError as error:
-            raise Failure(error) from error
+            click.echo(f"Error: {safe(str(error))}", err=True)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             # click's own answer is "Aborted!" and exit 1, which here means a threshold that was not met.
             ctx.exit(INTERRUPTED)

@@ -12,6 +12,7 @@ from themis_core.cli.output import as_json, cell, format_option, heading, safe, 
 if TYPE_CHECKING:
     from themis_core.components import Component
     from themis_core.plugins import Installed
+    from themis_core.specs import Spec
 
 __all__ = ["plugins", "schema"]
 
@@ -112,12 +113,12 @@ def schema(part: str) -> None:
     """Print the JSON Schema of spec files, for editors: of a whole file (default), a benchmark or a project."""
     from themis_core.specs import BenchmarkSpec, ProjectSpec
 
-    models = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
+    models: dict[str, type[Spec]] = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
     body = _file_schema(models) if part == "file" else models[part].model_json_schema()
     click.echo(as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **body}))
 
 
-def _file_schema(models: dict[str, Any]) -> dict[str, Any]:
+def _file_schema(models: dict[str, type[Spec]]) -> dict[str, Any]:
     from pydantic.json_schema import models_json_schema
 
     references, shared = models_json_schema([(model, "validation") for model in models.values()])

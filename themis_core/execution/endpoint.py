@@ -64,7 +64,7 @@ def backoff(policy: ExecutionPolicySpec, attempt: int, draw: float) -> float:
     `draw` is uniform in [0, 1). Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     bound = min(policy.backoff_max_s, policy.backoff_base_s * 2 ** min(attempt - 1, 60))
-    return bound * draw
+    return float(bound * draw)
 
 
 def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:

@@ -77,7 +77,7 @@ class Writer:
     def _work(self) -> None:
         try:
             store = self._open_store()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where `start` is awaited
             self._tell(self._opened, error=error)
             self._tell(self._closed)
             return

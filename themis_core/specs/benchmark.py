@@ -110,18 +110,14 @@ class BenchmarkSpec(Spec):
         for place, name in enumerate(each.generation.models or ()):
             _known((*loc, "generation", "models", place), "model", name, models)
         if not self.models_for(each):
-            raise _mistake(
-                (*loc, "generation"), "the slice generates, but no model is given: add one to `models`"
-            )
+            raise _mistake((*loc, "generation"), "the slice generates, but no model is given: add one to `models`")
         if not self.variants_for(each):
             raise _mistake((*loc, "generation"), "the slice generates, but no prompt variant applies to it")
 
     def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
         scores = [score for each in self.slices for score in each.scores]
         _known((*loc, "score"), "score", threshold.score, [score.name for score in scores])
-        metrics = [
-            metric.label for score in scores if score.name == threshold.score for metric in score.metrics
-        ]
+        metrics = [metric.label for score in scores if score.name == threshold.score for metric in score.metrics]
         for field, kind, value, known in (
             ("metric", "metric", threshold.metric, metrics),
             ("slice_id", "slice", threshold.slice_id, [each.slice_id for each in self.slices]),
@@ -141,9 +137,7 @@ class BenchmarkSpec(Spec):
         if each.prompt_variants is None and each.prompt_families is None:
             return list(self.prompt_variants)
         ids, families = set(each.prompt_variants or ()), set(each.prompt_families or ())
-        return [
-            v for v in self.prompt_variants if v.id in ids or (v.family is not None and v.family in families)
-        ]
+        return [v for v in self.prompt_variants if v.id in ids or (v.family is not None and v.family in families)]
 
     def models_for(self, each: SliceSpec) -> list[ModelSpec]:
         """The models that answer a slice, in the benchmark's order; none if it does not generate."""

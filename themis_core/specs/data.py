@@ -64,9 +64,7 @@ class DatasetSpec(Spec):
         "",
         description="What to load: a file path (relative to the spec file), or a name on a hub.",
     )
-    config_name: str | None = Field(
-        None, description="Named configuration of the dataset, where the source has any."
-    )
+    config_name: str | None = Field(None, description="Named configuration of the dataset, where the source has any.")
     split: str | None = Field(None, description="Split to read, where the source has any.")
     revision: str | None = Field(None, description="Revision to pin, where the source has any; recorded.")
     fields: FieldMappingSpec = Field(
@@ -92,9 +90,7 @@ class DatasetQuerySpec(Spec):
         description="Take all items, a random subset, or a subset that keeps the proportions of the strata.",
     )
     count: int | None = Field(None, ge=1, description="How many items a subset or stratified sample takes.")
-    seed: int | None = Field(
-        None, description="Seed of the sampling; without it the project's global seed, or 0."
-    )
+    seed: int | None = Field(None, description="Seed of the sampling; without it the project's global seed, or 0.")
     strata_field: str | None = Field(None, description="Field or metadata whose values are the strata.")
     item_ids: list[str] | None = Field(None, description="Take only items with these ids.")
     filters: dict[str, Scalar | list[Scalar]] = Field(
@@ -104,18 +100,12 @@ class DatasetQuerySpec(Spec):
     projected_fields: list[str] | None = Field(
         None, description="Keep only these fields (id, reference, output and metadata stay)."
     )
-    limit: int | None = Field(
-        None, ge=1, description="At most this many items, the first ones, after all else."
-    )
+    limit: int | None = Field(None, ge=1, description="At most this many items, the first ones, after all else.")
 
     @field_validator("item_ids", mode="before")
     @classmethod
     def _ids_as_text(cls, value: Any) -> Any:
-        return (
-            [str(each) if isinstance(each, int) else each for each in value]
-            if isinstance(value, list)
-            else value
-        )
+        return [str(each) if isinstance(each, int) else each for each in value] if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _fits_kind(self) -> DatasetQuerySpec:

@@ -23,9 +23,7 @@ class PriceSpec(Spec):
     """What a model's tokens cost, for plans, budgets and cost accounts. One currency per benchmark."""
 
     input_per_million: float = Field(ge=0, description="Price of a million input tokens.")
-    output_per_million: float = Field(
-        ge=0, description="Price of a million output tokens, reasoning included."
-    )
+    output_per_million: float = Field(ge=0, description="Price of a million output tokens, reasoning included.")
     cached_input_per_million: float | None = Field(
         None, ge=0, description="Price of a million input tokens read from the provider's cache."
     )
@@ -34,13 +32,9 @@ class PriceSpec(Spec):
 class ModelSpec(Spec):
     """A model under test, and the engine that reaches it."""
 
-    model_id: str = Field(
-        description="The model's name: shown in results, and sent to the provider.", min_length=1
-    )
+    model_id: str = Field(description="The model's name: shown in results, and sent to the provider.", min_length=1)
     provider: str = Field(description="Engine, `namespace/name`, such as `openai/chat`.", min_length=1)
-    extras: dict[str, Any] = Field(
-        default_factory=dict, description="Config of the engine (base URL, key variable)."
-    )
+    extras: dict[str, Any] = Field(default_factory=dict, description="Config of the engine (base URL, key variable).")
     price: PriceSpec | None = Field(None, description="Token prices, if cost is to be counted.")
 
 
@@ -48,27 +42,15 @@ class InferenceParamsSpec(Spec):
     """Sampling and response-shape settings of a request. What is not set is not sent."""
 
     temperature: float | None = Field(None, ge=0, description="Sampling temperature.")
-    top_p: float | None = Field(
-        None, gt=0, le=1, description="Nucleus sampling: probability mass considered."
-    )
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: probability mass considered.")
     top_k: int | None = Field(None, ge=1, description="Sample from the k most likely tokens.")
-    min_p: float | None = Field(
-        None, ge=0, le=1, description="Least probability relative to the likeliest token."
-    )
+    min_p: float | None = Field(None, ge=0, le=1, description="Least probability relative to the likeliest token.")
     max_tokens: int | None = Field(None, ge=1, description="Most tokens that an answer may have.")
     stop: list[str] | None = Field(None, description="Texts at which generation stops.")
-    seed: int | None = Field(
-        None, description="Seed sent with sample 0; further samples derive theirs from it."
-    )
-    n: int | None = Field(
-        None, ge=1, description="Choices asked for in one call; the first is scored, all are kept."
-    )
-    presence_penalty: float | None = Field(
-        None, ge=-2, le=2, description="Penalty on tokens already present."
-    )
-    frequency_penalty: float | None = Field(
-        None, ge=-2, le=2, description="Penalty growing with a token's count."
-    )
+    seed: int | None = Field(None, description="Seed sent with sample 0; further samples derive theirs from it.")
+    n: int | None = Field(None, ge=1, description="Choices asked for in one call; the first is scored, all are kept.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty on tokens already present.")
+    frequency_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty growing with a token's count.")
     repetition_penalty: float | None = Field(None, gt=0, description="Multiplicative repetition penalty.")
     logprobs: bool | None = Field(None, description="Ask for the log-probabilities of the answer's tokens.")
     top_logprobs: int | None = Field(None, ge=0, le=20, description="Alternatives listed per token.")
@@ -76,9 +58,7 @@ class InferenceParamsSpec(Spec):
     response_format: dict[str, Any] | None = Field(
         None, description="Shape of the answer, such as a JSON schema, as the provider takes it."
     )
-    tools: list[dict[str, Any]] | None = Field(
-        None, description="Tools offered to the model, passed through."
-    )
+    tools: list[dict[str, Any]] | None = Field(None, description="Tools offered to the model, passed through.")
     tool_choice: str | dict[str, Any] | None = Field(None, description="Which tool to call, passed through.")
     extra_body: dict[str, Any] = Field(
         default_factory=dict,
@@ -154,9 +134,7 @@ class InferenceGridSpec(Spec):
 class GenerationSpec(Spec):
     """That a slice generates answers, and what it does differently from the benchmark."""
 
-    models: list[str] | None = Field(
-        None, description="Ids of the models to run on this slice; all by default."
-    )
+    models: list[str] | None = Field(None, description="Ids of the models to run on this slice; all by default.")
     inference_grid: InferenceGridSpec | None = Field(None, description="Settings instead of the benchmark's.")
     num_samples: int | None = Field(None, ge=1, description="Samples instead of the benchmark's.")
 

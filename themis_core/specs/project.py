@@ -20,21 +20,15 @@ class ExecutionPolicySpec(Spec):
     max_in_flight_per_endpoint: int | None = Field(
         None, ge=1, description="Calls in flight per endpoint; by default as many as in all."
     )
-    requests_per_minute: float | None = Field(
-        None, gt=0, description="Calls started per minute and endpoint."
-    )
+    requests_per_minute: float | None = Field(None, gt=0, description="Calls started per minute and endpoint.")
     tokens_per_minute: float | None = Field(
         None,
         gt=0,
         description="Tokens per minute and endpoint, by estimate when sent and by usage when answered.",
     )
     max_retries: int = Field(5, ge=0, description="Attempts after the first, for errors that may pass.")
-    retry_window_s: float = Field(
-        900, gt=0, description="Seconds after the first attempt in which retries start."
-    )
-    backoff_base_s: float = Field(
-        1, gt=0, description="Seconds of the first wait's upper bound; doubles each time."
-    )
+    retry_window_s: float = Field(900, gt=0, description="Seconds after the first attempt in which retries start.")
+    backoff_base_s: float = Field(1, gt=0, description="Seconds of the first wait's upper bound; doubles each time.")
     backoff_max_s: float = Field(60, gt=0, description="Seconds that a wait's upper bound grows to.")
     attempt_timeout_s: float = Field(600, gt=0, description="Seconds that one attempt may take in all.")
     breaker_failures: int = Field(

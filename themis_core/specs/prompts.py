@@ -24,9 +24,7 @@ class PromptPart(Spec):
 
     @model_validator(mode="after")
     def _has_its_content(self) -> PromptPart:
-        if (self.text is None) == (self.type == "text") or (self.image_url is None) == (
-            self.type == "image_url"
-        ):
+        if (self.text is None) == (self.type == "text") or (self.image_url is None) == (self.type == "image_url"):
             raise ValueError(f"a part of type {self.type} needs {self.type} and nothing else")
         return self
 
@@ -48,9 +46,7 @@ class FewShotSpec(Spec):
     """
 
     items: list[dict[str, Any]] = Field(default_factory=list, description="Examples written out here.")
-    dataset: DatasetSpec | None = Field(
-        None, description="Dataset to take examples from, such as a train split."
-    )
+    dataset: DatasetSpec | None = Field(None, description="Dataset to take examples from, such as a train split.")
     dataset_query: DatasetQuerySpec = Field(
         default_factory=DatasetQuerySpec, description="Which of its items are shown, in the dataset's order."
     )

@@ -29,9 +29,7 @@ class ExtractorSpec(_Named):
 class MetricSpec(_Named):
     """A metric or a judge, with its config; its bare name will do where it needs none."""
 
-    id: str = Field(
-        description="Metric or judge, `namespace/name`, such as `text/exact_match`.", min_length=1
-    )
+    id: str = Field(description="Metric or judge, `namespace/name`, such as `text/exact_match`.", min_length=1)
     name: str | None = Field(None, description="Name in results; needed if one score uses a metric twice.")
     config: dict[str, Any] = Field(default_factory=dict, description="Config of the metric or judge.")
     judge: JudgeInferenceSpec | None = Field(None, description="The judging model; makes `id` name a judge.")
@@ -65,9 +63,7 @@ class ScoreSpec(Spec):
     def _labels_differ(self) -> ScoreSpec:
         labels = [metric.label for metric in self.metrics]
         if twice := {label for label in labels if labels.count(label) > 1}:
-            raise ValueError(
-                f"metrics: {', '.join(sorted(twice))} is there twice; give each a name of its own"
-            )
+            raise ValueError(f"metrics: {', '.join(sorted(twice))} is there twice; give each a name of its own")
         return self
 
 

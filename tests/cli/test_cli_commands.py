@@ -1,0 +1,212 @@
+"""The command around runs: help, plugins, schema, errors and exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from themis_core.cli import cli
+
+HEAVY = ("pydantic", "pydantic_core", "sqlalchemy", "psycopg", "httpx", "rich", "pluggy", "jinja2", "yaml")
+Install = Callable[[str, str], Path]
+
+
+def themis(*args: str) -> Result:
+    return CliRunner().invoke(cli, args, prog_name="themis")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a plugin as pip would leave it: a module, and metadata with an entry point."""
+
+    def write(namespace: str, code: str) -> Path:
+        module = f"cli_test_{namespace}_{tmp_path.name}".replace("-", "_")
+        (tmp_path / f"{module}.py").write_text("THEMIS_CONTRACT_VERSION = 1\n" + textwrap.dedent(code))
+        info = tmp_path / f"themis_plugin_{namespace}-2.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: themis-plugin-{namespace}\nVersion: 2.5\nSummary: Tests the command\n"
+        )
+        (info / "entry_points.txt").write_text(f"[themis]\n{namespace} = {module}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return tmp_path
+
+    return write
+
+
+COMMANDS = """
+    import click, os, time
+    from themis_core import StorageError, hookimpl
+
+    @hookimpl
+    def themis_register_commands(cli):
+        @cli.command()
+        def greet():
+            "Say hello."
+            click.echo("hello")
+
+        @cli.command()
+        def fail():
+            raise StorageError("disk is full \\x1b[2J: free some space")
+
+        @cli.command()
+        def wait():
+            click.echo("ready")
+            time.sleep(60)
+"""
+
+
+def loaded_by(*args: str) -> list[str]:
+    code = (
+        "import json, sys\nfrom themis_core.cli import cli\n"
+        f"cli.main({list(args)!r}, prog_name='themis', standalone_mode=False)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [str(name) for name in json.loads(done.stderr)]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["show", "trial", "--help"], ["--version"]])
+def test_help_imports_no_plugin_and_nothing_heavy(args: list[str]) -> None:
+    roots = {name.partition(".")[0] for name in loaded_by(*args)}
+    assert {root for root in roots if root in HEAVY or root.startswith("themis_plugin_")} == set()
+
+
+def test_listing_plugins_imports_none_of_them() -> None:
+    roots = {name.partition(".")[0] for name in loaded_by("plugins", "list")}
+    assert {root for root in roots if root.startswith("themis_plugin_")} == set()
+
+
+def test_plugins_list_tells_each_from_metadata_even_a_broken_one(install: Install) -> None:
+    install("clibroken", "raise RuntimeError('never imported')")
+    done = themis("plugins", "list", "--format", "json")
+    listed = {each["namespace"]: each for each in json.loads(done.stdout)["plugins"]}
+    assert listed["clibroken"] == {
+        "namespace": "clibroken",
+        "distribution": "themis-plugin-clibroken",
+        "version": "2.5",
+        "summary": "Tests the command",
+        "origin": None,
+    }
+    assert "clibroken" in themis("plugins", "list").stdout
+
+
+def test_plugins_show_prints_components_with_their_config(install: Install) -> None:
+    install(
+        "clishown",
+        """
+        from pydantic import Field
+        from themis_core import Extraction, Extractor, hookimpl
+
+        class Upper(Extractor):
+            '''The text in upper case.'''
+            version = 3
+            limit: int = Field(9, description="Longest text.")
+            mode: str = Field(description="How.")
+            def extract(self, text):
+                return Extraction(text.upper())
+
+        @hookimpl
+        def themis_register_extractors(register):
+            register("upper", Upper)
+        """,
+    )
+    shown = json.loads(themis("plugins", "show", "clishown", "--format", "json").stdout)
+    assert shown["components"] == {
+        "extractor": [
+            {
+                "name": "clishown/upper",
+                "version": 3,
+                "description": "The text in upper case.",
+                "config": [
+                    {"name": "limit", "type": "int", "required": False, "description": "Longest text.", "default": 9},
+                    {"name": "mode", "type": "str", "required": True, "description": "How."},
+                ],
+            }
+        ]
+    }
+    assert themis("plugins", "show", "clishown").stdout == (
+        "clishown: themis-plugin-clishown 2.5\norigin: index\n\nextractors\n"
+        "  clishown/upper (version 3): The text in upper case.\n"
+        "      limit: int = 9\n          Longest text.\n      mode: str (required)\n          How.\n"
+    )
+
+
+def test_plugins_show_gives_the_traceback_of_a_broken_plugin(install: Install) -> None:
+    install("clibroken2", "def helper():\n    raise RuntimeError('no such thing')\nhelper()\n")
+    done = themis("plugins", "show", "clibroken2")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: plugin 'clibroken2' (themis-plugin-clibroken2 2.5) failed at import")
+    assert "in helper" in done.stderr
+    assert "RuntimeError: no such thing" in done.stderr
+
+
+def test_a_plugins_commands_are_under_its_namespace(install: Install) -> None:
+    install("clicommands", COMMANDS)
+    assert themis("clicommands", "greet").stdout == "hello\n"
+    assert "Say hello." in themis("clicommands", "--help").stdout
+
+
+def test_an_expected_error_is_one_safe_line_and_its_exit(install: Install) -> None:
+    install("clifailing", COMMANDS)
+    done = themis("clifailing", "fail")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr == "Error: disk is full \\x1b[2J: free some space\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "exit_code", "message"),
+    [
+        (["rnu"], 2, "no such command 'rnu', and no plugin of that name is installed. Did you mean 'run'?"),
+        (["extrct"], 2, "Did you mean 'extract'?"),
+        (["extract"], 2, "plugin 'extract' adds no commands; `themis plugins show extract` says what it offers"),
+        (["plugins", "show", "txt"], 2, "plugin 'txt' is not installed."),
+        (["run"], 2, "Missing argument 'SPEC'"),
+        (["run", "x.yaml", "--limit", "0"], 2, "'--limit'"),
+        (["schema", "slices"], 2, "'slices' is not one of"),
+    ],
+)
+def test_what_was_typed_wrong_is_said_on_stderr(args: list[str], exit_code: int, message: str) -> None:
+    done = themis(*args)
+    assert (done.exit_code, done.stdout) == (exit_code, "")
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "required", "properties"),
+    [
+        ("benchmark", ["benchmark_id", "slices"], {"benchmark_id", "models", "slices", "num_samples", "thresholds"}),
+        ("project", None, {"project_name", "storage", "execution_policy"}),
+        ("file", None, {"project", "benchmark"}),
+    ],
+)
+def test_schema_prints_a_json_schema_of_each_part(part: str, required: list[str] | None, properties: set[str]) -> None:
+    printed = json.loads(themis("schema", part).stdout)
+    assert printed["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert printed.get("required") == required
+    assert properties <= printed["properties"].keys()
+    assert "$defs" in printed
+
+
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_with_its_exit_and_no_traceback(
+    install: Install, sent: signal.Signals, exit_code: int
+) -> None:
+    folder = install("cliwaiting", COMMANDS)
+    command = [sys.executable, "-c", "from themis_core.cli import main; main()", "cliwaiting", "wait"]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(sent)
+        _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (exit_code, "")

@@ -1,0 +1,262 @@
+"""The documentation is complete, and its blocks are true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from themis_core import (
+    BenchmarkSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    Generation,
+    Item,
+    MetricSpec,
+    ModelSpec,
+    ProjectSpec,
+    Score,
+    SliceSpec,
+    Spec,
+    StorageConfig,
+    errors,
+    hookspecs,
+    specs,
+)
+from themis_core.components import COMPONENT_KINDS
+from themis_core.planning.items import allot, rank
+from themis_core.plugins import Plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+INVENTED = {"mine", "my_judges"}  # namespaces of plugins that only the pages know
+
+
+def extension() -> ModuleType:
+    found = importlib.util.spec_from_file_location("themis_reference", DOCS / "_ext" / "themis_reference.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, str]:
+    pages: dict[str, str] = extension().pages()
+    return pages
+
+
+def of_group(reference: dict[str, str], group: str) -> set[str]:
+    names = {Path(name).stem for name in reference if name.startswith(f"{group}/")}
+    return names - {"index"}
+
+
+def blocks(language: str) -> list[Any]:
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [
+        pytest.param(match[1], id=f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}")
+        for page in PAGES
+        for text in [page.read_text("utf-8")]
+        for match in pattern.finditer(text)
+    ]
+
+
+def test_every_spec_has_a_page_that_describes_every_field(reference: dict[str, str]) -> None:
+    public = [getattr(specs, name) for name in specs.__all__]
+    classes = [each for each in public if isinstance(each, type) and issubclass(each, Spec) and each is not Spec]
+    assert of_group(reference, "specs") == {cls.__name__ for cls in classes}
+    for cls in classes:
+        rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", reference[f"specs/{cls.__name__}.md"], re.MULTILINE)
+        described = {name: re.sub(r"\\\|", "|", text) for name, text in rows}
+        assert described == {
+            field.alias or name: " ".join((field.description or "").split()) for name, field in cls.model_fields.items()
+        }
+
+
+def test_every_field_of_a_spec_has_a_description() -> None:
+    bare = [
+        f"{name}.{field}"
+        for name, cls in extension().spec_classes().items()
+        for field, info in cls.model_fields.items()
+        if not info.description
+    ]
+    assert bare == []
+
+
+def test_every_hook_has_a_page_with_its_docstring(reference: dict[str, str]) -> None:
+    hooks = {name: function for name, function in vars(hookspecs).items() if hasattr(function, "themis_spec")}
+    assert of_group(reference, "hooks") == set(hooks)
+    assert [name for name, each in hooks.items() if each.__doc__.split("\n")[0] not in reference[f"hooks/{name}.md"]] == []
+
+
+def test_every_component_kind_has_a_page_with_its_abstract_methods(reference: dict[str, str]) -> None:
+    assert of_group(reference, "components") == set(COMPONENT_KINDS)
+    missing = [
+        f"{kind}.{method}"
+        for kind, cls in COMPONENT_KINDS.items()
+        for method in cls.__abstractmethods__
+        if f"**`{method}`** (must be implemented)" not in reference[f"components/{kind}.md"]
+    ]
+    assert missing == []
+
+
+def test_every_error_has_a_page_with_its_exit_code(reference: dict[str, str]) -> None:
+    assert of_group(reference, "errors") == set(errors.__all__)
+    codes = {
+        name: int(match[1])
+        for name in errors.__all__
+        if (match := re.search(r"\*\*Exit code:\*\* (\d)", reference[f"errors/{name}.md"]))
+    }
+    assert codes == {
+        "BudgetExceeded": 6,
+        "PluginError": 3,
+        "RunLocked": 4,
+        "SpecError": 2,
+        "StorageError": 4,
+        "ThemisError": 1,
+    }
+
+
+def test_every_command_has_a_page_that_names_its_options(reference: dict[str, str]) -> None:
+    commands = extension().commands()
+    assert of_group(reference, "commands") == {name.replace(" ", "-") for name in commands}
+    assert {"themis", "themis run", "themis plan", "themis runs", "themis show", "themis schema"} <= set(commands)
+    assert {"themis plugins", "themis plugins list", "themis plugins show"} <= set(commands)
+    missing = [
+        f"{name} {option}"
+        for name, context in commands.items()
+        for parameter in context.command.params
+        if parameter.param_type_name == "option" and not parameter.hidden
+        for option in parameter.opts
+        if option not in reference[f"commands/{name.replace(' ', '-')}.md"]
+    ]
+    assert missing == []
+
+
+def test_writing_the_pages_again_leaves_them_as_they_are_and_removes_old_ones(tmp_path: Path) -> None:
+    module = extension()
+    module.write(tmp_path)
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.md")}
+    (tmp_path / "specs" / "GoneSpec.md").write_text("# GoneSpec\n")
+    module.write(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.md")} == first
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_a_yaml_block_is_a_valid_spec_or_part_of_one(text: str) -> None:
+    values = list(validated(yaml.safe_load(text)))
+    plugins = Plugins()
+    for kind, name, config in components(values):
+        if name.partition("/")[0] not in INVENTED:
+            _, cls = plugins.resolve(kind, name)
+            cls.model_validate(config)
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_toml_block_is_a_valid_spec_or_project_file(text: str) -> None:
+    data = tomllib.loads(text)
+    if "benchmark" in data:
+        assert len(list(validated(data))) == len(data)
+    else:
+        assert data["project"]["entry-points"] == {"themis": {"brevity": "themis_plugin_brevity.plugin"}}
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_a_python_block_compiles_and_imports_what_there_is(text: str) -> None:
+    compile(text, "block", "exec")
+    for line in re.findall(r"^from themis_core import (?:\(\n(.*?)\)|(.*?)$)", text, re.MULTILINE | re.DOTALL):
+        names = [name.strip() for part in line for name in part.split(",") if name.strip()]
+        module = importlib.import_module("themis_core")
+        assert [name for name in names if name not in module.__all__] == []
+
+
+def validated(data: dict[str, Any]) -> Iterator[Any]:
+    """Validate a whole spec, or a part by the field it would stand in."""
+    if "benchmark" in data:
+        assert data.keys() <= {"benchmark", "project"}
+        yield BenchmarkSpec.model_validate(data["benchmark"])
+    if "project" in data:
+        yield ProjectSpec.model_validate(data["project"])
+    for key in data.keys() - {"benchmark", "project"}:
+        owner = next(cls for cls in (BenchmarkSpec, SliceSpec, ProjectSpec) if key in cls.model_fields)
+        if owner is BenchmarkSpec or key not in ("prompt_variants",):
+            yield TypeAdapter(owner.model_fields[key].annotation).validate_python(data[key])
+
+
+def components(value: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every component that a spec names, with its kind and config."""
+    match value:
+        case ModelSpec():
+            yield "engine", value.provider, value.extras
+        case DatasetSpec():
+            yield "dataset_loader", value.source, value.extras
+        case ExtractorSpec():
+            yield "extractor", value.id, value.config
+        case MetricSpec():
+            yield "judge" if value.judge else "metric", value.id, value.config
+        case StorageConfig():
+            config = value.model_dump()
+            yield "storage_backend", config.pop("backend"), config
+        case _:
+            pass
+    if isinstance(value, Spec):
+        for name in type(value).model_fields:
+            yield from components(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from components(each)
+
+
+def test_the_file_on_the_plugin_page_is_a_working_plugin(tmp_path: Path) -> None:
+    page = (DOCS / "plugins.md").read_text("utf-8")
+    text = next(each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class WithinWords" in each)
+    path = tmp_path / "my_metrics.py"
+    path.write_text(text)
+    name, cls = Plugins({"mine": path}).resolve("metric", "mine/within_words")
+    metric = cls.model_validate({"words": 2})
+    item, answer = Item("1", {}), Generation("answered", "one two")
+    assert name == "mine/within_words"
+    assert metric.score(item, answer, "one two") == Score(1.0, details={"words": 2})
+    assert metric.score(item, answer, "one two three") == Score(0.0, details={"words": 3})
+    assert metric.score(item, answer, 12) == Score(reason="not_text")
+
+
+def test_the_glossary_has_the_words_of_the_design_in_order() -> None:
+    words = re.findall(r"^([a-z][a-z ]*)\n: ", (DOCS / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    assert words == sorted(set(words))
+    assert {
+        "spec", "item", "slice", "trial", "generation", "parse", "extraction", "score", "run", "manifest", "event",
+        "projection", "component", "plugin", "namespace", "ledger",
+    } <= set(words)  # fmt: skip
+
+
+def test_the_glossary_has_every_component_kind() -> None:
+    words = re.findall(r"^([a-z][a-z ]*)\n: ", (DOCS / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    assert {kind.replace("_", " ") for kind in COMPONENT_KINDS} <= set(words)
+
+
+def test_the_architecture_page_names_every_room() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    rooms = [room.strip() for layer in layers["layers"] for room in layer.split("|")]
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", "\n".join(rows)) == rooms
+
+
+def test_ranks_and_shares_are_as_the_page_on_sampling_says() -> None:
+    # the first eight bytes of sha256(b"7\x00eggs"), as Python's hashlib and sha256sum give it
+    assert rank(7, "eggs") == 0x30FCEB2730E99129
+    # 7 among 6, 3 and 1 are 4.2, 2.1 and 0.7: the one that is left goes to c
+    assert allot(7, {"a": 6, "b": 3, "c": 1}) == {"a": 4, "b": 2, "c": 1}
+    # 5 are 3, 1.5 and 0.5: b and c tie for the one that is left, and b is first by name
+    assert allot(5, {"c": 1, "b": 3, "a": 6}) == {"a": 3, "b": 2, "c": 0}

@@ -1,0 +1,6 @@
+"""Reading what is stored: results, ledgers, trials. It runs nothing and writes nothing."""
+
+from themis_core.results.reading import Results
+from themis_core.results.summary import ResultRow, RunResult, summarise
+
+__all__ = ["ResultRow", "Results", "RunResult", "summarise"]

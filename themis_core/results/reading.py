@@ -1,0 +1,95 @@
+"""An open store for reading: runs, results, trials with their whole timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from themis_core.components import Judge, Metric, StorageBackend
+from themis_core.errors import SpecError
+from themis_core.plugins import Plugins
+from themis_core.records import RunRecord, TrialRow
+from themis_core.results.summary import RunResult, summarise
+
+__all__ = ["Results", "aggregates_of"]
+
+
+class Results:
+    """A store opened for reading, as a context manager."""
+
+    def __init__(self, storage: StorageBackend, project_dir: Path, plugins: Plugins | None = None) -> None:
+        self._store = storage.open(project_dir, mode="read")
+        self._plugins = plugins or Plugins()
+        self.location = storage.location(project_dir)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._store.close()
+
+    def runs(self) -> Iterator[RunRecord]:
+        """All runs, latest first."""
+        return self._store.runs()
+
+    def run(self, run_id: str) -> RunRecord:
+        """One run by its id or the beginning of it. Raises SpecError if there is none, or more than one."""
+        if (exact := self._store.run(run_id)) is not None:
+            return exact
+        found = [run for run in self._store.runs() if run.run_id.startswith(run_id)]
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(run.run_id for run in found[:5]) if found else "`themis runs` lists what there is"
+        raise SpecError(f"{'more than one run begins' if found else 'no run begins'} with {run_id!r}: {listed}")
+
+    def result(self, run_id: str) -> RunResult:
+        """What a run gave; the counts are those of its last execution."""
+        run = self.run(run_id)
+        aggregates = aggregates_of(run.manifest, self._plugins)
+        return summarise(
+            self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
+        )  # fmt: skip
+
+    def trials(self, run_id: str, prefix: str | None = None) -> Iterator[TrialRow]:
+        """The finished trials of a run as a stream; with `prefix`, those whose id begins with it."""
+        return self._store.trial_rows(self.run(run_id).run_id, prefix)
+
+    def trial(self, run_id: str, prefix: str) -> dict[str, Any]:
+        """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.
+
+        Raises SpecError if no trial of the run, or more than one, begins with `prefix`.
+        """
+        run = self.run(run_id)
+        found = list(self._store.trial_rows(run.run_id, prefix))
+        if len(found) != 1:
+            listed = ", ".join(f"{each.trial_id[:12]} ({each.slice_id})" for each in found[:5])
+            raise SpecError(
+                f"{len(found)} trials of {run.run_id} begin with {prefix!r}{': ' + listed if listed else ''}"
+            )
+        row = found[0]
+        scores = []
+        for entry in self._store.score_entries(run.run_id, row.slice_id, row.trial_id):
+            judged = [asdict(each) for each in self._store.generation_records(entry.judged_by)]
+            scores.append({**asdict(entry), "judged": judged})
+        item = self._store.items([row.item_digest]).get(row.item_digest)
+        return {
+            "trial": asdict(row),
+            "item": asdict(item) if item else None,
+            "turns": [asdict(each) for each in self._store.generation_records(row.generation_keys)],
+            "scores": scores,
+        }
+
+
+def aggregates_of(manifest: Mapping[str, Any], plugins: Plugins) -> dict[tuple[str, str, str], Metric | Judge]:
+    """The components of those scores whose aggregate is not the mean; only their plugins are imported."""
+    found: dict[tuple[str, str, str], Metric | Judge] = {}
+    for scorer in manifest["scorers"]:
+        if not scorer["aggregates_mean"]:
+            _, cls = plugins.resolve(scorer["kind"], scorer["component"])
+            component = cls.model_validate(scorer["config"])
+            assert isinstance(component, Metric | Judge)
+            found[scorer["slice_id"], scorer["score"], scorer["metric"]] = component
+    return found

@@ -1,0 +1,258 @@
+"""From the stored trials and scores of a run to its result: one row per number, each with its ledger.
+
+Reads streams and holds one group at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from themis_core.components import Judge, Metric, Store
+from themis_core.records import RunRecord, Score, ScoreRow
+from themis_core.specs import ThresholdSpec
+from themis_core.stats import ClusteredMean
+
+__all__ = ["ResultRow", "RunResult", "summarise"]
+
+Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
+"""(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One number: a metric of a score, for one slice, model, prompt variant and setting."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    score: str
+    metric: str
+    value: float | None
+    """None if nothing was scored."""
+    n: int
+    """Scores that the value is made of."""
+    standard_error: float | None
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    failed: int
+    """Trials without an answer; in no mean."""
+    unscored: int
+    """Answers that the metric could not score; in no mean."""
+    unparsed: int
+    """Answers in which the parse found nothing; they count as the metric's worst value."""
+    dimensions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run gave."""
+
+    run_id: str
+    spec_digest: str
+    status: str
+    """`completed`, `failed` (some trials have no answer), `interrupted`, `stopped` (budget, quota), or `running`."""
+    trials: int
+    """Planned."""
+    generated: int
+    """Engine calls of this execution that gave an answer."""
+    reused: int
+    """Trials whose answer was stored already."""
+    failed: int
+    cost: float | None
+    """Of this execution's calls; None if no price is given."""
+    ledger: dict[str, Any]
+    scores: list[ResultRow]
+    thresholds: list[dict[str, Any]]
+    storage: str
+    note: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Error code: one message, as an example."""
+
+    @property
+    def exit_code(self) -> int:
+        """0; 1 a threshold is not met; 5 trials failed; 6 budget or quota; 130 interrupted."""
+        by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
+        if self.status in by_status:
+            return by_status[self.status]
+        return 0 if all(each["met"] for each in self.thresholds) else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as `themis run --format json` prints it."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """The scores as a plain text table."""
+        return "\n".join(_aligned([HEADER, *(table_cells(row) for row in self.scores)]))
+
+
+HEADER = ("slice", "model", "prompt", "params", "score", "metric", "value", "95 % interval", "n", "unparsed", "failed")
+
+
+def table_cells(row: ResultRow) -> tuple[str, ...]:
+    """One row's cells under `HEADER`; what is absent is a dash, never a zero."""
+    value = "–" if row.value is None else f"{row.value:.4f}"
+    interval = "–" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
+    return (
+        row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
+        value, interval, str(row.n), str(row.unparsed), str(row.failed),
+    )  # fmt: skip
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [c.rjust(w) if i > 5 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        yield "  ".join(cells).rstrip()
+
+
+def summarise(
+    store: Store,
+    run: RunRecord,
+    aggregates: Aggregates,
+    *,
+    counts: Mapping[str, Any],
+    status: str,
+    storage: str,
+    note: str = "",
+) -> RunResult:
+    """Read a run's trials and scores and make its result. `counts` are those of the execution that is reported."""
+    manifest = run.manifest
+    outcomes: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    groups: dict[tuple[str, str, str, str], Counter[str]] = {}
+    for trial in store.trial_rows(run.run_id):
+        outcomes[trial.outcome] += 1
+        if trial.error_code:
+            codes[trial.error_code] += 1
+        group = groups.setdefault((trial.slice_id, trial.model_id, trial.prompt_variant_id, trial.params), Counter())
+        group[trial.outcome] += 1
+    ledger_of_scores = _ScoreLedger()
+    found = {
+        _key(row): row
+        for row in _rows(store.score_rows(run.run_id), groups, aggregates, manifest["dimensions"], ledger_of_scores)
+    }
+    rows = [
+        found.get((group[0], group[1], group[2], group[3], scorer["score"], scorer["metric"]))
+        or _nothing(group, scorer, groups[group]["failed"], manifest["dimensions"])
+        for group in groups
+        for scorer in manifest["scorers"]
+        if scorer["slice_id"] == group[0]
+    ]
+    thresholds = [_judged(ThresholdSpec.model_validate(each), rows) for each in manifest["thresholds"]]
+    planned = manifest["trials"]
+    ledger = {
+        "planned": planned,
+        "unfinished": planned - outcomes.total(),
+        **{name: outcomes[name] for name in ("answered", "refused", "truncated", "empty", "failed")},
+        "failures": dict(sorted(codes.items())),
+        **ledger_of_scores.plain(),
+    }
+    return RunResult(
+        run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
+        outcomes["failed"], counts.get("cost"), ledger, rows, thresholds, storage, note, counts.get("errors", {}),
+    )  # fmt: skip
+
+
+class _ScoreLedger:
+    """How extractions and scores ended, over all groups."""
+
+    def __init__(self) -> None:
+        self._parses: dict[str, Counter[str]] = {}
+        self._scores: dict[str, Counter[str]] = {}
+        self._parse_of: dict[tuple[str, str], str] = {}
+
+    def add(self, row: ScoreRow) -> None:
+        if row.parse is not None and row.outcome not in ("refused", "empty"):
+            # Several metrics may read one parse: its extractions are counted with the first of them only.
+            reader = f"{row.score}/{row.metric}"
+            if self._parse_of.setdefault((row.slice_id, row.parse), reader) == reader:
+                self._parses.setdefault(row.parse, Counter())["parsed" if row.parsed else row.parse_reason or "?"] += 1
+        score = self._scores.setdefault(f"{row.score}/{row.metric}", Counter())
+        score["scored" if row.value is not None else row.reason or "?"] += 1
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "extractions": {name: _split(counts, "parsed", "unparsed") for name, counts in self._parses.items()},
+            "scores": {name: _split(counts, "scored", "unscored") for name, counts in self._scores.items()},
+        }
+
+
+def _split(counts: Counter[str], good: str, bad: str) -> dict[str, Any]:
+    return {good: counts[good], bad: {name: counts[name] for name in sorted(counts) if name != good}}
+
+
+def _rows(
+    scores: Iterable[ScoreRow],
+    groups: Mapping[tuple[str, str, str, str], Counter[str]],
+    aggregates: Aggregates,
+    dimensions: Mapping[str, dict[str, str]],
+    ledger: _ScoreLedger,
+) -> Iterator[ResultRow]:
+    by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
+    for key, rows in groupby(scores, by):
+        mean, unscored, unparsed, last = ClusteredMean(), 0, 0, None
+        component = aggregates.get((key[0], key[4], key[5]))
+        parts: list[Score] = []
+        for row in rows:
+            ledger.add(row)
+            unparsed += row.parse_reason is not None
+            if row.value is None:
+                unscored += 1
+                continue
+            mean.add(row.value, new_cluster=row.item_id != last)
+            last = row.item_id
+            if component is not None:
+                parts.append(Score(row.value, parts=row.parts))
+        failed = groups.get(key[:4], Counter())["failed"]
+        value, error, interval = mean.mean, mean.standard_error, mean.interval()
+        if component is not None:
+            value, error, interval = component.aggregate(parts), None, None
+        low, high = interval or (None, None)
+        yield ResultRow(
+            *key, value, mean.n, error, low, high, failed, unscored, unparsed, dimensions.get(key[0], {})
+        )  # fmt: skip
+
+
+def _key(row: ResultRow) -> tuple[str, ...]:
+    return (row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric)
+
+
+def _nothing(
+    group: tuple[str, str, str, str], scorer: Mapping[str, Any], failed: int, dimensions: Mapping[str, dict[str, str]]
+) -> ResultRow:
+    return ResultRow(
+        group[0],
+        group[1],
+        group[2],
+        group[3],
+        scorer["score"],
+        scorer["metric"],
+        None,
+        0,
+        None,
+        None,
+        None,
+        failed,
+        0,
+        0,
+        dimensions.get(group[0], {}),
+    )
+
+
+def _judged(threshold: ThresholdSpec, rows: Iterable[ResultRow]) -> dict[str, Any]:
+    named = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
+    matching = [row for row in rows if all(getattr(threshold, n) in (None, getattr(row, n)) for n in named)]
+    met = bool(matching) and all(
+        row.value is not None
+        and (threshold.minimum is None or row.value >= threshold.minimum)
+        and (threshold.maximum is None or row.value <= threshold.maximum)
+        for row in matching
+    )
+    return {**{k: v for k, v in threshold.canonical().items() if v is not None}, "met": met}
