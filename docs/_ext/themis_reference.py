@@ -87,14 +87,7 @@ def hooks() -> dict[str, Any]:
 
 def commands() -> dict[str, click.Context]:
     """Every command of `themis`, groups included, by its whole name: a context to ask click for its help."""
-    return dict(_walk(click.Context(_root(), info_name="themis")))
-
-
-def _root() -> click.Command:
-    found = [each for each in vars(themis_core.cli).values() if isinstance(each, click.Group)]
-    if not found:
-        raise LookupError("themis_core.cli has no click group")
-    return found[0]
+    return dict(_walk(click.Context(themis_core.cli.cli, info_name="themis")))
 
 
 def _walk(context: click.Context) -> Iterator[tuple[str, click.Context]]:

@@ -96,7 +96,9 @@ def test_every_field_of_a_spec_has_a_description() -> None:
 def test_every_hook_has_a_page_with_its_docstring(reference: dict[str, str]) -> None:
     hooks = {name: function for name, function in vars(hookspecs).items() if hasattr(function, "themis_spec")}
     assert of_group(reference, "hooks") == set(hooks)
-    assert [name for name, each in hooks.items() if each.__doc__.split("\n")[0] not in reference[f"hooks/{name}.md"]] == []
+    assert [
+        name for name, each in hooks.items() if each.__doc__.split("\n")[0] not in reference[f"hooks/{name}.md"]
+    ] == []
 
 
 def test_every_component_kind_has_a_page_with_its_abstract_methods(reference: dict[str, str]) -> None:

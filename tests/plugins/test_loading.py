@@ -262,7 +262,7 @@ def test_a_hook_with_a_wrong_argument_is_named_with_the_argument(site: Site) -> 
             REGISTER.format(body="raise LookupError('no metre')"),
             "themis_register_metrics",
             "LookupError: no metre",
-            18,
+            17,
             id="a hook that raises",
         ),
     ],

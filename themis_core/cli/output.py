@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_json", "cell", "format_option", "heading", "quoted", "safe", "show_result", "table"]
 
+_NAMES = ("slice", "model", "prompt", "params", "score", "metric")
+
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
 # lone surrogates, which no encoding can print.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -110,28 +112,29 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: S
 
 
 def show_result(result: RunResult) -> None:
-    """Print what a run gave: scores with their intervals and ledger, errors, thresholds."""
-    if not sys.stdout.isatty():
+    """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it."""
+    if not result.scores:
+        click.echo("no scores")
+    elif sys.stdout.isatty():
+        from themis_core.results.summary import HEADER, table_cells
+
+        cells = [[cell(each) for each in table_cells(row)] for row in result.scores]
+        _rich_table(HEADER, cells, [name not in _NAMES for name in HEADER])
+    else:
         click.echo(safe(result.table()))
-        return
-    columns = ("slice", "model", "variant", "params", "score", "metric", "value", "95%", "n", "failed", "unscored")
-    rows = [
-        (
-            *(row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric, row.value),
-            None if row.low is None or row.high is None else f"[{row.low:.4g}, {row.high:.4g}]",
-            *(row.n, row.failed, row.unscored),
-        )
-        for row in result.scores
-    ]
-    table(columns, rows)
-    cost = "" if result.cost is None else f", cost {result.cost:.4g}"
-    click.echo(
-        f"{safe(result.run_id)}: {result.status}; {result.trials} trials, {result.generated} generated, "
-        f"{result.reused} reused, {result.failed} failed{cost}"
-    )
+    click.echo(f"\n{safe(result.run_id)}: {_counts(result)}")
     for code, message in result.errors.items():
-        click.echo(f"  {cell(code)}: {cell(message)}")
+        click.echo(f"  {cell(code)}, such as: {cell(message)}")
     for threshold in result.thresholds:
-        met = "met" if threshold["met"] else "NOT MET"
-        rest = ", ".join(f"{key} {cell(value)}" for key, value in threshold.items() if key != "met")
-        click.echo(f"  threshold {met}: {rest}")
+        told = ", ".join(f"{name} {cell(value)}" for name, value in threshold.items() if name != "met")
+        click.echo(f"  threshold {'met' if threshold['met'] else 'NOT MET'}: {told}")
+
+
+def _counts(result: RunResult) -> str:
+    ends = ("answered", "refused", "truncated", "empty", "failed", "unfinished")
+    ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
+    cost = "" if result.cost is None else f"; cost {result.cost:.4g}"
+    return (
+        f"{result.status}; {result.trials} trials ({ledger or 'none finished'}); "
+        f"{result.generated} calls answered, {result.reused} trials reused{cost}; store {safe(result.storage)}"
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe, show_result, table
+from themis_core.cli.output import as_json, cell, format_option, heading, quoted, show_result, table
 from themis_core.cli.running import show_messages
 
 if TYPE_CHECKING:
-    from themis_core.records import GenerationRecorded, RunRecord, ScoreEntry, TrialRow
+    from themis_core.records import RunRecord
 
 __all__ = ["runs", "show"]
 
@@ -79,7 +80,7 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
         if trials:
             heading("Trials")
             for row in results.trials(record.run_id):  # line by line: there may be many
-                click.echo(_trial_line(row))
+                click.echo(_trial_line(asdict(row)))
 
 
 def _show_record(record: RunRecord) -> None:
@@ -90,10 +91,10 @@ def _show_record(record: RunRecord) -> None:
         click.echo(f"plugin {cell(plugin.get('namespace'))}: {cell(label)}")
 
 
-def _trial_line(row: TrialRow) -> str:
-    outcome = row.outcome if row.error_code is None else f"{row.outcome} ({row.error_code})"
-    names = (row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.item_id, row.sample_index)
-    return "  ".join([row.trial_id[:12], cell(outcome), *(cell(name) for name in names)])
+def _trial_line(row: Mapping[str, Any]) -> str:
+    outcome = row["outcome"] if row["error_code"] is None else f"{row['outcome']} ({row['error_code']})"
+    names = ("slice_id", "model_id", "prompt_variant_id", "params", "item_id", "sample_index")
+    return "  ".join([row["trial_id"][:12], cell(outcome), *(cell(row[name]) for name in names)])
 
 
 @show.command("trial")
@@ -112,42 +113,39 @@ def show_trial(run_id: str, trial_id: str, spec: Path | None, project: Path | No
         _show_timeline(timeline)
 
 
-def _show_timeline(timeline: dict[str, Any]) -> None:
-    heading(f"Trial {timeline['trial'].trial_id}")
+def _show_timeline(timeline: Mapping[str, Any]) -> None:
+    heading(f"Trial {timeline['trial']['trial_id']}")
     click.echo(_trial_line(timeline["trial"]))
-    if item := timeline.get("item"):
-        heading(f"Item {item.id}")
-        for name, value in {**item.fields, "reference": item.reference}.items():
+    if item := timeline["item"]:
+        heading(f"Item {item['id']}")
+        for name, value in {**item["fields"], "reference": item["reference"]}.items():
             click.echo(f"  {cell(name)}: {cell(value)}")
     for number, turn in enumerate(timeline["turns"], 1):
         _show_turn(f"Turn {number}", turn)
-    for turn in timeline.get("judged") or ():
-        _show_turn("Judge", turn)
+    for entry in timeline["scores"]:
+        for turn in entry["judged"]:
+            _show_turn(f"Judge of {entry['score']}/{entry['metric']}", turn)
     if timeline["scores"]:
         heading("Scores")
         columns = ("score", "metric", "value", "reason", "parse", "found")
         table(columns, [_score_cells(entry) for entry in timeline["scores"]])
 
 
-def _show_turn(name: str, turn: GenerationRecorded) -> None:
-    answer = turn.generation
-    heading(f"{name}: asked {turn.request.model_id} at {turn.at}")
-    show_messages(turn.request.messages)
-    took = "" if answer.latency_s is None else f" in {answer.latency_s:.3g} s"
-    cost = "" if answer.cost is None else f", cost {answer.cost:.4g}"
-    click.echo(f"  → {answer.status}{took}, attempts {answer.attempts}{cost}")
-    if answer.reasoning:
-        click.echo(f"  reasoning:\n{quoted(answer.reasoning)}")
-    if answer.failed:
-        click.echo(f"  {safe(answer.error_code or '')}: {cell(answer.error)}")
-    for text in (answer.text, answer.refusal):
-        if text:
-            click.echo(quoted(text))
+def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
+    answer = turn["generation"]
+    heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
+    show_messages(turn["request"]["messages"])
+    took = "" if answer["latency_s"] is None else f" in {answer['latency_s']:.3g} s"
+    cost = "" if answer["cost"] is None else f", cost {answer['cost']:.4g}"
+    click.echo(f"  → {answer['status']}{took}, attempts: {answer['attempts']}{cost}")
+    if answer["status"] == "failed":
+        click.echo(f"  {cell(answer['error_code'])}: {cell(answer['error'])}")
+    for part in ("reasoning", "text", "refusal"):
+        if answer[part]:
+            click.echo(f"  {part}:\n{quoted(answer[part])}")
 
 
-def _score_cells(entry: ScoreEntry) -> list[object]:
-    found = entry.extraction
-    return [
-        *(entry.score, entry.metric, entry.result.value, entry.result.reason, entry.parse),
-        None if found is None else found.value if found.parsed else f"nothing: {found.reason}",
-    ]
+def _score_cells(entry: Mapping[str, Any]) -> list[object]:
+    result, found = entry["result"], entry["extraction"]
+    read = None if found is None else found["value"] if found["reason"] is None else f"nothing ({found['reason']})"
+    return [entry["score"], entry["metric"], result["value"], result["reason"], entry["parse"], read]

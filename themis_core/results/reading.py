@@ -11,7 +11,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError
 from themis_core.plugins import Plugins
-from themis_core.records import RunRecord, TrialRow
+from themis_core.records import RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
 __all__ = ["Results", "aggregates_of"]
@@ -56,6 +56,10 @@ class Results:
     def trials(self, run_id: str, prefix: str | None = None) -> Iterator[TrialRow]:
         """The finished trials of a run as a stream; with `prefix`, those whose id begins with it."""
         return self._store.trial_rows(self.run(run_id).run_id, prefix)
+
+    def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
+        """The scores of a run as a stream, one per trial, score and metric."""
+        return self._store.score_rows(self.run(run_id).run_id)
 
     def trial(self, run_id: str, prefix: str) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.

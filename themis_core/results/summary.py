@@ -215,8 +215,10 @@ def _rows(
         if component is not None:
             value, error, interval = component.aggregate(parts), None, None
         low, high = interval or (None, None)
+        slice_id, model_id, variant, params, score, metric = key
         yield ResultRow(
-            *key, value, mean.n, error, low, high, failed, unscored, unparsed, dimensions.get(key[0], {})
+            slice_id, model_id, variant, params, score, metric, value, mean.n, error, low, high,
+            failed, unscored, unparsed, dimensions.get(slice_id, {}),
         )  # fmt: skip
 
 

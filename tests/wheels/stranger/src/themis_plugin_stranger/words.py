@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from itertools import takewhile
 from typing import Any
 
 from pydantic import Field
+
 from themis_core import Extraction, Extractor, Generation, Item, Metric, Score
 
 __all__ = ["LastWord", "SharedPrefix"]
@@ -28,5 +29,6 @@ class SharedPrefix(Metric):
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
         if not isinstance(item.reference, str) or not item.reference:
             return Score(reason="no_reference")
-        shared = os.path.commonprefix([item.reference, str(value)])
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(item.reference, str(value), strict=False))
+        shared = "".join(letter for letter, _ in alike)
         return Score(value=len(shared) / len(item.reference), details={"shared": shared})
