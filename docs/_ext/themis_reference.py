@@ -77,7 +77,9 @@ def pages() -> dict[str, str]:
 def spec_classes() -> dict[str, type[Spec]]:
     """The public spec classes by name; the base class is none of them."""
     named = {name: getattr(specs, name) for name in specs.__all__}
-    return {name: cls for name, cls in named.items() if inspect.isclass(cls) and cls is not Spec}
+    return {
+        name: cls for name, cls in named.items() if isinstance(cls, type) and issubclass(cls, Spec) and cls is not Spec
+    }
 
 
 def hooks() -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _index(title: str, names: list[str]) -> str:
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(_cell(each) for each in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
 def _cell(text: str) -> str:
@@ -128,7 +130,7 @@ def _spec(cls: type[Spec]) -> str:
     for row, limit in zip(rows, limits.values(), strict=True):
         row[1] += f", {limit}" if limit else ""
     extra = "\nOther keys are allowed: they go to the component.\n" if cls.model_config.get("extra") == "allow" else ""
-    return f"# {cls.__name__}\n\n{_doc(cls)}\n\n{_table(['field', 'type', 'default', 'what it says'], rows)}{extra}"
+    return f"# {cls.__name__}\n\n{_doc(cls)}\n\n{_table(['field', 'type', 'default', 'what it says'], rows)}\n{extra}"
 
 
 def _linked_type(annotation: Any) -> str:
@@ -224,7 +226,7 @@ def _attribute(cls: type, name: str, note: str) -> str:
     value = vars(cls).get(name, inspect.Parameter.empty)
     plain = isinstance(value, bool | int | float | str) or value is None
     default = f", default `{value}`" if plain else ""
-    return f"**`{name}`**{default}\n\n{note}"
+    return f"**`{name}`**{default}\n\n{note}".rstrip()
 
 
 def _attribute_notes(cls: type) -> dict[str, str]:
@@ -234,8 +236,11 @@ def _attribute_notes(cls: type) -> dict[str, str]:
     for place, node in enumerate(body):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             after = body[place + 1] if place + 1 < len(body) else None
-            is_note = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            notes[node.target.id] = inspect.cleandoc(after.value.value) if is_note else ""
+            match after:
+                case ast.Expr(ast.Constant(str(note))):
+                    notes[node.target.id] = inspect.cleandoc(note)
+                case _:
+                    notes[node.target.id] = ""
     return notes
 
 
@@ -264,14 +269,14 @@ def _command(context: click.Context) -> str:
     if rows:
         parts.append(_table(["argument or option", "what it says"], rows))
     if isinstance(command, click.Group):
-        below = [name for name, each in commands().items() if each.parent and _path(each.parent) == _path(context)]
+        below = [
+            name
+            for name, each in commands().items()
+            if each.parent is not None and each.parent.command_path == context.command_path
+        ]
         links = "\n".join(f"- [{name}]({name.replace(' ', '-')}.md)" for name in below)
         parts.append(f"## Commands\n\n{links}")
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _path(context: click.Context) -> str:
-    return context.command_path
 
 
 def _help(command: click.Command) -> str:
@@ -283,9 +288,10 @@ def _help(command: click.Command) -> str:
 def _parameter(param: click.Parameter, context: click.Context) -> list[str] | None:
     record = param.get_help_record(context)
     if record is not None:
-        return [f"`{record[0]}`", _escaped(record[1])]
+        need = "Required." if param.required else "May be left out."
+        return [f"`{record[0]}`", _escaped(record[1]) or need]
     if isinstance(param, click.Argument):
-        return [f"`{param.make_metavar(context)}`", "required" if param.required else "optional"]
+        return [f"`{param.make_metavar(context)}`", "Required." if param.required else "May be left out."]
     return None
 
 

@@ -120,10 +120,11 @@ def test_progress_in_a_log_is_rare_and_ends_with_the_last_report(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("themis_core.cli.progress.time.monotonic", lambda: clock[0])
+    now = report()
     with ProgressLine() as line:
         for second in range(26):
-            clock[0] = float(second)
-            line(report(done=second))
+            clock[0], now.done = float(second), second
+            line(now)  # one object that changes, as a run has it
     out, err = capsys.readouterr()
     assert out == ""
     assert [text.partition("/")[0] for text in err.splitlines()] == ["10", "20", "25"]
@@ -133,3 +134,20 @@ def test_progress_without_a_report_prints_nothing(capsys: pytest.CaptureFixture[
     with ProgressLine():
         pass
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_ends_with_the_last_report(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    now = report(planned=3)
+    with ProgressLine() as line:
+        for done in range(4):
+            now.done = done
+            line(now)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "0/3 trials (0%)" in err
+    assert err.rpartition("\x1b[2K")[2].startswith("3/3 trials (100%)")

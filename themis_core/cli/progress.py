@@ -50,7 +50,7 @@ class ProgressLine:
     def __init__(self) -> None:
         self._live: Any = None
         self._last: Progress | None = None
-        self._shown: Progress | None = None
+        self._shown = ""
         self._next = time.monotonic() + LOG_EVERY_S
 
     def __enter__(self) -> ProgressLine:
@@ -73,15 +73,15 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._last is not self._shown:
-            self._show()
+        self._show()
         if self._live:
             self._live.stop()
 
     def _show(self) -> None:
-        assert self._last is not None
-        self._shown = self._last
-        text = progress_text(self._last)
+        # Compared as text: the run reports one object again and again, with new numbers in it.
+        if self._last is None or (text := progress_text(self._last)) == self._shown:
+            return
+        self._shown = text
         if self._live:
             from rich.text import Text
 
