@@ -109,11 +109,8 @@ def make_environment(folder: Path, links: Path, *requirements: str) -> Environme
     prefix = folder / "venv"
     uv("venv", "-q", "--no-config", "--python", sys.executable, prefix, cwd=folder)
     python = prefix / "bin" / "python"
-    uv(
-        *("pip", "install", "-q", "--no-config", "--python", python),
-        *("--find-links", links, "--constraint", "pins.txt", *requirements),
-        cwd=folder,
-    )
+    options: list[str | Path] = ["--no-config", "--python", python, "--find-links", links, "--constraint", "pins.txt"]
+    uv("pip", "install", "-q", *options, *requirements, cwd=folder)
     return Environment(prefix, folder)
 
 
