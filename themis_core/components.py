@@ -59,7 +59,9 @@ class Component(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     version: ClassVar[int] = 1
+    """Raised when the same input may give another output; part of every key."""
     not_identity: ClassVar[frozenset[str]] = frozenset()
+    """Fields that can't change an output, and so stay out of every key."""
 
     def identity(self) -> dict[str, Any]:
         """The config that can change an output, as plain data."""
@@ -149,6 +151,7 @@ class Metric(Component):
     highest: ClassVar[float | None] = 1.0
     """Greatest value a score can have; None if unbounded."""
     higher_is_better: ClassVar[bool] = True
+    """Which end of the range is the good one."""
     aggregates_mean: ClassVar[bool] = True
     """False if `aggregate` is overridden: then no standard error of the mean is shown."""
 
@@ -220,7 +223,8 @@ class Store(ABC):
         """Save the events in order, all or none; they are on stable storage when this returns.
 
         Repeating a batch changes nothing. A generation, item or score that is stored under its key stays as it is,
-        except that a success replaces a failure; a trial's later outcome replaces a failed one.
+        except that a success replaces a failure and a score replaces an unscored one; a trial's later outcome replaces
+        a failed one. Numbers must be finite: NaN and infinities raise ValueError, and nothing of the batch is saved.
         """
 
     @abstractmethod

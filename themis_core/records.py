@@ -82,7 +82,7 @@ class Item:
     output: str | None = None
     model: str | None = None
     digest: str = ""
-    """SHA-256 of the content (id, fields, reference, metadata, output)."""
+    """SHA-256 of the content (id, fields, reference, metadata, output, model)."""
 
 
 @dataclass(frozen=True, slots=True)

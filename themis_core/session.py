@@ -378,7 +378,7 @@ async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
 
 @contextmanager
 def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) end the run in good order; the second one ends it as Python does."""
+    """Let the first Ctrl-C end the run in good order; the second one ends it as Python does."""
     loop = asyncio.get_running_loop()
     handled: list[signal.Signals] = []
 

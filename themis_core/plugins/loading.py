@@ -226,7 +226,8 @@ class Plugins:
     def _kind_hint(self, namespace: str, component: str, kind: str) -> str:
         for other, offered in self._loaded[namespace].offers.items():
             if other != kind and component in offered:
-                return f" There is a {other.replace('_', ' ')} of that name."
+                article = "an" if other[0] in "aeiou" else "a"
+                return f" There is {article} {other.replace('_', ' ')} of that name."
         return ""
 
 

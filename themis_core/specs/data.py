@@ -35,7 +35,7 @@ class FieldMappingSpec(Spec):
     )
     metadata: list[str] = Field(
         default_factory=list,
-        description="Columns kept as metadata: for filters and grouping, not for prompts.",
+        description="Columns kept as metadata, for filters and grouping, instead of as fields.",
     )
     rename: dict[str, str] = Field(
         default_factory=dict,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from themis_core.specs.base import Spec
 from themis_core.specs.inference import JudgeInferenceSpec
@@ -17,6 +18,11 @@ class _Named(Spec):
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
         return {"id": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # Editors check spec files by the schema, so it has to know the short form as well.
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
 class ExtractorSpec(_Named):
