@@ -56,4 +56,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in vars(value).items()}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     return value

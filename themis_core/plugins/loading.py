@@ -76,8 +76,12 @@ class Plugins:
             self._check_contract(module, namespace, label)
             self._register(module, namespace, label)
             loaded = Loaded(namespace, module, provenance)
-            for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
-                loaded.offers[kind] = self._offers(namespace, kind, hook, label)
+            try:
+                for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
+                    loaded.offers[kind] = self._offers(namespace, kind, hook, label)
+            except PluginError:
+                self._manager.unregister(module)  # it must not observe runs, and may be asked again
+                raise
             self._loaded[namespace] = loaded
         return self._loaded[namespace]
 
@@ -187,7 +191,8 @@ class Plugins:
             self._manager.register(module, namespace)
             self._manager.check_pending()  # the only place where pluggy notices a misspelt hook
         except (pluggy.PluginValidationError, ValueError) as error:
-            self._manager.unregister(module)
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
             raise PluginError(f"plugin {namespace!r} ({label}): {str(error).strip()}") from error
 
     def _offers(self, namespace: str, kind: str, hook: str, label: str) -> dict[str, type[Component]]:
