@@ -1,0 +1,264 @@
+"""Which items a query takes, and how rows become items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError
+from themis_core.planning import Items, allot, rank
+from themis_core.plugins import LoadedDataset
+from themis_core.specs.problems import Place
+
+
+class Rows(DatasetLoader):
+    """Yields the rows it was made with."""
+
+    data: list[dict[str, Any]]
+
+    def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+        for number, each in enumerate(self.data, 1):
+            yield Row(each, f"rows.jsonl:{number}")
+
+
+def take(
+    data: list[dict[str, Any]], query: dict[str, Any] | None = None, seed: int = 0, **spec: Any
+) -> tuple[list[Item], Items]:
+    dataset = DatasetSpec.model_validate({"source": "test/rows", **spec})
+    loaded = LoadedDataset(dataset, "test/rows", Rows(data=data), Place(loc=("dataset",)))
+    items = Items(loaded, DatasetQuerySpec.model_validate(query or {}), Path(), seed, Place(loc=("query",)))
+    return list(items), items
+
+
+def ids(data: list[dict[str, Any]], query: dict[str, Any] | None = None, seed: int = 0, **spec: Any) -> list[str]:
+    return [item.id for item in take(data, query, seed, **spec)[0]]
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [{"id": f"q{number}", "level": number % 3} for number in range(count)]
+
+
+# --- sampling -----------------------------------------------------------------------------------------------
+
+
+def test_the_rank_is_the_published_hash() -> None:
+    # printf '7\0q1' | sha256sum | cut -c1-16, on any machine
+    assert f"{rank(7, 'q1'):016x}" == "32012d71f1add35d"
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [(0, ["q39", "q43", "q44", "q56", "q96"]), (7, ["q26", "q63", "q77", "q79", "q94"])],
+)
+def test_a_seed_takes_the_same_items_everywhere(seed: int, expected: list[str]) -> None:
+    query = {"kind": "subset", "count": 5}
+    assert ids(numbered(100), query, seed) == expected
+    assert ids(numbered(100), {**query, "seed": seed}, 99) == expected  # the query's seed goes before the project's
+    assert sorted(ids(numbered(100)[::-1], query, seed)) == sorted(expected)
+
+
+@pytest.mark.parametrize("query", [{"kind": "subset"}, {"kind": "stratified", "strata_field": "level"}])
+def test_appended_rows_displace_no_more_items_than_they_bring(query: dict[str, Any]) -> None:
+    before = set(ids(numbered(90), {**query, "count": 30}))
+    after = set(ids(numbered(99), {**query, "count": 30}))
+    new = {f"q{number}" for number in range(90, 99)}
+    assert len(after) == 30
+    assert len(before - after) == len(after - before)
+    assert after - before <= new
+
+
+def test_a_larger_sample_holds_the_smaller_one() -> None:
+    smaller, larger = (ids(numbered(50), {"kind": "subset", "count": count}) for count in (10, 20))
+    assert set(smaller) < set(larger)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes", "expected"),
+    [
+        (10, {"a": 50, "b": 30, "c": 20}, {"a": 5, "b": 3, "c": 2}),  # no remainders
+        (10, {"a": 2, "b": 2, "c": 2}, {"a": 4, "b": 3, "c": 3}),  # 3⅓ each: the tie goes by name
+        (5, {"a": 47, "b": 16, "c": 37}, {"a": 2, "b": 1, "c": 2}),  # 2.35, 0.80, 1.85: two largest remainders
+        (2, {"a": 98, "b": 1, "c": 1}, {"a": 2, "b": 0, "c": 0}),  # 1.96, 0.02, 0.02
+        (3, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}),
+    ],
+)
+def test_strata_share_by_largest_remainder(count: int, sizes: dict[str, int], expected: dict[str, int]) -> None:
+    assert allot(count, sizes) == expected
+
+
+def test_a_stratified_sample_keeps_the_proportions_and_the_order() -> None:
+    data = [{"id": str(n), "topic": "rare" if n < 20 else "common"} for n in range(100)]
+    items, _ = take(data, {"kind": "stratified", "count": 10, "strata_field": "topic"})
+    assert [item.fields["topic"] for item in items] == ["rare"] * 2 + ["common"] * 8
+    assert [int(item.id) for item in items] == sorted(int(item.id) for item in items)
+
+
+# --- queries ------------------------------------------------------------------------------------------------
+
+COLOURS: list[dict[str, Any]] = [
+    {"id": "a", "colour": "red", "level": 1, "new": True},
+    {"id": "b", "colour": "blue", "level": "1", "new": False},
+    {"id": "c", "colour": "red", "level": 2, "new": True},
+    {"id": "d", "colour": "grey", "level": None, "new": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["a", "b", "c", "d"]),
+        ({"limit": 2}, ["a", "b"]),
+        ({"item_ids": ["d", "a"]}, ["a", "d"]),
+        ({"item_ids": ["a", "d"], "limit": 1}, ["a"]),
+        ({"filters": {"colour": "red"}}, ["a", "c"]),
+        ({"filters": {"colour": ["blue", "grey"]}}, ["b", "d"]),
+        ({"filters": {"level": 1}}, ["a", "b"]),  # a CSV's "1" as well
+        ({"filters": {"level": None}}, ["d"]),
+        ({"filters": {"new": True}}, ["a", "c"]),  # the number 1 is no true
+        ({"filters": {"colour": "red", "level": 2}}, ["c"]),
+        ({"filters": {"colour": "red"}, "limit": 1}, ["a"]),
+        ({"kind": "subset", "count": 2, "filters": {"colour": "red"}}, ["a", "c"]),
+        ({"kind": "subset", "count": 4, "limit": 3}, ["a", "b", "c"]),
+    ],
+)
+def test_a_query_takes_these_items(query: dict[str, Any], expected: list[str]) -> None:
+    assert ids(COLOURS, query) == expected
+
+
+def test_metadata_filters_and_is_no_field() -> None:
+    items, _ = take(COLOURS, {"filters": {"colour": "blue"}}, fields={"metadata": ["colour"]})
+    assert [(item.id, item.fields, item.metadata) for item in items] == [
+        ("b", {"id": "b", "level": "1", "new": False}, {"colour": "blue"})
+    ]
+
+
+def test_projected_fields_are_all_that_is_left_of_the_fields() -> None:
+    data = [{"id": "a", "question": "1+1?", "gold": 2, "source": "s", "noise": "x" * 9}]
+    mapping = {"reference": "gold", "metadata": ["source"]}
+    (whole,), _ = take(data, fields=mapping)
+    (item,), _ = take(data, {"projected_fields": ["question"]}, fields=mapping)
+    assert (item.id, item.fields, item.reference, item.metadata) == ("a", {"question": "1+1?"}, 2, {"source": "s"})
+    assert item.digest != whole.digest
+
+
+def test_items_can_be_read_again_and_their_digest_is_that_of_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, items = take(COLOURS)
+    monkeypatch.setattr("themis_core.planning.items.KEPT", 1)
+    streamed, again = take(COLOURS)
+    assert kept == list(items) == streamed == list(again)
+    assert (items.count, items.digest) == (again.count, again.digest)
+    assert take([*COLOURS[:3], {**COLOURS[3], "colour": "gray"}])[1].digest != items.digest
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"kind": "subset", "count": 5}, "query.count: 5 items asked for, but only 4 match the query"),
+        ({"filters": {"color": "red"}}, "query.filters.color: no item has a field 'color'. Did you mean 'colour'?"),
+        ({"filters": {"colour": "green"}}, "query: no item is left: 4 read, 0 match the query"),
+        ({"item_ids": ["a", "z"]}, "query.item_ids: 1 ids are not in the dataset: 'z'"),
+        ({"kind": "stratified", "count": 1, "strata_field": "colours"},
+         "query.strata_field: item 'a' has no field 'colours'. Did you mean 'colour'?"),
+    ],
+)  # fmt: skip
+def test_a_query_that_does_not_fit_the_data_is_refused(query: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        take(COLOURS, query)
+    assert str(caught.value) == message
+
+
+# --- ids ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"limit": 3}, {"kind": "subset", "count": 1}])
+def test_an_id_that_is_there_twice_is_refused(query: dict[str, Any]) -> None:
+    with pytest.raises(SpecError) as caught:
+        take([{"id": "1"}, {"id": "2"}, {"id": 1}], query)
+    assert str(caught.value) == (
+        "dataset: duplicate item id '1' (items 1 and 3 of the dataset): ids must differ; name another column in "
+        "fields.id, or mend the data"
+    )
+
+
+def test_without_an_id_column_content_is_the_id() -> None:
+    data = [{"q": "one"}, {"q": "two"}, {"q": "one"}]
+    one, two, twin = ids(data)
+    assert (one, twin) == ("8b8fb61bd25e2918", "8b8fb61bd25e2918-2")
+    assert ids([{"q": "zero"}, *data])[1:] == [one, two, twin]
+
+
+@pytest.mark.parametrize("value", ["", None, True, ["a"], {"a": 1}])
+def test_an_id_must_be_text_or_a_number(value: Any) -> None:
+    with pytest.raises(SpecError, match=r"^rows\.jsonl:1: the item id \(column 'id'\) is .*: it must be text or a num"):
+        take([{"id": value}])
+
+
+# --- mapping ------------------------------------------------------------------------------------------------
+
+ROW: dict[str, Any] = {"id": 7, "q": "1+1?", "answer": {"value": ["so", "2"]}, "x.y": 1, "src": "web", "said": "A: 2"}
+PLAIN = {name: value for name, value in ROW.items()}
+
+
+def mapped(**changes: Any) -> Item:
+    whole = {"id": "7", "fields": PLAIN, "reference": None, "metadata": {}, "output": None, "model": None} | changes
+    return Item(**whole)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, mapped()),
+        ({"fields": {"id": "q"}}, mapped(id="1+1?")),
+        ({"fields": {"reference": "answer.value.1"}}, mapped(reference="2")),
+        ({"fields": {"reference": "x.y"}}, mapped(reference=1)),  # a column's whole name goes before a path
+        ({"fields": {"metadata": ["src"]}},
+         mapped(fields={k: v for k, v in PLAIN.items() if k != "src"}, metadata={"src": "web"})),
+        ({"fields": {"output": "said", "model": "src"}},
+         mapped(fields={k: v for k, v in PLAIN.items() if k not in ("said", "src")}, output="A: 2", model="web")),
+        ({"fields": {"rename": {"question": "q"}}},
+         mapped(fields={**{k: v for k, v in PLAIN.items() if k != "q"}, "question": "1+1?"})),
+        ({"fields": {"rename": {"q": "src", "src": "q"}}}, mapped(fields={**PLAIN, "q": "web", "src": "1+1?"})),
+        ({"transforms": [{"field": "q", "template": "{{ item.q }} ({{ item.src }})"}]},
+         mapped(fields={**PLAIN, "q": "1+1? (web)"})),
+        ({"transforms": [{"field": "gold", "template": "{{ item.answer.value[1] }}", "as": "number"}],
+          "fields": {"reference": "gold"}}, mapped(fields={**PLAIN, "gold": 2}, reference=2)),
+        ({"transforms": [{"field": "n", "template": " 1,234.5 ", "as": "number"}]},
+         mapped(fields={**PLAIN, "n": 1234.5})),
+        ({"transforms": [{"field": "l", "template": "[{{ item.id }}, null]", "as": "json"}]},
+         mapped(fields={**PLAIN, "l": [7, None]})),
+        ({"transforms": [{"field": "a", "template": "x"}, {"field": "b", "template": "{{ item.a }}y"}]},
+         mapped(fields={**PLAIN, "a": "x", "b": "xy"})),
+    ],
+)  # fmt: skip
+def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: Item) -> None:
+    (item,), _ = take([ROW], **spec)
+    assert item.digest
+    for name in ("id", "fields", "reference", "metadata", "output", "model"):
+        assert (name, getattr(item, name)) == (name, getattr(expected, name))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"fields": {"reference": "golden"}}, "rows.jsonl:1: the row has no column 'golden' (fields.reference). "
+         "Columns: id, q, answer, x.y, src, said."),
+        ({"fields": {"reference": "answer.value.2"}}, "rows.jsonl:1: the row has no column 'answer.value.2' "
+         "(fields.reference). Columns: id, q, answer, x.y, src, said."),
+        ({"fields": {"output": "answer"}}, "rows.jsonl:1: the output (column 'answer') is no text"),
+        ({"transforms": [{"field": "n", "template": "many", "as": "number"}]},
+         "dataset.transforms[0]: 'many' can't be read as number (rows.jsonl:1)"),
+        ({"transforms": [{"field": "n", "template": "true", "as": "number"}]},
+         "dataset.transforms[0]: 'true' can't be read as number (rows.jsonl:1)"),
+        ({"transforms": [{"field": "n", "template": "{", "as": "json"}]},
+         "dataset.transforms[0]: '{' can't be read as json (rows.jsonl:1)"),
+        ({"transforms": [{"field": "n", "template": "NaN", "as": "json"}]},
+         "rows.jsonl:1: the row holds a value that JSON can't: Out of range float values are not JSON compliant"),
+    ],
+)  # fmt: skip
+def test_a_mapping_that_does_not_fit_the_row_names_file_and_line(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        take([ROW], **spec)
+    assert str(caught.value).startswith(message)
