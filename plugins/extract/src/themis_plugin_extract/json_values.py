@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from math import isfinite
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from jsonschema.protocols import Validator
 from pydantic import ConfigDict, Field, model_validator
 
 from themis_core import Extraction, Extractor
-from themis_plugin_extract.schemas import SchemaTimeout, build_validator, is_valid
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 __all__ = ["Json"]
 
@@ -54,6 +55,8 @@ class Json(Extractor):
     def _is_usable(self) -> Json:
         _steps(self.path)
         if self.schema_ is not None:
+            from themis_plugin_extract.schemas import build_validator  # jsonschema: only where there is a schema
+
             build_validator(self.schema_)
         return self
 
@@ -63,7 +66,11 @@ class Json(Extractor):
 
     @cached_property
     def _validator(self) -> Validator | None:
-        return None if self.schema_ is None else build_validator(self.schema_)
+        if self.schema_ is None:
+            return None
+        from themis_plugin_extract.schemas import build_validator
+
+        return build_validator(self.schema_)
 
     def extract(self, text: str) -> Extraction:
         try:
@@ -85,6 +92,8 @@ class Json(Extractor):
     def _mismatch(self, value: Any) -> str | None:
         if self._validator is None:
             return None
+        from themis_plugin_extract.schemas import SchemaTimeout, is_valid
+
         try:
             return None if is_valid(self._validator, value) else "schema_mismatch"
         except SchemaTimeout:
