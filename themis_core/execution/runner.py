@@ -14,6 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -43,6 +44,8 @@ __all__ = ["Progress", "Runner", "now"]
 log = logging.getLogger("themis")
 BATCH = 256
 """Trials per look-up."""
+
+_FREE = nullcontext()
 
 Stored = dict[str, tuple[Score, Extraction | None]]
 
@@ -142,6 +145,8 @@ class Runner:
     async def _lane(self, endpoint: str | None) -> None:
         in_all = self._policy.max_in_flight_work_items
         width = min(in_all, self._policy.max_in_flight_per_endpoint or in_all)
+        if self._is_local(endpoint):
+            width = BATCH  # answers that cost nothing need no bound, and a larger group is a cheaper commit
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(2 * BATCH)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
@@ -162,7 +167,8 @@ class Runner:
             if self._budget.stopped is not None:
                 self._abandon(work)
                 continue
-            async with self._places:
+            model = work.trial.model
+            async with _FREE if model is None or model.engine.capabilities.batch else self._places:
                 self.progress.in_flight += 1
                 try:
                     await self._trial(work)
@@ -170,6 +176,10 @@ class Runner:
                     self._abandon(work)
                 finally:
                     self.progress.in_flight -= 1
+
+    def _is_local(self, endpoint: str | None) -> bool:
+        models = [model for model in self._plan.composition.models() if model.engine.endpoint == endpoint]
+        return all(model.engine.capabilities.batch for model in models)
 
     async def _look_up(self, batch: list[Trial]) -> list[_Work]:
         """Ask the store once what it has of all these trials."""
