@@ -18,9 +18,9 @@ def rendered(template: str, item: dict[str, Any]) -> str:
     return render(compile_template(template, Place()), {"item": item}, Place(loc=("here",)), "'1'")
 
 
-def prompt(examples: list[dict[str, Any]] | None = None, **spec: Any) -> Prompt:
+def prompt(**spec: Any) -> Prompt:
     variant = PromptVariantSpec.model_validate({"id": "p", **spec})
-    return Prompt(variant, variant.examples.items if variant.examples else examples or [], Place(loc=("prompt",)))
+    return Prompt(variant, variant.examples.items if variant.examples else [], Place(loc=("prompt",)))
 
 
 def user(text: str) -> Message:
