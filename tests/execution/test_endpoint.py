@@ -216,12 +216,17 @@ def test_calls_start_no_faster_than_the_rate() -> None:
 def test_no_more_calls_are_under_way_than_allowed(
     in_all: int, per_endpoint: int | None, expected: tuple[int, int]
 ) -> None:
-    under_way = []
-    engines = [Scripted.of(lambda *_: under_way.append(sum(e._under_way for e in engines)) or "fine", pause=0.003)
-               for _ in range(2)]  # fmt: skip
+    under_way: list[int] = []
+    engines: list[Scripted] = []
+
+    def act(call: int, asked: Request) -> str:
+        under_way.append(sum(engine._under_way for engine in engines))
+        return "fine"
+
+    engines += [Scripted.of(act, pause=0.003) for _ in range(2)]
 
     async def ask() -> None:
-        limits = {"max_in_flight_work_items": in_all, "max_in_flight_per_endpoint": per_endpoint}
+        limits: dict[str, Any] = {"max_in_flight_work_items": in_all, "max_in_flight_per_endpoint": per_endpoint}
         slots = asyncio.Semaphore(in_all)
         desks = [Desk(slots, **limits) for _ in engines]
         await asyncio.gather(
@@ -236,7 +241,7 @@ def test_a_dead_endpoint_takes_no_places_from_another_while_it_waits() -> None:
     dead, alive = script(error("connection")), script("fine")
 
     async def ask() -> list[str]:
-        limits = {"max_in_flight_work_items": 4, "breaker_failures": 2, "breaker_cooldown_s": 60}
+        limits: dict[str, Any] = {"max_in_flight_work_items": 4, "breaker_failures": 2, "breaker_cooldown_s": 60}
         slots = asyncio.Semaphore(4)
         budget = Budget(ExecutionPolicySpec())
         broken, sound = Desk(slots, budget, **limits), Desk(slots, budget, **limits)
@@ -337,8 +342,11 @@ def test_an_answer_costs_what_its_tokens_cost(usage: Usage, price: PriceSpec | N
 
 
 def test_tokens_are_estimated_from_characters() -> None:
-    parts = [{"type": "text", "text": "x" * 40}, {"type": "image_url", "image_url": {"url": "data:" + "A" * 4000}}]
-    messages = [{"role": "system", "content": "y" * 20}, {"role": "user", "content": parts}]
+    parts: list[Any] = [
+        {"type": "text", "text": "x" * 40},
+        {"type": "image_url", "image_url": {"url": "data:" + "A" * 4000}},
+    ]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "y" * 20}, {"role": "user", "content": parts}]
     assert estimate_tokens(messages) == (40 + 20) // 4 + 2 * 4
 
 

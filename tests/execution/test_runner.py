@@ -187,8 +187,9 @@ class Bench:
         self, scores: list[dict[str, Any]] | None = None, items: int = 2, policy: dict[str, Any] | None = None,
         follow_ups: tuple[str, ...] = (), slices: tuple[str, ...] = ("s",), **benchmark: Any,
     ) -> dict[str, Any]:  # fmt: skip
+        rows = [{"id": f"i{n}", "q": f"q{n}"} for n in range(items)]
         whole = {
-            "dataset": {"source": "files/inline", "extras": {"rows": [{"id": f"i{n}", "q": f"q{n}"} for n in range(items)]}},
+            "dataset": {"source": "files/inline", "extras": {"rows": rows}},
             "generation": {},
             "parses": [{"name": "never", "extractors": ["mine/never"]}, {"name": "bad", "extractors": ["mine/broken"]}],
             "scores": scores or [GOOD],

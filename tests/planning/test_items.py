@@ -199,7 +199,7 @@ def test_an_id_must_be_text_or_a_number(value: Any) -> None:
 # --- mapping ------------------------------------------------------------------------------------------------
 
 ROW: dict[str, Any] = {"id": 7, "q": "1+1?", "answer": {"value": ["so", "2"]}, "x.y": 1, "src": "web", "said": "A: 2"}
-PLAIN = {name: value for name, value in ROW.items()}
+PLAIN = dict(ROW.items())
 
 
 def mapped(**changes: Any) -> Item:
@@ -243,10 +243,10 @@ def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: I
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"fields": {"reference": "golden"}}, "rows.jsonl:1: the row has no column 'golden' (fields.reference). "
-         "Columns: id, q, answer, x.y, src, said."),
-        ({"fields": {"reference": "answer.value.2"}}, "rows.jsonl:1: the row has no column 'answer.value.2' "
-         "(fields.reference). Columns: id, q, answer, x.y, src, said."),
+        ({"fields": {"reference": "golden"}}, ("rows.jsonl:1: the row has no column 'golden' (fields.reference). "
+         "Columns: id, q, answer, x.y, src, said.")),
+        ({"fields": {"reference": "answer.value.2"}}, ("rows.jsonl:1: the row has no column 'answer.value.2' "
+         "(fields.reference). Columns: id, q, answer, x.y, src, said.")),
         ({"fields": {"output": "answer"}}, "rows.jsonl:1: the output (column 'answer') is no text"),
         ({"transforms": [{"field": "n", "template": "many", "as": "number"}]},
          "dataset.transforms[0]: 'many' can't be read as number (rows.jsonl:1)"),

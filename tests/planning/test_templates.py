@@ -66,7 +66,7 @@ def test_templates_render_data_as_it_is(template: str, item: dict[str, Any], exp
 )
 def test_no_template_reaches_internals_or_changes_the_item(template: str) -> None:
     item = {"q": "1+1?", "l": [0]}
-    with pytest.raises(SpecError, match="^here: "):
+    with pytest.raises(SpecError, match=r"^here: "):
         rendered(template, item)
     assert item == {"q": "1+1?", "l": [0]}
 

@@ -14,7 +14,7 @@ from typing import Any
 from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.records import Generation, Request, Usage
-from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_core.specs import ExecutionPolicySpec, PriceSpec, canonical_json
 
 __all__ = ["Budget", "Endpoint", "Stopped", "backoff", "cost_of", "estimate_tokens"]
 
@@ -141,7 +141,7 @@ class Endpoint:
         if self._budget.stopped is not None:
             raise Stopped
         try:
-            generation = await engine.generate(request)
+            generation = _storable(await engine.generate(request))
         except EngineError as error:
             return _failure(error, 1)
         except Exception as error:  # noqa: BLE001 - an engine's bug fails its trial, not the run
@@ -155,26 +155,33 @@ class Endpoint:
             self._budget.priced = True
 
     async def _attempt(self, engine: Engine, request: Request) -> Generation:
-        async with self._own_slots, self._slots:
-            probing = await self._admitted(request)
-            try:
-                self._budget.start_call()
-                begun = time.monotonic()
-                generation = await self._timed(engine, request)
-            except EngineError as error:
-                self._failed(error, request, probing)
-                raise
-            except Stopped:
-                self._probing = self._probing and not probing
-                raise
-            self._succeeded()
-            return replace(generation, latency_s=round(time.monotonic() - begun, 6))
+        async with self._own_slots:
+            while True:
+                # Waited for with a place of the endpoint's own only, so that a dead endpoint stops no other.
+                probing = await self._admitted(request)
+                async with self._slots:
+                    if probing or self._open_until is None:
+                        return await self._send(engine, request, probing)
+
+    async def _send(self, engine: Engine, request: Request, probing: bool) -> Generation:
+        try:
+            self._budget.start_call()
+            begun = time.monotonic()
+            generation = await self._timed(engine, request)
+        except EngineError as error:
+            self._failed(error, request, probing)
+            raise
+        except Stopped:
+            self._probing = self._probing and not probing
+            raise
+        self._succeeded()
+        return replace(generation, latency_s=round(time.monotonic() - begun, 6))
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s
         try:
             async with asyncio.timeout(limit):
-                return await engine.generate(request)
+                return _storable(await engine.generate(request))
         except TimeoutError as error:
             raise EngineError(
                 "timeout", f"no reply within {limit:g} s", retryable=True, unknown_outcome=True
@@ -264,6 +271,13 @@ class Endpoint:
         self._open_until = None
         self._probing = False
         self._cooldown = self._policy.breaker_cooldown_s
+
+
+def _storable(generation: Generation) -> Generation:
+    """Pass a generation on; raises if it holds what no store can take, so that this costs one trial, not the run."""
+    if generation.provider or generation.logprobs or generation.tool_calls:
+        canonical_json([generation.provider, generation.logprobs, generation.tool_calls])
+    return generation
 
 
 def _failure(error: EngineError, attempts: int) -> Generation:

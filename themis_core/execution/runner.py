@@ -14,7 +14,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -44,8 +43,6 @@ __all__ = ["Progress", "Runner", "now"]
 log = logging.getLogger("themis")
 BATCH = 256
 """Trials per look-up."""
-
-_FREE = nullcontext()
 
 Stored = dict[str, tuple[Score, Extraction | None]]
 
@@ -109,7 +106,6 @@ class Runner:
         policy = plan.composition.project.execution_policy
         self._policy = policy
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
-        self._places = asyncio.Semaphore(policy.max_in_flight_work_items)
         names = {model.engine.endpoint for model in plan.composition.models()}
         self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
         self._scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
@@ -167,15 +163,13 @@ class Runner:
             if self._budget.stopped is not None:
                 self._abandon(work)
                 continue
-            model = work.trial.model
-            async with _FREE if model is None or model.engine.capabilities.batch else self._places:
-                self.progress.in_flight += 1
-                try:
-                    await self._trial(work)
-                except Stopped:
-                    self._abandon(work)
-                finally:
-                    self.progress.in_flight -= 1
+            self.progress.in_flight += 1
+            try:
+                await self._trial(work)
+            except Stopped:
+                self._abandon(work)
+            finally:
+                self.progress.in_flight -= 1
 
     def _is_local(self, endpoint: str | None) -> bool:
         models = [model for model in self._plan.composition.models() if model.engine.endpoint == endpoint]
@@ -320,12 +314,7 @@ class Runner:
         future = self._pending.get(key)
         if future is None:
             return (await self._writer.read(lambda store: store.generations([key]))).get(key)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            if future.cancelled():
-                raise Stopped from None
-            raise
+        return await _shared(future)
 
     async def _call(self, model: ComposedModel, request: Request) -> Generation:
         if self._writer.error is not None:
@@ -382,7 +371,7 @@ class Runner:
     async def _judgement(self, model: ComposedModel, request: Request) -> Generation:
         """A judge's reply, stored like any generation as soon as it is there."""
         if (future := self._pending.get(request.key)) is not None:
-            return await asyncio.shield(future)
+            return await _shared(future)
         self._pending[request.key] = future = asyncio.get_running_loop().create_future()
         try:
             stored = await self._writer.read(lambda store: store.generations([request.key]))
@@ -409,6 +398,16 @@ def _judge_requests(scorer: Scorer, trial: Trial, generation: Generation, value:
             Request(model.spec.model_id, asked.messages, given, trial.item.id, i, given.get("seed"), digest([head, i]))
             for i in range(repeats)
         ]
+
+
+async def _shared(future: asyncio.Future[Generation]) -> Generation:
+    """Wait for what another trial asks; raises Stopped if that trial was given up."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if future.cancelled():
+            raise Stopped from None
+        raise
 
 
 async def _stop(model: ComposedModel) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from themis_core.plugins import Chain, Scorer
 from themis_core.records import Extraction, Generation, Item, Score
+from themis_core.specs import canonical_json
 
 __all__ = ["broken", "checked", "measure", "read_answer", "worst"]
 
@@ -20,7 +21,10 @@ def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Non
     if chain is None or generation.status in ("refused", "empty"):
         return None
     try:
-        return chain.extract(generation.text)
+        found = chain.extract(generation.text)
+        if not isinstance(found.value, str | int | None):
+            canonical_json(found.value)  # raises for what no store can take
+        return found
     except Exception as error:  # noqa: BLE001 - a plugin's bug costs this extraction only
         return Extraction(value=f"{type(error).__name__}: {error}", reason="extractor_error")
 
@@ -47,6 +51,8 @@ def checked(score: Score) -> Score:
         return score if score.reason else Score(reason="no_value")
     if not math.isfinite(score.value) or not all(map(math.isfinite, score.parts)):
         return Score(reason="not_finite", details={"value": str(score.value)})
+    if score.details:
+        canonical_json(score.details)  # raises for what no store can take
     return score
 
 

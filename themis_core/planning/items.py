@@ -148,7 +148,12 @@ class Items:
                 guess = close_match(name, watch.fields)
                 hint = f" Did you mean {guess!r}?" if guess else ""
                 raise self._at.at("filters", name).error(f"no item has a field {name!r}.{hint}")
-        if self._ids is not None and (missing := sorted(each for each in self._ids if not watch.has(each))):
+        cut_short = self._query.kind == "all" and self.count == self._query.limit
+        if (
+            self._ids is not None
+            and not cut_short
+            and (missing := sorted(each for each in self._ids if not watch.has(each)))
+        ):
             listed = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
             raise self._at.at("item_ids").error(f"{len(missing)} ids are not in the dataset: {listed}")
 
@@ -254,8 +259,9 @@ class _Mapping:
             data[spec.field] = _read_as(spec.as_type, text, place, row)
         mapping = self._fields
         fields = {name: value for name, value in data.items() if name not in self._left_out}
-        for name, column in mapping.rename.items():
+        for column in mapping.rename.values():
             fields.pop(column, None)
+        for name, column in mapping.rename.items():
             fields[name] = self._column(data, column, row, "rename")
         item = Item(
             id=self._id(data, row),

@@ -15,7 +15,7 @@ class ExecutionPolicySpec(Spec):
     """How hard and how long Themis tries. Changes no answer, so it is in no identity."""
 
     max_in_flight_work_items: int = Field(
-        32, ge=1, description="Trials worked on at once in all: called but not yet saved."
+        32, ge=1, description="Calls in flight in all, and per endpoint the trials that are called but not yet saved."
     )
     max_in_flight_per_endpoint: int | None = Field(
         None, ge=1, description="Calls in flight per endpoint; by default as many as in all."
