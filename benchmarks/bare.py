@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -105,9 +106,10 @@ async def http(client: str, url: str, prompts: list[str], in_flight: int, folder
     connection.close()
 
 
-def _locked_insert(
-    connection: sqlite3.Connection, batch: list[Answer], _lock: Any = __import__("threading").Lock()
-) -> None:
+_lock = threading.Lock()
+
+
+def _locked_insert(connection: sqlite3.Connection, batch: list[Answer]) -> None:
     with _lock:
         insert(connection, batch)
 
