@@ -1,0 +1,1 @@
+"""Judges: scores that a model gives, for Themis."""

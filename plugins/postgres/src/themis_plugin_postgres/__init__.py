@@ -1,0 +1,1 @@
+"""A durable Postgres store, for Themis."""
