@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ __all__ = ["Writer"]
 T = TypeVar("T")
 GROUP = 1_000
 """Most waiting jobs that one commit takes."""
+LINGER_S = 0.004
+"""Seconds for which a group stays open."""
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Writer:
     def _group(self, store: Store) -> bool:
         """Take what waits, commit its events as one group, then do its look-ups; False when told to end."""
         jobs = [self._jobs.get()]
+        time.sleep(LINGER_S)
         while len(jobs) < GROUP and not self._jobs.empty():
             jobs.append(self._jobs.get())
         going_on = None not in jobs

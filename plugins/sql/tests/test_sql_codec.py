@@ -22,6 +22,8 @@ from themis_sql.codec import (
     unpack_key,
     unpack_name,
 )
+from themis_sql.layout import WIDTHS
+from themis_sql.schema import metadata
 
 any_text = st.text(st.characters(codec=None))
 SHA = "0123456789abcdef" * 4
@@ -109,3 +111,7 @@ def test_a_group_of_events_is_compressed_only_if_that_makes_it_smaller(count: in
     assert packed[0] == encoding
     assert len(packed[1]) <= len(plain)
     assert unpack_body(*packed) == events
+
+
+def test_the_layout_counts_the_columns_of_the_schema() -> None:
+    assert {name: len(table.columns) for name, table in metadata.tables.items()} == WIDTHS

@@ -1,17 +1,15 @@
 """What a database must offer so that the shared store can work on it: connections, transactions, locks.
 
-It knows no table. SQLite and Postgres each have one subclass, in their own plugin.
+It knows no table. SQLite and Postgres each have one subclass, in their own plugin. Statements go straight to the
+driver: a batch has some fifteen of them, and SQLAlchemy would take longer over each than the database does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, ClassVar
-
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from themis_core import StorageError
 
@@ -23,6 +21,11 @@ _CHUNKS = (16, 64, 256, 1024)
 class CommitUnknown(Exception):
     """The commit reported an error, so the transaction may be stored or not."""
 
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+        """The driver's."""
+
 
 class Database(ABC):
     """One open connection, in autocommit mode: transactions are begun and ended by `transaction` alone."""
@@ -33,15 +36,18 @@ class Database(ABC):
     """Bytes as hexadecimal digits, in the database's SQL."""
     begin: ClassVar[str] = "BEGIN"
     """Begins a transaction that writes; no second one may begin before it ends, on any connection."""
+    driver_error: ClassVar[type[Exception]]
+    """Base of all that the driver raises."""
 
-    connection: Connection
+    connection: Any
+    """The driver's (DBAPI) connection; its `execute` makes a cursor."""
 
     @abstractmethod
     def connect(self) -> None:
         """Open the connection, closing the one that is there."""
 
     @abstractmethod
-    def explain(self, error: SQLAlchemyError) -> str:
+    def explain(self, error: Exception) -> str:
         """Say in one or two sentences what went wrong and what to do, without any stored text."""
 
     @abstractmethod
@@ -54,15 +60,13 @@ class Database(ABC):
 
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
         """Run one query; rows are fetched as they are asked for. `?` in the text is the placeholder."""
-        cursor = self.connection.exec_driver_sql(self._text(sql), values)
-        try:
+        with closing(self.connection.execute(self._text(sql), values)) as cursor:
             yield from cursor
-        finally:
-            cursor.close()
 
     def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         """Return the first row, or None."""
-        return self.connection.exec_driver_sql(self._text(sql), values).first()
+        with closing(self.connection.execute(self._text(sql), values)) as cursor:
+            return cursor.fetchone()
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
         """Run a query whose `IN (*)` takes the values, about a thousand at a time.
@@ -76,14 +80,17 @@ class Database(ABC):
             size = next(size for size in _CHUNKS if size >= len(part))
             part += part[:1] * (size - len(part))
             text = sql.replace("*", ",".join([self.placeholder] * size))
-            yield from self.connection.exec_driver_sql(text, part).all()
+            with closing(self.connection.execute(text, part)) as cursor:
+                found = cursor.fetchall()
+            yield from found
 
     def write(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         """Run one statement for each of the rows, of which there must be one at least."""
-        self.connection.exec_driver_sql(self._text(sql), rows)
+        with closing(self.connection.cursor()) as cursor:
+            cursor.executemany(self._text(sql), rows)
 
     def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
-        self.connection.exec_driver_sql(self._text(sql), values).close()
+        self.connection.execute(self._text(sql), values).close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -96,20 +103,20 @@ class Database(ABC):
             raise
         try:
             self.run("COMMIT")
-        except SQLAlchemyError as error:
+        except self.driver_error as error:
             self._roll_back()
-            raise CommitUnknown from error
+            raise CommitUnknown(error) from error
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn the driver's errors into StorageError, the cause kept."""
         try:
             yield
-        except SQLAlchemyError as error:
+        except self.driver_error as error:
             raise StorageError(self.explain(error)) from error
 
     def _roll_back(self) -> None:
-        with suppress(SQLAlchemyError):  # after some errors the database has rolled back already
+        with suppress(self.driver_error):  # after some errors the database has rolled back already
             self.run("ROLLBACK")
 
     def _text(self, sql: str) -> str:

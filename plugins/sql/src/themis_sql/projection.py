@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Table
-
 from themis_core import Event, GenerationRecorded, ItemRecorded, RunFinished, RunStarted, TrialFinished
-from themis_sql import schema
 from themis_sql.codec import json_ascii, lookup_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import Fact
+from themis_sql.layout import WIDTHS, insert_sql
 from themis_sql.names import Names, salt_of
 
 __all__ = ["Keys", "Projection", "Rows"]
@@ -37,7 +35,7 @@ class Known:
 class Rows:
     """Rows of one table that wait to be written, by id."""
 
-    def __init__(self, table: Table, first_id: int) -> None:
+    def __init__(self, table: str, first_id: int) -> None:
         self._table = table
         self._first = first_id
         self._next = first_id
@@ -54,14 +52,9 @@ class Rows:
 
     def write(self, database: Database) -> None:
         if self._changed:
-            database.write(f"DELETE FROM {self._table.name} WHERE id = ?", [(each,) for each in self._changed])
+            database.write(f"DELETE FROM {self._table} WHERE id = ?", [(each,) for each in self._changed])
         if rows := [*self._changed.values(), *self._new.values()]:
             database.write(insert_sql(self._table), rows)
-
-
-def insert_sql(table: Table) -> str:
-    names = [each.name for each in table.columns]
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 @dataclass(slots=True)
@@ -116,10 +109,10 @@ class Projection:
     def __init__(self, database: Database, names: Names, first_ids: dict[str, int]) -> None:
         self._database = database
         self._names = names
-        self._items = Rows(schema.items, first_ids["items"])
-        self._generations = Rows(schema.generations, first_ids["generations"])
-        self._trials = Rows(schema.trials, first_ids["trials"])
-        self._scores = Rows(schema.scores, first_ids["scores"])
+        self._items = Rows("items", first_ids["items"])
+        self._generations = Rows("generations", first_ids["generations"])
+        self._trials = Rows("trials", first_ids["trials"])
+        self._scores = Rows("scores", first_ids["scores"])
         self._links: dict[int, list[tuple[Any, ...]]] = {}
         self._unlinked: list[tuple[int]] = []
 
@@ -185,7 +178,7 @@ class Projection:
     def _start(self, run_id: str, at: str, manifest: int | None) -> int:
         number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM executions")[0])
         row = (number, self._names.run(run_id), at, manifest, None, "running", "{}")
-        self._database.write(insert_sql(schema.executions), [row])
+        self._database.write(insert_sql("executions"), [row])
         return number
 
     def _add_item(self, fact: Fact) -> None:
@@ -311,11 +304,11 @@ class Projection:
         if self._unlinked:
             self._database.write("DELETE FROM score_links WHERE trial = ?", self._unlinked)
         if links := list(chain.from_iterable(self._links.values())):
-            self._database.write(insert_sql(schema.score_links), links)
+            self._database.write(insert_sql("score_links"), links)
 
 
 _NO_USAGE = (None,) * 4
-_NO_GENERATION = (None,) * (len(schema.generations.columns) - 3)
+_NO_GENERATION = (None,) * (WIDTHS["generations"] - 3)
 
 
 def _note(known: dict[Any, Known], key: Any, number: int, state: Any) -> None:

@@ -1,18 +1,15 @@
 """Tables, indices and views of a store, in SQLAlchemy Core; the README documents each column.
 
 It runs nothing. The log is `events` with `payloads`; every other table is a projection that can be rebuilt from it.
+A change here needs a new `layout.SCHEMA_VERSION`; `layout` counts the columns.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.schema import UniqueConstraint
 
 __all__ = [
-    "PROJECTIONS",
-    "SCHEMA_VERSION",
     "arms",
     "events",
     "executions",
@@ -28,9 +25,6 @@ __all__ = [
     "trials",
     "more_statements",
 ]
-
-SCHEMA_VERSION: Final = 1
-"""Raised when a table or view changes; a store keeps the one it was made with."""
 
 metadata = MetaData()
 # SQLite numbers only INTEGER PRIMARY KEY rows itself, and its INTEGER has 64 bits already.
@@ -178,20 +172,6 @@ score_links = Table(
     Column("judged_by", Text),
     sqlite_with_rowid=False,
 )
-
-PROJECTIONS: Final = (
-    runs,
-    executions,
-    arms,
-    scorers,
-    settings,
-    items,
-    generations,
-    trials,
-    scores,
-    score_links,
-)
-"""What `rebuild` empties and fills again."""
 
 
 def more_statements(hex_of: str) -> list[str]:

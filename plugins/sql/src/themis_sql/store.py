@@ -10,17 +10,15 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from themis_core import Event, StorageError
 from themis_sql.codec import json_ascii, pack_body, pack_name, unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import Fact, fact_of, messages_of
+from themis_sql.layout import PROJECTIONS, insert_sql
 from themis_sql.names import Names
 from themis_sql.payloads import BlobFiles, NewPayloads, Payloads
-from themis_sql.projection import Keys, Projection, insert_sql
+from themis_sql.projection import Keys, Projection
 from themis_sql.reader import SqlReader
-from themis_sql.schema import PROJECTIONS, payloads
 
 __all__ = ["SqlStore"]
 
@@ -29,7 +27,6 @@ _NEXT_IDS = "SELECT " + ", ".join(
     [f"(SELECT coalesce(max(id), 0) + 1 FROM {table})" for table in _NUMBERED]
     + ["coalesce((SELECT seq + count FROM events ORDER BY seq DESC LIMIT 1), 1)"]
 )
-_INSERT_EVENTS = "INSERT INTO events (seq, count, run_id, at, encoding, body) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class SqlStore(SqlReader):
@@ -52,10 +49,8 @@ class SqlStore(SqlReader):
                 self._database.connect()
                 self._append(events)
         except CommitUnknown as error:
-            cause = error.__cause__
-            what = self._database.explain(cause) if isinstance(cause, SQLAlchemyError) else str(cause)
-            raise StorageError(what) from cause
-        except SQLAlchemyError as error:
+            raise StorageError(self._database.explain(error.error)) from error.error
+        except self._database.driver_error as error:
             raise StorageError(self._database.explain(error)) from error
         except OSError as error:
             raise StorageError(f"can't write a blob file in {self._blobs.folder}: {error.strerror or error}") from error
@@ -85,14 +80,14 @@ class SqlStore(SqlReader):
         if facts:
             self._log(seq, facts)
             if texts.rows:
-                self._database.write(insert_sql(payloads), texts.rows)
+                self._database.write(insert_sql("payloads"), texts.rows)
             projection.write()
 
     def _log(self, seq: int, facts: list[Fact]) -> None:
         runs = {run_id for fact in facts if (run_id := fact.get("run_id")) is not None}
         run_id = pack_name(runs.pop()) if len(runs) == 1 else None
         at = datetime.now(UTC).isoformat(timespec="microseconds")
-        self._database.run(_INSERT_EVENTS, (seq, len(facts), run_id, at, *pack_body(json_ascii(facts))))
+        self._database.run(insert_sql("events"), (seq, len(facts), run_id, at, *pack_body(json_ascii(facts))))
 
     def rebuild(self) -> None:
         """Make all projections again from the log, in one transaction; no other process may write meanwhile."""
@@ -100,7 +95,7 @@ class SqlStore(SqlReader):
             with self._database.errors(), self._database.transaction():
                 self._names.forget()
                 for table in PROJECTIONS:
-                    self._database.run(f"DELETE FROM {table.name}")
+                    self._database.run(f"DELETE FROM {table}")
                 self._replay()
         finally:
             self._names.forget()

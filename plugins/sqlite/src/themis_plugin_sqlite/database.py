@@ -15,15 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from sqlalchemy import create_engine
-from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateIndex, CreateTable
-
 from themis_core import StorageError
 from themis_plugin_sqlite import locks
-from themis_sql import SCHEMA_VERSION, Database, metadata, more_statements
+from themis_sql import SCHEMA_VERSION, Database
 
 __all__ = ["SqliteDatabase"]
 
@@ -38,6 +32,7 @@ logger = logging.getLogger(__name__)
 class SqliteDatabase(Database):
     """A store's file, opened to write (and made if there is none) or to read only."""
 
+    driver_error = sqlite3.Error
     begin = "BEGIN IMMEDIATE"  # a transaction that begins deferred fails at once when it has to wait for another
 
     def __init__(self, path: Path, *, mode: Literal["write", "read"], synchronous: str, busy_timeout_s: float) -> None:
@@ -46,10 +41,6 @@ class SqliteDatabase(Database):
         self._synchronous = synchronous
         self._timeout_s = busy_timeout_s
         self._open = False
-        # hide_parameters: errors must not print prompts.
-        self._engine = create_engine(
-            "sqlite+pysqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True
-        )
 
     def connect(self) -> None:
         self.close()
@@ -60,11 +51,9 @@ class SqliteDatabase(Database):
             check_header(self._path)
             if self._mode == "write":
                 self._create()
-            with self.errors():
-                connection = self._engine.connect()
-            self.connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            self.connection = self._connect()
         except sqlite3.Error as error:
-            raise StorageError(self._explain(error)) from error
+            raise StorageError(self.explain(error)) from error
         except OSError as error:
             raise StorageError(f"can't open the store {self._path}: {error.strerror or error}") from error
         self._open = True
@@ -116,17 +105,14 @@ class SqliteDatabase(Database):
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN EXCLUSIVE")
             if not connection.execute("PRAGMA user_version").fetchone()[0]:  # or another process was first
-                for statement in _schema_statements(self._engine.dialect, self.hex_of):
+                for statement in _schema_statements(self.hex_of):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")
         _sync_folder(self._path.parent)
 
-    def explain(self, error: SQLAlchemyError) -> str:
-        return self._explain(getattr(error, "orig", None) or error)
-
-    def _explain(self, error: BaseException) -> str:
+    def explain(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         advice = _ADVICE.get(code, "check the disk and the folder's permissions, then run the same command again")
         return f"the store {self._path} failed ({error}): {advice.format(timeout=self._timeout_s)}"
@@ -195,7 +181,14 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     return not ((3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51))
 
 
-def _schema_statements(dialect: Dialect, hex_of: str) -> Iterator[str]:
+def _schema_statements(hex_of: str) -> Iterator[str]:
+    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
+    from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from themis_sql.schema import metadata, more_statements
+
+    dialect = sqlite_dialect()
     for table in metadata.sorted_tables:
         yield str(CreateTable(table).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):

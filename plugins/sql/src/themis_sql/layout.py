@@ -1,0 +1,38 @@
+"""What the writer must know of the schema: its version, and how wide its tables are.
+
+Apart from `schema` so that SQLAlchemy, which defines the tables, is imported only where a store is made or changed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+__all__ = ["PROJECTIONS", "SCHEMA_VERSION", "WIDTHS", "insert_sql"]
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a table or view changes; a store keeps the one it was made with."""
+
+WIDTHS: Final = {
+    "events": 6,
+    "payloads": 6,
+    "runs": 2,
+    "executions": 7,
+    "arms": 6,
+    "scorers": 4,
+    "settings": 3,
+    "items": 5,
+    "generations": 22,
+    "trials": 12,
+    "scores": 11,
+    "score_links": 6,
+}
+"""Table to number of columns."""
+PROJECTIONS: Final = tuple(name for name in WIDTHS if name not in ("events", "payloads"))
+"""What `rebuild` empties and fills again; events and payloads are the truth."""
+
+
+@lru_cache
+def insert_sql(table: str) -> str:
+    """The statement that inserts whole rows, their values in the order of the columns in `schema`."""
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * WIDTHS[table])})"
