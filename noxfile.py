@@ -89,6 +89,25 @@ def bench(session: nox.Session) -> None:
     uv_run(session, "bench", "python", "-m", "benchmarks", *session.posargs)
 
 
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill, starve and lie to runs, with the counts of docs/reliability.md; `tests` does so with small ones."""
+    uv_run(session, "tests", "pytest", "tests/chaos", *session.posargs, env={"THEMIS_CHAOS": "full"})
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Replay 100,000 trials, and watch memory and file descriptors."""
+    test = "tests/chaos/test_chaos_soak.py"
+    uv_run(session, "tests", "pytest", test, *session.posargs, env={"THEMIS_SOAK": "100000"})
+
+
+@nox.session(default=False)
+def calibration(session: nox.Session) -> None:
+    """Simulate how often the corrected scores of judges cover the truth; fails outside 93 to 97 %."""
+    uv_run(session, "bench", "python", "-m", "benchmarks.judge_calibration")
+
+
 def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command in the project's environment, with a dependency group added to what is there."""
     session.run("uv", "run", "--group", group, *command, env=env, external=True)

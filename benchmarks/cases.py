@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +36,28 @@ def measured(work: Callable[[], Any]) -> dict[str, Any]:
     return {**figures, "rss": peak, "result": result}
 
 
+def spec_of(models: list[dict[str, Any]], questions: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "benchmark_id": "bench",
+        "models": models,
+        "prompt_variants": [{"id": "plain", "messages": [{"role": "user", "content": "{{ item.question }}"}]}],
+        "slices": [
+            {
+                "slice_id": "test",
+                "dataset": {"source": "files/jsonl", "dataset_id": str(questions), "fields": {"reference": "gold"}},
+                "generation": {},
+                "parses": PARSES,
+                "scores": SCORES,
+            }
+        ],
+        **changes,
+    }
+
+
 def benchmark(folder: Path, models: list[dict[str, Any]], questions: Path, **changes: Any) -> Any:
     import themis_core as themis
 
-    spec = themis.BenchmarkSpec.model_validate(
-        {
-            "benchmark_id": "bench",
-            "models": models,
-            "prompt_variants": [{"id": "plain", "messages": [{"role": "user", "content": "{{ item.question }}"}]}],
-            "slices": [
-                {
-                    "slice_id": "test",
-                    "dataset": {"source": "files/jsonl", "dataset_id": str(questions), "fields": {"reference": "gold"}},
-                    "generation": {},
-                    "parses": PARSES,
-                    "scores": SCORES,
-                }
-            ],
-            **changes,
-        }
-    )
+    spec = themis.BenchmarkSpec.model_validate(spec_of(models, questions, **changes))
     policy = themis.ExecutionPolicySpec(max_in_flight_work_items=IN_FLIGHT)
     result = themis.run(spec, project=themis.ProjectSpec(execution_policy=policy), base_dir=folder)
     if result.failed or result.status != "completed":
@@ -62,8 +65,9 @@ def benchmark(folder: Path, models: list[dict[str, Any]], questions: Path, **cha
     return result
 
 
-def replay_bare(folder: Path) -> int:
-    return bare.replay(GSM8K / "test.jsonl", sorted((GSM8K / "solutions").glob("*.jsonl")), folder)
+def replay_bare(folder: Path, *, same_rows: bool) -> int:
+    solutions = sorted((GSM8K / "solutions").glob("*.jsonl"))
+    return bare.replay(GSM8K / "test.jsonl", solutions, folder, same_rows=same_rows)
 
 
 def replay_themis(folder: Path) -> int:
@@ -72,6 +76,16 @@ def replay_themis(folder: Path) -> int:
     models = [{"model_id": name, "provider": "replay/file", "extras": extras} for name in names]
     result = benchmark(folder, models, GSM8K / "test.jsonl")
     return sum(round(row.value * row.n) for row in result.scores)
+
+
+def replay(folder: Path, loop: str) -> dict[str, Any]:
+    """Figures of the second of two passes: what importing costs is measured as cold start."""
+    work = replay_themis if loop == "themis" else partial(replay_bare, same_rows=loop == "same-rows")
+    passes = []
+    for name in ("first", "second"):
+        (folder / name).mkdir()
+        passes.append(measured(partial(work, folder / name)))
+    return passes[1]
 
 
 def size_of(folder: Path) -> dict[str, float]:
@@ -104,40 +118,59 @@ def made_questions(folder: Path, count: int) -> Path:
     return path
 
 
-def memory(folder: Path, count: int) -> int:
-    questions = made_questions(folder, count)
-    recorded = folder / "recorded.jsonl"
-    with recorded.open("w", encoding="utf-8") as file:
+def made_recording(folder: Path, count: int) -> dict[str, Any]:
+    """Return a model whose answers to the made questions are recorded."""
+    path = folder / "recorded.jsonl"
+    with path.open("w", encoding="utf-8") as file:
         for i in range(count):
             file.write(json.dumps({"id": i, "output": "Some words before it.\n" * 10 + f"A: {i}"}) + "\n")
-    models = [{"model_id": "m", "provider": "replay/file", "extras": {"path": str(recorded)}}]
-    return int(benchmark(folder, models, questions).trials)
+    return {"model_id": "m", "provider": "replay/file", "extras": {"path": str(path)}}
+
+
+def memory(folder: Path, count: int) -> int:
+    return int(benchmark(folder, [made_recording(folder, count)], made_questions(folder, count)).trials)
+
+
+def made_spec(folder: Path, count: int) -> Path:
+    """Write a spec file of so many recorded trials, stored in the same folder."""
+    path = folder / "spec.json"
+    path.write_text(json.dumps(spec_of([made_recording(folder, count)], made_questions(folder, count))))
+    return path
 
 
 def http(folder: Path, client: str, count: int, latency_ms: int) -> Any:
-    """Figures of the client alone; the server is pinned to the other core."""
+    """Figures of the client alone, imports left out; the server is pinned to the other core."""
     from themis_core.testing.server import ScriptedServer
 
-    questions = made_questions(folder, count)
     cores = sorted(os.sched_getaffinity(0))
     with ScriptedServer({"latency_s": latency_ms / 1000}, cpu=cores[-1]) as server:
         os.sched_setaffinity(0, {cores[0]})
-        if client == "themis":
-            extras = {"base_url": server.base_url, "api_key_env": None}
-            params = {"inference_grid": {"params": [{"max_tokens": 64}]}}
-            models = [{"model_id": "m", "provider": "openai/chat", "extras": extras}]
-            return measured(lambda: benchmark(folder, models, questions, **params).trials)
-        prompts = [json.loads(line)["question"] for line in questions.open(encoding="utf-8")]
-        url = f"{server.base_url}/chat/completions"
-        return measured(lambda: asyncio.run(bare.http(client, url, prompts, IN_FLIGHT, folder)))
+        figures: Any = None
+        for number, asked in enumerate((IN_FLIGHT, count)):  # the first pass imports what is needed
+            place = folder / str(number)
+            place.mkdir()
+            ask = partial(ask_with_themis if client == "themis" else partial(ask_bare, client), server.base_url)
+            figures = measured(partial(ask, made_questions(place, asked), place))
+    return figures
+
+
+def ask_with_themis(base_url: str, questions: Path, folder: Path) -> int:
+    extras = {"base_url": base_url, "api_key_env": None}
+    models = [{"model_id": "m", "provider": "openai/chat", "extras": extras}]
+    grid = {"inference_grid": {"params": [{"max_tokens": 64}]}}
+    return int(benchmark(folder, models, questions, **grid).trials)
+
+
+def ask_bare(client: str, base_url: str, questions: Path, folder: Path) -> None:
+    prompts = [json.loads(line)["question"] for line in questions.open(encoding="utf-8")]
+    asyncio.run(bare.http(client, f"{base_url}/chat/completions", prompts, IN_FLIGHT, folder))
 
 
 def main(name: str, *arguments: str) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         figures = {
-            "replay-bare": lambda: measured(lambda: replay_bare(folder)),
-            "replay-themis": lambda: measured(lambda: replay_themis(folder)),
+            "replay": lambda: replay(folder, arguments[0]),
             "size": lambda: size_of(folder),
             "memory": lambda: measured(lambda: memory(folder, int(arguments[0]))),
             "http": lambda: http(folder, arguments[0], int(arguments[1]), int(arguments[2])),

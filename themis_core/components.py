@@ -9,18 +9,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from themis_core.errors import StorageError
 from themis_core.records import (
     Event,
     Extraction,
     Generation,
     GenerationRecorded,
     Item,
+    OutcomeCount,
     Request,
     Row,
     RunRecord,
@@ -35,14 +37,18 @@ __all__ = [
     "CONTRACT_VERSION",
     "Capabilities",
     "Component",
+    "Damage",
     "DatasetLoader",
     "Engine",
     "Extractor",
     "Judge",
+    "JudgeReply",
     "JudgeRequest",
+    "JudgedAnswer",
     "Metric",
     "StorageBackend",
     "Store",
+    "UnusedFile",
 ]
 
 CONTRACT_VERSION: Final = 1
@@ -179,28 +185,92 @@ class Metric(Component):
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedAnswer:
+    """What a judge judges: one answer to one item."""
+
+    item: Item
+    generation: Generation
+    value: Any
+    """What the score's parse found, or the raw text if it has none."""
+    model_id: str = ""
+    """The model that answered."""
+    sample_index: int = 0
+    messages: Sequence[dict[str, Any]] = ()
+    """What the model was sent: the rendered messages of all turns, its own answers left out. None if the answer is
+    recorded in the item."""
+    baseline: Generation | None = None
+    """The answer of `Judge.baseline_model` to the same, with equal settings and sample; None if it names no model."""
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeRequest:
     """One question to a judging model: rendered messages, and settings that override the spec's."""
 
     messages: list[dict[str, Any]]
-    params: dict[str, Any]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReply:
+    """What one judging model said to one question."""
+
+    model_id: str
+    """The judging model."""
+    question: int
+    """Index in what `Judge.requests` returned."""
+    repeat: int
+    """From 0 to the `repeats` of the spec, less one."""
+    request: JudgeRequest
+    generation: Generation
+    """Answered, refused, truncated or empty, never failed."""
+    asked_again: bool = False
+    """Whether this is the reply to what `Judge.again` returned; the reply before it is kept, but read no more."""
 
 
 class Judge(Component):
-    """Asks a model about an answer and reads its verdict. Does no I/O: the run sends the requests."""
+    """Asks models about an answer and reads their verdicts. Does no I/O: the run sends the requests.
+
+    Each question goes to every judging model of the spec, as often as its `repeats` say.
+    """
 
     lowest: ClassVar[float | None] = 0.0
     highest: ClassVar[float | None] = 1.0
     higher_is_better: ClassVar[bool] = True
     aggregates_mean: ClassVar[bool] = True
+    asks_models: ClassVar[bool] = True
+    """False for a judge that knows its verdicts, also of answers that hold nothing; the spec then names no model."""
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Names of the `Capabilities` that the engines of its judging models must have."""
+        return frozenset()
+
+    @property
+    def baseline_model(self) -> str | None:
+        """Id of the model of the same slice whose answer is `JudgedAnswer.baseline`, if the judge compares with one.
+
+        The answers of that model itself are unscored, with reason `is_baseline`.
+        """
+        return None
 
     @abstractmethod
-    def requests(self, item: Item, generation: Generation, value: Any) -> Sequence[JudgeRequest]:
-        """Return the questions to ask about one answer; equal input gives equal questions."""
+    def requests(self, judged: JudgedAnswer) -> Sequence[JudgeRequest]:
+        """Return the questions to ask about one answer; equal input gives equal questions. None if there is no need.
+
+        Also called before the run, with an empty answer to each item, so that a SpecError (an unknown template
+        variable, say) comes before the first call, and a plan can count the calls.
+        """
+
+    def again(self, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:
+        """Return what to ask once more after a reply whose verdict can't be read; None if there is nothing to ask.
+
+        Called once for each reply, and not for the reply to what it returned.
+        """
+        return None
 
     @abstractmethod
-    def score(self, item: Item, generation: Generation, value: Any, replies: Sequence[Sequence[Generation]]) -> Score:
-        """Read the verdicts: for each question, in order, its replies (one per repeat, none of them failed).
+    def score(self, judged: JudgedAnswer, replies: Sequence[JudgeReply]) -> Score:
+        """Read the verdicts: one reply per judging model, question and repeat, in this order.
 
         A verdict that can't be read is `Score(reason=...)`, never the worst value.
         """
@@ -213,6 +283,26 @@ class Judge(Component):
     def aggregate(self, scores: Iterable[Score]) -> float | None:
         """Return one number for a group of scored scores (None if there is none); the mean by default."""
         return Metric.aggregate(self, scores)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong in a store."""
+
+    place: str
+    """Where: `events 17`, `payloads 4`, `trials 3`, a file."""
+    problem: str
+    """What is wrong, for people; no stored text."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedFile:
+    """A file of a store to which nothing that is stored refers."""
+
+    path: str
+    size_bytes: int
+    age_s: float
+    """Since it was last written."""
 
 
 class Store(ABC):
@@ -259,6 +349,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        """How the run's trials ended, counted; ordered by slice, model, variant, params, outcome and error code."""
+
+    @abstractmethod
     def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
         """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
 
@@ -281,6 +375,34 @@ class Store(ABC):
     @abstractmethod
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Hold the run for this process; raises RunLocked, naming the holder, if another one has it."""
+
+    def verify(self) -> Iterator[Damage]:
+        """Check everything that is stored, and yield what is wrong; changes nothing, and others may write meanwhile.
+
+        This and what follows keeps a store in order. A backend that leaves it out raises StorageError.
+        """
+        raise self._left_out("check what it holds")
+
+    def rebuild(self) -> None:
+        """Make again, in one transaction, what is derived from the log."""
+        raise self._left_out("rebuild what it derives")
+
+    def back_up(self, target: Path) -> None:
+        """Copy the store, as it is at one moment, to a folder that is empty or new; others may write meanwhile.
+
+        The same backend opens the copy there. Raises StorageError if the copy does not verify.
+        """
+        raise self._left_out("copy itself")
+
+    def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
+        """Remove files to which nothing refers and which were last written longer ago, yielding each.
+
+        With `dry_run`, they are only yielded. Others may write meanwhile.
+        """
+        raise self._left_out("remove unused files")
+
+    def _left_out(self, task: str) -> StorageError:
+        return StorageError(f"{type(self).__name__} can't {task}: use the tools of its database")
 
     @abstractmethod
     def close(self) -> None:

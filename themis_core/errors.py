@@ -6,7 +6,8 @@ It does not decide exits: a class only carries the exit code that the command en
     ├── SpecError            exit 2   the spec, its data or the command line is wrong: mend the file
     ├── PluginError          exit 3   an installed or loose plugin is broken
     ├── StorageError         exit 4   the store can't be opened, read or written
-    │   └── RunLocked        exit 4   another process is running this very run
+    │   ├── RunLocked        exit 4   another process is running this very run
+    │   └── StoreOutdated    exit 4   an older Themis made the store, and this command only reads
     ├── BudgetExceeded       exit 6   a budget of the execution policy, or the provider's quota, is used up
     └── EngineError          (caught) one request failed; becomes a failed generation, never a score
 """
@@ -22,6 +23,7 @@ __all__ = [
     "RunLocked",
     "SpecError",
     "StorageError",
+    "StoreOutdated",
     "ThemisError",
 ]
 
@@ -83,6 +85,13 @@ class RunLocked(StorageError):
     """Another process is working on the same run, so this one left before it made a call.
 
     **What to do:** wait for the process that the message names, or stop it, then run the command again.
+    """
+
+
+class StoreOutdated(StorageError):
+    """The store was made by an older Themis, and the command only reads, so it can't bring it up to date.
+
+    **What to do:** copy the store if an older Themis is to read it once more, then run `themis storage migrate`.
     """
 
 

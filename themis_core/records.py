@@ -21,6 +21,7 @@ __all__ = [
     "GenerationRecorded",
     "Item",
     "ItemRecorded",
+    "OutcomeCount",
     "Request",
     "Row",
     "RunFinished",
@@ -346,6 +347,19 @@ class TrialRow:
     output_tokens: int | None = None
     cost: float | None = None
     """Of all turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """How many finished trials of one slice, model, prompt variant and setting ended in one way."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    outcome: str
+    error_code: str | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from typing import Any
 from importlib_metadata import version
 from pydantic import ValidationError
 
-from themis_core.components import Judge, Store
+from themis_core.components import Judge, StorageBackend, Store
 from themis_core.errors import SpecError, StorageError
-from themis_core.execution import Budget, Progress, Runner, Writer, cost_of, estimate_tokens, now
+from themis_core.execution import Budget, JudgeForecast, Progress, Runner, Writer, cost_of, estimate_tokens, now
 from themis_core.planning import Plan, Trial, make_plan
 from themis_core.plugins import Composition, compose, open_storage
 from themis_core.records import RunFinished, RunRecord, RunStarted, Usage
@@ -29,7 +29,7 @@ from themis_core.specs import BenchmarkSpec, ProjectSpec
 from themis_core.specs.problems import Place, spec_error
 from themis_core.specs.source import Source, close_match, read_source, set_value
 
-__all__ = ["PlanReport", "Progress", "RunResult", "open_results", "plan", "run", "run_async"]
+__all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
 log = logging.getLogger("themis")
 SpecLike = str | Path | BenchmarkSpec
@@ -120,13 +120,18 @@ def plan(
 
 def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
+    return Results(*find_storage(spec, project=project, base_dir=base_dir))
+
+
+def find_storage(
+    spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None
+) -> tuple[StorageBackend, Path]:
+    """Return the storage of a spec, a project, or `./.themis`, and the folder that its relative paths start at."""
     if spec is not None:
         loaded = _load(spec, project, (), None, (), base_dir)
-        _, storage = open_storage(loaded.project, loaded.project_dir, loaded.project_place)
-        return Results(storage, loaded.project_dir)
+        return open_storage(loaded.project, loaded.project_dir, loaded.project_place)[1], loaded.project_dir
     settings, directory, place = _project(project, base_dir or Path.cwd())
-    _, storage = open_storage(settings, directory, place)
-    return Results(storage, directory)
+    return open_storage(settings, directory, place)[1], directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class PlanReport:
     slices: list[dict[str, Any]]
     """`slice_id, items, trials`."""
     storage: str
+    judges: list[dict[str, Any]]
+    """One per judge and judging model, as `JudgeForecast.rows` gives them; their calls are in `to_call`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -458,11 +465,13 @@ def _manifest(made: Plan) -> dict[str, Any]:
 def _report(made: Plan, store: Store | None) -> PlanReport:
     per_model: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Any]] = {}
+    judged = JudgeForecast(made)
     for endpoint in (None, *made.endpoints()):
         trials = made.trials(endpoint)
         while batch := list(islice(trials, LOOK_UP)):
             keys = [request.key for trial in batch for request in trial.requests]
             stored = store.stored_generations(keys) if store is not None else set()
+            judged.add(batch, store)
             for trial in batch:
                 _tally(per_model, trial, stored)
                 if trial.model is not None and trial.prompt_variant_id not in samples:
@@ -483,11 +492,12 @@ def _report(made: Plan, store: Store | None) -> PlanReport:
         made.spec_digest,
         made.count(),
         sum(row["stored"] for row in rows),
-        sum(row["calls"] for row in rows),
+        sum(row["calls"] for row in (*rows, *judged.rows())),
         rows,
         list(samples.values()),
         slices,
         location,
+        judged.rows(),
     )
 
 

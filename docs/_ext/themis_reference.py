@@ -36,8 +36,8 @@ GROUPS = {
 }
 COMPANIONS: Mapping[str, tuple[type, ...]] = {
     "engine": (components.Capabilities,),
-    "judge": (components.JudgeRequest,),
-    "storage_backend": (components.Store,),
+    "judge": (components.JudgedAnswer, components.JudgeRequest, components.JudgeReply),
+    "storage_backend": (components.Store, components.Damage, components.UnusedFile),
 }
 """What the methods of a kind take or return, shown on its page."""
 

@@ -84,6 +84,7 @@ def report(**changes: Any) -> Any:
         "elapsed_s": 5.0,
         "rate": 10.0,
         "eta_s": 15.0,
+        "judged": 0,
         "note": "",
     }
     return SimpleNamespace(**{**values, **changes})
@@ -93,6 +94,10 @@ def report(**changes: Any) -> Any:
     ("changes", "line"),
     [
         ({}, "50/200 trials (25%) · 10/s · ETA 0:15 · 10 reused · 2 failed · 8 in flight"),
+        (
+            {"judged": 7, "in_flight": 0},
+            "50/200 trials (25%) · 10/s · ETA 0:15 · 10 reused · 2 failed · 7 judge calls",
+        ),
         (
             {"eta_s": None, "in_flight": 0, "cost": 0.12345},
             "50/200 trials (25%) · 10/s · ETA – · 10 reused · 2 failed · cost 0.1235",

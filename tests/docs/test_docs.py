@@ -126,6 +126,7 @@ def test_every_error_has_a_page_with_its_exit_code(reference: dict[str, str]) ->
         "RunLocked": 4,
         "SpecError": 2,
         "StorageError": 4,
+        "StoreOutdated": 4,
         "ThemisError": 1,
     }
 
@@ -205,7 +206,7 @@ def components(value: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
         case ExtractorSpec():
             yield "extractor", value.id, value.config
         case MetricSpec():
-            yield "judge" if value.judge else "metric", value.id, value.config
+            yield "judge" if value.judge or value.id == "replay/verdicts" else "metric", value.id, value.config
         case StorageConfig():
             config = value.model_dump()
             yield "storage_backend", config.pop("backend"), config

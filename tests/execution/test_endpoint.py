@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +14,9 @@ from pydantic import PrivateAttr
 
 from themis_core import Capabilities, Engine, EngineError, ExecutionPolicySpec, Generation, PriceSpec, Request, Usage
 from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
-from themis_core.execution.endpoint import Stopped, backoff
+from themis_core.execution.budget import Stopped
+from themis_core.execution.limits import AdaptiveLimit
+from themis_core.execution.retrying import RetryAllowance, backoff, equal_jitter
 
 Act = Callable[[int, Request], Any]
 """Given the number of the call (from 1) and the request: the text of the answer, or the error to raise."""
@@ -146,6 +149,110 @@ def test_waits_are_drawn_under_a_doubling_bound(attempt: int, draw: float, secon
     assert backoff(policy, attempt, draw) == seconds
 
 
+@pytest.mark.parametrize(
+    ("attempt", "draw", "seconds"),
+    [
+        (1, 0.0, 0.5),  # min(60, 1 · 2⁰) · (0.5 + 0)
+        (1, 0.5, 0.75),  # 1 · (0.5 + 0.25)
+        (3, 1.0, 4.0),  # min(60, 1 · 2²) · (0.5 + 0.5)
+        (5000, 0.0, 30.0),
+    ],
+)
+def test_refused_calls_wait_at_least_half_the_bound(attempt: int, draw: float, seconds: float) -> None:
+    policy = ExecutionPolicySpec(backoff_base_s=1, backoff_max_s=60)
+    assert equal_jitter(policy, attempt, draw) == seconds
+
+
+def body(message: str, code: str = "server_error", **more: Any) -> EngineError:
+    return EngineError(code, message, retryable=True, status=500, **more)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    # expected: outcome, attempts; max_retries is 5
+    [
+        ([body("a")], ("server_error", 3)),  # a, a, a
+        ([body("a"), body("b"), body("a"), body("b"), body("b"), "fine"], ("ok", 6)),  # never three in a row
+        ([body("a"), body("a"), body("b"), body("b"), body("b"), "fine"], ("server_error", 5)),
+        ([body("a"), body("a"), error("connection"), body("a"), body("a"), "fine"], ("ok", 6)),  # not in a row
+        ([body("a"), error("rate_limited"), body("a"), error("rate_limited"), body("a")], ("server_error", 5)),
+        ([body("busy", "overloaded")], ("overloaded", 6)),  # says the same each time, and that it passes
+        ([error("connection")], ("connection", 6)),  # has no body
+        ([body("a", "invalid_reply")], ("invalid_reply", 3)),
+    ],
+)
+def test_the_same_error_body_three_times_in_a_row_ends_the_retrying(
+    outcomes: list[Any], expected: tuple[str, int]
+) -> None:
+    engine = script(*outcomes)
+    generation = answer(engine)
+    assert (generation.error_code or "ok", generation.attempts) == expected
+    assert engine.calls == expected[1]
+
+
+@pytest.mark.parametrize("refusal", [{}, {"retry_after": 0.001}], ids=["without header", "with header"])
+def test_a_refusal_for_coming_too_soon_is_no_failed_attempt(refusal: dict[str, float]) -> None:
+    engine = script(*[error("rate_limited", **refusal)] * 6, "fine")
+    generation = answer(engine, max_retries=1)
+    assert (generation.text, generation.attempts) == ("fine", 7)
+
+
+def test_nothing_is_tried_again_without_retries() -> None:
+    assert answer(script(error("rate_limited"), "fine"), max_retries=0).error_code == "rate_limited"
+
+
+def test_refusals_are_tried_again_within_the_window_only() -> None:
+    generation = answer(script(error("rate_limited", retry_after=0.05)), retry_window_s=0.5)
+    assert generation.error_code == "rate_limited"
+    assert 2 <= generation.attempts <= 11  # 0.5 s / 0.05 s + 1
+
+
+@pytest.mark.parametrize(
+    ("calls", "retries", "waits"),
+    # A hundred to begin with, a fifth of a call each, and half a second between those beyond.
+    [
+        (0, 100, [0.0] * 100),
+        (0, 103, [0.0] * 100 + [0.5, 1.0, 1.5]),
+        (500, 100, [0.0] * 100),  # no more than a hundred are saved up
+    ],
+)
+def test_retries_beyond_a_hundred_and_a_fifth_of_the_calls_are_slowed_down(
+    calls: int, retries: int, waits: list[float]
+) -> None:
+    allowance = RetryAllowance(0.5)
+    for _ in range(calls):
+        allowance.earn()
+    assert [allowance.take(1000.0) for _ in range(retries)] == waits
+
+
+def test_calls_earn_a_fifth_of_a_retry_each() -> None:
+    allowance = RetryAllowance(0.5)
+    assert [allowance.take(1000.0) for _ in range(100)] == [0.0] * 100
+    for _ in range(11):
+        allowance.earn()
+    assert [allowance.take(1000.0) for _ in range(3)] == [0.0, 0.0, 0.5]  # 11 · 0.2 = 2.2
+
+
+def test_many_retries_are_slowed_down_and_none_fails() -> None:
+    # Each of 300 requests fails once: 300 retries, of which 100 + 300 / 5 = 160 are free and 140 wait 1 ms each.
+    failed: set[str] = set()
+
+    def act(_: int, asked: Request) -> Any:
+        if asked.item_id in failed:
+            return "fine"
+        failed.add(asked.item_id)
+        return error("invalid_reply", retryable=True)
+
+    async def ask() -> list[str]:
+        desk = Desk(backoff_base_s=0.01, max_in_flight_work_items=300)
+        return await desk.all(Scripted.of(act), map(request, range(300)))
+
+    begun = time.monotonic()
+    outcomes = asyncio.run(ask())
+    assert outcomes == ["ok"] * 300
+    assert time.monotonic() - begun >= 0.14
+
+
 def test_no_retry_starts_after_the_window() -> None:
     # The provider wants 20 s, the window is 10 s: the failure is final at once.
     begun = time.monotonic()
@@ -168,6 +275,24 @@ def test_an_attempt_ends_at_its_deadline_and_its_outcome_is_unknown() -> None:
         "failed", error_code="timeout", error="no reply within 0.05 s", attempts=2, provider={"unknown_outcome": True}
     )
     assert time.monotonic() - begun < 2
+
+
+def test_a_timeout_of_the_engines_own_is_not_reported_as_the_deadline() -> None:
+    assert answer(script(TimeoutError("the driver gave up")), attempt_timeout_s=60) == Generation(
+        "failed", error_code="engine_error", error="TimeoutError: the driver gave up"
+    )
+
+
+def test_an_engine_that_turns_its_cancellation_into_an_error_has_still_met_the_deadline() -> None:
+    class Rude(Scripted):
+        async def generate(self, asked: Request) -> Generation:
+            try:
+                return await super().generate(asked)
+            except asyncio.CancelledError:
+                raise RuntimeError("interrupted") from None
+
+    generation = answer(Rude.of(lambda *_: "late", pause=30), attempt_timeout_s=0.05, max_retries=0)
+    assert (generation.error_code, generation.error) == ("timeout", "no reply within 0.05 s")
 
 
 def test_a_local_engine_is_asked_once_without_limits() -> None:
@@ -194,6 +319,86 @@ def test_retry_after_holds_up_the_whole_endpoint() -> None:
     assert min(engine._starts[1:]) - engine._starts[0] >= 0.3
 
 
+def test_a_gate_stops_also_those_that_were_waiting_for_their_turn() -> None:
+    engine = Scripted.of(lambda call, _: error("rate_limited", retry_after=0.3) if call == 2 else "fine")
+
+    async def ask() -> list[str]:
+        return await Desk(requests_per_minute=6000).all(engine, map(request, range(5)))  # 10 ms apart
+
+    assert asyncio.run(ask()) == ["ok"] * 5
+    assert engine.calls == 6
+    assert engine._starts[2] - engine._starts[1] >= 0.3
+
+
+def test_a_provider_that_wants_a_long_rest_stops_the_run_and_fails_nothing() -> None:
+    engine = script("fine", error("rate_limited", retry_after=3600.0))
+
+    async def ask() -> tuple[list[str], Budget]:
+        desk = Desk(max_in_flight_work_items=1)
+        return await desk.all(engine, map(request, range(4))), desk.budget
+
+    outcomes, budget = asyncio.run(ask())
+    assert outcomes == ["ok", "stopped", "stopped", "stopped"]
+    assert engine.calls == 2
+    assert budget.stopped is not None
+    assert re.fullmatch(
+        r"here asked to wait 60 min, until \d{4}-\d\d-\d\d \d\d:\d\d UTC \(rate_limited: it is rate_limited\)",
+        budget.stopped,
+    )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error("bad_request", retry_after=3600.0),
+        error("overloaded", retry_after=0.0),
+        error("overloaded", retry_after=-5.0),
+        error("overloaded", retry_after=float("nan")),
+    ],
+    ids=["can't pass", "no time", "less than none", "not a number"],
+)
+def test_a_wait_that_makes_no_sense_is_none(failure: EngineError) -> None:
+    engine = script(failure, "fine")
+
+    async def ask() -> list[str]:
+        return await asyncio.wait_for(Desk(max_in_flight_work_items=1).all(engine, map(request, range(3))), 5)
+
+    assert asyncio.run(ask()) == ["bad_request" if failure.code == "bad_request" else "ok", "ok", "ok"]
+
+
+def test_an_endless_rest_stops_the_run_too() -> None:
+    with pytest.raises(Stopped):
+        answer(script(error("rate_limited", retry_after=float("inf"))))
+
+
+def test_a_long_rest_is_sat_out_if_the_policy_says_so() -> None:
+    assert answer(script(error("rate_limited", retry_after=0.2), "fine"), max_retry_after_s=0.3).text == "fine"
+    with pytest.raises(Stopped):
+        answer(script(error("rate_limited", retry_after=0.2), "fine"), max_retry_after_s=0.1)
+
+
+def test_refusals_teach_the_pace_at_which_nothing_is_refused() -> None:
+    # The provider takes 200 a second and up to 5 at once; without a pace, half of all calls would be refused.
+    level, at = 5.0, time.monotonic()
+
+    def act(*_: Any) -> Any:
+        nonlocal level, at
+        now = time.monotonic()
+        level, at = min(5.0, level + (now - at) * 200), now
+        if level < 1:
+            return error("rate_limited", retry_after=(1 - level) / 200)
+        level -= 1
+        return "fine"
+
+    engine = Scripted.of(act)
+
+    async def ask() -> list[str]:
+        return await Desk(max_in_flight_work_items=8).all(engine, map(request, range(300)))
+
+    assert asyncio.run(ask()) == ["ok"] * 300
+    assert engine.calls <= 300 * 1.25
+
+
 def test_calls_start_no_faster_than_the_rate() -> None:
     engine = script("fine")
 
@@ -203,6 +408,33 @@ def test_calls_start_no_faster_than_the_rate() -> None:
     asyncio.run(ask())
     gaps = [later - earlier for earlier, later in itertools.pairwise(engine._starts)]
     assert min(gaps) >= 60 / 1200 - 0.005  # 50 ms apart
+
+
+def test_calls_start_no_faster_than_the_tokens_they_could_take() -> None:
+    # 40 / 4 + 4 tokens of prompt and 86 of answer are 100, of 60,000 a minute: one call each 100 ms.
+    engine = script("fine")
+    asked = [Request("m", [{"role": "user", "content": "x" * 40}], {"max_tokens": 86}) for _ in range(4)]
+
+    async def ask() -> None:
+        await Desk(tokens_per_minute=60_000).all(engine, asked)
+
+    asyncio.run(ask())
+    gaps = [later - earlier for earlier, later in itertools.pairwise(engine._starts)]
+    assert min(gaps) >= 0.1 - 0.005
+
+
+def test_the_rate_of_tokens_is_counted_by_what_was_used() -> None:
+    # Of 1,000 tokens that each call could take it takes 10: by the limit alone, 120 calls would take 12 s.
+    engine = script(Generation("answered", text="fine", usage=Usage(4, 6)))
+    asked = [Request("m", [{"role": "user", "content": ""}], {"max_tokens": 996}) for _ in range(120)]
+
+    async def ask() -> None:
+        await Desk(tokens_per_minute=600_000, max_in_flight_work_items=1).all(engine, asked)
+
+    begun = time.monotonic()
+    asyncio.run(ask())
+    # The wait falls from 100 ms to 1 ms by a tenth of the difference each time: Σ 99 · 0.9ⁿ + 120 · 1 ms = 1.1 s.
+    assert 0.9 < time.monotonic() - begun < 6
 
 
 # --- concurrency --------------------------------------------------------------------------------------------
@@ -235,6 +467,58 @@ def test_no_more_calls_are_under_way_than_allowed(
 
     asyncio.run(ask())
     assert (max(engine._most for engine in engines), max(under_way)) == expected
+
+
+def test_refusals_without_a_header_lower_the_calls_in_flight() -> None:
+    # The provider serves four at a time.
+    engine = Scripted.of(lambda *_: "fine", pause=0.005)
+    engine._act = lambda *_: error("rate_limited") if engine._under_way > 4 else "fine"
+
+    async def ask() -> tuple[list[str], float]:
+        desk = Desk(max_in_flight_work_items=32)
+        return await desk.all(engine, map(request, range(400))), desk.endpoint._limit.limit
+
+    outcomes, limit = asyncio.run(ask())
+    assert outcomes == ["ok"] * 400
+    assert limit < 8
+    assert engine.calls < 2 * 400
+
+
+def test_a_limit_is_cut_once_per_episode_and_grows_only_while_it_is_used() -> None:
+    limit = AdaptiveLimit(10)
+    assert [limit.take() for _ in range(11)] == [True] * 10 + [False]
+    limit.cut(begun=1.0, now=5.0)
+    assert limit.limit == 8.0  # 10 · 0.8
+    limit.cut(begun=4.9, now=5.1)  # began before the cut: of the same episode
+    assert limit.limit == 8.0
+    limit.cut(begun=5.0, now=6.0)
+    assert limit.limit == 6.4
+    limit.grow()  # ten places are still taken
+    assert limit.limit == 6.4 + 1 / 6.4
+    for _ in range(6):
+        limit.release()
+    before = limit.limit
+    limit.grow()  # four of six are taken
+    assert limit.limit == before
+    limit.cut(begun=7.0, now=7.0)
+    assert limit.limit == 3.2  # what was in use, 4, · 0.8
+    for begun in range(8, 30):
+        limit.cut(float(begun), float(begun))
+    assert limit.limit == 1.0  # never none
+
+
+def test_a_place_that_is_given_to_a_cancelled_call_goes_to_the_next() -> None:
+    async def story() -> list[bool]:
+        limit = AdaptiveLimit(1)
+        assert limit.take()
+        first, second = (asyncio.create_task(limit.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        limit.release()  # given to the first, which is cancelled before it runs again
+        first.cancel()
+        await asyncio.wait([first, second])
+        return [first.cancelled(), second.cancelled(), limit.take()]
+
+    assert asyncio.run(story()) == [True, False, False]
 
 
 def test_a_dead_endpoint_takes_no_places_from_another_while_it_waits() -> None:
@@ -272,6 +556,31 @@ def test_a_dead_endpoint_costs_tens_of_calls_and_the_rest_is_given_up() -> None:
     assert asyncio.run(ask()) == ["circuit_open"] * 1000  # also those that had attempts left
     # 10 failures open it, 7 more were under way, 3 probes fail
     assert 10 <= engine.calls <= 20
+
+
+def test_a_probe_that_is_cancelled_lets_another_one_through() -> None:
+    probing = asyncio.Event()
+
+    class Slow(Scripted):
+        async def generate(self, asked: Request) -> Generation:
+            if self.calls == 1 and not probing.is_set():
+                probing.set()
+                await asyncio.sleep(30)
+            return await super().generate(asked)
+
+    engine = Slow.of(lambda call, _: error("connection") if call == 1 else "fine")
+
+    async def story() -> str:
+        desk = Desk(breaker_failures=1, breaker_cooldown_s=0.05, max_retries=0)
+        assert await desk.all(engine, [request(0)]) == ["connection"]
+        probe = asyncio.create_task(desk.one(engine, request(1)))
+        await probing.wait()
+        waiting = asyncio.create_task(desk.one(engine, request(2)))
+        await asyncio.sleep(0.1)
+        probe.cancel()
+        return (await asyncio.wait_for(waiting, 5)).text
+
+    assert asyncio.run(story()) == "fine"
 
 
 def test_calls_go_on_once_the_endpoint_has_recovered() -> None:
@@ -374,6 +683,38 @@ def test_no_call_starts_once_max_cost_is_spent() -> None:
     outcomes, budget = asyncio.run(ask())
     assert (outcomes.count("ok"), outcomes.count("stopped")) == (3, 7)  # 3 and 6 are less than 7, 9 is not
     assert (budget.cost, budget.stopped, budget.exhausted) == (9.0, "max_cost reached: 9.0000 spent", True)
+
+
+def test_what_earlier_executions_spent_counts() -> None:
+    engine = script(Generation("answered", text="fine", usage=Usage(1, 1)))  # costs 3
+
+    async def ask(spent_before: float) -> tuple[int, float]:
+        budget = Budget(ExecutionPolicySpec(max_cost=7), spent_before)
+        desk = Desk(budget=budget, max_in_flight_work_items=1)
+        return (await desk.all(engine, map(request, range(10)), PRICE)).count("ok"), budget.cost
+
+    assert asyncio.run(ask(3.5)) == (2, 6.0)  # 3.5 and 6.5 are less than 7, 9.5 is not
+    assert asyncio.run(ask(7.0)) == (0, 0.0)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4, 32])
+@pytest.mark.parametrize("max_cost", [1.0, 50.0, 200.0])
+def test_max_cost_is_overshot_by_no_more_than_the_calls_in_flight_at_first(in_flight: int, max_cost: float) -> None:
+    # Answers cost from 3 to 30; the first calls start before any cost is known, the last ones go one by one.
+    costs = itertools.cycle([1, 10, 3, 7, 2])
+    engine = Scripted.of(lambda *_: Generation("answered", text="fine", usage=Usage(0, 3 * next(costs) // 2)), 0.002)
+
+    async def ask() -> tuple[list[str], Budget]:
+        desk = Desk(max_cost=max_cost, max_in_flight_work_items=in_flight)
+        return await desk.all(engine, map(request, range(100)), PRICE), desk.budget
+
+    outcomes, budget = asyncio.run(ask())
+    dearest = 2 * 15
+    assert set(outcomes) == {"ok", "stopped"}
+    assert budget.exhausted
+    assert max_cost <= budget.cost < max_cost + in_flight * dearest
+    if max_cost > in_flight * dearest:
+        assert budget.cost < max_cost + dearest  # by then the costs were known
 
 
 def test_a_used_up_quota_stops_the_run() -> None:

@@ -107,11 +107,11 @@ class Objects(Metric):
 
 
 class Asking(Judge):
-    def requests(self, item, generation, value):
-        return [JudgeRequest([{"role": "user", "content": f"judge {value}"}], {})]
+    def requests(self, judged):
+        return [JudgeRequest([{"role": "user", "content": f"judge {judged.value}"}])]
 
-    def score(self, item, generation, value, replies):
-        return Score(float(len(replies[0])), details={"said": replies[0][0].text})
+    def score(self, judged, replies):
+        return Score(float(len(replies)), details={"said": replies[0].generation.text})
 
 
 @hookimpl
@@ -365,7 +365,7 @@ def test_a_judge_is_asked_once_and_its_replies_are_kept(bench: Bench) -> None:
     with themis.open_results(bench.folder / "spec.json") as results:
         row = next(iter(results.trials(result.run_id)))
         (score,) = results.trial(result.run_id, row.trial_id)["scores"]
-    assert score["result"]["details"] == {"said": "re: judge re: q0"}
+    assert score["result"]["details"] == {"said": "re: judge re: q0", "judged_by": list(score["judged_by"])}
     assert [(each["request"]["model_id"], each["generation"]["text"]) for each in score["judged"]] == [
         ("judge", "re: judge re: q0")
     ]

@@ -125,12 +125,34 @@ def test_a_fault_applies_to_the_requests_it_names(
     [
         ({"latency": 1}, "a script has no latency; it has answers, api_key, bucket"),
         ({"faults": [{"stat": 1}]}, "a fault has no stat"),
-        ({"answers": {"rule": "random"}}, "no rule 'random': echo, constant or table"),
+        ({"answers": {"rule": "judge", "row": []}}, "the rule judge has no row"),
+        ({"answers": {"rule": "random"}}, "no rule 'random': echo, constant, table or judge"),
     ],
 )
 def test_a_script_that_makes_no_sense_is_refused(script: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ScriptedServer(script).start()
+
+
+def test_a_judge_repeats_what_it_found_in_the_request(server: ScriptedServer) -> None:
+    rows = [
+        {"pattern": "Paris", "model": "m", "again": False, "output": "yes {tag}"},
+        {"again": True, "output": {"content": "again {tag}", "finish_reason": "length"}},
+    ]
+    find = {"tag": r"tag=(\w+)", "said": "(?s)^(.*) tag"}
+    server.reset({"answers": {"rule": "judge", "find": find, "rows": rows, "output": "{said} is {said.json} {other}"}})
+    first = {"role": "user", "content": "Paris tag=ab12"}
+    asked = [
+        ("m", [first]),
+        ("n", [first]),
+        ("m", [{"role": "user", "content": 'a "b"\n tag=c'}]),
+        ("m", [first, {"role": "assistant", "content": "?"}, {"role": "user", "content": "Again."}]),
+    ]
+    said = [post(server, {"model": model, "messages": messages})[2]["choices"][0] for model, messages in asked]
+    assert [(each["message"]["content"], each["finish_reason"]) for each in said] == [
+        ("yes ab12", "stop"), ('Paris is "Paris" {other}', "stop"), ('a "b"\n is "a \\"b\\"\\n" {other}', "stop"),
+        ("again ab12", "length"),
+    ]  # fmt: skip
 
 
 def test_the_process_ends_with_its_owner_and_stops_once() -> None:

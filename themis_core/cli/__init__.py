@@ -19,6 +19,7 @@ from themis_core.cli.describing import plugins, schema
 from themis_core.cli.output import safe
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import plan, run
+from themis_core.cli.storage import storage
 from themis_core.errors import ThemisError
 
 __all__ = ["main"]
@@ -61,7 +62,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, runs, show, plugins, schema):
+for _command in (run, plan, runs, show, storage, plugins, schema):
     cli.add_command(_command)
 
 

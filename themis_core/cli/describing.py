@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, safe, table
+from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe, table
 
 if TYPE_CHECKING:
     from themis_core.components import Component
-    from themis_core.plugins import Installed
+    from themis_core.errors import SpecError
+    from themis_core.plugins import Installed, Loaded
     from themis_core.specs import Spec
 
 __all__ = ["plugins", "schema"]
@@ -54,24 +55,30 @@ def _origin(origin: dict[str, Any] | None) -> str:
 @click.argument("name")
 @format_option
 def show_plugin(name: str, as_format: str) -> None:
-    """Import a plugin and show its components with their config; if it is broken, the full traceback."""
+    """Import a plugin and show its components with their config; if it is broken, the full traceback.
+
+    NAME is a namespace, or `namespace/name` for one component with its long texts in full, such as a judge's prompt.
+    """
     from themis_core.plugins import Plugins
 
-    loaded = Plugins().load(name)
+    namespace, _, component = name.partition("/")
+    loaded = Plugins().load(namespace)
     components = {
-        kind: [_describe(f"{name}/{each}", cls) for each, cls in sorted(offered.items())]
+        kind: [_describe(f"{namespace}/{each}", cls) for each, cls in sorted(chosen.items())]
         for kind, offered in loaded.offers.items()
-        if offered
+        if (chosen := {each: cls for each, cls in offered.items() if component in ("", each)})
     }
+    if component and not components:
+        raise _no_component(name, loaded)
     if as_format == "json":
         click.echo(as_json({**loaded.provenance, "components": components}))
         return
-    click.echo(f"{safe(name)}: {loaded.provenance['distribution']} {loaded.provenance['version']}")
+    click.echo(f"{safe(namespace)}: {loaded.provenance['distribution']} {loaded.provenance['version']}")
     click.echo(f"origin: {safe(_origin(loaded.provenance['origin']))}")
-    for kind, described in components.items():
+    for kind, all_described in components.items():
         heading(f"{kind.replace('_', ' ')}s")
-        for component in described:
-            _show_component(component)
+        for described in all_described:
+            _show_component(described, in_full=bool(component))
 
 
 def _describe(name: str, cls: type[Component]) -> dict[str, Any]:
@@ -97,14 +104,28 @@ def _describe_field(name: str, field: Any) -> dict[str, Any]:
     return described
 
 
-def _show_component(component: dict[str, Any]) -> None:
+def _no_component(name: str, loaded: Loaded) -> SpecError:
+    from themis_core.errors import SpecError
+    from themis_core.specs.source import close_match
+
+    namespace, _, component = name.partition("/")
+    known = sorted({each for offered in loaded.offers.values() for each in offered})
+    guess = close_match(component, known)
+    hint = f" Did you mean {namespace}/{guess}?" if guess else ""
+    return SpecError(f"plugin {namespace!r} offers no {component!r}. It offers: {', '.join(known) or 'nothing'}.{hint}")
+
+
+def _show_component(component: dict[str, Any], *, in_full: bool) -> None:
     click.echo(f"  {component['name']} (version {component['version']}): {cell(component['description'])}")
     for field in component["config"]:
-        default = f" = {cell(as_json(field['default'], indent=None))}" if "default" in field else ""
+        long = in_full and isinstance(field.get("default"), str) and "\n" in field["default"]
+        default = f" = {cell(as_json(field['default'], indent=None))}" if "default" in field and not long else ""
         required = " (required)" if field["required"] else ""
         click.echo(f"      {field['name']}: {field['type']}{default}{required}")
         if field["description"]:
             click.echo(f"          {cell(field['description'])}")
+        if long:
+            click.echo(quoted(quoted(field["default"])))
 
 
 @click.command()

@@ -123,6 +123,10 @@ def show_result(result: RunResult) -> None:
     else:
         click.echo(safe(result.table()))
     click.echo(f"\n{safe(result.run_id)}: {_counts(result)}")
+    for name, counts in result.ledger.get("scores", {}).items():
+        if unscored := counts["unscored"]:
+            reasons = ", ".join(f"{cell(reason)} {count}" for reason, count in unscored.items())
+            click.echo(f"  {cell(name)}: {sum(unscored.values())} unscored ({reasons})")
     for code, message in result.errors.items():
         click.echo(f"  {cell(code)}, such as: {cell(message)}")
     for threshold in result.thresholds:

@@ -29,6 +29,8 @@ def progress_text(now: Progress) -> str:
     else:
         parts.append(f"took {_duration(now.elapsed_s)}")
     parts += [f"{now.reused} reused", f"{now.failed} failed"]
+    if now.judged:
+        parts.append(f"{now.judged} judge calls")
     if now.in_flight:
         parts.append(f"{now.in_flight} in flight")
     if now.cost is not None:

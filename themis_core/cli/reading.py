@@ -125,6 +125,7 @@ def _show_timeline(timeline: Mapping[str, Any]) -> None:
     for entry in timeline["scores"]:
         for turn in entry["judged"]:
             _show_turn(f"Judge of {entry['score']}/{entry['metric']}", turn)
+        _show_verdicts(entry)
     if timeline["scores"]:
         heading("Scores")
         columns = ("score", "metric", "value", "reason", "parse", "found")
@@ -143,6 +144,16 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     for part in ("reasoning", "text", "refusal"):
         if answer[part]:
             click.echo(f"  {part}:\n{quoted(answer[part])}")
+
+
+def _show_verdicts(entry: Mapping[str, Any]) -> None:
+    """What a judge read in its models' replies, if it tells: `details.verdicts`, a list of mappings."""
+    verdicts = entry["result"]["details"].get("verdicts")
+    if not isinstance(verdicts, list) or not all(isinstance(each, dict) for each in verdicts) or not verdicts:
+        return
+    columns = list(dict.fromkeys(name for each in verdicts for name in each))
+    heading(f"Verdicts of {entry['score']}/{entry['metric']}")
+    table([cell(str(name)) for name in columns], [[each.get(name) for name in columns] for each in verdicts])
 
 
 def _score_cells(entry: Mapping[str, Any]) -> list[object]:

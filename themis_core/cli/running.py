@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_spec_options
-@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.option("--quiet", is_flag=True, help="No progress and no warnings on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
@@ -51,7 +52,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
-    with nullcontext() if quiet else ProgressLine() as line:
+    with _without_warnings() if quiet else ProgressLine() as line:
         result = session.run(spec, progress=line, **options)
     if as_format == "json":
         click.echo(as_json(result.to_dict()))
@@ -60,6 +61,21 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     if result.note:
         click.echo(safe(result.note), err=True)
     click.get_current_context().exit(result.exit_code)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep back what Python's logging prints for programs that set up none; errors still come through."""
+    handler = logging.lastResort
+    if handler is None:
+        yield
+        return
+    level = handler.level
+    handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        handler.setLevel(level)
 
 
 @click.command()
@@ -83,6 +99,10 @@ def _show_plan(report: PlanReport) -> None:
         report.per_model,
         ("model_id", "provider", "endpoint", "trials", "stored", "calls", "input_tokens", "max_output_tokens", "cost"),
     )
+    if report.judges:
+        heading("Calls by judge (without re-asks; tokens are an estimate)")
+        names = ("model_id", "provider", "scores", "stored", "calls", "input_tokens", "max_output_tokens", "cost")
+        _show_dicts(report.judges, ("slice_id", "score", "metric", *names))
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     for sample in report.samples:

@@ -1,6 +1,10 @@
 """Calls to one endpoint: concurrency, rates, deadline, retries and the circuit breaker, in this one layer.
 
-It saves nothing and knows no trial: a request goes in, a generation comes out, failed or not.
+    place in flight → breaker → gate and pace → place in all → budget → engine, under a deadline
+    └──────────────── failed: a wait, then from the start ────────────────┘
+
+It saves nothing and knows no trial: a request goes in, a generation comes out, failed or not. A call that meets no
+trouble waits for nothing but the engine.
 """
 
 from __future__ import annotations
@@ -8,88 +12,35 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import NamedTuple
 
 from themis_core.components import Engine
 from themis_core.errors import EngineError
+from themis_core.execution.breaker import Breaker
+from themis_core.execution.budget import Budget, Stopped, cost_of, estimate_tokens
+from themis_core.execution.limits import AdaptiveLimit, Pace
+from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.records import Generation, Request, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec, canonical_json
 
-__all__ = ["Budget", "Endpoint", "Stopped", "backoff", "cost_of", "estimate_tokens"]
+__all__ = ["Budget", "Endpoint", "Stopped"]
 
-OUTAGES = frozenset({"timeout", "connection", "overloaded", "server_error"})
-"""Codes that count towards opening the breaker."""
-LASTING = frozenset({"unauthorized", "forbidden", "not_found"})
-"""Codes that no further call of the same model would escape."""
-POLL_S = 0.1
-
-
-class Stopped(Exception):
-    """No further call may start: the run is ending. Never leaves the room."""
+LONGEST_REST_S = 366 * 86_400.0
+"""What is longer is a mistake, and beyond what dates can say."""
+LEARNING = 0.1
+"""Weight of the last call in the average of tokens used."""
+POLL_S = 0.05
+"""Seconds between looks at what nobody tells of."""
 
 
-@dataclass(slots=True)
-class Budget:
-    """What this execution has spent, and whether it may go on; shared by all endpoints."""
+class _Failed(NamedTuple):
+    """An attempt that failed, and when it began."""
 
-    policy: ExecutionPolicySpec
-    calls: int = 0
-    cost: float = 0.0
-    priced: bool = False
-    stopped: str | None = None
-    """Why no further call may start."""
-    exhausted: bool = False
-    """True if the reason is money: a budget or the provider's quota."""
-
-    def stop(self, reason: str, *, exhausted: bool = False) -> None:
-        if self.stopped is None:
-            self.stopped, self.exhausted = reason, exhausted
-
-    def start_call(self) -> None:
-        """Count a call that is about to start. Raises Stopped if it may not."""
-        policy = self.policy
-        if policy.max_calls is not None and self.calls >= policy.max_calls:
-            self.stop(f"max_calls reached: {self.calls} calls were made", exhausted=True)
-        if policy.max_cost is not None and self.cost >= policy.max_cost:
-            self.stop(f"max_cost reached: {self.cost:.4f} spent", exhausted=True)
-        if self.stopped is not None:
-            raise Stopped
-        self.calls += 1
-
-
-def backoff(policy: ExecutionPolicySpec, attempt: int, draw: float) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 1): full jitter under a doubling bound.
-
-    `draw` is uniform in [0, 1). Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    bound = min(policy.backoff_max_s, policy.backoff_base_s * 2 ** min(attempt - 1, 60))
-    return float(bound * draw)
-
-
-def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
-    """Cost of one answer; None without a price or without token counts."""
-    if price is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    cached = usage.cached_input_tokens or 0
-    cached_price = price.cached_input_per_million
-    if cached_price is None:
-        cached, cached_price = 0, 0.0
-    fresh = max(usage.input_tokens - cached, 0)
-    total = fresh * price.input_per_million + cached * cached_price + usage.output_tokens * price.output_per_million
-    return total / 1e6
-
-
-def estimate_tokens(messages: list[dict[str, Any]]) -> int:
-    """A rough count of a prompt's tokens: a quarter of its characters, plus four a message."""
-    characters = 0
-    for message in messages:
-        content = message["content"]
-        if isinstance(content, str):
-            characters += len(content)
-        else:
-            characters += sum(len(part.get("text", "")) for part in content)
-    return characters // 4 + 4 * len(messages)
+    error: EngineError
+    begun: float
 
 
 class Endpoint:
@@ -101,41 +52,41 @@ class Endpoint:
         """What it waits for, for people; empty if nothing."""
         self._policy = policy
         self._slots = slots
-        self._own_slots = asyncio.Semaphore(policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items)
         self._budget = budget
-        self._random = random.Random()
-        self._gate_until = 0.0
-        self._next_start = 0.0
-        self._failures = 0
-        self._open_until: float | None = None
-        self._cooldown = policy.breaker_cooldown_s
-        self._probing = False
-        self._failed_probes = 0
-        self._given_up: str | None = None
-        self._lasting: dict[str, str] = {}
+        self._limit = AdaptiveLimit(policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items)
+        self._breaker = Breaker(name, policy)
+        self._pace = Pace()
+        self._has_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
+        self._tokens_used = 1.0
+        """How many tokens a call takes of the most that it could take, on the average of late."""
+        self._allowance = RetryAllowance(policy.backoff_base_s / 10)
+        self._random = random.Random().random
+        self._asleep: set[asyncio.Future[None]] = set()
+        budget.when_stopped.append(self._rouse)
 
     async def call(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         """Get one generation, with as many attempts as the policy allows; a failure is returned, not raised.
 
-        Raises Stopped if the run ended before an attempt could start.
+        Raises Stopped if the run ended before an attempt could start, or because of what this one brought.
         """
         if engine.capabilities.batch:
             return await self._local(engine, request, price)
-        started = time.monotonic()
+        retrying: Retrying | None = None
         attempt = 0
         while True:
             attempt += 1
-            try:
-                generation = await self._attempt(engine, request)
-            except EngineError as error:
-                wait = self._wait(error, attempt, started)
-                if wait is None:
-                    return _failure(error, attempt)
-                await self._sleep(wait)
-            else:
-                cost = cost_of(generation.usage, price)
-                self._spend(cost)
-                return replace(generation, attempts=attempt, cost=cost)
+            result = await self._attempt(engine, request, price)
+            if isinstance(result, Generation):
+                return result if attempt == 1 else replace(result, attempts=attempt)
+            error, begun = result
+            self._check_pause(error)
+            if retrying is None:
+                retrying = Retrying(self._policy, begun, self._random)
+            now = time.monotonic()
+            wait = retrying.wait_after(error, now)
+            if wait is None:
+                return _failure(error, attempt)
+            await self._sleep(max(wait, self._allowance.take(now)))
 
     async def _local(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         if self._budget.stopped is not None:
@@ -149,128 +100,190 @@ class Endpoint:
         cost = cost_of(generation.usage, price)
         return generation if cost is None else replace(generation, cost=cost)
 
-    def _spend(self, cost: float | None) -> None:
-        if cost is not None:
-            self._budget.cost += cost
-            self._budget.priced = True
-
-    async def _attempt(self, engine: Engine, request: Request) -> Generation:
-        async with self._own_slots:
+    async def _attempt(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation | _Failed:
+        if not self._limit.take():
+            await self._limit.wait()
+        probing = False
+        try:
             while True:
                 # Waited for with a place of the endpoint's own only, so that a dead endpoint stops no other.
                 probing = await self._admitted(request)
                 async with self._slots:
-                    if probing or self._open_until is None:
-                        return await self._send(engine, request, probing)
-
-    async def _send(self, engine: Engine, request: Request, probing: bool) -> Generation:
-        try:
-            self._budget.start_call()
-            begun = time.monotonic()
-            generation = await self._timed(engine, request)
+                    if (probing or self._breaker.open_until is None) and not self._budget.is_tight():
+                        return await self._send(engine, request, price, probing)
+                probing = self._end_probe(probing)
+                if self._budget.is_tight():
+                    await self._doze(POLL_S)
         except EngineError as error:
-            self._failed(error, request, probing)
-            raise
-        except Stopped:
-            self._probing = self._probing and not probing
-            raise
+            return _Failed(error, time.monotonic())
+        finally:
+            self._end_probe(probing)
+            self._limit.release()
+
+    def _end_probe(self, probing: bool) -> bool:
+        if probing:
+            self._breaker.probing = False
+            self._rouse()
+        return False
+
+    async def _send(
+        self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool
+    ) -> Generation | _Failed:
+        self._budget.start_call()
+        self._allowance.earn()
+        cost: float | None = None
+        begun = time.monotonic()
+        try:
+            generation = await self._timed(engine, request)
+            cost = cost_of(generation.usage, price)
+        except EngineError as error:
+            if error.retry_after is not None and not (error.retryable and error.retry_after > 0):
+                error.retry_after = None  # to wait no time, or for what can't pass, is no wait; NaN is none either
+            self._failed(error, request, probing, begun)
+            return _Failed(error, begun)
+        finally:
+            self._budget.end_call(cost)
         self._succeeded()
-        return replace(generation, latency_s=round(time.monotonic() - begun, 6))
+        if self._has_rates:
+            self._learn_tokens(request, generation.usage)
+        return _measured(generation, round(time.monotonic() - begun, 6), cost)
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s
+        deadline = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit):
+            async with deadline:
                 return _storable(await engine.generate(request))
-        except TimeoutError as error:
-            raise EngineError(
-                "timeout", f"no reply within {limit:g} s", retryable=True, unknown_outcome=True
-            ) from error
         except EngineError:
             raise
         except Exception as error:
-            raise _unexpected(error) from error
+            if not deadline.expired():
+                raise _unexpected(error) from error
+            message = f"no reply within {limit:g} s"
+            raise EngineError("timeout", message, retryable=True, unknown_outcome=True) from error
 
     async def _admitted(self, request: Request) -> bool:
         """Wait for the breaker, the provider's gate and the rates; True if this call is the breaker's probe."""
+        breaker = self._breaker
+        spacing = self._spacing(request) if self._has_rates else 0.0
+        passed = False
         while True:
-            self._check_alive(request)
+            if self._budget.stopped is not None:
+                raise Stopped
+            if (reason := breaker.why_not(request.model_id)) is not None:
+                raise EngineError("circuit_open", f"not called: {reason}")
             now = time.monotonic()
-            if self._open_until is not None:
-                if now >= self._open_until and not self._probing:
-                    self._probing = True
+            if breaker.open_until is not None:
+                if breaker.start_probe(now):
                     return True
-                wait = max(self._open_until - now, POLL_S)
-            elif (wait := max(self._gate_until, self._next_start) - now) <= 0:
-                self.note = ""
-                self._next_start = max(now, self._next_start) + self._spacing(request)
+                passed = False
+                # While a probe is in flight, its end is what all wait for.
+                await self._doze(breaker.open_until - now if not breaker.probing else self._policy.attempt_timeout_s)
+            elif passed or self._pace.pass_now(now, spacing):
+                if self.note:
+                    self.note = ""
                 return False
-            await self._sleep(wait)
-
-    def _check_alive(self, request: Request) -> None:
-        if self._budget.stopped is not None:
-            raise Stopped
-        reason = self._given_up or self._lasting.get(request.model_id)
-        if reason:
-            raise EngineError("circuit_open", f"not called: {reason}")
+            else:
+                await self._pace.wait(spacing)
+                passed = True
 
     def _spacing(self, request: Request) -> float:
         policy = self._policy
         spacing = 60 / policy.requests_per_minute if policy.requests_per_minute else 0.0
         if policy.tokens_per_minute:
-            tokens = estimate_tokens(request.messages) + int(request.params.get("max_tokens") or 0)
+            tokens = _most_tokens(request) * self._tokens_used
             spacing = max(spacing, 60 * tokens / policy.tokens_per_minute)
         return spacing
 
+    def _learn_tokens(self, request: Request, usage: Usage) -> None:
+        if usage.input_tokens is not None and usage.output_tokens is not None:
+            used = (usage.input_tokens + usage.output_tokens) / max(_most_tokens(request), 1)
+            self._tokens_used += (used - self._tokens_used) * LEARNING
+
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but no longer than the run lasts."""
+        """Sleep so long, but no longer than the run lasts."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self._budget.stopped is not None:
-                raise Stopped
-            await asyncio.sleep(min(left, POLL_S))
+            await self._doze(left)
 
-    def _wait(self, error: EngineError, attempt: int, started: float) -> float | None:
-        """Seconds until the next attempt; None if there is none."""
-        policy = self._policy
-        if not error.retryable or attempt > policy.max_retries:
-            return None
-        wait = backoff(policy, attempt, self._random.random())
-        if error.retry_after is not None:
-            wait = error.retry_after + self._random.random() * min(1.0, policy.backoff_base_s)
-        if time.monotonic() + wait - started > policy.retry_window_s:
-            return None
-        return wait
+    async def _doze(self, seconds: float) -> None:
+        """Sleep until something changed, but no longer than this. Raises Stopped if the run ends."""
+        if self._budget.stopped is None:
+            loop = asyncio.get_running_loop()
+            waking: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(seconds, _wake, waking)
+            self._asleep.add(waking)
+            try:
+                await waking
+            finally:
+                timer.cancel()
+                self._asleep.discard(waking)
+        if self._budget.stopped is not None:
+            raise Stopped
 
-    def _failed(self, error: EngineError, request: Request, probing: bool) -> None:
+    def _rouse(self) -> None:
+        """Let all who wait look again: the run ends, or the breaker changed."""
+        for waking in self._asleep:
+            _wake(waking)
+        if self._budget.stopped is not None:
+            self._pace.let_go()
+
+    def _failed(self, error: EngineError, request: Request, probing: bool, begun: float) -> None:
+        now = time.monotonic()
         if error.code == "quota_exhausted":
             self._budget.stop(f"{self.name}: {error.message}", exhausted=True)
-        if error.code in LASTING:
-            self._lasting[request.model_id] = f"{self.name} answered {error}"
-        if error.retry_after is not None:
-            # The provider speaks for the whole endpoint, so everybody waits, not only this call.
-            self._gate_until = max(self._gate_until, time.monotonic() + error.retry_after)
+        if error.retry_after:
+            # The provider speaks for the whole endpoint, so everybody waits, not only this call. The jitter keeps
+            # several runs from coming back together.
+            self._pace.hold(now + error.retry_after + self._random() * min(1.0, error.retry_after / 10))
             self.note = f"{self.name} asked to wait {error.retry_after:.0f} s"
-        if error.code not in OUTAGES:
-            if probing:
-                self._succeeded()  # it answers again, if only with an error
-            return
-        self._failures += 1
-        if probing:
-            self._probing = False
-            self._failed_probes += 1
-            self._cooldown *= 2
-            if self._failed_probes > self._policy.breaker_max_probes:
-                self._given_up = f"{self.name} failed {self._failures} times in a row, last with {error}"
-        if probing or (self._open_until is None and self._failures >= self._policy.breaker_failures):
-            self._open_until = time.monotonic() + self._cooldown
-            self.note = f"{self.name} fails ({error.code}); next try in {self._cooldown:.0f} s"
+        if error.code == "rate_limited":
+            if error.retry_after:
+                self._pace.refuse(begun, now)
+            else:
+                self._limit.cut(begun, now)
+        if self._breaker.failed(error, request.model_id, probing, now):
+            assert self._breaker.open_until is not None
+            self.note = f"{self.name} fails ({error.code}); next try in {self._breaker.open_until - now:.0f} s"
 
     def _succeeded(self) -> None:
-        self._failures = self._failed_probes = 0
-        self._open_until = None
-        self._probing = False
-        self._cooldown = self._policy.breaker_cooldown_s
+        if self._breaker.open_until is not None:
+            self.note = ""
+            self._breaker.succeeded()
+            self._rouse()
+        else:
+            self._breaker.succeeded()
+        self._limit.grow()
+
+    def _check_pause(self, error: EngineError) -> None:
+        """Stop the run, for another day, if the provider wants a longer rest than a run should sit through."""
+        if error.retry_after and error.retry_after > self._policy.max_retry_after_s:
+            wait = min(error.retry_after, LONGEST_REST_S)
+            until = datetime.now(UTC) + timedelta(seconds=wait)
+            asked = f"{self.name} asked to wait {wait / 60:.0f} min, until {until:%Y-%m-%d %H:%M} UTC"
+            self._budget.stop(f"{asked} ({error})")
+            raise Stopped
+
+
+_NAMES = [each.name for each in fields(Generation)]
+_VALUES = attrgetter(*_NAMES)
+_LATENCY, _COST = _NAMES.index("latency_s"), _NAMES.index("cost")
+
+
+def _measured(generation: Generation, latency_s: float, cost: float | None) -> Generation:
+    # `replace` would take as long as all the rest of a call.
+    values = list(_VALUES(generation))
+    values[_LATENCY], values[_COST] = latency_s, cost
+    return Generation(*values)
+
+
+def _most_tokens(request: Request) -> int:
+    return estimate_tokens(request.messages) + int(request.params.get("max_tokens") or 0)
+
+
+def _wake(waking: asyncio.Future[None]) -> None:
+    if not waking.done():
+        waking.set_result(None)
 
 
 def _storable(generation: Generation) -> Generation:

@@ -13,17 +13,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from themis_core.components import Judge, Store
+from themis_core.components import JudgedAnswer, Store
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
-from themis_core.execution.scoring import broken, checked, measure, read_answer, worst
+from themis_core.execution.judging import JUDGED_BY, Judging
+from themis_core.execution.scoring import measure, nothing_to_read, read_answer
 from themis_core.execution.writer import Writer
-from themis_core.planning import Plan, Trial, score_key
+from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import (
     Event,
@@ -36,13 +37,14 @@ from themis_core.records import (
     ScoreEntry,
     TrialFinished,
 )
-from themis_core.specs import digest
 
 __all__ = ["Progress", "Runner", "now"]
 
 log = logging.getLogger("themis")
 BATCH = 256
 """Trials per look-up."""
+TOGETHER = 64
+"""Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
 
 Stored = dict[str, tuple[Score, Extraction | None]]
 
@@ -61,6 +63,8 @@ class Progress:
     reused: int = 0
     generated: int = 0
     """Engine calls that gave an answer."""
+    judged: int = 0
+    """Those of them that went to judging models."""
     failed: int = 0
     in_flight: int = 0
     cost: float | None = None
@@ -93,6 +97,20 @@ class _Work:
     scores: Stored
     owned: list[str]
     """Generation keys that this trial is the first in the run to need."""
+    baselines: dict[str, Generation] = field(default_factory=dict)
+    """By generation key, what its judges have compared with so far."""
+    together: dict[str, Generation] = field(default_factory=dict)
+    """Answers that are to be saved together with this trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A trial whose outcome is not saved yet."""
+
+    work: _Work
+    finished: TrialFinished
+    generation: Generation
+    error: str | None
 
 
 class Runner:
@@ -109,7 +127,9 @@ class Runner:
         names = {model.engine.endpoint for model in plan.composition.models()}
         self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
         self._scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
-        self._pending: dict[str, asyncio.Future[Generation]] = {}
+        self._pending: dict[str, asyncio.Future[Generation | None]] = {}
+        """By key, what a trial of this run is the first to need; None if it turned out not to need it."""
+        self._judging = Judging(writer, self._call_judge, plan.run_id, now)
         self._recorded_items: set[str] = set()
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self.errors: dict[str, str] = {}
@@ -139,51 +159,71 @@ class Runner:
         return "; ".join(each.note for each in self._endpoints.values() if each.note)
 
     async def _lane(self, endpoint: str | None) -> None:
-        in_all = self._policy.max_in_flight_work_items
-        width = min(in_all, self._policy.max_in_flight_per_endpoint or in_all)
-        if self._is_local(endpoint):
-            width = BATCH  # answers that cost nothing need no bound, and a larger group is a cheaper commit
-        queue: asyncio.Queue[_Work | None] = asyncio.Queue(2 * BATCH)
+        width, together = self._width(endpoint)
+        queue: asyncio.Queue[list[_Work] | None] = asyncio.Queue(2 * BATCH // together)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
-            await self._produce(endpoint, queue)
+            await self._produce(endpoint, queue, together)
             for _ in workers:
                 await queue.put(None)
 
-    async def _produce(self, endpoint: str | None, queue: asyncio.Queue[_Work | None]) -> None:
+    def _width(self, endpoint: str | None) -> tuple[int, int]:
+        """How many workers a lane has, and how many trials each of them takes at a time."""
+        models = self._plan.composition.models()
+        if all(model.engine.capabilities.batch for model in models):
+            return BATCH // TOGETHER, TOGETHER
+        if all(model.engine.capabilities.batch for model in models if model.engine.endpoint == endpoint):
+            return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
+        in_all = self._policy.max_in_flight_work_items
+        return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
+
+    async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[_Work] | None], together: int) -> None:
         trials = self._plan.trials(endpoint)
         while batch := list(islice(trials, BATCH)):
-            for work in await self._look_up(batch):
-                await queue.put(work)
+            works = await self._look_up(batch)
+            for start in range(0, len(works), together):
+                await queue.put(works[start : start + together])
             if self._budget.stopped is not None:
                 return
 
-    async def _worker(self, queue: asyncio.Queue[_Work | None]) -> None:
-        while (work := await queue.get()) is not None:
-            if self._budget.stopped is not None:
-                self._abandon(work)
-                continue
-            self.progress.in_flight += 1
+    async def _worker(self, queue: asyncio.Queue[list[_Work] | None]) -> None:
+        while (works := await queue.get()) is not None:
+            self.progress.in_flight += len(works)
             try:
-                await self._trial(work)
-            except Stopped:
-                self._abandon(work)
+                await self._work(works)
             finally:
-                self.progress.in_flight -= 1
+                self.progress.in_flight -= len(works)
 
-    def _is_local(self, endpoint: str | None) -> bool:
-        models = [model for model in self._plan.composition.models() if model.engine.endpoint == endpoint]
-        return all(model.engine.capabilities.batch for model in models)
+    async def _work(self, works: list[_Work]) -> None:
+        """Bring trials to their ends and save them as one; what a stopped trial has paid for is saved as well."""
+        events: list[Event] = []
+        ended: list[_Ended] = []
+        stopped: list[_Work] = []
+        for work in works:
+            work.together = works[0].together
+            try:
+                if self._budget.stopped is not None:
+                    raise Stopped
+                ended.append(await self._trial(work, events))
+            except Stopped:
+                stopped.append(work)
+        if events:
+            await self._writer.save(events)
+        for each in ended:
+            self._release(each)
+            self._count(each.finished, each.error)
+        for work in stopped:
+            self._abandon(work)
 
     async def _look_up(self, batch: list[Trial]) -> list[_Work]:
         """Ask the store once what it has of all these trials."""
         owners = [self._claim(trial) for trial in batch]
-        keys = [[score_key(t.key, t.item, scorer) for scorer in self._scorers[t.slice_id]] for t in batch]
+        keys = [[t.score_key(scorer) for scorer in self._scorers[t.slice_id]] for t in batch]
 
         def look(store: Store) -> tuple[set[tuple[str, str]], dict[str, Generation], Stored]:
             finished = store.finished_trials(self._plan.run_id, [(t.slice_id, t.trial_id) for t in batch])
             left = [i for i, t in enumerate(batch) if (t.slice_id, t.trial_id) not in finished]
-            generations = store.generations([r.key for i in left for r in batch[i].requests]) if left else {}
+            generations = store.generations([r.key for i in left for r in batch[i].needed]) if left else {}
             answered = [key for i in left if batch[i].key in generations for key in keys[i]]
             return finished, generations, store.scores(answered) if answered else {}
 
@@ -205,28 +245,44 @@ class Runner:
     def _claim(self, trial: Trial) -> list[str]:
         # Claimed before the look-up: a trial of another slice that needs the same answer then waits for this one,
         # whether the answer is committed before, during or after its own look-up.
+        # That holds for baselines too. Claims are made in the order of the look-ups and lanes work in that order, so
+        # a trial waits only for those that were looked up before it: waits never form a ring.
         owned = []
-        for request in trial.requests:
+        for request in trial.needed:
             if request.key not in self._pending:
                 self._pending[request.key] = asyncio.get_running_loop().create_future()
                 owned.append(request.key)
         return owned
 
-    def _settle(self, key: str, generation: Generation) -> None:
+    def _settle(self, key: str, generation: Generation | None) -> None:
         future = self._pending.get(key)
         if future is not None and not future.done():
             future.set_result(generation)
 
     def _abandon(self, work: _Work) -> None:
         for key in work.owned:
-            future = self._pending.pop(key, None)
-            if future is not None and not future.done():
-                future.cancel()
+            self._settle(key, None)
+            self._pending.pop(key, None)
 
-    async def _trial(self, work: _Work) -> None:
-        """The straight line of one trial."""
+    def _release(self, ended: _Ended) -> None:
+        for key in ended.work.owned:
+            self._settle(key, ended.generation)
+            self._pending.pop(key, None)
+
+    def _release_baselines(self, work: _Work) -> None:
+        """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it.
+
+        Not put off until the trial is saved, as those that are saved with it may wait for one of them.
+        """
+        own = {request.key for request in work.trial.requests}
+        for key in [key for key in work.owned if key not in own]:
+            self._settle(key, None)
+            self._pending.pop(key, None)
+            work.owned.remove(key)
+
+    async def _trial(self, work: _Work, events: list[Event]) -> _Ended:
+        """The straight line of one trial; what is to be saved of it joins the events."""
         trial = work.trial
-        events: list[Event] = []
         generation, keys, called = await self._answer(work, events)
         scores: list[ScoreEntry] = []
         failure = (generation.error_code, generation.error) if generation.failed else None
@@ -237,6 +293,8 @@ class Runner:
                     failure = (entry.error_code, f"judge {scorer.component}: {entry.error}")
                     break
                 scores.append(entry)
+        if trial.baselines:
+            self._release_baselines(work)
         if trial.item.digest not in self._recorded_items:
             if len(self._recorded_items) > 4 * BATCH:
                 self._recorded_items.clear()
@@ -249,11 +307,7 @@ class Runner:
             () if failure else tuple(scores),
         )  # fmt: skip
         events.append(finished)
-        await self._writer.save(events)
-        for key in work.owned:
-            self._settle(key, generation)
-            self._pending.pop(key, None)
-        self._count(finished, failure[1] if failure else None)
+        return _Ended(work, finished, generation, failure[1] if failure else None)
 
     def _count(self, finished: TrialFinished, error: str | None) -> None:
         progress = self.progress
@@ -290,9 +344,9 @@ class Runner:
         for turn, request in enumerate(trial.requests):
             whole = replace(request, messages=[*said, *request.messages]) if said else request
             keys.append(request.key)
-            stored = work.generations.get(request.key)
+            stored = work.generations.get(request.key) or work.together.get(request.key)
             if stored is None and request.key not in work.owned:
-                stored = await self._elsewhere(request.key)
+                stored = await self._elsewhere(request.key, work.owned)
             if stored is not None:
                 generation = stored
             else:
@@ -304,17 +358,44 @@ class Runner:
                     self._settle(request.key, generation)
                 else:
                     events.append(event)
+                    work.together[request.key] = generation
             if generation.status not in ("answered", "truncated"):
                 break
             said = [*whole.messages, {"role": "assistant", "content": generation.text}]
         return generation, keys, called
 
-    async def _elsewhere(self, key: str) -> Generation | None:
-        """The generation that another trial under way gets for the same request."""
-        future = self._pending.get(key)
-        if future is None:
-            return (await self._writer.read(lambda store: store.generations([key]))).get(key)
-        return await _shared(future)
+    async def _elsewhere(self, key: str, owned: list[str]) -> Generation | None:
+        """The generation that another trial gets for the same request; None if that is now up to this one."""
+        while True:
+            while (future := self._pending.get(key)) is not None:
+                if (generation := await asyncio.shield(future)) is not None:
+                    return generation
+            stored = (await self._writer.read(lambda store: store.generations([key]))).get(key)
+            if stored is not None:
+                return stored
+            if key not in self._pending:
+                self._pending[key] = asyncio.get_running_loop().create_future()
+                owned.append(key)
+                return None
+
+    async def _baseline(self, work: _Work, scorer: Scorer) -> Generation | None:
+        """What the judge compares with: the answer of another model to the same, called for here if need be."""
+        baseline = work.trial.baseline_of(scorer)
+        if baseline is None:
+            return None
+        key = baseline.requests[-1].key
+        if key in work.baselines:
+            return work.baselines[key]
+        trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
+        events: list[Event] = []
+        generation, keys, _ = await self._answer(replace(work, trial=trial), events)
+        if events:
+            await self._writer.save(events)  # paid for: safe before the judge is asked
+        self._settle(keys[-1], generation)
+        if generation.failed:
+            generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
+        work.baselines[key] = generation
+        return generation
 
     async def _call(self, model: ComposedModel, request: Request) -> Generation:
         if self._writer.error is not None:
@@ -324,90 +405,44 @@ class Runner:
             self.progress.generated += 1
         return generation
 
+    async def _call_judge(self, model: ComposedModel, request: Request) -> Generation:
+        reply = await self._call(model, request)
+        if not reply.failed:
+            self.progress.judged += 1
+        return reply
+
     async def _score(
         self, work: _Work, scorer: Scorer, key: str, generation: Generation, events: list[Event]
     ) -> ScoreEntry | Generation:
         """One score; or the failed generation of a judge that could not be asked."""
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
-            return ScoreEntry(scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False)
+            judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
+            return ScoreEntry(
+                scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False, judged_by=judged_by
+            )
         extraction = read_answer(scorer.chain, generation)
-        if scorer.judge is None:
+        if scorer.baseline is not None and scorer.baseline is work.trial.model:
+            return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse, extraction)
+        if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
             result = measure(scorer, work.trial.item, generation, extraction)
             return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)
-        judged = await self._judge(work.trial, scorer, generation, extraction)
+        judged = await self._judge(work, scorer, generation, extraction)
         if isinstance(judged, Generation):
             return judged
         return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
 
     async def _judge(
-        self, trial: Trial, scorer: Scorer, generation: Generation, extraction: Extraction | None
+        self, work: _Work, scorer: Scorer, generation: Generation, extraction: Extraction | None
     ) -> tuple[Score, tuple[str, ...]] | Generation:
-        assert isinstance(scorer.scoring, Judge)
-        assert scorer.judge is not None
-        try:
-            if generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed):
-                return worst(scorer, trial.item, generation), ()
-            value = extraction.value if extraction is not None else generation.text
-            asked = list(_judge_requests(scorer, trial, generation, value))
-        except Exception as error:  # noqa: BLE001 - a plugin's bug costs this score only
-            return broken(scorer, error), ()
-        replies: list[list[Generation]] = []
-        keys = []
-        for requests in asked:
-            answers = []
-            for request in requests:
-                reply = await self._judgement(scorer.judge[0], request)
-                if reply.failed:
-                    return reply
-                answers.append(reply)
-                keys.append(request.key)
-            replies.append(answers)
-        try:
-            return checked(scorer.scoring.score(trial.item, generation, value, replies)), tuple(keys)
-        except Exception as error:  # noqa: BLE001 - as above
-            return broken(scorer, error), tuple(keys)
-
-    async def _judgement(self, model: ComposedModel, request: Request) -> Generation:
-        """A judge's reply, stored like any generation as soon as it is there."""
-        if (future := self._pending.get(request.key)) is not None:
-            return await _shared(future)
-        self._pending[request.key] = future = asyncio.get_running_loop().create_future()
-        try:
-            stored = await self._writer.read(lambda store: store.generations([request.key]))
-            if request.key not in stored:
-                reply = await self._call(model, request)
-                await self._writer.save([GenerationRecorded(request.key, self._plan.run_id, now(), request, reply)])
-                stored = {request.key: reply}
-            future.set_result(stored[request.key])
-            return stored[request.key]
-        finally:
-            if not future.done():
-                future.cancel()
-            self._pending.pop(request.key, None)
-
-
-def _judge_requests(scorer: Scorer, trial: Trial, generation: Generation, value: Any) -> Iterator[list[Request]]:
-    assert isinstance(scorer.scoring, Judge)
-    assert scorer.judge is not None
-    model, params, repeats = scorer.judge
-    for asked in scorer.scoring.requests(trial.item, generation, value):
-        given = {**params.given(), **asked.params}
-        head = digest([model.identity(), given, asked.messages, trial.item.id])
-        yield [
-            Request(model.spec.model_id, asked.messages, given, trial.item.id, i, given.get("seed"), digest([head, i]))
-            for i in range(repeats)
-        ]
-
-
-async def _shared(future: asyncio.Future[Generation]) -> Generation:
-    """Wait for what another trial asks; raises Stopped if that trial was given up."""
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if future.cancelled():
-            raise Stopped from None
-        raise
+        trial = work.trial
+        baseline = await self._baseline(work, scorer)
+        if baseline is not None and baseline.failed:
+            return baseline
+        value = extraction.value if extraction is not None else generation.text
+        asked = [message for request in trial.requests for message in request.messages]
+        judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
+        return await self._judging.score(scorer, judged)
 
 
 async def _stop(model: ComposedModel) -> None:

@@ -7,13 +7,14 @@ reason and no value.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
+from themis_core.components import Metric
 from themis_core.plugins import Chain, Scorer
 from themis_core.records import Extraction, Generation, Item, Score
 from themis_core.specs import canonical_json
 
-__all__ = ["broken", "checked", "measure", "read_answer", "worst"]
+__all__ = ["broken", "checked", "measure", "nothing_to_read", "read_answer"]
 
 
 def read_answer(chain: Chain | None, generation: Generation) -> Extraction | None:
@@ -30,19 +31,19 @@ def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Non
 
 
 def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
-    """The score that a metric gives; `extraction` is what `read_answer` gave."""
+    """The score that a metric gives, or the worst one of a judge; `extraction` is what `read_answer` gave."""
     try:
-        if generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed):
-            return worst(scorer, item, generation)
+        if nothing_to_read(generation, extraction):
+            return checked(scorer.scoring.worst(item, generation))
         value: Any = extraction.value if extraction is not None else generation.text
-        return checked(scorer.scoring.score(item, generation, value))  # type: ignore[call-arg]
+        return checked(cast(Metric, scorer.scoring).score(item, generation, value))
     except Exception as error:  # noqa: BLE001 - a plugin's bug costs this score only
         return broken(scorer, error)
 
 
-def worst(scorer: Scorer, item: Item, generation: Generation) -> Score:
-    """The score of an answer that there is nothing to read in."""
-    return checked(scorer.scoring.worst(item, generation))
+def nothing_to_read(generation: Generation, extraction: Extraction | None) -> bool:
+    """Whether the answer gets the worst value without being looked at, and no judge is asked about it."""
+    return generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed)
 
 
 def checked(score: Score) -> Score:

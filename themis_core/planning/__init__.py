@@ -1,7 +1,20 @@
 """Pure planning: which items, which prompts, which trials, with which identities. Nothing is called or stored."""
 
 from themis_core.planning.items import Items, allot, rank
-from themis_core.planning.templates import Prompt
-from themis_core.planning.trials import Plan, PlannedSlice, Trial, make_plan, score_key
+from themis_core.planning.templates import Prompt, PromptTemplate
+from themis_core.planning.trials import Baseline, Plan, PlannedSlice, Trial, make_plan, questions, score_key
 
-__all__ = ["Items", "Plan", "PlannedSlice", "Prompt", "Trial", "allot", "make_plan", "rank", "score_key"]
+__all__ = [
+    "Baseline",
+    "Items",
+    "Plan",
+    "PlannedSlice",
+    "Prompt",
+    "PromptTemplate",
+    "Trial",
+    "allot",
+    "make_plan",
+    "questions",
+    "rank",
+    "score_key",
+]

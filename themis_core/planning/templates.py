@@ -18,7 +18,7 @@ from themis_core.specs.source import close_match
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-__all__ = ["Prompt", "compile_template", "item_context", "render"]
+__all__ = ["Prompt", "PromptTemplate", "compile_template", "item_context", "render"]
 
 MAX_RENDERED = 20_000_000
 """Characters that one template may give; a loop in a template must not fill the memory."""
@@ -81,6 +81,20 @@ def _undefined(message: str, context: Mapping[str, Any]) -> str:
 def item_context(item: Item) -> dict[str, Any]:
     """What templates see as `item`: the fields, and id, reference and metadata where no field has the name."""
     return {"id": item.id, "reference": item.reference, "metadata": item.metadata, **item.fields}
+
+
+class PromptTemplate:
+    """A template for plugins, such as a judge's prompt: what specs can write in prompts, and how it fails, is the same.
+
+    Raises SpecError for a syntax error.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._compiled = compile_template(text, Place())
+
+    def render(self, item: Item, **variables: Any) -> str:
+        """Render for one item: `item` as prompts see it, and the variables. Raises SpecError."""
+        return render(self._compiled, {**variables, "item": item_context(item)}, Place(), repr(item.id))
 
 
 class Prompt:

@@ -5,6 +5,7 @@ The keys, and what each holds (all SHA-256 over canonical JSON):
     generation key = engine, its identity and version, model id, params · messages · item id · sample index · seed
                      (a follow-up turn: the key of the turn before · its own message)
     score key      = generation key · item content · parse chain and metric or judge, each with config and version
+                     (a judge that compares: the generation key of the baseline's answer as well)
     trial id       = dataset identity · item id and content · prompt variant · model and params · sample index
 """
 
@@ -14,18 +15,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from themis_core.components import Capabilities
+from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
+from themis_core.errors import SpecError
 from themis_core.planning.items import Items
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer
-from themis_core.records import Item, Request
+from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, digest
 from themis_core.specs.problems import Place
 
-__all__ = ["Plan", "PlannedSlice", "Trial", "make_plan", "score_key"]
+__all__ = ["Baseline", "Plan", "PlannedSlice", "Trial", "make_plan", "questions", "score_key"]
 
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What another model of the slice is asked where this trial's model is asked the same."""
+
+    model: ComposedModel
+    requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,31 @@ class Trial:
     """One per turn, the messages of each without the model's earlier answers."""
     model: ComposedModel | None
     """None if the item carries its output."""
+    baselines: tuple[Baseline, ...] = ()
+    """What its judges compare with."""
 
     @property
     def key(self) -> str:
         """Key of the generation that is scored: the last turn's."""
         return self.requests[-1].key
+
+    @property
+    def needed(self) -> tuple[Request, ...]:
+        """Its own requests, and those of its baselines."""
+        if not self.baselines:
+            return self.requests
+        return self.requests + tuple(request for each in self.baselines for request in each.requests)
+
+    def baseline_of(self, scorer: Scorer) -> Baseline | None:
+        """What a judge compares this trial with; None if with nothing, or if the trial is of the baseline itself."""
+        if scorer.baseline is None:
+            return None
+        return next((each for each in self.baselines if each.model is scorer.baseline), None)
+
+    def score_key(self, scorer: Scorer) -> str:
+        """Identity of one score: equal keys have equal scores."""
+        baseline = self.baseline_of(scorer)
+        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +165,7 @@ def make_plan(composition: Composition, place: Place) -> Plan:
         chosen = tuple(prompts[variant.id] for variant in each.variants)
         planned = PlannedSlice(each, surveyed[known], chosen, _dataset_identity(each))
         _check(planned)
+        _check_judges(planned)
         slices.append(planned)
     spec_digest = composition.benchmark.spec_digest()
     identity = [
@@ -148,9 +179,9 @@ def make_plan(composition: Composition, place: Place) -> Plan:
     return Plan(composition, tuple(slices), spec_digest, digest(identity))
 
 
-def score_key(generation_key: str, item: Item, scorer: Scorer) -> str:
-    """Identity of one score: equal keys have equal scores."""
-    return digest([generation_key, item.digest, scorer.digest])
+def score_key(generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None) -> str:
+    """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with."""
+    return digest([generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())])
 
 
 def _prompts(composition: Composition, seed: int, place: Place) -> dict[str, Prompt]:
@@ -186,6 +217,39 @@ def _check(planned: PlannedSlice) -> None:
             prompt.follow_ups(item)
 
 
+def _check_judges(planned: PlannedSlice) -> None:
+    """Let each judge write its questions about every item, so that a mistake in its prompt is found now."""
+    composed = planned.composed
+    places = [
+        composed.place.at("scores", index, "metrics", number)
+        for index, score in enumerate(composed.spec.scores)
+        for number, _ in enumerate(score.metrics)
+    ]
+    for scorer, place in zip(planned.scorers, places, strict=True):
+        if scorer.judges:
+            for item in planned.items:
+                try:
+                    questions(scorer, item, planned.prompts[0].messages(item) if planned.prompts else ())
+                except SpecError as error:
+                    raise (place / "config").error(error.message) from error
+
+
+def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) -> Sequence[JudgeRequest]:
+    """What a judge will ask about an answer to an item, before there is one. Raises SpecError for a bad prompt.
+
+    `messages` are what the model will be sent.
+    """
+    assert isinstance(scorer.scoring, Judge)
+    nothing = Generation("answered")
+    baseline = nothing if scorer.baseline else None
+    try:
+        return scorer.scoring.requests(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline))
+    except SpecError:
+        raise
+    except Exception:  # noqa: BLE001 - a judge of parsed values may not take an empty text, which is no mistake yet
+        return []
+
+
 def _check_capabilities(
     model: ComposedModel, params: InferenceParamsSpec, prompts: Sequence[Prompt], place: Place
 ) -> None:
@@ -208,7 +272,11 @@ def _dataset_identity(each: ComposedSlice) -> str:
 
 def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
     composed = planned.composed
-    conditions = [_condition(model, params) for model in models for params in composed.params]
+    conditions = [
+        (_condition(model, params), [_condition(each, params) for each in _rivals(planned.scorers, model)])
+        for model in models
+        for params in composed.params
+    ]
     samples = range(composed.num_samples)
     for item in planned.items:
         item_part = digest([planned.dataset_identity, item.id, item.digest])
@@ -216,9 +284,15 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
             messages = prompt.messages(item)
             messages_digest = digest(messages)
             follow_ups = prompt.follow_ups(item)
-            for condition in conditions:
+            for condition, rivals in conditions:
                 for sample in samples:
-                    own_seed = _seed(condition, seed, item.id, messages_digest, sample)
+                    asked = [
+                        _requests(
+                            each, messages, messages_digest, follow_ups, item.id, sample,
+                            _seed(each, seed, item.id, messages_digest, sample),
+                        )
+                        for each in (condition, *rivals)
+                    ]  # fmt: skip
                     yield Trial(
                         composed.spec.slice_id,
                         digest([item_part, prompt.spec.id, prompt.digest, condition.head, sample]),
@@ -227,9 +301,16 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
                         condition.model.spec.model_id,
                         condition.label,
                         sample,
-                        _requests(condition, messages, messages_digest, follow_ups, item.id, sample, own_seed),
+                        asked[0],
                         condition.model,
+                        tuple(Baseline(each.model, of) for each, of in zip(rivals, asked[1:], strict=True)),
                     )
+
+
+def _rivals(scorers: Sequence[Scorer], model: ComposedModel) -> list[ComposedModel]:
+    """The models with which judges compare this one."""
+    found = {each.baseline.spec.model_id: each.baseline for each in scorers if each.baseline is not None}
+    return [each for each in found.values() if each is not model]
 
 
 def _requests(

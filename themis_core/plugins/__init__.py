@@ -3,16 +3,8 @@
 With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
-from themis_core.plugins.compose import (
-    Chain,
-    ComposedModel,
-    ComposedSlice,
-    Composition,
-    LoadedDataset,
-    Scorer,
-    compose,
-    open_storage,
-)
+from themis_core.plugins.compose import Composition, compose, open_storage
+from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, installed
 from themis_core.plugins.loading import Loaded, Plugins
 
@@ -22,6 +14,7 @@ __all__ = [
     "ComposedSlice",
     "Composition",
     "Installed",
+    "JudgingModel",
     "Loaded",
     "LoadedDataset",
     "Plugins",

@@ -5,7 +5,7 @@ Runs nothing. What is wrong is found here, with its place in the spec, before an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,112 +23,34 @@ from themis_core.components import (
     StorageBackend,
 )
 from themis_core.errors import SpecError
+from themis_core.plugins.composed import (
+    Chain,
+    ComposedModel,
+    ComposedSlice,
+    JudgingModel,
+    LoadedDataset,
+    Scorer,
+    identity_of,
+)
 from themis_core.plugins.loading import Plugins
-from themis_core.records import Extraction
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
     ExtractorSpec,
-    InferenceParamsSpec,
+    JudgeInferenceSpec,
     MetricSpec,
     ModelSpec,
     ParseSpec,
     ProjectSpec,
-    PromptVariantSpec,
     ScoreSpec,
     SliceSpec,
     digest,
 )
 from themis_core.specs.problems import Place, spec_error
 
-__all__ = [
-    "Chain",
-    "ComposedModel",
-    "ComposedSlice",
-    "Composition",
-    "LoadedDataset",
-    "Scorer",
-    "compose",
-    "open_storage",
-]
+__all__ = ["Composition", "compose", "open_storage"]
 
 C = TypeVar("C", bound=Component)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedDataset:
-    """A dataset spec with its loader."""
-
-    spec: DatasetSpec
-    component: str
-    loader: DatasetLoader
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class ComposedModel:
-    """A model with its engine; `identity` is everything of both that can change an answer, without the params."""
-
-    spec: ModelSpec
-    component: str
-    engine: Engine
-
-    def identity(self) -> dict[str, Any]:
-        return {**_identity(self.component, self.engine), "model_id": self.spec.model_id}
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A parse: preparing extractors in a row, then extractors of which the first success wins."""
-
-    name: str
-    prepare: tuple[Extractor, ...]
-    extractors: tuple[tuple[str, Extractor], ...]
-    identity: dict[str, Any]
-
-    def extract(self, text: str) -> Extraction:
-        """Find the value in a text; the reason is that of the last extractor tried."""
-        for extractor in self.prepare:
-            prepared = extractor.extract(text)
-            if prepared.reason is not None:
-                return prepared
-            text = prepared.value if isinstance(prepared.value, str) else str(prepared.value)
-        found = Extraction(reason="no_match")
-        for _, extractor in self.extractors:
-            found = extractor.extract(text)
-            if found.reason is None:
-                break
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Scorer:
-    """One metric or judge of one scoring pass, with the parse that it reads."""
-
-    score: str
-    metric: str
-    """The label in results."""
-    component: str
-    scoring: Metric | Judge
-    chain: Chain | None
-    judge: tuple[ComposedModel, InferenceParamsSpec, int] | None
-    """The judging model, its params and repeats, if `scoring` is a judge."""
-    digest: str
-    """Of everything that can change the score but the item and the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ComposedSlice:
-    """A slice with its components. `models` and `variants` are empty if it generates nothing."""
-
-    spec: SliceSpec
-    dataset: LoadedDataset
-    models: tuple[ComposedModel, ...]
-    variants: tuple[PromptVariantSpec, ...]
-    params: tuple[InferenceParamsSpec, ...]
-    num_samples: int
-    scorers: tuple[Scorer, ...]
-    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +75,8 @@ class Composition:
             for model in each.models:
                 found.setdefault(id(model.engine), model)
             for scorer in each.scorers:
-                if scorer.judge is not None:
-                    found.setdefault(id(scorer.judge[0].engine), scorer.judge[0])
+                for judge in scorer.judges or ():
+                    found.setdefault(id(judge.model.engine), judge.model)
         return list(found.values())
 
 
@@ -269,13 +191,13 @@ class _Composer:
 
     def slice(self, benchmark: BenchmarkSpec, spec: SliceSpec, place: Place) -> ComposedSlice:
         chains = {parse.name: self.chain(parse, place.at("parses", index)) for index, parse in enumerate(spec.parses)}
+        generation = spec.generation
+        models = tuple(self.models[model.model_id] for model in benchmark.models_for(spec))
         scorers = [
-            self.scorer(score, metric, chains, place.at("scores", index, "metrics", number))
+            self.scorer(score, metric, chains, models, place.at("scores", index, "metrics", number))
             for index, score in enumerate(spec.scores)
             for number, metric in enumerate(score.metrics)
         ]
-        generation = spec.generation
-        models = tuple(self.models[model.model_id] for model in benchmark.models_for(spec))
         grid = generation.inference_grid if generation and generation.inference_grid else benchmark.inference_grid
         return ComposedSlice(
             spec,
@@ -292,8 +214,8 @@ class _Composer:
         prepare = [self.extractor(each, place.at("prepare", i)) for i, each in enumerate(spec.prepare)]
         extractors = [self.extractor(each, place.at("extractors", i)) for i, each in enumerate(spec.extractors)]
         identity = {
-            "prepare": [_identity(name, each) for name, each in prepare],
-            "extractors": [_identity(name, each) for name, each in extractors],
+            "prepare": [identity_of(name, each) for name, each in prepare],
+            "extractors": [identity_of(name, each) for name, each in extractors],
         }
         return Chain(spec.name, tuple(each for _, each in prepare), tuple(extractors), identity)
 
@@ -307,32 +229,65 @@ class _Composer:
             self.base_dir,
         )
 
-    def scorer(self, score: ScoreSpec, spec: MetricSpec, chains: Mapping[str, Chain], place: Place) -> Scorer:
+    def scorer(
+        self,
+        score: ScoreSpec,
+        spec: MetricSpec,
+        chains: Mapping[str, Chain],
+        models: Sequence[ComposedModel],
+        place: Place,
+    ) -> Scorer:
         chain = chains[score.parse] if score.parse is not None else None
-        base: type[Any] = Metric if spec.judge is None else Judge
+        read = chain.identity if chain else None
+        base: type[Any] = Judge if spec.judge or self._is_judge(spec.id) else Metric
+        name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir)
+        if not isinstance(scoring, Judge):
+            whole = digest([identity_of(name, scoring), read, None])
+            return Scorer(score.name, spec.label, name, scoring, chain, None, None, whole)
+        if spec.judge and not scoring.asks_models:
+            raise (place / "judge").error(f"{name} asks no model, it knows its verdicts: remove `judge`")
+        if not spec.judge and scoring.asks_models:
+            raise (place / "id").error(f"{name} is a judge: it needs `judge:` with the judging model")
+        judges = tuple(
+            self.judging(name, scoring, each, place.at("judge", index)) for index, each in enumerate(spec.judge or ())
+        )
+        baseline = _baseline(scoring, models, place / "config")
+        judged = [each.identity() for each in judges]
+        whole = digest([identity_of(name, scoring), read, judged, baseline.identity() if baseline else None])
+        return Scorer(score.name, spec.label, name, scoring, chain, judges, baseline, whole)
+
+    def _is_judge(self, name: str) -> bool:
+        namespace, _, component = name.partition("/")
         try:
-            name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir)
-        except SpecError as error:
-            if spec.judge is None and "There is a judge" in error.message:
-                raise SpecError(
-                    f"{error.message} It needs `judge:` with the judging model.",
-                    path=error.path,
-                    line=error.line,
-                    loc=error.loc,
-                ) from error
-            raise
-        judge = None
-        judged: dict[str, Any] | None = None
-        if spec.judge is not None:
-            model = self.model(spec.judge.model, place.at("judge", "model"), spec.judge.extras)
-            judge = (model, spec.judge.params, spec.judge.repeats)
-            judged = {**model.identity(), "params": spec.judge.params.given(), "repeats": spec.judge.repeats}
-        whole = digest([_identity(name, scoring), chain.identity if chain else None, judged])
-        return Scorer(score.name, spec.label, name, scoring, chain, judge, whole)
+            offers = self.plugins.load(namespace).offers
+        except SpecError:
+            return False  # reported with its place when the component is made
+        return component in offers["judge"] and component not in offers["metric"]
+
+    def judging(self, name: str, judge: Judge, spec: JudgeInferenceSpec, place: Place) -> JudgingModel:
+        model = self.model(spec.model, place / "model", spec.extras)
+        wanted = {*judge.requires, *(("logprobs",) if spec.params.logprobs or spec.params.top_logprobs else ())}
+        for capability in sorted(wanted):
+            if not getattr(model.engine.capabilities, capability):
+                raise place.error(
+                    f"{name} needs {capability}, which engine {model.component!r} of model {spec.model.model_id!r} "
+                    "can't do: choose another engine, or a config of the judge without it"
+                )
+        return JudgingModel(model, spec.params, spec.repeats)
 
 
-def _identity(name: str, component: Component) -> dict[str, Any]:
-    return {"component": name, "version": component.version, "config": component.identity()}
+def _baseline(judge: Judge, models: Sequence[ComposedModel], place: Place) -> ComposedModel | None:
+    wanted = judge.baseline_model
+    if wanted is None:
+        return None
+    for model in models:
+        if model.spec.model_id == wanted:
+            return model
+    known = ", ".join(model.spec.model_id for model in models)
+    raise place.error(
+        f"the baseline {wanted!r} is no model of this slice, so it gives no answers to compare with. "
+        + (f"Models: {known}." if known else "The slice generates nothing.")
+    )
 
 
 def _check(component: Component, base_dir: Path, name_at: Place, config_at: Place) -> None:

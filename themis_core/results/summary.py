@@ -92,7 +92,10 @@ class RunResult:
         return "\n".join(_aligned([HEADER, *(table_cells(row) for row in self.scores)]))
 
 
-HEADER = ("slice", "model", "prompt", "params", "score", "metric", "value", "95 % interval", "n", "unparsed", "failed")
+HEADER = (
+    "slice", "model", "prompt", "params", "score", "metric",
+    "value", "95 % interval", "n", "unparsed", "unscored", "failed",
+)  # fmt: skip
 
 
 def table_cells(row: ResultRow) -> tuple[str, ...]:
@@ -101,7 +104,7 @@ def table_cells(row: ResultRow) -> tuple[str, ...]:
     interval = "–" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
     return (
         row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-        value, interval, str(row.n), str(row.unparsed), str(row.failed),
+        value, interval, str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
     )  # fmt: skip
 
 
@@ -127,12 +130,12 @@ def summarise(
     outcomes: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     groups: dict[tuple[str, str, str, str], Counter[str]] = {}
-    for trial in store.trial_rows(run.run_id):
-        outcomes[trial.outcome] += 1
-        if trial.error_code:
-            codes[trial.error_code] += 1
-        group = groups.setdefault((trial.slice_id, trial.model_id, trial.prompt_variant_id, trial.params), Counter())
-        group[trial.outcome] += 1
+    for each in store.outcomes(run.run_id):
+        outcomes[each.outcome] += each.count
+        if each.error_code:
+            codes[each.error_code] += each.count
+        group = groups.setdefault((each.slice_id, each.model_id, each.prompt_variant_id, each.params), Counter())
+        group[each.outcome] += each.count
     ledger_of_scores = _ScoreLedger()
     found = {
         _key(row): row

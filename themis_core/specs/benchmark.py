@@ -150,7 +150,14 @@ class BenchmarkSpec(Spec):
         """SHA-256 of all that the benchmark says; metadata and prices stay out."""
         data = self.canonical()
         del data["metadata"]
-        for model in data["models"]:
+        judges = (
+            judge["model"]
+            for each in data["slices"]
+            for score in each["scores"]
+            for metric in score["metrics"]
+            for judge in metric["judge"] or ()
+        )
+        for model in (*data["models"], *judges):
             del model["price"]
         return digest(data)
 

@@ -26,8 +26,21 @@ class ExecutionPolicySpec(Spec):
         gt=0,
         description="Tokens per minute and endpoint, by estimate when sent and by usage when answered.",
     )
-    max_retries: int = Field(5, ge=0, description="Attempts after the first, for errors that may pass.")
-    retry_window_s: float = Field(900, gt=0, description="Seconds after the first attempt in which retries start.")
+    max_retries: int = Field(
+        5,
+        ge=0,
+        description="Attempts after the first, for errors that may pass. A refusal for coming too soon (429) is no "
+        "attempt: it is tried again within the window, unless this is 0.",
+    )
+    retry_window_s: float = Field(
+        900, gt=0, description="Seconds from the start of the first attempt in which retries start."
+    )
+    max_retry_after_s: float = Field(
+        300,
+        gt=0,
+        description="Seconds that a provider may ask to wait. If it asks for more, the run stops; started again later, "
+        "it goes on. To sit it out, raise this and `retry_window_s`.",
+    )
     backoff_base_s: float = Field(1, gt=0, description="Seconds of the first wait's upper bound; doubles each time.")
     backoff_max_s: float = Field(60, gt=0, description="Seconds that a wait's upper bound grows to.")
     attempt_timeout_s: float = Field(600, gt=0, description="Seconds that one attempt may take in all.")
@@ -50,7 +63,10 @@ class ExecutionPolicySpec(Spec):
         None, ge=1, description="Engine calls that this execution may start, retries included."
     )
     max_cost: float | None = Field(
-        None, gt=0, description="Cost at which no further call starts, in the currency of the prices."
+        None,
+        gt=0,
+        description="Cost at which no further call starts, in the currency of the prices. What earlier executions of "
+        "the run spent counts.",
     )
 
 

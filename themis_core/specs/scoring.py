@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
 from themis_core.specs.base import Spec
 from themis_core.specs.inference import JudgeInferenceSpec
 
 __all__ = ["ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
+
+
+_OneOrSeveral = JudgeInferenceSpec | list[JudgeInferenceSpec] | None
 
 
 class _Named(Spec):
@@ -38,7 +41,25 @@ class MetricSpec(_Named):
     id: str = Field(description="Metric or judge, `namespace/name`, such as `text/exact_match`.", min_length=1)
     name: str | None = Field(None, description="Name in results; needed if one score uses a metric twice.")
     config: dict[str, Any] = Field(default_factory=dict, description="Config of the metric or judge.")
-    judge: JudgeInferenceSpec | None = Field(None, description="The judging model; makes `id` name a judge.")
+    judge: list[JudgeInferenceSpec] | None = Field(
+        None,
+        min_length=1,
+        description="The judging model, or several that are asked the same; makes `id` name a judge.",
+    )
+
+    @field_validator("judge", mode="before", json_schema_input_type=_OneOrSeveral)
+    @classmethod
+    def _one_judge(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict | JudgeInferenceSpec) else value
+
+    @model_validator(mode="after")
+    def _judges_differ(self) -> MetricSpec:
+        names = [each.model.model_id for each in self.judge or ()]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"judge: {', '.join(sorted(twice))} is there twice; to ask a model several times, set its `repeats`"
+            )
+        return self
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from themis_core.records import (
     GenerationRecorded,
     Item,
     ItemRecorded,
+    OutcomeCount,
     RunFinished,
     RunRecord,
     RunStarted,
@@ -157,6 +159,10 @@ class MemoryStore(Store):
         trials = self._trials(run_id, trial_id)
         trials.sort(key=lambda each: (*_arm(each), each.item_id, each.sample_index))
         return map(self._trial_row, trials)
+
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        ends = Counter((*_arm(each), each.outcome, each.error_code or "") for each in self._trials(run_id, None))
+        return [OutcomeCount(*end[:-1], end[-1] or None, count) for end, count in sorted(ends.items())]
 
     def _trial_row(self, trial: TrialFinished) -> TrialRow:
         known = self._open.generations

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from themis_core.testing.judge_script import JudgeAnswers
+
 __all__ = ["Call", "Fault", "Reply", "Script"]
 
 PIECE = 65_536
@@ -63,6 +65,8 @@ class Fault:
     """The requests up to this ordinal."""
     match: str = ""
     """A text that the prompt contains."""
+    share: tuple[float, float] | None = None
+    """The requests whose own number, drawn from their ordinal and uniform in [0, 1), is in this half-open range."""
     status: int = 200
     headers: dict[str, Any] = field(default_factory=dict)
     """Added headers; None takes away one that would be sent, a list sends it several times."""
@@ -99,6 +103,9 @@ class Fault:
         values = dict(data)
         at = values.get("at", ())
         values["at"] = (at,) if isinstance(at, int) else tuple(at)
+        if (share := values.get("share")) is not None:
+            low, high = share
+            values["share"] = (float(low), float(high))
         return cls(**values)
 
     def applies(self, call: Call) -> bool:
@@ -108,6 +115,7 @@ class Fault:
             and (not self.every or call.ordinal % self.every == 0)
             and (not self.first or call.ordinal <= self.first)
             and self.match in call.prompt
+            and (self.share is None or self.share[0] <= _number(call.ordinal) < self.share[1])
         )
 
 
@@ -122,8 +130,10 @@ class Script:
       "files": [paths of JSONL], "rows": [...]}` with rows of `model` (none: any model), `prompt` and `output`. A row's
       prompt equals the request's prompt or one line of it. An output is a text, or an object with keys of the
       message (`content`, `tool_calls`, ...) and of the choice (`finish_reason`, `logprobs`).
+      `{"rule": "judge", ...}` is described at `themis_core.testing.judge_script.JudgeAnswers`.
     - `faults`: a list of `Fault`s; the first that applies is done.
-    - `bucket`: `{"rate": requests a second, "capacity": burst}`; beyond it, 429 with `Retry-After`.
+    - `bucket`: `{"rate": requests a second, "capacity": burst}`; beyond it, 429 with `Retry-After` in milliseconds and
+      whole seconds, with `"told": "seconds"` in seconds only, with `"told": "nothing"` without it.
     - `api_key`: the key without which there is 401.
     - `usage`: whether token counts are sent (true).
     """
@@ -139,8 +149,9 @@ class Script:
         self._faults = [Fault.from_dict(each) for each in data.get("faults", ())]
         self._bucket = _Bucket(**data["bucket"]) if data.get("bucket") else None
         self._answers = dict(data.get("answers") or {"rule": "echo"})
-        if self._answers["rule"] not in ("echo", "constant", "table"):
-            raise ValueError(f"no rule {self._answers['rule']!r}: echo, constant or table")
+        if self._answers["rule"] not in ("echo", "constant", "table", "judge"):
+            raise ValueError(f"no rule {self._answers['rule']!r}: echo, constant, table or judge")
+        self._judge = JudgeAnswers(self._answers) if self._answers["rule"] == "judge" else None
         self._table = _read_table(self._answers) if self._answers["rule"] == "table" else {}
 
     def models(self) -> dict[str, Any]:
@@ -156,10 +167,8 @@ class Script:
         return _with_fault(fault, call, self._sound_body, self.latency_s)
 
     def _sound(self, call: Call) -> Reply:
-        wait = self._bucket.take() if self._bucket else 0.0
-        if wait:
-            headers = {"Retry-After": math.ceil(wait), "retry-after-ms": math.ceil(wait * 1000)}
-            return simple_reply(429, _error("rate limit reached", "rate_limit"), headers)
+        if self._bucket and (wait := self._bucket.take()):
+            return simple_reply(429, _error("rate limit reached", "rate_limit"), self._bucket.headers(wait))
         if self.api_key and call.headers.get("authorization") != f"Bearer {self.api_key}":
             given = call.headers.get("authorization", "").removeprefix("Bearer ")
             return simple_reply(401, _error(f"Incorrect API key provided: {given}", "invalid_api_key"))
@@ -177,6 +186,8 @@ class Script:
     def _output(self, call: Call) -> Any:
         """A text, an object, or None if there is none."""
         rule = self._answers["rule"]
+        if self._judge is not None:
+            return self._judge.output(call.body, call.model)
         if rule == "echo":
             return call.prompt
         if rule == "constant":
@@ -220,6 +231,7 @@ class _Bucket:
 
     rate: float
     capacity: float
+    told: Literal["milliseconds", "seconds", "nothing"] = "milliseconds"
     _level: float = math.inf
     _at: float = 0.0
 
@@ -232,6 +244,20 @@ class _Bucket:
             return (1 - self._level) / self.rate
         self._level -= 1
         return 0.0
+
+    def headers(self, wait: float) -> dict[str, int]:
+        """What the refusal of a request says about when to come back."""
+        if self.told == "nothing":
+            return {}
+        seconds = {"Retry-After": math.ceil(wait)}
+        return seconds if self.told == "seconds" else seconds | {"retry-after-ms": math.ceil(wait * 1000)}
+
+
+def _number(ordinal: int) -> float:
+    # A multiplication by the golden ratio, mixed by its own high bits: uniform enough, and the same everywhere.
+    mixed = ordinal * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+    mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    return (mixed ^ (mixed >> 32)) / 2**64
 
 
 def simple_reply(status: int, body: Any, headers: Mapping[str, Any] | None = None, latency_s: float = 0) -> Reply:

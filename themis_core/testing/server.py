@@ -238,7 +238,7 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._timer is None:
+        if self._timer is None and not self.transport.is_closing():
             self._write()
 
     def _next_request(self) -> None:
@@ -267,14 +267,14 @@ class _Connection(asyncio.Protocol):
                 self._timer = self._loop.call_later(wait, self._write_late, piece)
                 return
             self.transport.write(piece)
-            if self._paused:
+            if self._paused or self.transport.is_closing():
                 return
         self._finish()
 
     def _write_late(self, piece: bytes) -> None:
         self._timer = None
         self.transport.write(piece)
-        if not self._paused:
+        if not self._paused and not self.transport.is_closing():
             self._write()
 
     def _finish(self) -> None:

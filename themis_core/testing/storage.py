@@ -21,6 +21,7 @@ import pytest
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import RunLocked, StorageError
 from themis_core.records import (
+    Event,
     Extraction,
     Generation,
     Item,
@@ -31,6 +32,7 @@ from themis_core.records import (
     TrialRow,
     Usage,
 )
+from themis_core.results.merging import event_from
 from themis_core.testing.append_rules import EVERY_FIELD, AppendRules, snapshot
 from themis_core.testing.events import (
     AT,
@@ -219,6 +221,34 @@ class StorageBackendSuite(AppendRules):
             assert sorted(row.trial_id for row in store.trial_rows("run", start)) == expected
             assert sorted(row.trial_id for row in store.score_rows("run", start)) == expected
 
+    def test_outcomes_are_counted_by_what_results_are_grouped_by(self, store: Store) -> None:
+        ends: list[tuple[str, str, str | None]] = [
+            ("b", "failed", "timeout"),
+            ("a", "failed", "connection"),
+            ("a", "failed", "connection"),
+        ]
+        ends += [("a", "answered", None), ("a", "empty", None), ("a", "failed", "timeout"), ("b", "answered", None)]
+        store.append(
+            [
+                trial_finished(str(number), model_id=model, outcome=outcome, error_code=code)
+                for number, (model, outcome, code) in enumerate(ends)
+            ]
+        )
+        store.append([trial_finished("7", run_id="other")])
+        counts = store.outcomes("run")
+        assert [(each.model_id, each.outcome, each.error_code, each.count) for each in counts] == [
+            ("a", "answered", None, 1),
+            ("a", "empty", None, 1),
+            ("a", "failed", "connection", 2),
+            ("a", "failed", "timeout", 1),
+            ("b", "answered", None, 1),
+            ("b", "failed", "timeout", 1),
+        ]
+        assert {(each.slice_id, each.prompt_variant_id, each.params) for each in counts} == {
+            (row.slice_id, row.prompt_variant_id, row.params) for row in store.trial_rows("run")
+        }
+        assert list(store.outcomes("unknown")) == []
+
     def test_usage_and_cost_are_those_of_all_turns_or_unknown(self, store: Store) -> None:
         for name, usage, cost in [("a", Usage(1, 2), 0.5), ("b", Usage(10, None), 0.25), ("c", Usage(), None)]:
             store.append([generation_recorded(name, Generation("answered", usage=usage, cost=cost))])
@@ -255,7 +285,7 @@ class StorageBackendSuite(AppendRules):
 
     @pytest.mark.parametrize("name", [*HOSTILE_TEXTS, "ten million characters"])
     def test_any_text_comes_back_identical(self, backend: StorageBackend, tmp_path: Path, name: str) -> None:
-        text = HOSTILE_TEXTS.get(name) or "ü" * 10_000_000
+        text = HOSTILE_TEXTS.get(name, "ü" * 10_000_000)
         generation = Generation("answered", text, reasoning=text, provider={"said": text})
         record = generation_recorded("1", generation, text=text)
         entry = score_entry("a", Score(1.0, details={"seen": text}), extraction=Extraction(text))
@@ -328,6 +358,36 @@ class StorageBackendSuite(AppendRules):
         for store in (backend.open(tmp_path, mode="read"), backend.open(tmp_path)):
             assert snapshot(store) == before
             store.close()
+
+    def test_what_was_appended_is_whole_for_others_before_the_store_is_closed(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        batches: list[list[Event]] = [
+            [run_started(), item_recorded(), generation_recorded()],
+            [trial_finished(scores=(score_entry("a"),))],
+            [run_finished()],
+        ]
+        for batch in batches:
+            store.append(batch)
+            other = backend.open(tmp_path, mode="read")
+            assert snapshot(other) == snapshot(store)
+            assert [event_from(each) for each in other.events()][-len(batch) :] == batch
+            other.close()
+
+    def test_a_store_that_can_check_and_rebuild_itself_finds_nothing_wrong_and_stays_as_it_is(
+        self, store: Store
+    ) -> None:
+        store.append([run_started(), item_recorded(), generation_recorded("1", EVERY_FIELD)])
+        store.append([trial_finished(scores=(score_entry("a", judged_by=(key_of("1"),)),)), run_finished()])
+        before = snapshot(store)
+        # A backend may leave what keeps a store in order to the tools of its database.
+        if type(store).verify is not Store.verify:
+            assert list(store.verify()) == []
+        if type(store).rebuild is not Store.rebuild:
+            store.rebuild()
+        if type(store).verify is not Store.verify:
+            assert list(store.verify()) == []
+        assert snapshot(store) == before
 
     def test_another_thread_can_read_meanwhile(self, backend: StorageBackend, store: Store, tmp_path: Path) -> None:
         seen: list[set[str]] = []

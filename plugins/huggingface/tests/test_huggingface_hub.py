@@ -237,7 +237,7 @@ def test_values_become_json_without_loss(value: Any, expected: Any) -> None:
         (numpy.float64("nan"), "nan, which is no finite number"),
         (object(), "a value of type object"),
     ],
-    ids=repr,
+    ids=lambda each: type(each).__name__,
 )
 def test_what_json_can_not_hold_is_refused(value: Any, message: str) -> None:
     with pytest.raises(NoJson) as caught:

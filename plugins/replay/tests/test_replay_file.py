@@ -141,7 +141,7 @@ CSV = 'id,output\n\na,"x\ny"\nb,"say ""é"""\n'.encode()
         ("rec.json", b"\xef\xbb\xbf" + json.dumps(ROWS).encode()),
         ("rec.csv", CSV),
         ("rec.csv", b"\xef\xbb\xbf" + CSV),
-        ("rec.jsonl.gz", gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in ROWS))),
+        ("rec.jsonl.gz", gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in ROWS), mtime=0)),
         ("rec.csv.zst", zstandard.compress(CSV)),
     ],
 )
@@ -257,7 +257,7 @@ GOOD = b'{"id": "g", "output": "x"}\n'
         ),
         (
             "rec.jsonl.gz",
-            gzip.compress(b"\n\n" + GOOD + b"\n" + GOOD),
+            gzip.compress(b"\n\n" + GOOD + b"\n" + GOOD, mtime=0),
             5,
             (
                 "a second output for item 'g', sample 0; the first is at BASE/rec.jsonl.gz:3; "

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from themis_core import Engine, SpecError
+from themis_core import Engine, Judge, SpecError
 from themis_plugin_replay import plugin
 from themis_plugin_replay.engine import FileEngine
+from themis_plugin_replay.verdicts import Verdicts
 
 
-def test_it_offers_an_engine_that_answers_at_once() -> None:
+def test_it_offers_an_engine_that_answers_at_once_and_a_judge_that_asks_no_model() -> None:
     offered: dict[str, type[Engine]] = {}
     plugin.themis_register_engines(register=offered.__setitem__)
     assert offered == {"file": FileEngine}
+    judges: dict[str, type[Judge]] = {}
+    plugin.themis_register_judges(register=judges.__setitem__)
+    assert judges == {"verdicts": Verdicts}
+    assert not Verdicts.asks_models
     assert plugin.THEMIS_CONTRACT_VERSION == 1
     assert FileEngine.capabilities.batch
     assert FileEngine(path="x.jsonl").endpoint == "replay"

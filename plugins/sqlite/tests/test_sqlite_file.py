@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
 import traceback
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +20,10 @@ from pydantic import ValidationError
 
 from themis_core import StorageError
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
-from themis_plugin_sqlite import database
+from themis_plugin_sqlite import database, locks, mounts
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
-from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug, warn_of_wal_bug
+from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug
+from themis_plugin_sqlite.mounts import Mount, mount_of
 
 
 @pytest.fixture
@@ -180,7 +184,7 @@ def test_a_commit_of_unknown_outcome_is_repeated_once_on_a_new_connection(
     *,
     kept: bool,
 ) -> None:
-    monkeypatch.setattr(database, "SqliteDatabase", CommitFails)
+    monkeypatch.setattr("themis_plugin_sqlite.store.SqliteDatabase", CommitFails)
     store = backend.open(tmp_path)
     file: CommitFails = store._database  # type: ignore[attr-defined]
     first = file.connection
@@ -229,12 +233,123 @@ def test_the_versions_with_the_wal_reset_bug_are_known(version: tuple[int, ...],
     assert has_wal_reset_bug(version) is expected
 
 
-def test_a_version_with_the_wal_reset_bug_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    warn_of_wal_bug.cache_clear()
+@pytest.fixture
+def with_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.40.1")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from themis_plugin_sqlite import locks
+with locks.hold(Path(sys.argv[1]), "another"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process_at_work(folder: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder / "locks")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"held"
+        yield
+        process.stdin.close()
+
+
+@pytest.mark.usefixtures("with_bug")
+def test_the_wal_reset_bug_is_logged_once_for_a_store_and_only_while_others_use_it(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work() -> list[str]:
+        caplog.clear()
+        store = backend.open(tmp_path)
+        with store.lock_run("run"):
+            store.append([generation_recorded("2")])
+        store.close()
+        return [re.sub(",.*", "", message) for message in caplog.messages]
+
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            warn_of_wal_bug((3, 40, 1))
-    assert [re.sub(",.*", "", message) for message in caplog.messages] == ["SQLite 3.40.1 has the WAL-reset bug"]
+        assert work() == []
+        with another_process_at_work(path.parent):
+            assert work() == ["SQLite 3.40.1 has the WAL-reset bug"]
+            assert work() == []
+    assert work() == []
+
+
+def test_a_lock_that_was_left_is_held_by_nobody(path: Path) -> None:
+    folder = path.parent / "locks"
+    with another_process_at_work(path.parent):
+        assert locks.are_held(folder, besides="run")
+        assert not locks.are_held(folder, besides="another")
+    assert not locks.are_held(folder, besides="run")
+    (folder / "dead.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "since": "long ago"}))
+    (folder / "odd.lock").write_text("nonsense")
+    assert not locks.are_held(folder, besides="run")
+    (folder / "far.lock").write_text(json.dumps({"host": "elsewhere.example", "pid": 1, "since": "long ago"}))
+    assert locks.are_held(folder, besides="run")
+    assert not locks.are_held(folder, besides="far")
+
+
+def test_a_store_is_not_rebuilt_while_another_process_works_on_a_run(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    with closing(backend.open(tmp_path)) as store:
+        with (
+            another_process_at_work(path.parent),
+            pytest.raises(StorageError, match="another process works on a run of this store"),
+        ):
+            store.rebuild()
+        with store.lock_run("run"):
+            store.rebuild()
+
+
+MOUNTS = r"""
+/dev/sda1 / ext4 rw 0 0
+server:/export /home nfs4 rw,vers=4.2 0 0
+/dev/sdb1 /home/ada/local ext4 rw 0 0
+//server/share /mnt/a\040share cifs rw 0 0
+user@host: /mnt/over fuse.sshfs rw 0 0
+tmpfs /mnt/over tmpfs rw 0 0
+nonsense
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/srv/store", Mount(Path("/"), "ext4")),
+        ("/home", Mount(Path("/home"), "nfs4")),
+        ("/home/ada/store", Mount(Path("/home"), "nfs4")),
+        ("/home/ada/local/store", Mount(Path("/home/ada/local"), "ext4")),
+        ("/homely", Mount(Path("/"), "ext4")),
+        ("/mnt/a share/x", Mount(Path("/mnt/a share"), "cifs")),
+        ("/mnt/over/x", Mount(Path("/mnt/over"), "tmpfs")),  # mounted over the other one
+    ],
+)
+def test_a_folder_is_on_the_innermost_mount_and_the_last_one_there(folder: str, expected: Mount) -> None:
+    assert mount_of(Path(folder), MOUNTS) == expected
+
+
+def test_a_store_on_a_network_file_system_is_read_but_not_written_unless_that_is_allowed(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "mounts"
+    listed.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(mounts, "_MOUNTS", listed)
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"network file system \(nfs4 at .*allow_network_file_system: true"):
+        backend.open(tmp_path)
+    with pytest.raises(StorageError, match="network file system"):
+        SqliteBlobStorageSpec(root_dir="new/one").open(tmp_path)
+    assert path.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+    backend.open(tmp_path, mode="read").close()
+    SqliteBlobStorageSpec(allow_network_file_system=True).open(tmp_path).close()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def scores(metric: Metric, references: list[Any]) -> list[Score]:
         (Ter(), sacrebleu.TER()),
         (Ter(normalized=True, case_sensitive=True), sacrebleu.TER(normalized=True, case_sensitive=True)),
     ],
-    ids=repr,
+    ids=lambda each: type(each).__name__,
 )
 def test_the_aggregate_is_exactly_the_corpus_score(metric: Metric, theirs: Any) -> None:
     one = metric.aggregate(scores(metric, FIRST))

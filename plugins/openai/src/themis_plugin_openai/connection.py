@@ -9,9 +9,14 @@ of headers, redirects, authentication, cookies, logging), none of which is wante
 from __future__ import annotations
 
 import ssl
+import sys
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
+
+if "httpx" not in sys.modules:
+    # Where rich is installed, httpx brings its own command line, and with it 60 ms and 5 MB. It can do without.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
 
 import aiohttp
 import httpx
@@ -22,12 +27,16 @@ from themis_core import EngineError
 from themis_plugin_openai.failures import status_error
 from themis_plugin_openai.redaction import Redaction
 
+if sys.modules.get("httpx._main", httpx) is None:
+    del sys.modules["httpx._main"]
+
 __all__ = ["Connection", "transport_error"]
 
 KEEP_ALIVE_S: Final = 4.0
 """Less than the 5 s after which uvicorn, under most local model servers, closes an idle connection: a request sent
 into one that is being closed is lost with an unknown outcome."""
 LONGEST_ERROR_BODY: Final = 65_536
+UNPACKED_PIECE: Final = 65_536
 LARGE_BODY: Final = 1_000_000
 """From this size on aiohttp wants a body in pieces, and warns otherwise."""
 
@@ -177,13 +186,12 @@ class Connection:
         unpack = _decoder(encoding.decode("latin-1"))
         parts: list[bytes] = []
         size = 0
-        async for part in response.stream:  # type: ignore[union-attr]
-            if unpack is not None:
-                part = _unpacked(unpack, part, self._most_bytes - size + 1)
-            size += len(part)
-            if size > self._most_bytes:
-                raise self._too_large()
-            parts.append(part)
+        async for received in response.stream:  # type: ignore[union-attr]
+            for part in (received,) if unpack is None else _unpacked(unpack, received):
+                size += len(part)
+                if size > self._most_bytes:
+                    raise self._too_large()
+                parts.append(part)
         if unpack is not None and (not unpack.eof or unpack.unused_data):
             raise _undecodable("the compressed reply is cut, or goes on after its end")
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -221,7 +229,7 @@ async def _beginning(response: httpx.Response) -> bytes:
             break
     try:
         unpack = _decoder(response.headers.get("content-encoding", ""))
-        return content if unpack is None else _unpacked(unpack, content, LONGEST_ERROR_BODY)
+        return content if unpack is None else next(_unpacked(unpack, content), b"")
     except EngineError:
         return b""
 
@@ -237,9 +245,15 @@ def _decoder(encoding: str) -> zlib._Decompress | None:
     raise _undecodable("the reply is compressed in a way that was not asked for")
 
 
-def _unpacked(unpack: zlib._Decompress, part: bytes, most: int) -> bytes:
+def _unpacked(unpack: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
+    """Unpack in pieces, for 64 KiB can become 64 MiB."""
     try:
-        return unpack.decompress(part, most)
+        while True:
+            piece = unpack.decompress(packed, UNPACKED_PIECE)
+            yield piece
+            packed = unpack.unconsumed_tail
+            if not packed and len(piece) < UNPACKED_PIECE:  # a full piece may leave more within, and no tail
+                return
     except zlib.error:
         raise _undecodable("the compressed reply can't be decoded") from None
 

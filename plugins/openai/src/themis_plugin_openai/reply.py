@@ -27,10 +27,13 @@ def json_object(content: bytes, redaction: Redaction) -> dict[str, Any]:
     What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
     recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
     """
+    beginning = content[:1000].lstrip()[:1]
     try:
-        data = json.loads(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        del content  # so that a huge reply is there once only while it is parsed
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        kind = "HTML" if content.lstrip()[:1] == b"<" else "not JSON"
+        kind = "HTML" if beginning == b"<" else "not JSON"
         reason = "nested too deeply" if isinstance(error, RecursionError) else kind
         raise EngineError(
             "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True

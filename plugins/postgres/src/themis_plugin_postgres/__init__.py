@@ -1,1 +1,1 @@
-"""A durable Postgres store, for Themis."""
+"""The storage backend `postgres`."""

@@ -1,1 +1,1 @@
-"""An engine that answers with recorded outputs."""
+"""An engine that answers with recorded outputs, and a judge with recorded verdicts."""

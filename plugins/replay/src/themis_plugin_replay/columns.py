@@ -90,6 +90,10 @@ class Columns:
             raise ValueError(f"the column {self.fields.sample!r} is missing or empty; a sample index was expected")
         return model, item_id, sample
 
+    def value(self, row: dict[str, Any]) -> Any:
+        """What the column of the output has, whatever it is."""
+        return self._output(row)
+
     def match(self, row: dict[str, Any]) -> str:
         """The text that a request must contain; empty if any will do."""
         return "" if self._match is None else self._optional_text(self._match(row), str(self.fields.match)) or ""

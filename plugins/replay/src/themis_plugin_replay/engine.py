@@ -15,7 +15,7 @@ from themis_plugin_replay.columns import Columns, ReplayFields
 from themis_plugin_replay.reading import shown
 from themis_plugin_replay.recording import Recording
 
-__all__ = ["FileEngine"]
+__all__ = ["FileEngine", "files_of"]
 
 _MODEL = "{model_id}"
 
@@ -58,7 +58,7 @@ class FileEngine(Engine):
 
     def check(self, base_dir: Path) -> None:
         """Index the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
-        self._recording = Recording(_files(self.path, base_dir), Columns(self.fields), f"the recording {self.path!r}")
+        self._recording = Recording(files_of(self.path, base_dir), Columns(self.fields), f"the recording {self.path!r}")
         self.__dict__.pop("recording", None)
 
     def identity(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class FileEngine(Engine):
         return self._recording
 
 
-def _files(path: str, base_dir: Path) -> list[tuple[str, Path]]:
+def files_of(path: str, base_dir: Path) -> list[tuple[str, Path]]:
     """Return the files that a path means in sorted order, each with the model that its name says, or ``."""
     given = Path(path).expanduser()
     if _MODEL not in path and ((base_dir / given).exists() or not glob.has_magic(path)):

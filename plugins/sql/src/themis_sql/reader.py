@@ -13,6 +13,7 @@ from themis_core import (
     Generation,
     GenerationRecorded,
     Item,
+    OutcomeCount,
     Request,
     RunRecord,
     Score,
@@ -170,6 +171,17 @@ class SqlReader(Store):
             output_tokens=totals[1],
             cost=totals[2],
         )
+
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        sql = "SELECT outcome, error_code, count(*) FROM trials WHERE arm = ? GROUP BY outcome, error_code"
+        with self._database.errors():
+            return [
+                OutcomeCount(names[0], names[1], names[2], names[3], outcome, _unpacked(code), count)
+                for arm, names in self._arms(run_id)
+                for outcome, code, count in sorted(
+                    self._database.rows(sql, (arm,)), key=lambda row: (row[0], row[1] or "")
+                )
+            ]
 
     def _turns(self, ids: str | None) -> list[Any]:
         """Return key and usage of the generations in a JSON list of ids, in its order."""

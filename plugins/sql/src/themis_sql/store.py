@@ -20,13 +20,14 @@ from themis_sql.payloads import BlobFiles, NewPayloads, Payloads
 from themis_sql.projection import Keys, Projection
 from themis_sql.reader import SqlReader
 
-__all__ = ["SqlStore"]
+__all__ = ["SqlStore", "replay"]
 
 _NUMBERED = ("payloads", "items", "generations", "trials", "scores")
 _NEXT_IDS = "SELECT " + ", ".join(
     [f"(SELECT coalesce(max(id), 0) + 1 FROM {table})" for table in _NUMBERED]
     + ["coalesce((SELECT seq + count FROM events ORDER BY seq DESC LIMIT 1), 1)"]
 )
+_NEXT_GROUP = "SELECT seq, encoding, body FROM events WHERE seq > ? ORDER BY seq LIMIT 1"
 
 
 class SqlStore(SqlReader):
@@ -96,29 +97,28 @@ class SqlStore(SqlReader):
                 self._names.forget()
                 for table in PROJECTIONS:
                     self._database.run(f"DELETE FROM {table}")
-                self._replay()
+                replay(self._database)
         finally:
             self._names.forget()
-
-    def _replay(self) -> None:
-        seq = 0
-        while (row := self._next_group(seq)) is not None:
-            seq, encoding, body = row
-            facts = unpack_body(encoding, body)
-            *ids, _ = self._database.row(_NEXT_IDS)
-            projection = Projection(self._database, self._names, dict(zip(_NUMBERED, ids, strict=True)))
-            projection.load(Keys.of_facts(facts))
-            for fact in facts:
-                projection.add(fact)
-            projection.write()
-
-    def _next_group(self, seq: int) -> tuple[int, int, bytes] | None:
-        sql = "SELECT seq, encoding, body FROM events WHERE seq > ? ORDER BY seq LIMIT 1"
-        row = self._database.row(sql, (seq,))
-        return None if row is None else (row[0], row[1], row[2])
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         return self._database.lock_run(run_id)
 
     def close(self) -> None:
         self._database.close()
+
+
+def replay(database: Database) -> None:
+    """Make the projections from the log, within the caller's transaction; their tables are empty."""
+    names = Names(database)
+    seq = 0
+    # Row by row: not every driver lets one query go on while others run and change what it could see.
+    while (row := database.row(_NEXT_GROUP, (seq,))) is not None:
+        seq, encoding, body = row
+        facts = unpack_body(encoding, body)
+        *ids, _ = database.row(_NEXT_IDS)
+        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)))
+        projection.load(Keys.of_facts(facts))
+        for fact in facts:
+            projection.add(fact)
+        projection.write()

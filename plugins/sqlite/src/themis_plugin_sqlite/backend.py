@@ -17,7 +17,9 @@ FILE_NAME = "themis.sqlite3"
 class SqliteBlobStorageSpec(StorageBackend):
     """Event log and projections in one SQLite database, long texts as content-addressed files beside it."""
 
-    not_identity = frozenset({"root_dir", "synchronous", "busy_timeout_s", "inline_limit_bytes"})
+    not_identity = frozenset(
+        {"root_dir", "synchronous", "busy_timeout_s", "inline_limit_bytes", "allow_network_file_system"}
+    )
 
     root_dir: str = Field(
         default=".themis",
@@ -43,6 +45,14 @@ class SqliteBlobStorageSpec(StorageBackend):
         description="Texts longer than this, in bytes of UTF-8, go to blob files.",
     )
 
+    allow_network_file_system: bool = Field(
+        default=False,
+        description=(
+            "Write to a store on a network file system: only if processes of one machine alone ever use it, or it may "
+            "be damaged."
+        ),
+    )
+
     @field_validator("root_dir")
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
@@ -58,13 +68,29 @@ class SqliteBlobStorageSpec(StorageBackend):
         path = root / FILE_NAME
         if mode == "read" and not path.exists():
             raise StorageError(f"there is no store at {path}: run something first, or name another root_dir")
-        # SQLAlchemy takes longer to import than the rest of a short command takes to run.
-        from themis_plugin_sqlite.database import SqliteDatabase
-        from themis_sql import SqlStore
+        if mode == "write" and not self.allow_network_file_system:
+            _refuse_network(root)
+        from themis_plugin_sqlite.store import open_store
 
-        database = SqliteDatabase(path, mode=mode, synchronous=self.synchronous, busy_timeout_s=self.busy_timeout_s)
-        database.connect()
-        return SqlStore(database, root / "blobs", inline_limit_bytes=self.inline_limit_bytes)
+        return open_store(
+            root,
+            mode=mode,
+            synchronous=self.synchronous,
+            busy_timeout_s=self.busy_timeout_s,
+            inline_limit_bytes=self.inline_limit_bytes,
+        )
 
     def _root(self, base_dir: Path) -> Path:
         return base_dir / Path(self.root_dir).expanduser()
+
+
+def _refuse_network(root: Path) -> None:
+    from themis_plugin_sqlite.mounts import network_mount
+
+    mount = network_mount(root)
+    if mount is not None:
+        raise StorageError(
+            f"the store in {root} would be on a network file system ({mount.kind} at {mount.folder}), where SQLite can "
+            "damage it: give root_dir a folder on a local disk, use the backend postgres, or set "
+            "allow_network_file_system: true if processes of one machine alone use the store"
+        )

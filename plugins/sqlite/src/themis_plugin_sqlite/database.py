@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
-from functools import lru_cache
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from themis_core import StorageError
+from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import locks
-from themis_sql import SCHEMA_VERSION, Database
+from themis_sql import SCHEMA_VERSION
+from themis_sql.layout import PROJECTIONS
+from themis_sql.migrations import VersionedDatabase
 
-__all__ = ["SqliteDatabase"]
+__all__ = ["SqliteDatabase", "sync_folder"]
 
 APPLICATION_ID: Final = 0x54686D73  # "Thms"
 _MAGIC: Final = b"SQLite format 3\0"
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 4_000
+_TRUTH: Final = ("events", "payloads")
+_DEFINITIONS: Final = f"""SELECT sql FROM sqlite_master
+WHERE type IN ('table', 'index') AND sql IS NOT NULL AND tbl_name IN ({", ".join("?" * len(PROJECTIONS))})
+ORDER BY type DESC, name"""  # tables, which their indices need, first
 
 logger = logging.getLogger(__name__)
 
 
-class SqliteDatabase(Database):
+class SqliteDatabase(VersionedDatabase):
     """A store's file, opened to write (and made if there is none) or to read only."""
 
     driver_error = sqlite3.Error
@@ -44,7 +50,6 @@ class SqliteDatabase(Database):
 
     def connect(self) -> None:
         self.close()
-        warn_of_wal_bug(sqlite3.sqlite_version_info)
         try:
             if self._mode == "write":
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +63,66 @@ class SqliteDatabase(Database):
             raise StorageError(f"can't open the store {self._path}: {error.strerror or error}") from error
         self._open = True
         try:
-            check_identity(self._path, self._pragma("application_id"), self._pragma("user_version"))
+            version = self.schema_version()
+            check_identity(self._path, self._pragma("application_id"), version)
+            if self._mode == "read" and version < SCHEMA_VERSION:
+                raise StoreOutdated(
+                    f"{self._path} was made by an older Themis (schema {version}, this one has {SCHEMA_VERSION}):"
+                    " bring it up to date with `themis storage migrate`"
+                )
         except StorageError:
             self.close()
             raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with super().transaction():
+            if (version := self.schema_version()) > SCHEMA_VERSION:
+                raise StorageError(
+                    f"a newer Themis has brought {self._path} to schema {version} meanwhile: update this one, then run "
+                    "the same command again"
+                )
+            yield
+
+    def schema_version(self) -> int:
+        return self._pragma("user_version")
+
+    def set_schema_version(self, version: int) -> None:
+        self.run(f"PRAGMA user_version = {version:d}")
+
+    def remake_projections(self) -> None:
+        for kind, name in list(self.rows("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")):
+            if kind == "view" or name not in _TRUTH:
+                self.run(f'DROP {kind} "{name}"')
+        for statement in _schema_statements(self.hex_of, without=_TRUTH):
+            self.run(statement)
+
+    @contextmanager
+    def scratch(self) -> Iterator[SqliteDatabase]:
+        """Open a second connection that sees the store as of now, its projections hidden by empty temporary tables.
+
+        `main.trials` is the stored table then, and `trials` the temporary one.
+        """
+        database = SqliteDatabase(
+            self._path, mode="read", synchronous=self._synchronous, busy_timeout_s=self._timeout_s
+        )
+        database.connect()
+        try:
+            database.run("PRAGMA query_only = OFF")
+            for statement in list(database.rows(_DEFINITIONS, PROJECTIONS)):
+                database.run(re.sub(r"^CREATE (TABLE |INDEX )", _temporary, statement[0]))
+            database.run("BEGIN")
+            yield database
+        finally:
+            database.close()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the database as it is at one moment to a new file that is on stable storage when this returns."""
+        with self.errors(), closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            copy.execute("PRAGMA synchronous = FULL")
+            # In one step: it does not begin anew when others write, and in WAL mode nobody waits for it.
+            self.connection.backup(copy, pages=-1)
+        sync_folder(path.parent)
 
     def _pragma(self, name: str) -> int:
         with self.errors():
@@ -110,7 +171,7 @@ class SqliteDatabase(Database):
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def explain(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -120,7 +181,27 @@ class SqliteDatabase(Database):
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         if self._mode == "read":
             raise StorageError(f"the store {self._path} was opened to read only, so no run can be locked in it")
-        return locks.hold(self._path.parent / "locks", run_id)
+        return self._hold(run_id)
+
+    @contextmanager
+    def _hold(self, run_id: str) -> Iterator[None]:
+        with locks.hold(folder := self._path.parent / "locks", run_id):
+            if has_wal_reset_bug(sqlite3.sqlite_version_info):
+                self._warn_of_wal_bug(folder, run_id)
+            yield
+
+    def _warn_of_wal_bug(self, folder: Path, run_id: str) -> None:
+        """Log, once for a store and an SQLite version, that it can be damaged, when others write to it too."""
+        told = folder / f"warned-of-wal-bug-{sqlite3.sqlite_version}"
+        if told.exists() or not locks.are_held(folder, besides=run_id):
+            return
+        logger.warning(
+            "SQLite %s has the WAL-reset bug, which can, very rarely, damage a database that several processes use at "
+            "once, as they do now with %s: use SQLite from 3.51.3 (or 3.50.7, 3.44.6), or run one at a time",
+            sqlite3.sqlite_version,
+            self._path,
+        )
+        told.touch()
 
     def close(self) -> None:
         if self._open:
@@ -164,24 +245,17 @@ def check_identity(path: Path, application_id: int, version: int) -> None:
         )
 
 
-@lru_cache(maxsize=1)
-def warn_of_wal_bug(version: tuple[int, ...]) -> None:
-    """Log once if SQLite can, very rarely, damage a database that several connections use (the WAL-reset bug)."""
-    if has_wal_reset_bug(version):
-        logger.warning(
-            "SQLite %s has the WAL-reset bug, which can damage a database that several processes use at once: "
-            "update SQLite to 3.51.3, 3.50.7 or 3.44.6, or keep to one process per store",
-            ".".join(map(str, version)),
-        )
-
-
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     if not (3, 7, 0) <= version <= (3, 51, 2):
         return False
     return not ((3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51))
 
 
-def _schema_statements(hex_of: str) -> Iterator[str]:
+def _temporary(match: re.Match[str]) -> str:
+    return "CREATE TEMP TABLE " if match[1] == "TABLE " else "CREATE INDEX temp."
+
+
+def _schema_statements(hex_of: str, *, without: Collection[str] = ()) -> Iterator[str]:
     # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
     from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
     from sqlalchemy.schema import CreateIndex, CreateTable
@@ -190,13 +264,17 @@ def _schema_statements(hex_of: str) -> Iterator[str]:
 
     dialect = sqlite_dialect()
     for table in metadata.sorted_tables:
+        if table.name in without:
+            continue
         yield str(CreateTable(table).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index).compile(dialect=dialect))
-    yield from more_statements(hex_of)
+    for statement in more_statements(hex_of):
+        if not without or statement.startswith("CREATE VIEW"):
+            yield statement
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new file's name durable; SQLite does it for its journal only."""
     if os.name == "nt":
         return

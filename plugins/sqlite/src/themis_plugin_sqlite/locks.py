@@ -9,14 +9,14 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from themis_core import RunLocked, StorageError
 
-__all__ = ["hold"]
+__all__ = ["are_held", "hold"]
 
 
 @contextmanager
@@ -38,7 +38,32 @@ def hold(folder: Path, run_id: str) -> Iterator[None]:
             _write_holder(file)
             yield
         finally:
+            with suppress(OSError):  # who reads it between the two lines sees an empty file, as while it is written
+                file.truncate(0)
             _unlock(file)
+
+
+def are_held(folder: Path, *, besides: str | None = None) -> bool:
+    """Say whether other processes work on runs, besides this one, by what the lock files tell: no lock is tried."""
+    own = None if besides is None else _file_name(besides)
+    found = (_holder(path) for path in folder.glob("*.lock") if path.stem != own)
+    return any(each is not None and _may_live(each) for each in found)
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(path.read_bytes()[:10_000])
+    except (OSError, ValueError):
+        return None
+    return holder if isinstance(holder, dict) and {"host", "pid"} <= holder.keys() else None
+
+
+def _may_live(holder: dict[str, Any]) -> bool:
+    if holder["host"] != socket.gethostname():
+        return True
+    if holder["pid"] == os.getpid():
+        return False
+    return os.name == "nt" or Path(f"/proc/{holder['pid']}").exists() or not Path("/proc").exists()
 
 
 def _file_name(run_id: str) -> str:

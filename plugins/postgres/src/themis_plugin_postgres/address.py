@@ -1,0 +1,73 @@
+"""URLs of databases: what is wrong with one, and how it is shown without its password.
+
+It connects to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
+
+__all__ = ["has_password", "masked", "mistake_in", "shown"]
+
+_SCHEMES: Final = ("postgresql", "postgres")
+_SECRET_OPTIONS: Final = ("password", "sslpassword")
+_EXAMPLE: Final = "postgresql://user@host:5432/database"
+
+
+def mistake_in(url: str) -> str | None:
+    """Say what is wrong with a URL, quoting nothing of it; None if it can be tried."""
+    try:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in _SCHEMES:
+            return f"is no database URL: write one like {_EXAMPLE}"
+        _ = [_port(each) for each in _hosts(parts)]
+        parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        return f"can't be read as a URL like {_EXAMPLE}: characters such as @ : / # ? % in a password need %-escapes"
+    if parts.fragment or "\0" in url:
+        return "has a # or NUL: characters such as @ : / # ? % in a password need %-escapes"
+    return None
+
+
+def has_password(url: str) -> bool:
+    return bool(_secrets(url))
+
+
+def masked(text: str, url: str) -> str:
+    """Return the text with the URL's password, if it is in there, made unreadable."""
+    for secret in _secrets(url):
+        for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
+            text = text.replace(form, "***")
+    return text
+
+
+def shown(url: str, schema_name: str) -> str:
+    """Return host, port, database and schema as a URL: no password, no other option."""
+    parts = urlsplit(url.strip())
+    user, _, hosts = parts.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    socket = parse_qs(parts.query).get("host", [""])[0]
+    host = hosts or quote(socket, safe="/,.:[]") or "localhost"
+    place = f"{name}@{host}" if name else host
+    return urlunsplit((parts.scheme, place, parts.path or "/", f"schema={quote(schema_name)}", ""))
+
+
+def _secrets(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url.strip())
+        options = parse_qs(parts.query)
+    except ValueError:
+        return []
+    user = parts.netloc.rpartition("@")[0]
+    found = [user.partition(":")[2], *(value for name in _SECRET_OPTIONS for value in options.get(name, ()))]
+    return [each for each in found if each]
+
+
+def _hosts(parts: SplitResult) -> list[str]:
+    """Return `host:port` of each of the hosts, of which a URL for Postgres may name several."""
+    return parts.netloc.rpartition("@")[2].split(",")
+
+
+def _port(host: str) -> int | None:
+    return urlsplit(f"//{host}").port

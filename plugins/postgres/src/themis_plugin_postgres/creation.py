@@ -1,0 +1,151 @@
+"""How a schema becomes a store, and how a store is recognised: a table with its version and its id.
+
+It changes nothing in a schema that is no store, or a newer one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator
+from functools import cache
+from typing import Final, NamedTuple
+
+from themis_core import StorageError
+from themis_plugin_postgres.connection import PostgresConnection
+from themis_plugin_postgres.locks import CREATE_LOCKS
+from themis_sql import SCHEMA_VERSION
+
+__all__ = ["StoreInfo", "prepare", "remake_projections"]
+
+HEX_OF: Final = "encode({}, 'hex')"
+
+_STATE = """SELECT to_regclass(quote_ident(%s) || '.store_info') IS NOT NULL,
+  (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))),
+  current_setting('server_encoding')"""
+
+_INDICES: Final = {
+    "runs": "USING hash (run_id)",
+    "settings": "USING hash (params)",
+    "scorers": "USING hash (score)",
+    "arms": "(run)",
+}
+"""In place of unique constraints over names: B-trees refuse values above some 2,700 bytes, and one process at a time
+gives out ids."""
+
+_TRUTH: Final = ("events", "payloads")
+_OWN: Final = ("store_info", "run_locks")
+
+
+class StoreInfo(NamedTuple):
+    version: int
+    """Of the schema."""
+    store_id: str
+    """Names the folder of its blob files, which other stores may lie beside."""
+
+
+def prepare(connection: PostgresConnection, location: str, schema: str, write_lock: int, *, make: bool) -> StoreInfo:
+    """Return what the schema says of its store; with `make`, make an empty schema one.
+
+    Raises StorageError if it holds something else, a newer store, or nothing; without `make`, also an older one.
+    """
+    if not _is_store(connection, location, schema):
+        if not make:
+            raise StorageError(f"there is no store at {location}: run something first, or name another schema_name")
+        # One transaction, so a kill leaves all or nothing; and one process at a time.
+        connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            connection.fetch("SELECT pg_advisory_xact_lock(%s)", (write_lock,))
+            if not _is_store(connection, location, schema):  # or another process was first
+                _create(connection, schema)
+            connection.run("COMMIT")
+        except BaseException:
+            connection.close()  # which rolls back
+            raise
+    return _checked(connection.fetch("SELECT version, store_id FROM store_info"), location, may_be_older=make)
+
+
+def _is_store(connection: PostgresConnection, location: str, schema: str) -> bool:
+    """Whether a store is there. Raises StorageError if something else is, or none can be made."""
+    [(is_store, things, encoding)] = connection.fetch(_STATE, (schema,) * 2)
+    if encoding != "UTF8":
+        raise StorageError(
+            f"the database of {location} has the encoding {encoding}, which can't hold every text: make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if things and not is_store:
+        raise StorageError(f"{location} is not a store of Themis: name another schema_name, or an empty schema")
+    return bool(is_store)
+
+
+def _checked(found: list[tuple[int, str]], location: str, *, may_be_older: bool) -> StoreInfo:
+    if len(found) != 1:
+        raise StorageError(f"{location} is not a store of Themis: name another schema_name, or an empty schema")
+    info = StoreInfo(*found[0])
+    if info.version > SCHEMA_VERSION:
+        raise StorageError(
+            f"{location} was made by a newer Themis (schema {info.version}, this one knows {SCHEMA_VERSION}): "
+            "update themis-plugin-postgres, or name another schema_name"
+        )
+    if info.version < SCHEMA_VERSION and not may_be_older:
+        raise StorageError(
+            f"{location} was made by an older Themis (schema {info.version}, this one has {SCHEMA_VERSION}): "
+            "bring it up to date with `themis storage migrate`"
+        )
+    return info
+
+
+def _create(connection: PostgresConnection, schema: str) -> None:
+    [(exists,)] = connection.fetch("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", (schema,))
+    if not exists:  # IF NOT EXISTS would ask for the right to create one even then
+        connection.run(f'CREATE SCHEMA "{schema}"')
+    connection.run(_script(()))
+    connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))
+
+
+def remake_projections(connection: PostgresConnection) -> None:
+    """Drop all views and all tables but the log, the texts and Postgres's own; make those of this version, empty."""
+    for kind, name in connection.fetch(
+        "SELECT relkind = 'v', relname FROM pg_class WHERE relkind IN ('r', 'v')"
+        " AND relnamespace = quote_ident(current_schema())::regnamespace ORDER BY 1 DESC, 2"
+    ):
+        if kind or name not in (*_TRUTH, *_OWN):
+            connection.run(f'DROP {"VIEW" if kind else "TABLE"} IF EXISTS "{name}" CASCADE')
+    connection.run(_script(_TRUTH))
+
+
+@cache
+def _script(without: Collection[str]) -> str:
+    """Return the statements that make all tables and views, but for these tables and what belongs to them."""
+    return ";\n".join(_statements(without))
+
+
+def _statements(without: Collection[str]) -> Iterator[str]:
+    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
+    from sqlalchemy import MetaData, Text, UniqueConstraint
+    from sqlalchemy.dialects.postgresql import dialect as postgres_dialect
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from themis_sql.schema import metadata, more_statements
+
+    dialect = postgres_dialect()  # type: ignore[no-untyped-call]
+    if not without:
+        yield "CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)"
+        yield CREATE_LOCKS
+    for shared in metadata.sorted_tables:
+        if shared.name in without:
+            continue
+        table = shared.to_metadata(MetaData())
+        for column in table.columns:
+            if isinstance(column.type, Text):
+                column.type = Text(collation="C")  # by code points, whatever the database's language
+        for constraint in [each for each in table.constraints if isinstance(each, UniqueConstraint)]:
+            table.constraints.remove(constraint)
+        yield str(CreateTable(table).compile(dialect=dialect))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            if not any(isinstance(column.type, Text) for column in index.columns):
+                yield str(CreateIndex(index).compile(dialect=dialect))
+        if index_on := _INDICES.get(table.name):
+            yield f"CREATE INDEX {table.name}_names ON {table.name} {index_on}"
+    for statement in more_statements(HEX_OF):
+        if not without or statement.startswith("CREATE VIEW"):
+            yield statement

@@ -1,0 +1,327 @@
+"""A store's schema in a Postgres database: connections, transactions, and what a lost connection means.
+
+It knows no table of its own: those are `themis_sql`'s, and the lock's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from themis_core import StorageError
+from themis_plugin_postgres import creation
+from themis_plugin_postgres.address import shown
+from themis_plugin_postgres.connection import PostgresConnection, PostgresFault
+from themis_plugin_postgres.locks import RunLease, RunLocks
+from themis_sql.layout import PROJECTIONS
+from themis_sql.migrations import VersionedDatabase
+
+if TYPE_CHECKING:
+    from themis_plugin_postgres.backend import PostgresBlobStorageSpec
+
+__all__ = ["PostgresDatabase"]
+
+T = TypeVar("T")
+_LOOKED_UP: Final = 1_000
+"""Values of one look-up."""
+_COPIED: Final = 8
+"""Rows from which COPY is faster than INSERT."""
+_LOOK_UP_SETTINGS: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
+"""Look-ups are of some keys, by an index; the planner would read whole tables while a new store has no statistics."""
+_FIRST_WAIT_S: Final = 0.02
+_MOST_WAIT_S: Final = 2.0
+_END: Final = object()
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresDatabase(VersionedDatabase):
+    """A schema, opened to write (and filled if there is no store) or to read only.
+
+    One connection writes and looks up. Streams have others, one each while they last, so that their rows need not be
+    in memory. Each is made when it is first needed, and made again when it was lost.
+    """
+
+    driver_error = PostgresFault
+    placeholder = "%s"
+    hex_of = "encode({}, 'hex')"
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+    def __init__(self, url: str, spec: PostgresBlobStorageSpec, *, mode: Literal["write", "read"]) -> None:
+        self._url = url
+        self._spec = spec
+        self._mode = mode
+        self._location = shown(url, spec.schema_name)
+        # Ids are max(id) + 1, so one transaction writes at a time; readers wait for none.
+        name = f"themis store {spec.schema_name}".encode()
+        self._write_lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+        self._locks = RunLocks(self._new_connection, self._location, spec.lease_s)
+        self._main: PostgresConnection | None = None
+        self._idle: list[PostgresConnection] = []
+        self._streaming: set[PostgresConnection] = set()
+        self._writing = False
+        self._closed = False
+        self.info = creation.StoreInfo(0, "")
+
+    def connect(self) -> None:
+        """Connect, check what is stored and make the tables if there are none."""
+        with self.errors():
+            self._connect()
+
+    def _connect(self) -> PostgresConnection:
+        if self._closed:
+            raise StorageError(f"the store {self._location} is closed")
+        if self._main is not None:
+            self._main.close()
+        connection = self._new_connection(**_LOOK_UP_SETTINGS)
+        try:
+            self.info = self._prepared(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._main = connection
+        return connection
+
+    def _prepared(self, connection: PostgresConnection) -> creation.StoreInfo:
+        """Return what the store says of itself, made now if this is the first connection and one that writes."""
+        known = self.info.store_id
+        make = self._mode == "write" and not known
+        info = creation.prepare(connection, self._location, self._spec.schema_name, self._write_lock, make=make)
+        if known and known != info.store_id:
+            raise StorageError(f"{self._location} holds another store than before: run the same command again")
+        return info
+
+    def _new_connection(self, **settings: str) -> PostgresConnection:
+        spec = self._spec
+        settings = {
+            "synchronous_commit": spec.synchronous_commit,
+            "statement_timeout": f"{spec.statement_timeout_s * 1000:.0f}",
+            # A process that stands still within a transaction keeps all others from writing.
+            "idle_in_transaction_session_timeout": f"{spec.lease_s * 4000:.0f}",
+            **settings,
+        }
+        if self._mode == "read":
+            settings["default_transaction_read_only"] = "on"
+        return PostgresConnection(self._url, spec, **settings)
+
+    def _connection(self) -> PostgresConnection:
+        """Return the connection that writes and looks up, made again if it was lost outside a transaction."""
+        if self._main is None or (self._main.closed and not self._writing):
+            return self._connect()
+        return self._main
+
+    def repeating(self, do: Callable[[], T]) -> T:
+        """Return what it returns, repeating it on a new connection if one was lost, for `reconnect_timeout_s`."""
+        deadline = time.monotonic() + self._spec.reconnect_timeout_s
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                return do()
+            except (StorageError, PostgresFault) as error:
+                fault = _fault_of(error)
+                if fault is None or not fault.lost or time.monotonic() + wait_s > deadline:
+                    raise
+                if wait_s == _FIRST_WAIT_S:
+                    limit = self._spec.reconnect_timeout_s
+                    logger.warning("lost %s (%s); trying again for %g s", self._location, fault, limit)
+            time.sleep(wait_s)
+            wait_s = min(wait_s * 2, _MOST_WAIT_S)
+
+    def _look_up(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        if self._writing:
+            return self._connection().fetch(sql, values)
+        return self.repeating(lambda: self._connection().fetch(sql, values))
+
+    def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+        found = self._look_up(_driver_text(sql, values), values)
+        return found[0] if found else None
+
+    def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        text = _driver_text(sql, values).replace("IN (*)", "= ANY(%s)")
+        for start in range(0, len(values), _LOOKED_UP):
+            yield from self._look_up(text, (list(values[start : start + _LOOKED_UP]),))
+
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        text = _driver_text(sql, values)
+        if self._writing:  # only the connection that writes sees what is not committed
+            yield from self._connection().stream_beside(text, values)
+            return
+        connection, first, rest = self.repeating(lambda: self._open_stream(text, values))
+        self._streaming.add(connection)
+        try:
+            if first is not _END:
+                yield first
+                yield from rest
+        except BaseException:
+            connection.close()  # the rest of the rows is on its way
+            raise
+        finally:
+            self._streaming.discard(connection)
+        self._idle.append(connection)
+
+    def _open_stream(self, text: str, values: Sequence[Any]) -> tuple[PostgresConnection, Any, Any]:
+        """Return a connection, the first row and the rest of them; a first row shows that the connection is alive."""
+        if self._closed:
+            raise StorageError(f"the store {self._location} is closed")
+        # No timeout: a stream lasts as long as its reader takes.
+        connection = self._idle.pop() if self._idle else self._new_connection(statement_timeout="0")
+        try:
+            rows = connection.stream(text, values)
+            return connection, next(rows, _END), rows
+        except BaseException:
+            connection.close()
+            raise
+
+    def write(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        table = _table_of(sql)
+        if table is None:
+            self._connection().run_many(_driver_text(sql, rows), rows)
+        elif len(rows) < _COPIED:
+            self._connection().insert(table, rows)
+        else:
+            self._connection().copy(table, rows)
+
+    def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+        done = self._connection().run(_driver_text(sql, values), values)
+        if sql == "COMMIT" and done != "COMMIT":  # said without an error if a statement before it failed
+            raise PostgresFault("the transaction was rolled back")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._mode == "read":
+            raise StorageError(f"the store {self._location} was opened to read only")
+        self._connection()
+        with self._marked(), super().transaction():
+            [(version,)] = self._connection().fetch(
+                f"SELECT pg_advisory_xact_lock({self._write_lock}); SELECT version FROM store_info"
+            )
+            if version != self.info.version:
+                raise StorageError(
+                    f"a newer Themis has brought {self._location} to schema {version} meanwhile: update this one, then "
+                    "run the same command again"
+                )
+            self._locks.check(self._connection())
+            yield
+
+    def schema_version(self) -> int:
+        return int(self.row("SELECT version FROM store_info")[0])
+
+    def set_schema_version(self, version: int) -> None:
+        self.run("UPDATE store_info SET version = ?", (version,))
+        self.info = self.info._replace(version=version)
+
+    def remake_projections(self) -> None:
+        creation.remake_projections(self._connection())
+
+    @contextmanager
+    def scratch(self) -> Iterator[PostgresDatabase]:
+        """Open a connection that sees the store as of now, its projections hidden by empty temporary tables."""
+        scratch = PostgresDatabase(self._url, self._spec, mode="write")
+        with self.errors():
+            scratch._main = scratch._new_connection(
+                statement_timeout="0", idle_in_transaction_session_timeout="0", **_LOOK_UP_SETTINGS
+            )
+        scratch._writing = True  # all on this connection, which is not made again when it is lost
+        try:
+            scratch.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            for table in PROJECTIONS:
+                like = f'"{self._spec.schema_name}".{table} INCLUDING INDEXES'
+                scratch.run(f"CREATE TEMPORARY TABLE {table} (LIKE {like})")
+            yield scratch
+        finally:
+            scratch.close()
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._writing = False
+
+    def explain(self, error: Exception) -> str:
+        fault = _fault_of(error)
+        if fault is not None and fault.lost:
+            advice = _LOST
+        else:
+            state = "" if fault is None else fault.state
+            advice = next((text for code, text in _ADVICE if state.startswith(code)), _UNKNOWN)
+        where = "url" if self._spec.url is not None else self._spec.url_env
+        return f"the store {self._location} failed ({error}): " + advice.format(
+            where=where, timeout=self._spec.statement_timeout_s, schema=self._spec.schema_name
+        )
+
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        if self._mode == "read":
+            raise StorageError(f"the store {self._location} was opened to read only, so no run can be locked in it")
+        return self._hold(run_id)
+
+    @contextmanager
+    def _hold(self, run_id: str) -> Iterator[None]:
+        lease = RunLease.of(run_id)
+        with self.errors():
+            self.repeating(lambda: self._locks.take(lease))
+        try:
+            self._warn_of_fsync()
+            yield
+        finally:
+            self._locks.give_back(lease)
+
+    def _warn_of_fsync(self) -> None:
+        with self.errors():
+            if self.row("SHOW fsync")[0] == "off":
+                logger.warning("the server of %s has fsync off: a power cut may destroy what is saved", self._location)
+
+    def close(self) -> None:
+        self._closed = True
+        self._locks.close()
+        for connection in (*self._idle, *self._streaming, self._main):
+            if connection is not None:
+                connection.close()
+        self._idle.clear()
+
+
+def _driver_text(sql: str, values: Sequence[Any]) -> str:
+    """Return the statement in psycopg's style, which means nothing by % if there are no values."""
+    return _with_values(sql) if values else sql
+
+
+@lru_cache(maxsize=512)
+def _with_values(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+@lru_cache(maxsize=64)
+def _table_of(sql: str) -> str | None:
+    """Return the table of a statement that inserts whole rows and does nothing else."""
+    found = re.fullmatch(r"INSERT INTO (\w+) VALUES \([?, ]+\)", sql)
+    return None if found is None else found[1]
+
+
+def _fault_of(error: BaseException | None) -> PostgresFault | None:
+    """Return the fault that the error is, or was caused by."""
+    while error is not None and not isinstance(error, PostgresFault):
+        error = error.__cause__
+    return error
+
+
+_LOST: Final = "check that the server runs and can be reached by the URL in {where}, then run the same command again"
+_UNKNOWN: Final = "the server's log says more; then run the same command again"
+_ADVICE: Final = (
+    ("28", "check the user and the password of the URL in {where}"),
+    ("3D000", "the database does not exist: make it, or correct the URL in {where}"),
+    ("42501", "ask its owner for the right to use, and if it is new to create, the schema {schema}"),
+    ("3F", "the schema is gone: bring the schema {schema} back from a backup"),
+    ("42", "the tables are not as Themis made them: bring the schema {schema} back from a backup"),
+    ("53100", "the server's disk is full: free some space, then run the same command again"),
+    ("53200", "the server is out of memory: free some, then run the same command again"),
+    ("57014", "a statement took {timeout:g} s, or waited that long for another process: raise statement_timeout_s"),
+    ("25006", "the server takes no writes, as a standby: give the URL of the primary in {where}"),
+    ("XX", "the database may be damaged: see the server's log, and bring it back from a backup"),
+)

@@ -1,0 +1,46 @@
+"""A store in Postgres: the shared one, with batches repeated when a connection is lost, and kept in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from themis_core import Damage, Event, StorageError, UnusedFile
+from themis_plugin_postgres.connection import PostgresFault
+from themis_plugin_postgres.database import PostgresDatabase
+from themis_sql import SqlStore
+from themis_sql.blob_files import remove_unused
+from themis_sql.verify import damages
+
+__all__ = ["PostgresStore"]
+
+
+class PostgresStore(SqlStore):
+    """A schema and, under `blob_root`, a folder that is named by the store's id: so stores may share the root."""
+
+    def __init__(self, database: PostgresDatabase, blob_root: Path, schema: str, *, inline_limit_bytes: int) -> None:
+        super().__init__(database, blob_root / database.info.store_id, inline_limit_bytes=inline_limit_bytes)
+        self._postgres = database
+        self._schema = schema
+
+    def append(self, events: Sequence[Event]) -> None:
+        append = super().append
+        # A repeated batch changes nothing, so it does not matter whether a commit that was cut off took effect.
+        self._postgres.repeating(lambda: append(events))
+
+    def verify(self) -> Iterator[Damage]:
+        try:
+            with self._postgres.scratch() as scratch:
+                yield from damages(scratch, self._blobs, f'"{self._schema}".{{}}')
+        except PostgresFault as error:  # a page that can't be read ends the check, and is what it was to find
+            yield Damage("database", self._postgres.explain(error))
+
+    def back_up(self, target: Path) -> None:
+        raise StorageError(
+            "a store in Postgres is copied with the database's own tools: run pg_dump --schema="
+            f"{self._schema}, and then copy the folder {self._blobs.folder}"
+        )
+
+    def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
+        with self._postgres.errors():
+            yield from remove_unused(self._postgres, self._blobs, older_than_s=older_than_s, dry_run=dry_run)

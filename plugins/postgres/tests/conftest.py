@@ -1,0 +1,47 @@
+"""One server per session, and in it a schema of its own for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from themis_core.testing.postgres import PostgresServer, server_for_tests
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    with server_for_tests() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_url(server: PostgresServer) -> str:
+    return server.new_database()
+
+
+@pytest.fixture
+def url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of the database for tests, also in the variable that the backend reads."""
+    monkeypatch.setenv("THEMIS_POSTGRES_URL", database_url)
+    return database_url
+
+
+@pytest.fixture
+def url_as(url: str) -> Callable[[str, str], str]:
+    """Return the URL with another user and password."""
+
+    def url_as(user: str, password: str) -> str:
+        parts = urlsplit(url)
+        hosts = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{hosts}"))
+
+    return url_as
+
+
+@pytest.fixture
+def schema_name() -> str:
+    """A schema that nothing else uses: made much faster than a database."""
+    return f"Test_{secrets.token_hex(6)}"

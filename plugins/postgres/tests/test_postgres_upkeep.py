@@ -1,0 +1,189 @@
+"""What keeps a store in order: checking it, removing files without owner, bringing it to a newer schema."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from themis_core import Damage, StorageError
+from themis_core.testing.events import generation_recorded, key_of, run_started, score_entry, trial_finished
+from themis_plugin_postgres import creation, database
+from themis_plugin_postgres.backend import PostgresBlobStorageSpec
+from themis_plugin_postgres.store import PostgresStore
+from themis_sql import migrations
+from themis_sql.database import Database
+from themis_sql.migrations import Migration
+
+
+@pytest.fixture
+def backend(url: str, schema_name: str) -> PostgresBlobStorageSpec:
+    return PostgresBlobStorageSpec(schema_name=schema_name, inline_limit_bytes=1_024)
+
+
+def filled(backend: PostgresBlobStorageSpec, folder: Path) -> PostgresStore:
+    store = backend.open(folder)
+    assert isinstance(store, PostgresStore)
+    names = [str(number) for number in range(30)]
+    store.append([run_started(), *(generation_recorded(name, text=name) for name in names)])
+    store.append([trial_finished(name, scores=(score_entry(name),)) for name in names])
+    long = generation_recorded("long")
+    store.append([replace(long, generation=replace(long.generation, text="long" * 1_000))])
+    return store
+
+
+def contents(store: PostgresStore) -> dict[str, list[Any]]:
+    names = store._database.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    return {name: sorted(store._database.rows(f"SELECT * FROM {name}"), key=repr) for (name,) in list(names)}
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_a_whole_store_verifies_and_is_left_as_it_was(
+    backend: PostgresBlobStorageSpec, tmp_path: Path, mode: Any
+) -> None:
+    store = filled(backend, tmp_path)
+    before = contents(store)
+    store.close()
+    opened = backend.open(tmp_path, mode=mode)
+    assert isinstance(opened, PostgresStore)
+    assert list(opened.verify()) == []
+    assert contents(opened) == before
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("UPDATE events SET body = 'x' WHERE seq = 1", "events 1"),
+        ("DELETE FROM events WHERE seq = 1", "events 32"),
+        ("UPDATE payloads SET text = 'changed' WHERE id = 2", "payloads 2"),
+        ("UPDATE trials SET outcome = 'empty' WHERE id = 7", "trials 7"),
+        ("DELETE FROM scores WHERE id = 8", "scores 8"),
+        ("DELETE FROM score_links WHERE trial = 9", "score_links 9/0"),
+        ("INSERT INTO runs VALUES (9, 'other')", "runs 9"),
+    ],
+)
+def test_what_was_changed_is_found(backend: PostgresBlobStorageSpec, tmp_path: Path, sql: str, place: str) -> None:
+    store = filled(backend, tmp_path)
+    store._database.run(sql)
+    assert [each.place for each in store.verify()][:1] == [place]
+    store.close()
+
+
+def test_a_table_that_is_gone_is_found(backend: PostgresBlobStorageSpec, tmp_path: Path) -> None:
+    store = filled(backend, tmp_path)
+    store._database.run("DROP TABLE payloads CASCADE")
+    (found,) = store.verify()
+    assert isinstance(found, Damage)
+    assert found.place == "database"
+    assert 'relation "payloads" does not exist' in found.problem
+    store.close()
+
+
+def test_a_blob_file_without_owner_is_removed_and_those_of_other_stores_stay(
+    backend: PostgresBlobStorageSpec, tmp_path: Path
+) -> None:
+    store = filled(backend, tmp_path)
+    other = filled(backend.model_copy(update={"schema_name": f"{backend.schema_name}_2"}), tmp_path)
+    blobs = tmp_path / ".themis" / "blobs"
+    owned = sorted(blobs.rglob("*.zst"))
+    assert len(owned) == 2
+    orphan = owned[0].parent.parent / "ab" / f"{key_of('orphan')}.zst"
+    mine = next(path for path in owned if store._blobs.folder in path.parents)
+    orphan = mine.parent / f"{mine.parent.name}{key_of('orphan')[2:]}.zst"
+    orphan.write_bytes(b"left by a crash")
+    os.utime(orphan, (0, 0))
+    assert [each.path for each in store.remove_unused_files(older_than_s=60, dry_run=True)] == [str(orphan)]
+    assert [each.path for each in store.remove_unused_files(older_than_s=60, dry_run=False)] == [str(orphan)]
+    assert sorted(blobs.rglob("*.zst")) == owned
+    for each in (store, other):
+        assert len(each.generations([key_of("long")])) == 1
+        each.close()
+
+
+def test_a_copy_is_left_to_the_tools_of_the_database(backend: PostgresBlobStorageSpec, tmp_path: Path) -> None:
+    store = filled(backend, tmp_path)
+    with pytest.raises(StorageError, match=f"run pg_dump --schema={backend.schema_name}, and then copy the folder"):
+        store.back_up(tmp_path / "copy")
+    store.close()
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch, *steps: Migration) -> None:
+    """Make this program one of schema 2."""
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(creation, "SCHEMA_VERSION", 2)
+
+
+def add_column(database: Database) -> None:
+    database.run("ALTER TABLE payloads ADD COLUMN note text")
+
+
+def test_an_older_store_is_brought_up_to_date_by_whoever_opens_it_to_write(
+    backend: PostgresBlobStorageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(backend, tmp_path)
+    before = contents(store)
+    upgrade(monkeypatch, Migration(2, add_column))
+    with pytest.raises(StorageError, match=r"made by an older Themis \(schema 1, this one has 2\)"):
+        backend.open(tmp_path, mode="read")
+    newer = backend.open(tmp_path)
+    assert isinstance(newer, PostgresStore)
+    after = contents(newer)
+    assert [row[0] for row in after.pop("store_info")] == [2]
+    assert after.pop("payloads") == [(*row, None) for row in before.pop("payloads")]
+    assert after == {name: rows for name, rows in before.items() if name != "store_info"}
+    assert list(newer._database.rows("SELECT DISTINCT run_id FROM v_trials")) == [("run",)]
+    with pytest.raises(StorageError, match=r"a newer Themis has brought .* to schema 2 meanwhile"):
+        store.append([generation_recorded("new")])
+    newer.append([generation_recorded("new")])
+    for each in (store, newer):
+        each.close()
+
+
+class Cut(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("cut_at", range(1, 12))
+def test_a_migration_that_is_cut_off_leaves_the_store_as_it_was(
+    backend: PostgresBlobStorageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: int
+) -> None:
+    store = filled(backend, tmp_path)
+    before = contents(store)
+    upgrade(monkeypatch, Migration(2, add_column))
+    steps = 0
+
+    class CutOff(database.PostgresDatabase):
+        def _count(self) -> None:
+            nonlocal steps
+            steps += 1
+            if self._writing and steps >= cut_at:
+                assert self._main is not None
+                self._main.close()
+                raise Cut
+
+        def write(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+            super().write(sql, rows)
+            self._count()
+
+        def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+            if sql == "COMMIT":
+                self._count()
+            super().run(sql, values)
+            if sql not in ("COMMIT", "ROLLBACK"):
+                self._count()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "PostgresDatabase", CutOff)
+        with pytest.raises(Cut):
+            backend.open(tmp_path)
+    assert contents(store) == before
+    store.close()
+    newer = backend.open(tmp_path)
+    assert isinstance(newer, PostgresStore)
+    assert list(newer.verify()) == []
+    newer.close()

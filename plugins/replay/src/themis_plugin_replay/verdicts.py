@@ -1,0 +1,152 @@
+"""The judge that knows its verdicts: they were recorded, and no model is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from themis_core import Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest
+from themis_plugin_replay.columns import Columns, ReplayFields
+from themis_plugin_replay.engine import files_of
+from themis_plugin_replay.reading import rows, shown
+
+__all__ = ["VerdictFields", "Verdicts"]
+
+_NUMBER: Final = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d{0,30})?|\.\d{1,30})(?:e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+_NONE: Final = frozenset({"", "null", "none", "nan", "na"})
+"""How files write that there is no verdict, in small letters."""
+_Key = tuple[str, str, int]
+
+
+class VerdictFields(BaseModel):
+    """Columns of a recorded verdict; a dot reaches into nested objects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field("id", description="Column of the item id.")
+    verdict: str = Field("verdict", description="Column of the verdict: a number, or null where there is none.")
+    model: str | None = Field(
+        None, description="Column of the id of the model that answered. Without it, every row is of whichever model."
+    )
+    sample: str | None = Field(
+        None, description="Column of the sample index, from 0. Without it, every row is sample 0."
+    )
+
+
+class Verdicts(Judge):
+    """Scores answers with verdicts that were recorded, found by item id, model and sample; no model is asked.
+
+    The score is (verdict - low) / (high - low), in [0, 1]; with preferences from 1 (the baseline is better) to 2 (the
+    answer is better) its mean is the win rate. Reasons: `no_verdict` (recorded as null or NaN), `missing` (not
+    recorded). Refused and empty answers have the verdicts that were recorded for them, too.
+    """
+
+    asks_models: ClassVar[bool] = False
+    # Where the files are changes no verdict; what is in them does, see `identity`.
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    path: str = Field(
+        description="Recorded verdicts: JSON Lines, JSON or CSV, also with `.gz` or `.zst`, or a glob. Relative to the "
+        "spec file.",
+        min_length=1,
+    )
+    fields: VerdictFields = Field(
+        default_factory=VerdictFields, description="Which columns hold id, verdict and the rest."
+    )
+    low: float = Field(0.0, description="The worst verdict there can be.")
+    high: float = Field(1.0, description="The best verdict there can be.")
+    draws: list[float] = Field(
+        default_factory=list,
+        description="Verdicts outside of the range that mean a draw, and so 0.5: `[0]` for older preferences.",
+    )
+
+    _verdicts: dict[_Key, float | None] | None = PrivateAttr(None)
+    _content: list[str] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Verdicts:
+        if self.high <= self.low:
+            raise ValueError(f"high: {self.high:g} is not above low, which is {self.low:g}")
+        if "{model_id}" in self.path:
+            raise ValueError("path: {model_id} is not filled in here; name the model's column in fields.model")
+        if inside := [each for each in self.draws if self.low <= each <= self.high]:
+            raise ValueError(f"draws: {inside[0]:g} is in the range, where it is a verdict like any other: take it out")
+        return self
+
+    def check(self, base_dir: Path) -> None:
+        """Read the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
+        named = {name: value for name in ("id", "model", "sample") if (value := getattr(self.fields, name)) is not None}
+        columns = Columns(ReplayFields(output=self.fields.verdict, **named))
+        verdicts: dict[_Key, float | None] = {}
+        first: dict[_Key, str] = {}
+        content = []
+        for _, path in files_of(self.path, base_dir):
+            with path.open("rb") as stream:
+                content.append(hashlib.file_digest(stream, "sha256").hexdigest())
+            for line, row in rows(path):
+                try:
+                    key = columns.key(row, "")
+                    verdicts[key] = self._value(columns.value(row), row)
+                except ValueError as error:
+                    raise SpecError(str(error), path=shown(path), line=line) from error
+                where = f"{shown(path)}:{line}"
+                if key in first:
+                    message = f"a second verdict for item {key[1]!r}, sample {key[2]}; the first is at {first[key]}"
+                    hint = "" if self.fields.model else "; name the column of the model in fields.model"
+                    raise SpecError(message + hint, path=shown(path), line=line)
+                first[key] = where
+        self._verdicts, self._content = verdicts, sorted(content)
+
+    def _value(self, verdict: Any, row: dict[str, Any]) -> float | None:
+        """The verdict as a number in [0, 1]; None if there is none. Raises ValueError for what is no verdict."""
+        column = self.fields.verdict
+        if verdict is None and column not in row and column.partition(".")[0] not in row:
+            raise ValueError(f"there is no column {column!r}; the row has: {', '.join(row) or 'none'}")
+        number = _number(verdict, column)
+        if number is None:
+            return None
+        if number in self.draws:
+            return 0.5
+        if not self.low <= number <= self.high:
+            raise ValueError(
+                f"the column {column!r} has {number:g}, which is not from low ({self.low:g}) to high ({self.high:g}); "
+                "if it means a draw, put it into draws"
+            )
+        return (number - self.low) / (self.high - self.low)
+
+    def identity(self) -> dict[str, Any]:
+        """The config without the path, and a digest of what the files hold. Needs `check` before it."""
+        return {**super().identity(), "content": digest(self._content)}
+
+    def requests(self, judged: JudgedAnswer) -> Sequence[JudgeRequest]:
+        return []
+
+    def score(self, judged: JudgedAnswer, replies: Sequence[JudgeReply]) -> Score:
+        if self._verdicts is None:
+            raise RuntimeError("replay/verdicts is used before `check`, which reads the recording")
+        model = judged.model_id if self.fields.model is not None else ""
+        key = (model, judged.item.id, judged.sample_index)
+        value = self._verdicts.get(key)
+        reason = None if value is not None else "no_verdict" if key in self._verdicts else "missing"
+        verdict = {"judge": "recorded", "repeat": 0, "value": value, "reason": reason}
+        return Score(value, reason, details={"verdicts": [verdict]})
+
+
+def _number(verdict: Any, column: str) -> float | None:
+    if verdict is None or (isinstance(verdict, float) and math.isnan(verdict)):
+        return None
+    if isinstance(verdict, str):
+        text = verdict.strip()
+        if text.lower() in _NONE:
+            return None
+        if _NUMBER.fullmatch(text):
+            return float(text)
+    elif isinstance(verdict, int | float) and not isinstance(verdict, bool) and math.isfinite(verdict):
+        return float(verdict)
+    raise ValueError(f"the column {column!r} has {verdict!r}; a number or null was expected")

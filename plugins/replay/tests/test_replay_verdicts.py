@@ -1,0 +1,161 @@
+"""Recorded verdicts as a judge: what a file may say, what a run makes of it, and that no model is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import themis_core as themis
+from themis_core import Generation, Item, JudgedAnswer, Score, SpecError
+from themis_plugin_replay.verdicts import VerdictFields, Verdicts
+
+# Preferences as pairwise benchmarks publish them: 1 the baseline is better, 2 the answer is better, 1.5 a draw, 0 a
+# draw in older files, null no verdict; and between them, where they come from probabilities.
+PREFERENCES: dict[str, float | None] = {
+    "a": 1, "b": 2, "c": 1.5, "d": 0, "e": None, "f": 1.25, "g": 2.0, "h": 1.0,
+}  # fmt: skip
+# Worth 0, 1, 0.5, 0.5, none, 0.25, 1, 0. Mean 3.25 / 7. The squares sum to 2.5625, so the squared differences from the
+# mean to 2.5625 - 3.25² / 7 = 1.0535714286; / 6 = 0.1755952381, the variance (ddof = 1); / 7 = 0.0250850340, and the
+# root of that is the error.
+WIN_RATE, ERROR = 0.4642857142857143, 0.1583825559
+
+
+def written(folder: Path, kind: str) -> Path:
+    rows = [{"key": key, "preference": value} for key, value in PREFERENCES.items()]
+    cells = {key: "" if value is None else value for key, value in PREFERENCES.items()}
+    texts = {
+        "json": json.dumps(rows),
+        "jsonl": "\n".join(json.dumps(row) for row in rows),
+        "csv": "key,preference\n" + "\n".join(f"{key},{value}" for key, value in cells.items()),
+    }
+    texts["NaN.jsonl"] = texts["jsonl"].replace("null", "NaN")
+    path = folder / f"preferences.{kind}"
+    path.write_text(texts[kind], encoding="utf-8")
+    return path
+
+
+def spec(folder: Path, verdicts: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "project": {"storage": {"backend": "sqlite", "root_dir": str(folder / "store")}},
+        "benchmark": {
+            "benchmark_id": "published",
+            "slices": [
+                {
+                    "slice_id": "pairs",
+                    "dataset": {
+                        "source": "files/inline", "fields": {"output": "output", "model": "model"},
+                        "extras": {"rows": rows},
+                    },
+                    "scores": [{"name": "win_rate", "metrics": [{"id": "replay/verdicts", "config": verdicts}]}],
+                }
+            ],
+        },
+    }  # fmt: skip
+
+
+def run(folder: Path, verdicts: dict[str, Any], rows: list[dict[str, Any]]) -> themis.RunResult:
+    path = folder / "spec.json"
+    path.write_text(json.dumps(spec(folder, verdicts, rows)), encoding="utf-8")
+    return themis.run(path)
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "NaN.jsonl"])
+def test_the_win_rate_and_its_error_are_those_of_the_hand_computed_table(tmp_path: Path, kind: str) -> None:
+    written(tmp_path, kind)
+    config = {
+        "path": f"preferences.{kind}", "fields": {"id": "key", "verdict": "preference"},
+        "low": 1, "high": 2, "draws": [0],
+    }  # fmt: skip
+    # A refused or empty answer was compared like any other, so its recorded verdict holds.
+    answers = {"a": "  ", "b": "", **dict.fromkeys("cdefgh", "said"), "i": "said"}
+    rows = [{"id": key, "output": output, "model": "m"} for key, output in answers.items()]
+    result = run(tmp_path, config, rows)
+    (row,) = result.scores
+    assert (row.value, row.standard_error) == (pytest.approx(WIN_RATE, abs=1e-6), pytest.approx(ERROR, abs=1e-6))
+    assert (row.n, row.unscored, row.failed, result.generated) == (7, 2, 0, 0)
+    assert result.ledger["scores"] == {
+        "win_rate/replay/verdicts": {"scored": 7, "unscored": {"missing": 1, "no_verdict": 1}}
+    }
+    again = run(tmp_path, {**config, "path": str(tmp_path / f"preferences.{kind}")}, rows)
+    assert [(each.value, each.n) for each in again.scores] == [(row.value, row.n)]
+
+
+def test_each_model_and_sample_has_its_own_verdict(tmp_path: Path) -> None:
+    rows = [("a", "x", 0, 1), ("a", "x", 1, 0), ("a", "y", 0, 0.25), ("b", "x", 0, None)]
+    names = ("id", "model", "sample", "verdict")
+    path = tmp_path / "verdicts.jsonl"
+    path.write_text("\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows), encoding="utf-8")
+    judge = Verdicts(path="verdicts.jsonl", fields=VerdictFields(model="model", sample="sample"))
+    judge.check(tmp_path)
+    found = {
+        key: judge.score(JudgedAnswer(Item(key[0], {}), Generation("answered", "?"), "?", key[1], key[2]), [])
+        for key in [(*row[:3],) for row in rows] + [("b", "y", 0)]
+    }
+    assert {key: score.value if score.scored else score.reason for key, score in found.items()} == {
+        ("a", "x", 0): 1.0, ("a", "x", 1): 0.0, ("a", "y", 0): 0.25, ("b", "x", 0): "no_verdict",
+        ("b", "y", 0): "missing",
+    }  # fmt: skip
+    assert found["a", "y", 0] == Score(
+        0.25, details={"verdicts": [{"judge": "recorded", "repeat": 0, "value": 0.25, "reason": None}]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"id": 1, "verdict": 3}', r"v.jsonl:1: the column 'verdict' has 3, which is not from low \(0\) to"),
+        ('{"id": 1, "verdict": "best"}', "v.jsonl:1: the column 'verdict' has 'best'; a number or null was expected"),
+        ('{"id": 1, "verdict": true}', "has True; a number or null was expected"),
+        ('{"id": 1, "verdict": 1e400}', "has inf; a number or null was expected"),
+        ('{"id": 1, "verdict": "１"}', "a number or null was expected"),
+        ('{"id": 1, "rating": 1}', "there is no column 'verdict'; the row has: id, rating"),
+        ('{"verdict": 1}', "there is no column 'id'"),
+        ('{"id": 1, "verdict": 1}\n{"id": 1, "verdict": 0}', "v.jsonl:2: a second verdict for item '1', sample 0;"),
+        ('{"id": 1, "verdict": ', "v.jsonl:1: no valid JSON"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_an_error_that_names_file_and_line(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "v.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=words):
+        Verdicts(path="v.jsonl").check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"low": 1, "high": 1}, "high: 1 is not above low"),
+        ({"draws": [0.5]}, "draws: 0.5 is in the range"),
+        ({"path": "{model_id}.jsonl"}, "fields.model"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Verdicts(**{"path": "v.jsonl", **config})
+
+
+def test_a_changed_recording_is_another_judge_and_a_moved_one_is_not(tmp_path: Path) -> None:
+    def identity(name: str, text: str) -> dict[str, Any]:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        judge = Verdicts(path=name)
+        judge.check(tmp_path)
+        return judge.identity()
+
+    row = '{"id": 1, "verdict": 1}'
+    assert identity("a.jsonl", row) == identity("b.jsonl", row)
+    assert identity("a.jsonl", row) != identity("a.jsonl", row.replace(": 1}", ": 0}"))
+
+
+def test_a_judging_model_is_refused_where_none_is_asked(tmp_path: Path) -> None:
+    written(tmp_path, "json")
+    config = {"path": "preferences.json", "fields": {"id": "key", "verdict": "preference"}, "high": 2}
+    data = spec(tmp_path, config, [{"id": "a", "output": "x", "model": "m"}])
+    (metric,) = data["benchmark"]["slices"][0]["scores"][0]["metrics"]
+    metric["judge"] = {"model": {"model_id": "j", "provider": "replay/file", "extras": {"path": "preferences.json"}}}
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"metrics\[0\].judge: replay/verdicts asks no model.*remove `judge`"):
+        themis.run(path)

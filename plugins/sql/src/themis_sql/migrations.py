@@ -1,0 +1,82 @@
+"""How a store that an earlier version made becomes one of this version, in one transaction.
+
+To change the schema: change `schema` and `layout`, raise `layout.SCHEMA_VERSION`, and add one entry to `MIGRATIONS`.
+Keep a store that the version before wrote among the fixtures of the tests; they bring every one of them up to date.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from themis_core import StorageError
+from themis_sql.database import CommitUnknown, Database
+from themis_sql.layout import SCHEMA_VERSION
+from themis_sql.store import replay
+
+__all__ = ["MIGRATIONS", "Migration", "VersionedDatabase", "bring_up_to_date"]
+
+logger = logging.getLogger(__name__)
+
+
+class VersionedDatabase(Database):
+    """A database that knows the version of the schema it holds, and can change its tables in a transaction."""
+
+    @abstractmethod
+    def schema_version(self) -> int:
+        """Return the version of the store; at least 1."""
+
+    @abstractmethod
+    def set_schema_version(self, version: int) -> None:
+        """Change it, within the transaction."""
+
+    @abstractmethod
+    def remake_projections(self) -> None:
+        """Drop all views and all tables of the store but `events` and `payloads`; make those of this version, empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What leads from the version before to `version`."""
+
+    version: int
+    change: Callable[[Database], None] | None = None
+    """Changes the log and the texts, which can't be made again; None if they stay as they are."""
+    rebuild: bool = True
+    """False if tables and views stay as they are, but for what `change` does."""
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = ()
+"""From version 1 on, without a gap."""
+
+
+def bring_up_to_date(database: VersionedDatabase, location: str) -> None:
+    """Run what the store lacks, all of it in one transaction: a kill at any point leaves the store as it was.
+
+    Other processes can read meanwhile, and have to wait before they can write. Raises StorageError if it fails.
+    """
+    if database.schema_version() == SCHEMA_VERSION:
+        return
+    try:
+        with database.errors(), database.transaction():
+            version = database.schema_version()  # again: another process may have been first
+            pending = [each for each in MIGRATIONS if each.version > version]
+            if pending:
+                logger.warning("the store %s is brought from schema %d to %d", location, version, SCHEMA_VERSION)
+                _run(database, pending)
+                database.set_schema_version(SCHEMA_VERSION)
+    except CommitUnknown as error:
+        raise StorageError(database.explain(error.error)) from error.error
+
+
+def _run(database: VersionedDatabase, pending: Sequence[Migration]) -> None:
+    for each in pending:
+        if each.change is not None:
+            each.change(database)
+    if any(each.rebuild for each in pending):
+        # Once and last: projections are those of the newest schema, whatever the version they come from.
+        database.remake_projections()
+        replay(database)

@@ -1,0 +1,151 @@
+"""Whether a store still holds what was put into it: the log, the texts with their hashes, the projections.
+
+It changes nothing. All of it streams, so memory does not grow with the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from zstandard import ZstdError
+
+from themis_core import Damage, StorageError
+from themis_sql.codec import display_form, to_bytes, unpack_body
+from themis_sql.database import Database
+from themis_sql.facts import payload_ids
+from themis_sql.layout import PROJECTIONS
+from themis_sql.payloads import BlobFiles
+from themis_sql.store import replay
+
+__all__ = ["damages"]
+
+_KINDS = frozenset({"run_started", "item", "generation", "trial", "run_finished"})
+_PAGE = 200
+"""Rows, with texts of up to 64 KiB, that are in memory at once."""
+_SHOWN = 100
+"""Differing rows of one table that are listed; after a lost table, all of them would help nobody."""
+
+
+def damages(scratch: Database, blobs: BlobFiles, stored: str) -> Iterator[Damage]:
+    """Yield all that is wrong in a store; what its database says of itself is left to the caller.
+
+    `scratch` is a connection that sees the store as of one moment, in which the tables of `layout.PROJECTIONS` are
+    empty temporary ones; `stored` gives the name of a stored table, such as `main.{}`.
+    """
+    readable = True
+    for each in _damaged_events(scratch):
+        readable = False
+        yield each
+    yield from _damaged_payloads(scratch, blobs)
+    if not readable:
+        yield Damage("projections", "they were not compared with the log, which is damaged itself")
+        return
+    try:
+        replay(scratch)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield Damage("events", f"the log can't be replayed ({type(error).__name__})")
+        return
+    yield from _differing_projections(scratch, stored)
+
+
+def _damaged_events(database: Database) -> Iterator[Damage]:
+    """Yield what is wrong in the log: rows that don't decode, numbers that are missing, texts that are."""
+    expected = 1
+    for seq, count, encoding, body in _pages(database, "seq, count, encoding, body", "events", ("seq",)):
+        place = f"events {seq}"
+        if seq != expected:
+            yield Damage(place, f"the log goes on with {seq} where {expected} was to come: events are missing")
+        expected = seq + count
+        try:
+            facts = unpack_body(encoding, body)
+            wanted = set(payload_ids(facts))
+            unknown = sorted({str(each["kind"]) for each in facts} - _KINDS)
+        except (ZstdError, ValueError, KeyError, TypeError, AttributeError) as error:
+            yield Damage(place, f"the row does not decode ({type(error).__name__})")
+            continue
+        if len(facts) != count:
+            yield Damage(place, f"the row holds {len(facts)} events where {count} were written")
+        if unknown:
+            yield Damage(place, f"events of unknown kinds: {', '.join(unknown)}")
+        found = {row[0] for row in database.rows_in("SELECT id FROM payloads WHERE id IN (*)", sorted(wanted))}
+        for number in sorted(wanted - found):
+            yield Damage(place, f"its text, payloads {number}, is missing")
+
+
+def _damaged_payloads(database: Database, blobs: BlobFiles) -> Iterator[Damage]:
+    """Yield texts, in the database and in blob files, that are not those whose hashes were stored."""
+    for number, digest, text, raw, external in _pages(database, "id, digest, text, raw, external", "payloads", ("id",)):
+        problem = _problem_of_text(blobs, bytes(digest), text, raw, external)
+        if problem is not None:
+            yield Damage(f"payloads {number}", problem)
+
+
+def _problem_of_text(blobs: BlobFiles, digest: bytes, text: Any, raw: Any, external: int) -> str | None:
+    if external:
+        try:
+            blobs.read(digest)
+        except StorageError as error:
+            return str(error)
+        except OSError as error:
+            return f"the blob file {blobs.path(digest)} can't be read: {error.strerror or error}"
+        return None
+    try:
+        data = to_bytes(text) if raw is None else bytes(raw)
+        shown = text if raw is None else display_form(data.decode("utf-8", "surrogatepass"))
+    except (AttributeError, TypeError, ValueError):
+        return "the text does not decode"
+    if hashlib.sha256(data).digest() != digest:
+        return "the text does not match its hash"
+    return None if shown == text else "what SQL shows is not the text"
+
+
+def _differing_projections(scratch: Database, stored: str) -> Iterator[Damage]:
+    """Yield the rows that are not as the log gave them when it was replayed into `scratch`."""
+    for table in PROJECTIONS:
+        for count, (number, problem) in enumerate(_differences(scratch, stored.format(table), table)):
+            if count == _SHOWN:
+                yield Damage(table, f"more than {_SHOWN} rows differ from the log: the rest is not listed")
+                break
+            yield Damage(f"{table} {number}", f"{problem}; `themis storage rebuild` makes it again")
+
+
+def _differences(database: Database, stored: str, replayed: str) -> Iterator[tuple[str, str]]:
+    there, wanted = _rows(database, stored, replayed), _rows(database, replayed, replayed)
+    row, other = next(there, None), next(wanted, None)
+    while row is not None or other is not None:
+        if other is None or (row is not None and row[0] < other[0]):
+            assert row is not None
+            yield _number(row[0]), "the row is not in the log"
+            row = next(there, None)
+        elif row is None or row[0] > other[0]:
+            yield _number(other[0]), "the row is missing"
+            other = next(wanted, None)
+        else:
+            if row[1] != other[1]:
+                yield _number(row[0]), "the row is not as the log gives it"
+            row, other = next(there, None), next(wanted, None)
+
+
+def _rows(database: Database, name: str, table: str) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+    """Yield primary key and row in the order of the keys."""
+    keys = ("trial", "position") if table == "score_links" else ("id",)
+    for row in _pages(database, "*", name, keys):
+        yield tuple(row[: len(keys)]), tuple(row)
+
+
+def _pages(database: Database, columns: str, table: str, keys: tuple[str, ...]) -> Iterator[Any]:
+    """Yield all rows, the keys first, by pages: in a transaction, some drivers hold all rows of a query in memory."""
+    order = ", ".join(keys)
+    sql = (
+        f"SELECT {columns} FROM {table} WHERE ({order}) > ({', '.join('?' * len(keys))}) ORDER BY {order} LIMIT {_PAGE}"
+    )
+    last: tuple[int, ...] = (-1,) * len(keys)
+    while page := list(database.rows(sql, last)):
+        yield from page
+        last = tuple(page[-1][: len(keys)])
+
+
+def _number(key: tuple[int, ...]) -> str:
+    return "/".join(map(str, key))

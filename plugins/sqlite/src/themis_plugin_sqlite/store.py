@@ -1,0 +1,103 @@
+"""A store in SQLite: the shared one, with what keeps its file and its folder in order."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal
+
+from themis_core import Damage, StorageError, UnusedFile
+from themis_plugin_sqlite import locks
+from themis_plugin_sqlite.backend import FILE_NAME
+from themis_plugin_sqlite.database import SqliteDatabase, sync_folder
+from themis_sql import SqlStore
+from themis_sql.blob_files import remove_unused, stored_digests
+from themis_sql.migrations import bring_up_to_date
+from themis_sql.payloads import BlobFiles
+from themis_sql.verify import damages
+
+__all__ = ["SqliteStore", "open_store"]
+
+BLOBS: Final = "blobs"
+
+
+def open_store(
+    folder: Path,
+    *,
+    mode: Literal["write", "read"],
+    synchronous: str = "FULL",
+    busy_timeout_s: float = 60.0,
+    inline_limit_bytes: int = 65_536,
+) -> SqliteStore:
+    """Open the store in a folder, made by an earlier version or not; made now if there is none and `mode` is write."""
+    database = SqliteDatabase(folder / FILE_NAME, mode=mode, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+    database.connect()
+    try:
+        if mode == "write":
+            bring_up_to_date(database, str(folder / FILE_NAME))
+    except BaseException:
+        database.close()
+        raise
+    return SqliteStore(database, folder, inline_limit_bytes=inline_limit_bytes)
+
+
+class SqliteStore(SqlStore):
+    """The database `themis.sqlite3` and the folder `blobs` beside it."""
+
+    def __init__(self, database: SqliteDatabase, folder: Path, *, inline_limit_bytes: int = 65_536) -> None:
+        super().__init__(database, folder / BLOBS, inline_limit_bytes=inline_limit_bytes)
+        self._sqlite = database
+        self._folder = folder
+
+    def verify(self) -> Iterator[Damage]:
+        try:
+            with self._sqlite.scratch() as scratch:
+                for (said,) in scratch.rows("PRAGMA integrity_check"):
+                    if said != "ok":
+                        yield Damage("database", str(said))
+                yield from damages(scratch, self._blobs, "main.{}")
+        except sqlite3.Error as error:  # a page that can't be read ends the check, and is what it was to find
+            yield Damage("database", self._sqlite.explain(error))
+
+    def rebuild(self) -> None:
+        if locks.are_held(self._folder / "locks"):
+            # It knows names by their old numbers, and tables that had been damaged may get others.
+            raise StorageError("another process works on a run of this store: wait for it, or stop it, then rebuild")
+        super().rebuild()
+
+    def back_up(self, target: Path) -> None:
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise StorageError(f"{target} is there already: name a new folder for the backup")
+        part = target.absolute().with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            part.mkdir(parents=True)
+            self._copy(part)
+            if target.exists():
+                target.rmdir()
+            part.rename(target)
+            sync_folder(target.absolute().parent)
+        except OSError as error:
+            raise StorageError(f"can't write the backup {target}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _copy(self, folder: Path) -> None:
+        """Copy the database first: whatever its copy refers to is a finished blob file then, and stays one."""
+        self._sqlite.copy_to(folder / FILE_NAME)
+        source, copies = self._blobs, BlobFiles(folder / BLOBS)
+        with closing(open_store(folder, mode="read")) as copy:
+            for digest in stored_digests(copy._sqlite):
+                copies.write(bytes.fromhex(digest), source.read(bytes.fromhex(digest)))
+            found = list(islice(copy.verify(), 3))
+        if found:
+            told = "; ".join(f"{each.place}: {each.problem}" for each in found)
+            raise StorageError(f"the backup was not kept, because it does not verify ({told}): verify the store")
+
+    def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
+        with self._sqlite.errors():
+            yield from remove_unused(self._sqlite, self._blobs, older_than_s=older_than_s, dry_run=dry_run)

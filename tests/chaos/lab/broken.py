@@ -1,0 +1,137 @@
+"""Negative controls: parts that each break one promise, put in place of the real ones in a worker's process.
+
+A test whose checker does not catch them checks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from lab.failpoints import is_part
+
+from themis_core import Event, StorageError, TrialFinished
+
+__all__ = ["BROKEN", "install"]
+
+
+def _acknowledges_before_the_commit() -> None:
+    """The store says "saved" and writes later, in larger groups."""
+    from themis_sql import SqlStore
+
+    waiting: list[Event] = []
+    append, close = SqlStore.append, SqlStore.close
+
+    def late(self: SqlStore, events: Sequence[Event]) -> None:
+        waiting.extend(events)
+        if len(waiting) > 100:
+            append(self, waiting)
+            waiting.clear()
+
+    def close_all(self: SqlStore) -> None:
+        append(self, waiting)
+        waiting.clear()
+        close(self)
+
+    _replace(SqlStore, append=late, close=close_all)
+
+
+def _loses_a_batch() -> None:
+    """Each third batch with a trial is dropped, with an acknowledgement."""
+    from themis_sql import SqlStore
+
+    append = SqlStore.append
+    count = 0
+
+    def lossy(self: SqlStore, events: Sequence[Event]) -> None:
+        nonlocal count
+        count += any(isinstance(each, TrialFinished) for each in events)
+        if count % 3:
+            append(self, events)
+
+    _replace(SqlStore, append=lossy)
+
+
+def _finds_nothing_stored() -> None:
+    """Resuming asks for everything again."""
+    from themis_sql import SqlStore
+
+    _replace(
+        SqlStore,
+        finished_trials=lambda self, run_id, trials: set(),
+        generations=lambda self, keys: {},
+        stored_generations=lambda self, keys: set(),
+        scores=lambda self, keys: {},
+        run=lambda self, run_id, run=SqlStore.run: None if run_id else run(self, run_id),
+    )
+
+
+def _locks_nothing() -> None:
+    from themis_sql import SqlStore
+
+    _replace(SqlStore, lock_run=lambda self, run_id: nullcontext())
+
+
+def _ignores_errors_of_the_store() -> None:
+    """A batch that could not be saved is acknowledged."""
+    from themis_sql import SqlStore
+
+    append = SqlStore.append
+
+    def blind(self: SqlStore, events: Sequence[Event]) -> None:
+        with suppress(StorageError):
+            append(self, events)
+
+    _replace(SqlStore, append=blind)
+
+
+def _blobs_are_not_synced() -> None:
+    import os
+
+    sync = os.fsync
+
+    def forget(descriptor: int) -> None:
+        if not is_part(descriptor):
+            sync(descriptor)
+
+    os.fsync = forget  # type: ignore[assignment]
+
+
+def _ignores_the_budget() -> None:
+    from themis_core.execution import Budget
+
+    _replace(Budget, start_call=lambda self, *_, **__: None)
+
+
+def _ignores_ctrl_c() -> None:
+    import signal
+
+    from themis_core import session
+
+    session._on_interrupt = lambda *_: nullcontext()  # type: ignore[assignment]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal = lambda number, action: None  # type: ignore[assignment]
+
+
+BROKEN: dict[str, Callable[[], None]] = {
+    "acknowledges before the commit": _acknowledges_before_the_commit,
+    "loses a batch": _loses_a_batch,
+    "finds nothing stored": _finds_nothing_stored,
+    "locks nothing": _locks_nothing,
+    "ignores errors of the store": _ignores_errors_of_the_store,
+    "blobs are not synced": _blobs_are_not_synced,
+    "ignores the budget": _ignores_the_budget,
+    "ignores Ctrl-C": _ignores_ctrl_c,
+}
+
+
+def install(name: str) -> None:
+    """Break this process."""
+    BROKEN[name]()
+
+
+def _replace(owner: Any, **replacements: Any) -> None:
+    for name, replacement in replacements.items():
+        assert hasattr(owner, name), f"{owner.__name__} has no {name} to break"
+        setattr(owner, name, replacement)

@@ -1,0 +1,112 @@
+"""Named instants at which a worker kills itself: seams of the code, wrapped in the worker's own process.
+
+Instants inside the database's own writes are the shim's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["FAILPOINTS", "install", "is_part"]
+
+
+def is_part(descriptor: int) -> bool:
+    """Whether it is a blob file that does not have its name yet."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".part"
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed, and yet alive")
+
+
+class _Countdown:
+    def __init__(self, nth: int) -> None:
+        self._left = nth
+
+    def step(self, last_act: Callable[[], None] | None = None) -> None:
+        self._left -= 1
+        if self._left == 0:
+            if last_act:
+                last_act()
+            die()
+
+
+def _wrap(owner: Any, name: str, *, before: Callable[..., None] | None = None, after: Any = None) -> None:
+    whole = getattr(owner, name)
+
+    @wraps(whole)
+    def wrapped(*args: Any, **named: Any) -> Any:
+        if before:
+            before(*args, **named)
+        result = whole(*args, **named)
+        if after:
+            after(*args, **named)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _of_commit(count: _Countdown) -> Callable[..., None]:
+    return lambda database, sql, *_: count.step() if sql == "COMMIT" else None
+
+
+def _before_the_commit(count: _Countdown) -> None:
+    from themis_sql import Database
+
+    _wrap(Database, "run", before=_of_commit(count))
+
+
+def _after_the_commit(count: _Countdown) -> None:
+    from themis_sql import Database
+
+    _wrap(Database, "run", after=_of_commit(count))
+
+
+def _in_the_middle_of_a_batch(count: _Countdown) -> None:
+    from themis_sql import Database
+
+    _wrap(Database, "write", after=lambda *_: count.step())
+
+
+def _before_acknowledging(count: _Countdown) -> None:
+    from themis_core.execution import Runner
+
+    _wrap(Runner, "_count", before=lambda *_: count.step())
+
+
+def _while_a_blob_is_written(count: _Countdown) -> None:
+    def tear(descriptor: int) -> None:
+        if is_part(descriptor):
+            count.step(lambda: os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2))
+
+    _wrap(os, "fsync", before=tear)
+
+
+def _before_a_blob_has_its_name(count: _Countdown) -> None:
+    _wrap(os, "replace", before=lambda source, *_: count.step() if str(source).endswith(".part") else None)
+
+
+def _after_a_blob_has_its_name(count: _Countdown) -> None:
+    _wrap(os, "replace", after=lambda source, *_: count.step() if str(source).endswith(".part") else None)
+
+
+FAILPOINTS: dict[str, Callable[[_Countdown], None]] = {
+    "before the commit": _before_the_commit,
+    "after the commit": _after_the_commit,
+    "in the middle of a batch": _in_the_middle_of_a_batch,
+    "after the commit, before acknowledging": _before_acknowledging,
+    "while a blob is written": _while_a_blob_is_written,
+    "before a blob has its name": _before_a_blob_has_its_name,
+    "after a blob has its name": _after_a_blob_has_its_name,
+}
+
+
+def install(name: str, nth: int) -> None:
+    """Have this process killed when it gets to the failpoint for the n-th time."""
+    FAILPOINTS[name](_Countdown(nth))

@@ -1,0 +1,124 @@
+"""Adding one store to another: by content, whatever the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from made_store import RUNS, batches, fill, lines
+
+from themis_core import Event, Generation, RunLocked, StorageBackend, StorageError, Store
+from themis_core.results.merging import Merged, event_from, merge
+from themis_core.testing.append_rules import LATER, snapshot
+from themis_core.testing.events import (
+    AT,
+    generation_recorded,
+    key_of,
+    run_finished,
+    run_started,
+    trial_finished,
+)
+from themis_core.testing.memory import MemoryStorage
+from themis_core.testing.postgres import PostgresServer
+from themis_plugin_postgres.backend import PostgresBlobStorageSpec
+from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+
+BACKENDS: dict[str, Callable[[PostgresServer], StorageBackend]] = {
+    "memory": lambda server: MemoryStorage(),
+    "sqlite": lambda server: SqliteBlobStorageSpec(inline_limit_bytes=1_024),
+    "postgres": lambda server: PostgresBlobStorageSpec(url=server.new_database(), inline_limit_bytes=1_024),
+}
+FAILED = Generation("failed", error_code="timeout")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Store]:
+    with closing(MemoryStorage(name="source").open(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Store]:
+    with closing(SqliteBlobStorageSpec(root_dir="target").open(tmp_path)) as store:
+        yield store
+
+
+@pytest.mark.parametrize("here", BACKENDS)
+@pytest.mark.parametrize("there", BACKENDS)
+def test_a_merge_into_an_empty_store_gives_an_equal_one(
+    postgres: PostgresServer, tmp_path: Path, there: str, here: str
+) -> None:
+    with (
+        closing(BACKENDS[there](postgres).open(tmp_path / "there")) as source,
+        closing(BACKENDS[here](postgres).open(tmp_path / "here")) as target,
+    ):
+        fill(source)
+        events = sum(map(len, batches()))
+        assert merge(source, target) == Merged(len(RUNS), events, 0)
+        assert lines(target) == lines(source)
+        before = snapshot(target)
+        without_times = [{**each, "at": ""} if each["kind"] == "item" else each for each in before["events"]]
+        assert without_times == [
+            {**each, "at": ""} if each["kind"] == "item" else each for each in source.events()
+        ]  # an item's time is that of its append
+
+        assert merge(source, target).earlier_executions == 1
+        assert snapshot(target) == before
+
+
+def test_what_both_stores_have_stays_and_success_replaces_failure(source: Store, target: Store) -> None:
+    target.append([run_started(), generation_recorded("1"), generation_recorded("2", FAILED)])
+    target.append([trial_finished("1"), trial_finished("2", outcome="failed")])
+    other = Generation("answered", "another answer")
+    source.append([run_started(at=LATER), generation_recorded("1", other), generation_recorded("2", other)])
+    source.append([trial_finished("2", at=LATER), run_finished(at=LATER)])
+    merge(source, target)
+    texts = {key: each.text for key, each in target.generations([key_of("1"), key_of("2")]).items()}
+    assert texts == {key_of("1"): "A: 4", key_of("2"): "another answer"}
+    assert [(row.item_id, row.outcome) for row in target.trial_rows("run")] == [("1", "answered"), ("2", "answered")]
+    (run,) = target.runs()
+    assert (run.status, run.started_at, run.trials, run.failed) == ("completed", LATER, 2, 0)
+
+
+def test_an_earlier_execution_does_not_hide_the_later_one_of_the_same_run(source: Store, target: Store) -> None:
+    source.append([run_started(at=AT), trial_finished("1"), run_finished(status="interrupted")])
+    target.append([run_started(at=LATER), trial_finished("2"), run_finished(at=LATER)])
+    assert merge(source, target) == Merged(1, 1, 1)
+    (run,) = target.runs()
+    assert (run.status, run.started_at, run.trials) == ("completed", LATER, 2)
+
+
+def test_a_run_that_is_being_worked_on_is_not_merged_into(source: Store, target: Store, tmp_path: Path) -> None:
+    source.append([run_started(), generation_recorded()])
+    target.append([run_started()])
+    with closing(SqliteBlobStorageSpec(root_dir="target").open(tmp_path)) as other, other.lock_run("run"):
+        with pytest.raises(RunLocked, match="'run'"):
+            merge(source, target)
+        assert target.stored_generations([key_of("1")]) == set()
+
+
+def test_many_events_and_long_ones_are_merged_batch_by_batch(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.append([run_started(), *(generation_recorded(str(number)) for number in range(1_200))])
+    long = [generation_recorded(f"long {number}", Generation("answered", "x" * 3_000_000)) for number in range(3)]
+    source.append(long)
+    sizes: list[int] = []
+    append = target.append
+
+    def counted(events: Sequence[Event]) -> None:
+        sizes.append(len(events))
+        append(events)
+
+    monkeypatch.setattr(target, "append", counted)
+    assert merge(source, target).events == 1_204
+    assert sizes == [500, 500, 203, 1]  # the third batch ends with the second of the long texts
+    assert len(target.stored_generations([each.key for each in long])) == 3
+
+
+@pytest.mark.parametrize("data", [{"kind": "invented"}, {"kind": "trial"}, {"kind": "run_started", "unknown": 1}])
+def test_an_event_that_is_not_known_is_an_error_that_names_it(data: dict[str, object]) -> None:
+    with pytest.raises(StorageError, match=r"event 7 can't be read .*verify the store"):
+        event_from({"seq": 7, **data})

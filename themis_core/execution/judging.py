@@ -1,0 +1,130 @@
+"""Asks judging models about one answer; every request is called, limited, stored and reused as any other.
+
+It knows neither trials nor the engines' calls: the run hands it what is judged and how to call.
+
+    questions = judge.requests ─ per judging model, question and repeat: stored? else call and save
+                                 ─ judge.again? asked once more ─ judge.score
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.execution.scoring import broken, checked
+from themis_core.execution.writer import Writer
+from themis_core.plugins import ComposedModel, JudgingModel, Scorer
+from themis_core.records import Generation, GenerationRecorded, Request, Score
+from themis_core.specs import digest
+
+__all__ = ["JUDGED_BY", "Judging", "judge_request"]
+
+JUDGED_BY = "judged_by"
+"""In the details of a judge's score: the generation keys of its replies, for runs that find the score stored."""
+T = TypeVar("T")
+
+
+def judge_request(judging: JudgingModel, asked: JudgeRequest, item_id: str, repeat: int) -> Request:
+    """What is sent: the spec's settings under the judge's own. Equal questions have equal keys.
+
+    Repeat 0 has the seed that is given. Further ones derive theirs, if the engine takes seeds, so that a fixed seed
+    does not make all repeats alike.
+    """
+    params = {**judging.params.given(), **asked.params}
+    head = digest([judging.model.identity(), params, asked.messages, item_id])
+    seed: int | None = params.get("seed")
+    if repeat and judging.model.engine.capabilities.seed:
+        seed = int(digest([head, "seed", repeat])[:8], 16) >> 1
+    key = digest([head, repeat])
+    return Request(judging.model.spec.model_id, asked.messages, params, item_id, repeat, seed, key)
+
+
+class Judging:
+    """The judges' calls of one execution. `call` sends one request, with limits and retries."""
+
+    def __init__(
+        self, writer: Writer, call: Callable[[ComposedModel, Request], Awaitable[Generation]], run_id: str,
+        now: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self._writer = writer
+        self._call = call
+        self._run_id = run_id
+        self._now = now
+        self._pending: dict[str, asyncio.Future[Generation | None]] = {}
+
+    async def score(self, scorer: Scorer, judged: JudgedAnswer) -> tuple[Score, tuple[str, ...]] | Generation:
+        """One score with the keys of the replies that it rests on; or a failed generation, if one was not to be had."""
+        judge = scorer.scoring
+        assert isinstance(judge, Judge)
+        keys: list[str] = []
+        questions = _safely(scorer, lambda: [(each, digest(each.messages)) for each in judge.requests(judged)])
+        if isinstance(questions, Score):
+            return questions, ()
+        replies = []
+        for judging in scorer.judges or ():
+            for number, (question, _) in enumerate(questions):
+                for repeat in range(judging.repeats):
+                    reply = await self._reply(scorer, judged, judging, JudgeReply(
+                        judging.model.spec.model_id, number, repeat, question, Generation("empty")
+                    ), keys)  # fmt: skip
+                    if isinstance(reply, Generation):
+                        return reply
+                    if isinstance(reply, Score):
+                        return reply, tuple(keys)
+                    replies.append(reply)
+        score = _safely(scorer, lambda: checked(judge.score(judged, replies)))
+        if keys:
+            score = replace(score, details={**score.details, JUDGED_BY: keys})
+        return score, tuple(keys)
+
+    async def _reply(
+        self, scorer: Scorer, judged: JudgedAnswer, judging: JudgingModel, asked: JudgeReply, keys: list[str]
+    ) -> JudgeReply | Generation | Score:
+        """The reply to one question, asked once more if the judge wants it; or what came instead of a reply."""
+        judge = scorer.scoring
+        assert isinstance(judge, Judge)
+        while True:
+            request = judge_request(judging, asked.request, judged.item.id, asked.repeat)
+            generation = await self._stored_or_called(judging.model, request)
+            if generation.failed:
+                return generation
+            keys.append(request.key)
+            reply = replace(asked, generation=generation)
+            if asked.asked_again:
+                return reply
+            again = _safely(scorer, lambda reply=reply: judge.again(judged, reply))  # type: ignore[misc]
+            if isinstance(again, Score):
+                return again
+            if again is None:
+                return reply
+            asked = replace(asked, request=again, asked_again=True)
+
+    async def _stored_or_called(self, model: ComposedModel, request: Request) -> Generation:
+        """A judge's reply, stored as soon as it is there: it is paid for."""
+        while (future := self._pending.get(request.key)) is not None:
+            if (reply := await asyncio.shield(future)) is not None:
+                return reply
+        self._pending[request.key] = future = asyncio.get_running_loop().create_future()
+        try:
+            stored = await self._writer.read(lambda store: store.generations([request.key]))
+            reply = stored.get(request.key)
+            if reply is None:
+                reply = await self._call(model, request)
+                await self._writer.save([GenerationRecorded(request.key, self._run_id, self._now(), request, reply)])
+            future.set_result(reply)
+            return reply
+        finally:
+            self._pending.pop(request.key, None)
+            if not future.done():
+                future.set_result(None)  # whoever waits asks for itself, or finds that the run has ended
+
+
+def _safely(scorer: Scorer, function: Callable[[], T]) -> T | Score:
+    """What a judge's method returns, or the score that its exception becomes: a plugin's bug costs this score only."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - see above
+        return broken(scorer, error)

@@ -1,0 +1,191 @@
+"""How many calls of an endpoint are in flight, and when the next may start; both learn from what is refused.
+
+They know no request and no error. Times are of `time.monotonic`, which is the event loop's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Final
+
+__all__ = ["AdaptiveLimit", "Pace"]
+
+
+class AdaptiveLimit:
+    """Places for calls in flight: additive increase, multiplicative decrease.
+
+    Source: D.-M. Chiu and R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in
+    Computer Networks", 1989. The first in the queue gets the next place.
+    """
+
+    DECREASE: Final = 0.8
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        """Places there are now, a whole number of which count; from 1 to `most`."""
+        self._taken = 0
+        self._cut_at = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        """Take a place if one is free and nobody waits for it."""
+        if self._waiting or self._taken >= int(self.limit):
+            return False
+        self._taken += 1
+        return True
+
+    async def wait(self) -> None:
+        """Take a place as soon as it is this caller's turn."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it was given a place in the moment when it was cancelled
+            raise
+
+    def release(self) -> None:
+        """Give a place back."""
+        self._taken -= 1
+        while self._waiting and self._taken < int(self.limit):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+
+    def cut(self, begun: float, now: float) -> None:
+        """A call that started at `begun` was one too many. Calls from before the last cut belong to its episode."""
+        if begun >= self._cut_at:
+            self._cut_at = now
+            self.limit = max(1.0, min(self.limit, float(self._taken)) * self.DECREASE)
+
+    def grow(self) -> None:
+        """A call that still has its place succeeded: about one place more per round, if all places are in use."""
+        if self.limit < self.most and self._taken >= int(self.limit):
+            self.limit = min(float(self.most), self.limit + 1 / self.limit)
+
+
+class Pace:
+    """When calls start: one gate for all, and a distance between them, that of the policy or one that was learned.
+
+    What a provider lets through is learned from its refusals: the calls that it took between two of them, by the
+    time between, corrected by the pace at which it refused. From there the rate goes a tenth down and up again along
+    a cubic that is flat near the known rate, as CUBIC does (RFC 9438), counted in calls that had to wait more than in
+    time. So a new limit is found within some hundred calls, and a known one costs few refusals.
+    """
+
+    STEEPNESS: Final = 0.1
+    PLATEAU: Final = 100
+    """Calls until the rate is again what it was when the provider refused."""
+    CALLS_PER_S: Final = 5.0
+    """A second counts as so many calls at least, so that a slow pace does not last."""
+    SLOWEST: Final = 1.0
+    """Calls per second beneath which the gate alone decides."""
+    GUESS: Final = 10.0
+    """Calls per second if the provider took none at all."""
+
+    def __init__(self) -> None:
+        self._open_at = 0.0
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._known: float | None = None
+        """Calls per second that the provider took lately; None before it refused any."""
+        self._plateau = float(self.PLATEAU)
+        """At least PLATEAU; more after a long gate, which makes a refusal dear."""
+        self._shut = 0.0
+        """Seconds that the gate was shut after the last refusal."""
+        self._paced = 0
+        """Calls since then that had to wait for their turn."""
+        self._since = 0.0
+        self._started = 0
+        self._refused = 0
+        self._refused_at: float | None = None
+        """When the last refusal came, while no call has started since."""
+
+    def pass_now(self, now: float, spacing: float) -> bool:
+        """Start a call if that may be now and nobody waits; the next one follows after `spacing` seconds or more."""
+        if self._waiting or now < self._open_at:
+            return False
+        self._start(now, spacing)
+        return True
+
+    async def wait(self, spacing: float) -> None:
+        """Return when it is this caller's turn to start a call, or when all are let go."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, spacing))
+        self._set_timer()
+        await turn
+
+    def hold(self, until: float) -> None:
+        """Start no call before then."""
+        self._open_at = max(self._open_at, until)
+        self._set_timer()
+
+    def refuse(self, begun: float, now: float) -> None:
+        """A call that started at `begun` was refused for coming too soon. Call `hold` as well."""
+        if begun >= self._since:
+            self._refused += 1
+            if self._refused_at is None:
+                self._refused_at = now
+
+    def let_go(self) -> None:
+        """Let all who wait return at once."""
+        self._open_at = 0.0
+        while self._waiting:
+            turn, _ = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+
+    def _start(self, now: float, spacing: float) -> None:
+        if self._refused_at is not None:
+            self._learn(self._refused_at)
+        elif not self._since:
+            self._since = now
+        self._started += 1
+        if self._known is not None and (learned := 1 / self._rate(self._known, now)) > spacing:
+            # A timer that came late is made up for, or the rate would stay beneath the one that is meant.
+            self._open_at = max(self._open_at, now - learned) + learned
+        elif spacing:
+            self._open_at = now + spacing
+
+    def _rate(self, known: float, now: float) -> float:
+        calls = max(self._paced, self.CALLS_PER_S * (now - self._since))
+        return known * (1 + self.STEEPNESS * (calls / self._plateau - 1) ** 3)
+
+    def _learn(self, refused_at: float) -> None:
+        # Not when the first refusal comes, for others of calls that had started by then follow it.
+        taken = self._started - self._refused
+        if taken > 0:
+            seconds = max(refused_at - self._since, 1e-3)
+            rate = taken / seconds
+            if self._known is not None:
+                # The mean since the last refusal is uncertain if it is of few calls, and too low as far as the gate
+                # was shut, for what that leaves unused is saved up in part only. The pace at this refusal was too
+                # high. So the truth is between them.
+                trust = max(0.5, (1 - self._shut / seconds) * taken / (taken + 10))
+                rate = rate**trust * max(rate, self._rate(self._known, refused_at)) ** (1 - trust)
+            self._known = max(self.SLOWEST, rate)
+            self._plateau = max(self.PLATEAU, 2 * self._known * (self._open_at - refused_at))
+        elif self._known is None:
+            self._known = self.GUESS
+        self._shut = max(0.0, self._open_at - refused_at)
+        self._since, self._refused_at = refused_at, None
+        self._started = self._refused = self._paced = 0
+
+    def _set_timer(self) -> None:
+        if self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_at(self._open_at, self._open)
+
+    def _open(self) -> None:
+        self._timer = None
+        while self._waiting and (now := time.monotonic()) >= self._open_at:
+            turn, spacing = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._paced += 1
+                self._start(now, spacing)
+        self._set_timer()

@@ -1,0 +1,111 @@
+"""What a spec has become: models with their engines, parses, scores and slices, each name a component.
+
+Plain values with their identities; nothing is resolved here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
+from themis_core.records import Extraction
+from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
+from themis_core.specs.problems import Place
+
+__all__ = ["Chain", "ComposedModel", "ComposedSlice", "JudgingModel", "LoadedDataset", "Scorer", "identity_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDataset:
+    """A dataset spec with its loader."""
+
+    spec: DatasetSpec
+    component: str
+    loader: DatasetLoader
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedModel:
+    """A model with its engine; `identity` is everything of both that can change an answer, without the params."""
+
+    spec: ModelSpec
+    component: str
+    engine: Engine
+
+    def identity(self) -> dict[str, Any]:
+        return {**identity_of(self.component, self.engine), "model_id": self.spec.model_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A parse: preparing extractors in a row, then extractors of which the first success wins."""
+
+    name: str
+    prepare: tuple[Extractor, ...]
+    extractors: tuple[tuple[str, Extractor], ...]
+    identity: dict[str, Any]
+
+    def extract(self, text: str) -> Extraction:
+        """Find the value in a text; the reason is that of the last extractor tried."""
+        for extractor in self.prepare:
+            prepared = extractor.extract(text)
+            if prepared.reason is not None:
+                return prepared
+            text = prepared.value if isinstance(prepared.value, str) else str(prepared.value)
+        found = Extraction(reason="no_match")
+        for _, extractor in self.extractors:
+            found = extractor.extract(text)
+            if found.reason is None:
+                break
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingModel:
+    """A model that a judge asks, its settings, and how often it is asked each question."""
+
+    model: ComposedModel
+    params: InferenceParamsSpec
+    repeats: int
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.model.identity(), "params": self.params.given(), "repeats": self.repeats}
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """One metric or judge of one scoring pass, with the parse that it reads."""
+
+    score: str
+    metric: str
+    """The label in results."""
+    component: str
+    scoring: Metric | Judge
+    chain: Chain | None
+    judges: tuple[JudgingModel, ...] | None
+    """The models that are asked if `scoring` is a judge; none for a judge that knows its verdicts."""
+    baseline: ComposedModel | None
+    """The model whose answers the judge compares with."""
+    digest: str
+    """Of everything that can change the score but the item and the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedSlice:
+    """A slice with its components. `models` and `variants` are empty if it generates nothing."""
+
+    spec: SliceSpec
+    dataset: LoadedDataset
+    models: tuple[ComposedModel, ...]
+    variants: tuple[PromptVariantSpec, ...]
+    params: tuple[InferenceParamsSpec, ...]
+    num_samples: int
+    scorers: tuple[Scorer, ...]
+    place: Place
+
+
+def identity_of(name: str, component: Component) -> dict[str, Any]:
+    """Everything of a component that can change its output."""
+    return {"component": name, "version": component.version, "config": component.identity()}
