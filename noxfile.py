@@ -21,6 +21,8 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+FAULTS = ("tests/chaos", "tests/network")
+PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
 OTHER_VERSIONS = [version for version in ("3.11", "3.12", "3.13") if version != OWN_VERSION]
 
 
@@ -46,20 +48,24 @@ def layers(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, with branch coverage. Arguments after `--` go to pytest."""
-    args = session.posargs or ["--ignore=tests/wheels", "--cov", "--cov-report=term"]
-    uv_run(session, "tests", "pytest", *args)
+    if session.posargs:
+        uv_run(session, "tests", "pytest", *session.posargs)
+        return
+    uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=")
+    # One after another: a busy neighbour would be one more fault than they mean to cause.
+    uv_run(session, "tests", "pytest", *FAULTS, "--cov", "--cov-append", "--cov-report=term")
 
 
 @nox.session
 @nox.parametrize("version", OTHER_VERSIONS)
 def other_python(session: nox.Session, version: str) -> None:
-    """All tests on another Python version, if this machine has it."""
+    """All tests but those of faults on another Python version, if this machine has it."""
     python = find_python(version)
     if python is None:
         session.warn(f"NOT RUN: no Python {version} on this machine; the tests were not run on it.")
         session.skip(f"NOT RUN: no Python {version} on this machine")
     environment = str(ROOT / ".nox" / f"python-{version}")
-    arguments = session.posargs or ["--ignore=tests/wheels"]
+    arguments = session.posargs or PARALLEL
     session.run(
         *("uv", "run", "--python", python, "--no-default-groups", "--extra", "standard", "--group", "tests"),
         *("pytest", *arguments),
@@ -92,7 +98,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Kill, starve and lie to runs, with the counts of docs/reliability.md; `tests` does so with small ones."""
-    uv_run(session, "tests", "pytest", "tests/chaos", *session.posargs, env={"THEMIS_CHAOS": "full"})
+    uv_run(session, "tests", "pytest", *(session.posargs or FAULTS), env={"THEMIS_CHAOS": "full"})
 
 
 @nox.session(default=False)

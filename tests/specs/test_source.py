@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from themis_core.errors import SpecError
-from themis_core.specs import source as module
 from themis_core.specs.source import Kind, Source, close_match, parse_source, read_source, set_value
+from themis_core.specs.toml_and_json import Positions
 
 BENCHMARK_YAML = """\
 project:                                     # optional
@@ -387,7 +387,7 @@ def test_a_surprise_costs_positions_only(text: str) -> None:
     import tomllib
 
     for toml in (True, False):
-        module._Positions(text, {}, lambda token: tomllib.loads(f"key = {token}")["key"]).scan(toml=toml)
+        Positions(text, {}, lambda token: tomllib.loads(f"key = {token}")["key"]).scan(toml=toml)
 
 
 # --- properties ---------------------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""What the readers of all formats share: places in a spec file, what can be wrong at one, numbers that can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+__all__ = [
+    "MAX_DEPTH",
+    "NOT_FINITE",
+    "TOO_DEEP",
+    "TOO_LONG",
+    "Loc",
+    "SpecProblem",
+    "finite",
+    "nearest_line",
+    "there_twice",
+]
+
+Loc = tuple[str | int, ...]
+MAX_DEPTH = 200
+
+NOT_FINITE = "is not a finite number, and a digest needs one: write null, or leave the field out"
+TOO_LONG = "a number has too many digits"
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+
+class SpecProblem(Exception):
+    """What is wrong and in which line, before it is known which file or option it is about."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def nearest_line(lines: Mapping[Loc, int], loc: Loc) -> int | None:
+    prefixes = (loc[:length] for length in range(len(loc), 0, -1))
+    return next((lines[prefix] for prefix in prefixes if prefix in lines), None)
+
+
+def finite(value: float, text: str, line: int | None) -> float:
+    if not isfinite(value):
+        raise SpecProblem(f"{text if len(text) < 30 else text[:20] + '…'} {NOT_FINITE}", line)
+    return value
+
+
+def there_twice(key: str | int, first: int, second: int) -> SpecProblem:
+    return SpecProblem(f"the key {key!r} is there twice, in lines {first} and {second}", second)
