@@ -558,6 +558,23 @@ def test_a_dead_endpoint_costs_tens_of_calls_and_the_rest_is_given_up() -> None:
     assert 10 <= engine.calls <= 20
 
 
+def test_a_probe_too_waits_as_long_as_the_provider_asked() -> None:
+    engine = script(error("overloaded", retry_after=0.4), "fine")
+    generation = answer(engine, breaker_failures=1, breaker_cooldown_s=0.01)
+    assert (generation.text, generation.attempts) == ("fine", 2)
+    assert engine._starts[1] - engine._starts[0] >= 0.4
+
+
+def test_a_call_that_waited_for_a_place_in_all_does_not_pass_a_gate_that_was_shut_meanwhile() -> None:
+    engine = script(error("rate_limited", retry_after=0.4), "fine")
+
+    async def ask() -> list[str]:
+        return await Desk(asyncio.Semaphore(1)).all(engine, map(request, range(3)))
+
+    assert asyncio.run(ask()) == ["ok"] * 3
+    assert [start - engine._starts[0] >= 0.4 for start in engine._starts] == [False, True, True, True]
+
+
 def test_a_probe_that_is_cancelled_lets_another_one_through() -> None:
     probing = asyncio.Event()
 

@@ -174,7 +174,7 @@ def themis_register_engines(register):
 
 
 @pytest.mark.parametrize("order", [["small", "large"], ["large", "small"]])
-def test_local_engines_that_are_saved_in_groups_do_not_wait_for_their_own_group(
+def test_a_trial_that_needs_no_baseline_holds_up_nobody_who_waits_for_it(
     court: Any, tmp_path: Path, order: list[str]
 ) -> None:
     (tmp_path / "mine.py").write_text(LOCAL, encoding="utf-8")

@@ -77,7 +77,13 @@ FORMS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], tuple[float, f
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+EACH_FORM = [
+    *(pytest.param(form, "sqlite", id=name) for name, form in FORMS.items()),
+    *(pytest.param(FORMS[name], "postgres", id=f"{name}, Postgres") for name in ("correctness, JSON", "pairwise")),
+]
+
+
+@pytest.mark.parametrize(("form", "storage"), EACH_FORM, indirect=["storage"])
 def test_each_form_is_asked_once_and_leaves_its_whole_trail(court: Any, form: tuple[Any, ...]) -> None:
     judge, config, script, (france, italy), requests = form
     court.script(script)
@@ -246,6 +252,25 @@ def test_another_parse_that_finds_the_same_asks_nothing_and_calls_are_reported(c
 
     assert (run(r"(\w+)").generated, court.server.count, seen[-1]) == (4, 4, (4, 2))
     assert (run(r"(\w+)\.").generated, court.server.count, seen[-1]) == (0, 4, (0, 0))
+
+
+@sqlite_only
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 5, 6, 7])
+def test_a_stopped_run_goes_on_with_the_judges_where_it_stopped(court: Any, calls: int) -> None:
+    court.script(pairs(lines))
+    metric = {"id": "judge/pairwise", "config": {"field": "baseline"}, "judge": court.judge(repeats=2)}
+    path = court.folder / "spec.json"
+    data = court.spec(ITEMS, [metric], ["small"])
+    policy = data["project"]["execution_policy"]
+    path.write_text(
+        json.dumps(data | {"project": {**data["project"], "execution_policy": policy | {"max_calls": calls}}})
+    )
+    stopped = themis.run(path)
+    assert (stopped.status, court.server.count) == ("stopped", calls)
+    path.write_text(json.dumps(data))
+    result = themis.run(path)
+    assert (result.run_id, result.status) == (stopped.run_id, "completed")
+    assert (court.scores(result), court.asked()) == ({"france": 1.0, "italy": 0.0}, {"small": 2, "judge-1": 8})
 
 
 @sqlite_only

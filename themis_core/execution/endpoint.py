@@ -109,7 +109,9 @@ class Endpoint:
                 # Waited for with a place of the endpoint's own only, so that a dead endpoint stops no other.
                 probing = await self._admitted(request)
                 async with self._slots:
-                    if (probing or self._breaker.open_until is None) and not self._budget.is_tight():
+                    # Both may have changed while this call waited for its place.
+                    open_now = probing or self._breaker.open_until is None
+                    if open_now and time.monotonic() >= self._pace.shut_until and not self._budget.is_tight():
                         return await self._send(engine, request, price, probing)
                 probing = self._end_probe(probing)
                 if self._budget.is_tight():
@@ -173,13 +175,15 @@ class Endpoint:
             if (reason := breaker.why_not(request.model_id)) is not None:
                 raise EngineError("circuit_open", f"not called: {reason}")
             now = time.monotonic()
+            shut_until = self._pace.shut_until
             if breaker.open_until is not None:
-                if breaker.start_probe(now):
+                if now >= shut_until and breaker.start_probe(now):
                     return True
                 passed = False
                 # While a probe is in flight, its end is what all wait for.
-                await self._doze(breaker.open_until - now if not breaker.probing else self._policy.attempt_timeout_s)
-            elif passed or self._pace.pass_now(now, spacing):
+                wait = max(breaker.open_until, shut_until) - now
+                await self._doze(self._policy.attempt_timeout_s if breaker.probing else wait)
+            elif (passed and now >= shut_until) or self._pace.pass_now(now, spacing):
                 if self.note:
                     self.note = ""
                 return False

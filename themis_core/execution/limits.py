@@ -89,6 +89,8 @@ class Pace:
     """Calls per second if the provider took none at all."""
 
     def __init__(self) -> None:
+        self.shut_until = 0.0
+        """Until when the gate is shut, for those who were let through just before it was."""
         self._open_at = 0.0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -122,6 +124,7 @@ class Pace:
 
     def hold(self, until: float) -> None:
         """Start no call before then."""
+        self.shut_until = max(self.shut_until, until)
         self._open_at = max(self._open_at, until)
         self._set_timer()
 

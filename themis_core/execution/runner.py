@@ -170,7 +170,8 @@ class Runner:
     def _width(self, endpoint: str | None) -> tuple[int, int]:
         """How many workers a lane has, and how many trials each of them takes at a time."""
         models = self._plan.composition.models()
-        if all(model.engine.capabilities.batch for model in models):
+        judged = any(scorer.judges for scorers in self._scorers.values() for scorer in scorers)
+        if not judged and all(model.engine.capabilities.batch for model in models):
             return BATCH // TOGETHER, TOGETHER
         if all(model.engine.capabilities.batch for model in models if model.engine.endpoint == endpoint):
             return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
@@ -270,10 +271,7 @@ class Runner:
             self._pending.pop(key, None)
 
     def _release_baselines(self, work: _Work) -> None:
-        """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it.
-
-        Not put off until the trial is saved, as those that are saved with it may wait for one of them.
-        """
+        """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
         own = {request.key for request in work.trial.requests}
         for key in [key for key in work.owned if key not in own]:
             self._settle(key, None)

@@ -225,13 +225,14 @@ def _check_judges(planned: PlannedSlice) -> None:
         for index, score in enumerate(composed.spec.scores)
         for number, _ in enumerate(score.metrics)
     ]
-    for scorer, place in zip(planned.scorers, places, strict=True):
-        if scorer.judges:
-            for item in planned.items:
-                try:
-                    questions(scorer, item, planned.prompts[0].messages(item) if planned.prompts else ())
-                except SpecError as error:
-                    raise (place / "config").error(error.message) from error
+    judges = [(scorer, place) for scorer, place in zip(planned.scorers, places, strict=True) if scorer.judges]
+    for item in planned.items if judges else ():
+        messages = planned.prompts[0].messages(item) if planned.prompts else ()
+        for scorer, place in judges:
+            try:
+                questions(scorer, item, messages)
+            except SpecError as error:
+                raise (place / "config").error(error.message) from error
 
 
 def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) -> Sequence[JudgeRequest]:

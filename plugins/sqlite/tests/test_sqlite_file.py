@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from themis_core import StorageError
+from themis_core import RunLocked, StorageError
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
 from themis_plugin_sqlite import database, locks, mounts
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
@@ -284,28 +284,32 @@ def test_the_wal_reset_bug_is_logged_once_for_a_store_and_only_while_others_use_
 def test_a_lock_that_was_left_is_held_by_nobody(path: Path) -> None:
     folder = path.parent / "locks"
     with another_process_at_work(path.parent):
-        assert locks.are_held(folder, besides="run")
-        assert not locks.are_held(folder, besides="another")
-    assert not locks.are_held(folder, besides="run")
+        assert locks.seem_held(folder, besides="run")
+        assert not locks.seem_held(folder, besides="another")
+        assert re.match("run 'another' is being worked on by process ", locks.held(folder) or "")
+    assert not locks.seem_held(folder, besides="run")
     (folder / "dead.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "since": "long ago"}))
     (folder / "odd.lock").write_text("nonsense")
-    assert not locks.are_held(folder, besides="run")
+    assert not locks.seem_held(folder, besides="run")
     (folder / "far.lock").write_text(json.dumps({"host": "elsewhere.example", "pid": 1, "since": "long ago"}))
-    assert locks.are_held(folder, besides="run")
-    assert not locks.are_held(folder, besides="far")
+    assert locks.seem_held(folder, besides="run")
+    assert not locks.seem_held(folder, besides="far")
+    assert locks.held(folder) is None
 
 
-def test_a_store_is_not_rebuilt_while_another_process_works_on_a_run(
+def test_a_store_is_not_rebuilt_while_a_run_is_being_worked_on(
     backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
 ) -> None:
     with closing(backend.open(tmp_path)) as store:
         with (
             another_process_at_work(path.parent),
-            pytest.raises(StorageError, match="another process works on a run of this store"),
+            pytest.raises(RunLocked, match="run 'another' is being worked on by"),
         ):
             store.rebuild()
-        with store.lock_run("run"):
+        with store.lock_run("run"), pytest.raises(RunLocked, match="run 'run' is being worked on by process"):
             store.rebuild()
+        store.rebuild()
+        assert list(store.verify()) == []
 
 
 MOUNTS = r"""

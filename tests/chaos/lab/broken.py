@@ -114,6 +114,19 @@ def _ignores_ctrl_c() -> None:
     signal.signal = lambda number, action: None  # type: ignore[assignment]
 
 
+def _migrates_in_two_transactions() -> None:
+    from themis_plugin_sqlite.database import SqliteDatabase
+
+    remake = SqliteDatabase.remake_projections
+
+    def split(self: SqliteDatabase) -> None:
+        remake(self)
+        self.run("COMMIT")
+        self.run(self.begin)
+
+    _replace(SqliteDatabase, remake_projections=split)
+
+
 BROKEN: dict[str, Callable[[], None]] = {
     "acknowledges before the commit": _acknowledges_before_the_commit,
     "loses a batch": _loses_a_batch,
@@ -122,6 +135,7 @@ BROKEN: dict[str, Callable[[], None]] = {
     "ignores errors of the store": _ignores_errors_of_the_store,
     "blobs are not synced": _blobs_are_not_synced,
     "ignores the budget": _ignores_the_budget,
+    "migrates in two transactions": _migrates_in_two_transactions,
     "ignores Ctrl-C": _ignores_ctrl_c,
 }
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
-from lab import broken, failpoints
+from lab import broken, failpoints, next_version
 
 import themis_core.cli
 import themis_plugin_sqlite.database
@@ -87,6 +87,8 @@ def obey(order: dict[str, Any]) -> NoReturn:
     note_failures(order["failures"])
     if order["checkpoint_pages"]:
         setattr(themis_plugin_sqlite.database, "_CHECKPOINT_PAGES", order["checkpoint_pages"])  # noqa: B010 - a Final
+    if order["next_version"]:
+        next_version.plant()
     if order["failpoint"]:
         failpoints.install(order["failpoint"], order["nth"])
     if order["broken"]:

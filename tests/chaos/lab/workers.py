@@ -113,6 +113,7 @@ class Workers:
         trace: Path | None = None,
         file_limit: int | None = None,
         checkpoint_pages: int | None = None,
+        next_version: bool = False,
         environment: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = ("--quiet", "--format", "json"),
     ) -> Worker:
@@ -120,7 +121,8 @@ class Workers:
 
         `failpoint` kills it at the n-th time it gets there; `broken` replaces a part by one that breaks a promise;
         `trace` is where the shim writes what happens in the folder; `file_limit` is the most bytes a file may have;
-        `checkpoint_pages` brings SQLite's checkpoints into a run that is too short for them.
+        `checkpoint_pages` brings SQLite's checkpoints into a run that is too short for them;
+        with `next_version` it is a Themis whose schema is one version on.
         """
         self._count += 1
         number = self._count
@@ -139,6 +141,7 @@ class Workers:
             "trace": str(trace) if trace else None,
             "file_limit": file_limit,
             "checkpoint_pages": checkpoint_pages,
+            "next_version": next_version,
             "shim": str(self.shim) if self.shim else None,
         }
         worker = Worker(int(self.ask(order)["pid"]), self, errors, output)

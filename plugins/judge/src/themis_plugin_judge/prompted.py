@@ -206,8 +206,8 @@ class PromptedJudge(Judge):
         return material
 
     def _question(self, judged: JudgedAnswer) -> str:
-        if self.question is not None:
-            return PromptTemplate(self.question).render(judged.item)
+        if self._question_template is not None:
+            return self._question_template.render(judged.item)
         said = [_text_of(message) for message in judged.messages if message.get("role") == "user"]
         if not said:
             raise SpecError(
@@ -219,6 +219,10 @@ class PromptedJudge(Judge):
     @cached_property
     def _template(self) -> PromptTemplate:
         return PromptTemplate(self.prompt)
+
+    @cached_property
+    def _question_template(self) -> PromptTemplate | None:
+        return None if self.question is None else PromptTemplate(self.question)
 
     @property
     def _prompt_name(self) -> str:

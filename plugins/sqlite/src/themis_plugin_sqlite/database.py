@@ -193,7 +193,7 @@ class SqliteDatabase(VersionedDatabase):
     def _warn_of_wal_bug(self, folder: Path, run_id: str) -> None:
         """Log, once for a store and an SQLite version, that it can be damaged, when others write to it too."""
         told = folder / f"warned-of-wal-bug-{sqlite3.sqlite_version}"
-        if told.exists() or not locks.are_held(folder, besides=run_id):
+        if told.exists() or not locks.seem_held(folder, besides=run_id):
             return
         logger.warning(
             "SQLite %s has the WAL-reset bug, which can, very rarely, damage a database that several processes use at "

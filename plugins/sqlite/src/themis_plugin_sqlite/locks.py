@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from themis_core import RunLocked, StorageError
 
-__all__ = ["are_held", "hold"]
+__all__ = ["held", "hold", "seem_held"]
 
 
 @contextmanager
@@ -43,9 +43,22 @@ def hold(folder: Path, run_id: str) -> Iterator[None]:
             _unlock(file)
 
 
-def are_held(folder: Path, *, besides: str | None = None) -> bool:
-    """Say whether other processes work on runs, besides this one, by what the lock files tell: no lock is tried."""
-    own = None if besides is None else _file_name(besides)
+def held(folder: Path) -> str | None:
+    """Say what is held, as a message for people, by trying each lock for an instant; None if nothing is."""
+    for path in sorted(folder.glob("*.lock")):
+        with path.open("rb+") as file:
+            if not _lock(file):
+                return _held_message(file, path, path.stem)
+            _unlock(file)
+    return None
+
+
+def seem_held(folder: Path, *, besides: str) -> bool:
+    """Say whether others work on other runs, by what the lock files tell: no lock is tried, as nobody may be hindered.
+
+    A process that was killed may still seem to be at work.
+    """
+    own = _file_name(besides)
     found = (_holder(path) for path in folder.glob("*.lock") if path.stem != own)
     return any(each is not None and _may_live(each) for each in found)
 

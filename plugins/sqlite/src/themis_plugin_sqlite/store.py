@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-from themis_core import Damage, StorageError, UnusedFile
+from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
 from themis_plugin_sqlite.backend import FILE_NAME
 from themis_plugin_sqlite.database import SqliteDatabase, sync_folder
@@ -65,9 +65,9 @@ class SqliteStore(SqlStore):
             yield Damage("database", self._sqlite.explain(error))
 
     def rebuild(self) -> None:
-        if locks.are_held(self._folder / "locks"):
-            # It knows names by their old numbers, and tables that had been damaged may get others.
-            raise StorageError("another process works on a run of this store: wait for it, or stop it, then rebuild")
+        # A run at work knows names by their old numbers, and in tables that had been damaged they may change.
+        if (message := locks.held(self._folder / "locks")) is not None:
+            raise RunLocked(message)
         super().rebuild()
 
     def back_up(self, target: Path) -> None:
