@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RunLocked,
         SpecError,
         StorageError,
+        StoreMissing,
         StoreOutdated,
         ThemisError,
     )
@@ -172,6 +173,7 @@ __all__ = [
     "StorageConfig",
     "StorageError",
     "Store",
+    "StoreMissing",
     "StoreOutdated",
     "ThemisError",
     "ThresholdSpec",
@@ -214,6 +216,7 @@ _ROOMS = {
         "RunLocked",
         "SpecError",
         "StorageError",
+        "StoreMissing",
         "StoreOutdated",
         "ThemisError",
     ),

@@ -7,6 +7,7 @@ It does not decide exits: a class only carries the exit code that the command en
     ├── PluginError          exit 3   an installed or loose plugin is broken
     ├── StorageError         exit 4   the store can't be opened, read or written
     │   ├── RunLocked        exit 4   another process is running this very run
+    │   ├── StoreMissing     exit 4   nothing was ever stored there, and this command only reads
     │   └── StoreOutdated    exit 4   an older Themis made the store, and this command only reads
     ├── BudgetExceeded       exit 6   a budget of the execution policy, or the provider's quota, is used up
     └── EngineError          (caught) one request failed; becomes a failed generation, never a score
@@ -23,6 +24,7 @@ __all__ = [
     "RunLocked",
     "SpecError",
     "StorageError",
+    "StoreMissing",
     "StoreOutdated",
     "ThemisError",
 ]
@@ -85,6 +87,13 @@ class RunLocked(StorageError):
     """Another process is working on the same run, so this one left before it made a call.
 
     **What to do:** wait for the process that the message names, or stop it, then run the command again.
+    """
+
+
+class StoreMissing(StorageError):
+    """Nothing was ever stored where the command looks for it.
+
+    **What to do:** run something first, or name the spec or project whose storage is meant (`--spec`, `--project`).
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lab.benchmark import IN_FLIGHT, Benchmark, make_benchmark
 from lab.checking import copied, ended_well, now
 from lab.failpoints import FAILPOINTS
 from lab.invariants import request_problems
-from lab.workers import Fault, Worker, Workers
+from lab.workers import Fault, Worker, Workers, wait_until
 
 from themis_core.testing.server import ScriptedServer
 
@@ -28,36 +29,31 @@ FAULTS = {
 }
 
 
-def killed_within(worker: Worker, seconds: float) -> bool:
-    """Kill the worker after so long; False if it ended by itself before."""
-    try:
-        assert worker.wait(seconds) == 0, worker.said
-    except TimeoutError:
-        worker.kill()
-        return worker.wait() < 0
-    return False
-
-
 def run_with_kills(
-    workers: Workers, benchmark: Benchmark, folder: Path, waits: Callable[[int], float | None]
+    workers: Workers, benchmark: Benchmark, folder: Path, kills: int, moment: Callable[[int, Worker], None]
 ) -> tuple[int, list[str]]:
-    """Start, kill after `waits(number of kills)` seconds (None: let it end), look, and go on until it ended."""
-    kills, count = 0, 0
+    """Run it, killed so often when `moment` returns, and look at a copy each time. Kills in time, and problems."""
     found: list[str] = []
-    while True:
+    count = killed = 0
+    for number in range(kills):
         worker = workers.start(benchmark)
-        wait = waits(kills)
-        if wait is None:
-            assert worker.wait() == 0, worker.said
-            return kills, found
-        if not killed_within(worker, wait):
-            return kills, found
-        kills += 1
+        moment(number, worker)
+        worker.kill()
+        killed += worker.wait() == -9
         acknowledged = benchmark.acknowledged()
         if len(acknowledged) < count:
             found.append("fewer: the acknowledged trials became fewer")
         count = len(acknowledged)
         found += now(copied(benchmark, folder / "copy"), acknowledged)
+    worker = workers.start(benchmark)
+    assert worker.wait() == 0, worker.said
+    return killed, found
+
+
+def more_acknowledged(benchmark: Benchmark, worker: Worker, more: int) -> None:
+    """Return when so many more trials are acknowledged than now."""
+    wanted = benchmark.count() + more
+    wait_until(lambda: benchmark.count() >= wanted or worker.ended, pause=0.001)
 
 
 def test_kills_at_random_instants_lose_and_repeat_nothing(
@@ -68,22 +64,23 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(
     count: Count,
     figures: Figures,
 ) -> None:
-    trials, wanted, kills, requests, runs = 500, count(100, 4), 0, 0, 0
-    draw = random.Random(1)
-    expected = quiet(trials)
-
-    def at_random(before: int) -> float | None:
-        return draw.uniform(0.02, 0.7) if before < min(8, wanted) else None
-
-    while kills < wanted:
+    trials, runs, each = 500, count(20, 1), 5
+    draw, expected, kills, requests = random.Random(1), quiet(trials), 0, 0
+    for number in range(runs):
         server.reset({"latency_s": 0.01})
-        runs += 1
-        benchmark = make_benchmark(tmp_path / str(runs), server.base_url, trials=trials)
-        more, found = run_with_kills(workers, benchmark, tmp_path, at_random)
+        benchmark = make_benchmark(tmp_path / str(number), server.base_url, trials=trials)
+
+        def at_random(before: int, worker: Worker, benchmark: Benchmark = benchmark) -> None:
+            """By progress, because by the clock a busy machine would be killed before it has begun."""
+            more_acknowledged(benchmark, worker, draw.randint(1, 80))
+            time.sleep(draw.uniform(0, 0.02))
+
+        more, found = run_with_kills(workers, benchmark, tmp_path, each, at_random)
         assert found == []
         assert ended_well(benchmark, server, expected) == []
         assert server.count <= trials + IN_FLIGHT * more
         kills, requests = kills + more, requests + server.count
+    assert kills > 0.9 * runs * each
     figures(kills=kills, runs=runs, trials=trials * runs, requests=requests, lost=0, doubled=0)
 
 
@@ -95,25 +92,28 @@ def test_kills_while_resuming_lose_and_repeat_nothing(
     count: Count,
     figures: Figures,
 ) -> None:
-    trials, wanted, kills, runs = 500, count(50, 5), 0, 0
-    draw = random.Random(2)
-    expected = quiet(trials)
-    while kills < wanted:
+    trials, runs, each = 500, count(10, 1), 5
+    draw, expected, kills = random.Random(2), quiet(trials), 0
+    for number in range(runs):
         server.reset({"latency_s": 0.01})
-        runs += 1
-        benchmark = make_benchmark(tmp_path / str(runs), server.base_url, trials=trials)
+        benchmark = make_benchmark(tmp_path / str(number), server.base_url, trials=trials)
 
-        def early(before: int) -> float | None:
-            """The first execution gets half-way; five more are killed while they look up what is there."""
-            if before > 5:
-                return None
-            return draw.uniform(0.01, 0.25) if before else 0.6
+        def early(before: int, worker: Worker, benchmark: Benchmark = benchmark) -> None:
+            """The first execution gets half-way; the others are killed up to their first new request."""
+            if not before:
+                more_acknowledged(benchmark, worker, trials // 2)
+            elif before % 2:
+                time.sleep(draw.uniform(0.01, 0.3))
+            else:
+                asked = server.count
+                wait_until(lambda: server.count > asked or worker.ended)
 
-        more, found = run_with_kills(workers, benchmark, tmp_path, early)
+        more, found = run_with_kills(workers, benchmark, tmp_path, 1 + each, early)
         assert found == []
         assert ended_well(benchmark, server, expected) == []
         assert server.count <= trials + IN_FLIGHT * more
-        kills += max(more - 1, 0)
+        kills += more - 1
+    assert kills > 0.9 * runs * each
     figures(kills=kills, runs=runs, lost=0, doubled=0)
 
 
@@ -160,9 +160,10 @@ def test_a_broken_store_is_caught_by_the_same_check(
     benchmark = make_benchmark(tmp_path / "run", server.base_url, trials=500)
     found: list[str] = []
     for _ in range(3):
-        killed = killed_within(workers.start(benchmark, broken=broken), 0.55)
+        worker = workers.start(benchmark, broken=broken)
+        more_acknowledged(benchmark, worker, 60)
+        worker.kill()
+        worker.wait()
         found += now(benchmark, benchmark.acknowledged())
-        if not killed:
-            break
     found += request_problems(benchmark, benchmark.acknowledged(), server.requests())
     assert caught in {each.partition(":")[0] for each in found}

@@ -126,6 +126,7 @@ def test_every_error_has_a_page_with_its_exit_code(reference: dict[str, str]) ->
         "RunLocked": 4,
         "SpecError": 2,
         "StorageError": 4,
+        "StoreMissing": 4,
         "StoreOutdated": 4,
         "ThemisError": 1,
     }

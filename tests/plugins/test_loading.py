@@ -205,7 +205,7 @@ def test_a_name_that_leads_nowhere_says_what_there_is(kind: str, name: str, prin
         pytest.param(
             REGISTER.format(body="register('reader', Extractor)"),
             "plugin 'poems' (themis-plugin-poems 1.2.0): themis_register_metrics: register('reader', …): "
-            "<class 'themis_core.components.Extractor'> is no subclass of themis_core.Metric",
+            "<class 'themis_core.components.scoring.Extractor'> is no subclass of themis_core.Metric",
             id="a class of another kind",
         ),
         pytest.param(

@@ -3,7 +3,8 @@
 from themis_core.execution.budget import Budget, cost_of, estimate_tokens, spent_before
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import JudgeForecast
-from themis_core.execution.runner import Progress, Runner, now
+from themis_core.execution.progress import Progress, now
+from themis_core.execution.runner import Runner
 from themis_core.execution.writer import Writer
 
 __all__ = [

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from themis_core.components import JudgedAnswer, Store
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
+from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer
 from themis_core.execution.writer import Writer
 from themis_core.planning import Plan, Trial
@@ -38,7 +37,7 @@ from themis_core.records import (
     TrialFinished,
 )
 
-__all__ = ["Progress", "Runner", "now"]
+__all__ = ["Runner"]
 
 log = logging.getLogger("themis")
 BATCH = 256
@@ -47,43 +46,6 @@ TOGETHER = 64
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
 
 Stored = dict[str, tuple[Score, Extraction | None]]
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where an execution stands; handed to the caller again and again, always the same object."""
-
-    planned: int
-    done: int = 0
-    reused: int = 0
-    generated: int = 0
-    """Engine calls that gave an answer."""
-    judged: int = 0
-    """Those of them that went to judging models."""
-    failed: int = 0
-    in_flight: int = 0
-    cost: float | None = None
-    note: str = ""
-    """What the run waits for, if it waits."""
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def rate(self) -> float:
-        """Trials finished per second, those that were stored before not counted."""
-        return (self.done - self.reused) / max(self.elapsed_s, 1e-9)
-
-    @property
-    def eta_s(self) -> float | None:
-        return (self.planned - self.done) / self.rate if self.rate > 0 else None
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from themis_core.components import StorageBackend, Store
-from themis_core.errors import RunLocked, StorageError
+from themis_core.errors import RunLocked, StorageError, StoreMissing
 from themis_core.records import (
     Event,
     Extraction,
@@ -75,7 +75,7 @@ class MemoryStorage(StorageBackend):
     def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
         place = (str(base_dir.absolute()), self.name)
         if mode == "read" and place not in _contents:
-            raise StorageError(f"there is no store {self.location(base_dir)}: run something first")
+            raise StoreMissing(f"there is no store {self.location(base_dir)}: run something first")
         return MemoryStore(_contents.setdefault(place, _Content()))
 
     def location(self, base_dir: Path) -> str:

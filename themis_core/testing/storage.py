@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from themis_core.components import StorageBackend, Store
-from themis_core.errors import RunLocked, StorageError
+from themis_core.errors import RunLocked, StoreMissing
 from themis_core.records import (
     Event,
     Extraction,
@@ -66,7 +66,7 @@ class StorageBackendSuite(AppendRules):
     def test_reading_where_nothing_is_stored_is_refused_and_leaves_no_trace(
         self, backend: StorageBackend, tmp_path: Path
     ) -> None:
-        with pytest.raises(StorageError):
+        with pytest.raises(StoreMissing):
             backend.open(tmp_path, mode="read")
         assert list(tmp_path.iterdir()) == []
 

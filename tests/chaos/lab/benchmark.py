@@ -81,6 +81,10 @@ class Benchmark:
         """When the store first refused to save; None if it never did."""
         return float(self.failures.read_text().split()[0]) if self.failures.exists() else None
 
+    def count(self) -> int:
+        """How many acknowledgements there are."""
+        return self.acknowledgements.read_bytes().count(b"\n") if self.acknowledgements.exists() else 0
+
     def acknowledged(self) -> list[Acknowledged]:
         if not self.acknowledgements.exists():
             return []

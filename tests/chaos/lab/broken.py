@@ -105,13 +105,12 @@ def _ignores_the_budget() -> None:
 
 
 def _ignores_ctrl_c() -> None:
+    import asyncio
     import signal
 
-    from themis_core import session
-
-    session._on_interrupt = lambda *_: nullcontext()  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal = lambda number, action: None  # type: ignore[assignment]
+    _replace(signal, signal=lambda number, action: None)
+    _replace(asyncio.SelectorEventLoop, add_signal_handler=lambda self, number, action, *given: None)
 
 
 def _migrates_in_two_transactions() -> None:

@@ -67,6 +67,12 @@ class Worker:
         return self._code
 
     @property
+    def ended(self) -> bool:
+        with suppress(TimeoutError):
+            self.wait(0)
+        return self._code is not None
+
+    @property
     def said(self) -> str:
         """What it wrote to standard error so far."""
         return self.errors.read_text(encoding="utf-8", errors="replace") if self.errors.exists() else ""

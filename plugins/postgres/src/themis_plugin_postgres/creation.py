@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
-from themis_core import StorageError
+from themis_core import StorageError, StoreMissing, StoreOutdated
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.locks import CREATE_LOCKS
 from themis_sql import SCHEMA_VERSION
@@ -50,7 +50,7 @@ def prepare(connection: PostgresConnection, location: str, schema: str, write_lo
     """
     if not _is_store(connection, location, schema):
         if not make:
-            raise StorageError(f"there is no store at {location}: run something first, or name another schema_name")
+            raise StoreMissing(f"there is no store at {location}: run something first, or name another schema_name")
         # One transaction, so a kill leaves all or nothing; and one process at a time.
         connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
@@ -87,7 +87,7 @@ def _checked(found: list[tuple[int, str]], location: str, *, may_be_older: bool)
             "update themis-plugin-postgres, or name another schema_name"
         )
     if info.version < SCHEMA_VERSION and not may_be_older:
-        raise StorageError(
+        raise StoreOutdated(
             f"{location} was made by an older Themis (schema {info.version}, this one has {SCHEMA_VERSION}): "
             "bring it up to date with `themis storage migrate`"
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from themis_core import StorageBackend, StorageError, Store
+from themis_core import StorageBackend, StorageError, Store, StoreMissing
 
 __all__ = ["SqliteBlobStorageSpec"]
 
@@ -67,7 +67,7 @@ class SqliteBlobStorageSpec(StorageBackend):
         root = self._root(base_dir)
         path = root / FILE_NAME
         if mode == "read" and not path.exists():
-            raise StorageError(f"there is no store at {path}: run something first, or name another root_dir")
+            raise StoreMissing(f"there is no store at {path}: run something first, or name another root_dir")
         if mode == "write" and not self.allow_network_file_system:
             _refuse_network(root)
         from themis_plugin_sqlite.store import open_store

@@ -1,0 +1,45 @@
+"""The six base classes that plugins implement, and what each is handed.
+
+A component is a frozen pydantic model: its fields are its config, validated before anything runs. It knows
+nothing of specs, runs or stores beyond what its methods are given.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from themis_core.components.base import CONTRACT_VERSION, Component
+from themis_core.components.datasets import DatasetLoader
+from themis_core.components.engines import Capabilities, Engine
+from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.components.scoring import Extractor, Metric
+from themis_core.components.storage import Damage, StorageBackend, Store, UnusedFile
+
+__all__ = [
+    "COMPONENT_KINDS",
+    "CONTRACT_VERSION",
+    "Capabilities",
+    "Component",
+    "Damage",
+    "DatasetLoader",
+    "Engine",
+    "Extractor",
+    "Judge",
+    "JudgeReply",
+    "JudgeRequest",
+    "JudgedAnswer",
+    "Metric",
+    "StorageBackend",
+    "Store",
+    "UnusedFile",
+]
+
+COMPONENT_KINDS: Final[dict[str, type[Component]]] = {
+    "dataset_loader": DatasetLoader,
+    "engine": Engine,
+    "extractor": Extractor,
+    "metric": Metric,
+    "judge": Judge,
+    "storage_backend": StorageBackend,
+}
+"""Kind, as messages and hooks name it, to base class."""

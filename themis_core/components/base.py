@@ -1,0 +1,40 @@
+"""What all components have in common: a frozen config, a version, an identity."""
+
+from __future__ import annotations
+
+from abc import ABC
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["CONTRACT_VERSION", "Component"]
+
+CONTRACT_VERSION: Final = 1
+"""Version of the contract between core and plugins; a plugin states the one it was written for."""
+
+
+class Component(BaseModel, ABC):
+    """Base of all components: a frozen config with a version.
+
+    Raise `version` when the same input may give another output. Fields named in `not_identity` can't change an
+    answer (timeouts, key variables) and stay out of all keys.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    version: ClassVar[int] = 1
+    """Raised when the same input may give another output; part of every key."""
+    not_identity: ClassVar[frozenset[str]] = frozenset()
+    """Fields that can't change an output, and so stay out of every key."""
+
+    def identity(self) -> dict[str, Any]:
+        """The config that can change an output, as plain data."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(self.not_identity))
+
+    def check(self, base_dir: Path) -> None:
+        """Look for what the component will need (files, environment variables) before anything is called.
+
+        `base_dir` is the folder that relative paths start from. Called once per run, after the config was
+        validated. Raise SpecError or ValueError with a message that says what to do. No network.
+        """

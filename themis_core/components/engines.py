@@ -1,0 +1,58 @@
+"""Engines: who answers requests, and what they can do."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from themis_core.components.base import Component
+from themis_core.records import (
+    Generation,
+    Request,
+)
+
+__all__ = ["Capabilities", "Engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do. A request that needs more is refused before it is sent."""
+
+    seed: bool = False
+    """Takes `seed`: samples get seeds of their own."""
+    logprobs: bool = False
+    n: bool = False
+    tools: bool = False
+    images: bool = False
+    batch: bool = False
+    """Answers locally at once, so requests need no limits, deadlines or retries."""
+
+
+class Engine(Component):
+    """Turns one request into one generation. Used from one event loop only."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @property
+    def endpoint(self) -> str:
+        """What limits and the circuit breaker apply to: engines with an equal endpoint share them (a URL's origin).
+
+        Shown in messages: no credentials.
+        """
+        return type(self).__name__
+
+    async def start(self) -> None:
+        """Open what requests need. Called once, in the run's event loop, before the first request."""
+
+    async def stop(self) -> None:
+        """Close it. Called once after the last request, also after errors."""
+
+    @abstractmethod
+    async def generate(self, request: Request) -> Generation:
+        """Send the request once and return the answer; never retry.
+
+        `status` is answered, refused, truncated (cut at a length limit) or empty; a failure raises EngineError with
+        a stable code. Any other exception becomes a failed generation with code `engine_error`. The deadline is
+        the caller's, which cancels.
+        """

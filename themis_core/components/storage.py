@@ -1,0 +1,168 @@
+"""Stores and the backends that open them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from themis_core.components.base import Component
+from themis_core.errors import StorageError
+from themis_core.records import (
+    Event,
+    Extraction,
+    Generation,
+    GenerationRecorded,
+    Item,
+    OutcomeCount,
+    RunRecord,
+    Score,
+    ScoreEntry,
+    ScoreRow,
+    TrialRow,
+)
+
+__all__ = ["Damage", "StorageBackend", "Store", "UnusedFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong in a store."""
+
+    place: str
+    """Where: `events 17`, `payloads 4`, `trials 3`, a file."""
+    problem: str
+    """What is wrong, for people; no stored text."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedFile:
+    """A file of a store to which nothing that is stored refers."""
+
+    path: str
+    size_bytes: int
+    age_s: float
+    """Since it was last written."""
+
+
+class Store(ABC):
+    """An open store. Used from one thread at a time."""
+
+    @abstractmethod
+    def append(self, events: Sequence[Event]) -> None:
+        """Save the events in order, all or none; they are on stable storage when this returns.
+
+        Repeating a batch changes nothing. A generation, item or score that is stored under its key stays as it is,
+        except that a success replaces a failure and a score replaces an unscored one; a trial's later outcome replaces
+        a failed one. Numbers must be finite: NaN and infinities raise ValueError, and nothing of the batch is saved.
+        """
+
+    @abstractmethod
+    def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of these (slice id, trial id), those that the run has with an outcome other than failed."""
+
+    @abstractmethod
+    def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
+        """The stored generations among these keys, failed ones left out."""
+
+    @abstractmethod
+    def stored_generations(self, keys: Sequence[str]) -> set[str]:
+        """Which of these keys have a stored generation that did not fail."""
+
+    @abstractmethod
+    def scores(self, keys: Sequence[str]) -> dict[str, tuple[Score, Extraction | None]]:
+        """The stored scores among these keys, each with the extraction it read."""
+
+    @abstractmethod
+    def runs(self) -> Iterator[RunRecord]:
+        """All runs, latest first."""
+
+    @abstractmethod
+    def run(self, run_id: str) -> RunRecord | None:
+        """One run by its whole id."""
+
+    @abstractmethod
+    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+        """The run's finished trials as a stream, ordered by slice, model, variant, params, item and sample.
+
+        With `trial_id`, only those whose id begins with it.
+        """
+
+    @abstractmethod
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        """How the run's trials ended, counted; ordered by slice, model, variant, params, outcome and error code."""
+
+    @abstractmethod
+    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+        """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
+
+    @abstractmethod
+    def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:
+        """The stored requests with their generations, failed ones included, in the order of the keys."""
+
+    @abstractmethod
+    def items(self, digests: Sequence[str]) -> dict[str, Item]:
+        """The stored items among these digests."""
+
+    @abstractmethod
+    def score_entries(self, run_id: str, slice_id: str, trial_id: str) -> Sequence[ScoreEntry]:
+        """All scores of one finished trial in full, in the order in which they were appended."""
+
+    @abstractmethod
+    def events(self, run_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """The log as plain data in the order of appending: `seq`, `kind`, `at`, and the event's fields."""
+
+    @abstractmethod
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        """Hold the run for this process; raises RunLocked, naming the holder, if another one has it."""
+
+    def verify(self) -> Iterator[Damage]:
+        """Check everything that is stored, and yield what is wrong; changes nothing, and others may write meanwhile.
+
+        This and what follows keeps a store in order. A backend that leaves it out raises StorageError.
+        """
+        raise self._left_out("check what it holds")
+
+    def rebuild(self) -> None:
+        """Make again, in one transaction, what is derived from the log."""
+        raise self._left_out("rebuild what it derives")
+
+    def back_up(self, target: Path) -> None:
+        """Copy the store, as it is at one moment, to a folder that is empty or new; others may write meanwhile.
+
+        The same backend opens the copy there. Raises StorageError if the copy does not verify.
+        """
+        raise self._left_out("copy itself")
+
+    def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
+        """Remove files to which nothing refers and which were last written longer ago, yielding each.
+
+        With `dry_run`, they are only yielded. Others may write meanwhile.
+        """
+        raise self._left_out("remove unused files")
+
+    def _left_out(self, task: str) -> StorageError:
+        return StorageError(f"{type(self).__name__} can't {task}: use the tools of its database")
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files and connections; further use is an error."""
+
+
+class StorageBackend(Component):
+    """Config of a store, and the way to open it. The spec's `storage` holds its fields beside `backend`."""
+
+    @abstractmethod
+    def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
+        """Open the store, making it if `mode` is write and there is none; called in the thread that will use it.
+
+        Relative paths start at `base_dir`. Raises StorageError if it can't be opened, or belongs to a newer Themis
+        (and then leaves it untouched); in mode `read`, StoreMissing if there is none.
+        """
+
+    def location(self, base_dir: Path) -> str:
+        """Where the store is, for messages: a path or a URL without credentials."""
+        return ""

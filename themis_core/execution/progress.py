@@ -1,0 +1,46 @@
+"""Where an execution stands, for whoever watches it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+__all__ = ["Progress", "now"]
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where an execution stands; handed to the caller again and again, always the same object."""
+
+    planned: int
+    done: int = 0
+    reused: int = 0
+    generated: int = 0
+    """Engine calls that gave an answer."""
+    judged: int = 0
+    """Those of them that went to judging models."""
+    failed: int = 0
+    in_flight: int = 0
+    cost: float | None = None
+    note: str = ""
+    """What the run waits for, if it waits."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Trials finished per second, those that were stored before not counted."""
+        return (self.done - self.reused) / max(self.elapsed_s, 1e-9)
+
+    @property
+    def eta_s(self) -> float | None:
+        return (self.planned - self.done) / self.rate if self.rate > 0 else None

@@ -1,0 +1,122 @@
+"""The Python API: read the specs, compose, plan, run, read the result. What the commands do, they do through this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from themis_core.components import StorageBackend, Store
+from themis_core.errors import StoreMissing
+from themis_core.execution import Progress, Writer
+from themis_core.planning import make_plan
+from themis_core.plugins import open_storage
+from themis_core.results import Results, RunResult
+from themis_core.session.executing import execute
+from themis_core.session.forecasting import PlanReport, report_of
+from themis_core.session.loading import ProjectLike, SpecLike, load_project, load_specs
+
+__all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
+
+
+def run(
+    spec: SpecLike,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    models: Sequence[str] = (),
+    progress: Callable[[Progress], None] | None = None,
+    base_dir: Path | None = None,
+) -> RunResult:
+    """Run a benchmark and return its result; what is stored is not called again.
+
+    `spec` is a file or a BenchmarkSpec; `overrides` are `path=value` texts; `limit` takes the first items of each
+    slice; `models` are model ids to keep. `progress` is called about five times a second in the event loop's thread.
+    Relative paths start at the spec file's folder, or at `base_dir` (by default the current folder). Raises
+    SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
+    """
+    return asyncio.run(
+        run_async(
+            spec,
+            project=project,
+            overrides=overrides,
+            limit=limit,
+            models=models,
+            progress=progress,
+            base_dir=base_dir,
+        )
+    )
+
+
+async def run_async(
+    spec: SpecLike,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    models: Sequence[str] = (),
+    progress: Callable[[Progress], None] | None = None,
+    base_dir: Path | None = None,
+) -> RunResult:
+    """`run` for code that has an event loop already."""
+    loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+    composition = loaded.compose()
+    made = make_plan(composition, loaded.place)
+    # The store's thread opens it; everything that can be wrong with the specs was found before.
+    writer = Writer(lambda: composition.storage.open(composition.project_dir))
+    await writer.start()
+    try:
+        lock = await writer.read(lambda store: _entered(store, made.run_id))
+        try:
+            return await execute(made, writer, progress)
+        finally:
+            await writer.read(lambda store: lock.__exit__(None, None, None))
+    finally:
+        await writer.stop()
+
+
+def plan(
+    spec: SpecLike,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    models: Sequence[str] = (),
+    base_dir: Path | None = None,
+) -> PlanReport:
+    """Say what `run` would do, without calling anything or creating a store."""
+    loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+    composition = loaded.compose()
+    made = make_plan(composition, loaded.place)
+    try:
+        store = composition.storage.open(composition.project_dir, mode="read")
+    except StoreMissing:
+        return report_of(made, None)
+    try:
+        return report_of(made, store)
+    finally:
+        store.close()
+
+
+def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
+    """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
+    return Results(*find_storage(spec, project=project, base_dir=base_dir))
+
+
+def find_storage(
+    spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None
+) -> tuple[StorageBackend, Path]:
+    """Return the storage of a spec, a project, or `./.themis`, and the folder that its relative paths start at."""
+    if spec is not None:
+        loaded = load_specs(spec, project, (), None, (), base_dir)
+        return open_storage(loaded.project, loaded.project_dir, loaded.project_place)[1], loaded.project_dir
+    settings, directory, place = load_project(project, base_dir or Path.cwd())
+    return open_storage(settings, directory, place)[1], directory
+
+
+def _entered(store: Store, run_id: str) -> Any:
+    lock = store.lock_run(run_id)
+    lock.__enter__()
+    return lock

@@ -1,0 +1,210 @@
+"""Executes a plan from its lock to its result, and tells observers and whoever watches the progress."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+from importlib_metadata import version
+
+from themis_core.components import Judge, Store
+from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
+from themis_core.planning import Plan
+from themis_core.plugins import Composition
+from themis_core.records import RunFinished, RunRecord, RunStarted
+from themis_core.results import RunResult, summarise
+from themis_core.results.reading import aggregates_of
+
+__all__ = ["execute"]
+
+log = logging.getLogger("themis")
+INTERRUPTED = "interrupted"
+"""Why a run stopped, if the user stopped it."""
+Status = Literal["completed", "failed", "interrupted", "stopped"]
+
+
+async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None] | None) -> RunResult:
+    """Work through a plan whose run is locked, and return its result."""
+    composition = made.composition
+    manifest = await asyncio.to_thread(manifest_of, made)
+    progress = Progress(made.count())
+    before = await writer.read(lambda store: store.run(made.run_id))
+    complete = before is not None and _is_complete(before, progress.planned)
+    started = RunStarted(made.run_id, before.started_at if before and complete else now(), manifest)
+    if complete:
+        progress.done = progress.reused = progress.planned
+    else:
+        await writer.save([started])
+    _observe(composition, "themis_run_started", started)
+    policy = composition.project.execution_policy
+    spent = 0.0
+    if policy.max_cost is not None and not complete:
+        spent = await writer.read(lambda store: spent_before(store, made.run_id))
+    budget = Budget(policy, spent)
+    runner = Runner(made, writer, budget, progress)
+    if not complete:
+        await _work(runner, budget, report)
+    status = _status(progress, budget)
+    finished = RunFinished(made.run_id, now(), status, _counts(runner))
+    if not complete:
+        await writer.save([finished])
+    if report:
+        progress.note = ""
+        report(progress)
+    aggregates = aggregates_of(manifest, composition.plugins)
+    location = composition.storage.location(composition.project_dir)
+    note = _note(status, budget.stopped)
+
+    def look(store: Store) -> RunResult:
+        record = store.run(made.run_id)
+        assert record is not None
+        record = replace(record, manifest=manifest)
+        return summarise(store, record, aggregates, counts=finished.counts, status=status, storage=location, note=note)
+
+    result = await writer.read(look)
+    _observe(composition, "themis_run_finished", finished, result.to_dict())
+    return result
+
+
+async def _work(runner: Runner, budget: Budget, report: Callable[[Progress], None] | None) -> None:
+    ticking = asyncio.create_task(_tick(runner, report)) if report else None
+    try:
+        with _on_interrupt(lambda: budget.stop(INTERRUPTED)):
+            await runner.run()
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        if ticking is not None:
+            ticking.cancel()
+
+
+def _status(progress: Progress, budget: Budget) -> Status:
+    if budget.stopped is not None and (progress.done < progress.planned or budget.exhausted):
+        return "interrupted" if budget.stopped == INTERRUPTED else "stopped"
+    return "failed" if progress.failed else "completed"
+
+
+def _counts(runner: Runner) -> dict[str, Any]:
+    progress = runner.progress
+    return {
+        "generated": progress.generated,
+        "reused": progress.reused,
+        "failed": progress.failed,
+        "cost": progress.cost,
+        "errors": dict(runner.errors),
+    }
+
+
+def _is_complete(record: RunRecord, planned: int) -> bool:
+    """Whether there is nothing left to do, so that not even the trials need looking up."""
+    return record.status == "completed" and record.failed == 0 and record.trials == planned
+
+
+def _note(status: str, reason: str | None) -> str:
+    if status == "interrupted":
+        return "interrupted: what arrived is saved; run the same command again to go on"
+    if status == "stopped":
+        return f"stopped: {reason}; what arrived is saved; run the same command again to go on"
+    if status == "failed":
+        return "some trials failed: run the same command again to try only those again"
+    return ""
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
+    while True:
+        runner.progress.note = runner.note
+        report(runner.progress)
+        await asyncio.sleep(0.2)
+
+
+@contextmanager
+def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C end the run in good order; the second one ends it as Python does."""
+    loop = asyncio.get_running_loop()
+    handled: list[signal.Signals] = []
+
+    def first(number: signal.Signals) -> None:
+        stop()
+        loop.remove_signal_handler(number)
+        handled.remove(number)
+
+    try:
+        for number in (signal.SIGINT,):
+            loop.add_signal_handler(number, first, number)
+            handled.append(number)
+    except (NotImplementedError, RuntimeError, ValueError):
+        pass  # not in the main thread, or on Windows: Ctrl-C ends the run at once, and what was saved stays saved
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+def _observe(composition: Composition, hook: str, *args: Any) -> None:
+    for name, observe in composition.plugins.observers(hook):
+        try:
+            # pluggy lets an implementation take fewer arguments than the hook has.
+            observe(*args[: observe.__code__.co_argcount - (1 if hasattr(observe, "__self__") else 0)])
+        except Exception:
+            log.exception("plugin %r: %s failed; the run goes on", name, hook)
+
+
+def manifest_of(made: Plan) -> dict[str, Any]:
+    """What the run was made of: enough to explain every number, and no secret."""
+    composition = made.composition
+    scorers = [
+        {
+            "slice_id": each.composed.spec.slice_id,
+            "score": scorer.score,
+            "metric": scorer.metric,
+            "kind": "judge" if isinstance(scorer.scoring, Judge) else "metric",
+            "component": scorer.component,
+            "version": scorer.scoring.version,
+            "config": scorer.scoring.model_dump(mode="json", by_alias=True),
+            "aggregates_mean": scorer.scoring.aggregates_mean,
+        }
+        for each in made.slices
+        for scorer in each.scorers
+    ]
+    datasets = [
+        {
+            "slice_id": each.composed.spec.slice_id,
+            "component": each.composed.dataset.component,
+            "items": each.items.count,
+            "digest": each.items.digest,
+            **each.composed.dataset.loader.fingerprint(each.composed.dataset.spec, composition.base_dir),
+        }
+        for each in made.slices
+    ]
+    return {
+        "themis": version("themis-core"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "spec_digest": made.spec_digest,
+        "plan_digest": made.plan_digest,
+        "trials": made.count(),
+        "project": composition.project.canonical(),
+        "benchmark": composition.benchmark.canonical(),
+        "storage": composition.storage_name,
+        "plugins": composition.plugins.provenance(),
+        "models": [model.identity() for model in composition.models()],
+        "datasets": datasets,
+        "scorers": scorers,
+        "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
+        "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
+    }

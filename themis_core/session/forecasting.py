@@ -1,0 +1,116 @@
+"""Says what a plan would do: calls, tokens and cost per model, and a rendered sample of each prompt variant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from themis_core.components import Store
+from themis_core.execution import JudgeForecast, cost_of, estimate_tokens
+from themis_core.planning import Plan, Trial
+from themis_core.records import Usage
+
+__all__ = ["PlanReport", "report_of"]
+
+LOOK_UP = 500
+"""Trials per look-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What a run would do."""
+
+    run_id: str
+    spec_digest: str
+    trials: int
+    stored: int
+    to_call: int
+    per_model: list[dict[str, Any]]
+    """`model_id, provider, endpoint, trials, stored, calls, input_tokens, max_output_tokens, cost`; tokens are
+    estimates, those of calls that are still to be made."""
+    samples: list[dict[str, Any]]
+    """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages`."""
+    slices: list[dict[str, Any]]
+    """`slice_id, items, trials`."""
+    storage: str
+    judges: list[dict[str, Any]]
+    """One per judge and judging model, as `JudgeForecast.rows` gives them; their calls are in `to_call`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as `themis plan --format json` prints it."""
+        return asdict(self)
+
+
+def report_of(made: Plan, store: Store | None) -> PlanReport:
+    per_model: dict[str, dict[str, Any]] = {}
+    samples: dict[str, dict[str, Any]] = {}
+    judged = JudgeForecast(made)
+    for endpoint in (None, *made.endpoints()):
+        trials = made.trials(endpoint)
+        while batch := list(islice(trials, LOOK_UP)):
+            keys = [request.key for trial in batch for request in trial.requests]
+            stored = store.stored_generations(keys) if store is not None else set()
+            judged.add(batch, store)
+            for trial in batch:
+                _tally(per_model, trial, stored)
+                if trial.model is not None and trial.prompt_variant_id not in samples:
+                    samples[trial.prompt_variant_id] = {
+                        "prompt_variant_id": trial.prompt_variant_id,
+                        "slice_id": trial.slice_id,
+                        "item_id": trial.item.id,
+                        "messages": [m for request in trial.requests for m in request.messages],
+                    }
+    slices = [
+        {"slice_id": each.composed.spec.slice_id, "items": each.items.count, "trials": each.count()}
+        for each in made.slices
+    ]
+    rows = list(per_model.values())
+    location = made.composition.storage.location(made.composition.project_dir)
+    return PlanReport(
+        made.run_id,
+        made.spec_digest,
+        made.count(),
+        sum(row["stored"] for row in rows),
+        sum(row["calls"] for row in (*rows, *judged.rows())),
+        rows,
+        list(samples.values()),
+        slices,
+        location,
+        judged.rows(),
+    )
+
+
+def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, stored: set[str]) -> None:
+    model = trial.model
+    row = per_model.setdefault(
+        trial.model_id,
+        {
+            "model_id": trial.model_id,
+            "provider": model.component if model else "recorded",
+            "endpoint": model.engine.endpoint if model else None,
+            "trials": 0,
+            "stored": 0,
+            "calls": 0,
+            "input_tokens": 0,
+            "max_output_tokens": 0,
+            "cost": None,
+        },
+    )
+    row["trials"] += 1
+    missing = [request for request in trial.requests if request.key not in stored]
+    row["stored"] += not missing
+    if model is None:
+        return
+    for request in missing:
+        tokens = estimate_tokens(request.messages)
+        row["calls"] += 1
+        row["input_tokens"] += tokens
+        limit = request.params.get("max_tokens")
+        if limit is None or row["max_output_tokens"] is None:
+            row["max_output_tokens"] = None
+        else:
+            row["max_output_tokens"] += limit
+        cost = cost_of(Usage(tokens, limit or 0), model.spec.price)
+        if cost is not None:
+            row["cost"] = (row["cost"] or 0.0) + cost
