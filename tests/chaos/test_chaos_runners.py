@@ -153,11 +153,11 @@ def until_it_ends(workers: Workers, benchmark: Benchmark, kills: int, draw: rand
     """Run it, killed so often on the way; return the exit code of the last execution."""
     for _ in range(kills):
         worker = workers.start(benchmark)
-        try:
-            worker.wait(draw.uniform(0.1, 0.4))
-        except TimeoutError:
+        wanted = benchmark.count() + draw.randint(1, 20)
+        wait_until(lambda wanted=wanted, worker=worker: benchmark.count() >= wanted or worker.ended)
+        with suppress(ProcessLookupError):
             worker.kill()
-            worker.wait()
+        worker.wait()
     return workers.run(benchmark)
 
 
