@@ -18,13 +18,14 @@ from itertools import islice
 from typing import Any
 
 from themis_core.components import JudgedAnswer, Store
+from themis_core.errors import ThemisError
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer
 from themis_core.execution.writer import Writer
 from themis_core.planning import Plan, Trial
-from themis_core.plugins import ComposedModel, Scorer
+from themis_core.plugins import ComposedModel, Scorer, component_failed
 from themis_core.records import (
     Event,
     Extraction,
@@ -104,7 +105,7 @@ class Runner:
         started: list[ComposedModel] = []
         try:
             for model in engines:
-                await model.engine.start()
+                await _start(model)
                 started.append(model)
             async with asyncio.TaskGroup() as lanes:
                 for endpoint in (None, *self._plan.endpoints()):
@@ -403,6 +404,15 @@ class Runner:
         asked = [message for request in trial.requests for message in request.messages]
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
         return await self._judging.score(scorer, judged)
+
+
+async def _start(model: ComposedModel) -> None:
+    try:
+        await model.engine.start()
+    except ThemisError:
+        raise
+    except Exception as error:
+        raise component_failed(model.component, "start", error) from error
 
 
 async def _stop(model: ComposedModel) -> None:

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from themis_core.errors import SpecError
+from themis_core.errors import SpecError, ThemisError
 from themis_core.planning.templates import compile_template, render
-from themis_core.plugins import LoadedDataset
+from themis_core.plugins import LoadedDataset, component_failed
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json, digest
 from themis_core.specs.problems import Place
@@ -95,7 +95,7 @@ class Items:
     def _read(self) -> Iterator[Item]:
         mapping = _Mapping(self._dataset)
         rows = self._dataset.loader.rows(self._dataset.spec, self._query, self._base_dir)
-        return map(mapping.item, _placed(rows, self._dataset.place))
+        return map(mapping.item, _placed(rows, self._dataset))
 
     def _taken(self, items: Iterator[Item]) -> Iterator[Item]:
         matching: Iterable[Item] = self._matching(items)
@@ -158,14 +158,18 @@ class Items:
             raise self._at.at("item_ids").error(f"{len(missing)} ids are not in the dataset: {listed}")
 
 
-def _placed(rows: Iterator[Row], place: Place) -> Iterator[Row]:
+def _placed(rows: Iterator[Row], dataset: LoadedDataset) -> Iterator[Row]:
     """Pass rows on; a loader's error without a file of its own gets the dataset's place in the spec."""
     try:
         yield from rows
     except SpecError as error:
         if error.path is None:
-            raise place.error(error.message) from error
+            raise dataset.place.error(error.message) from error
         raise
+    except ThemisError:
+        raise
+    except Exception as error:
+        raise component_failed(dataset.component, "rows", error) from error
 
 
 class _Watch:

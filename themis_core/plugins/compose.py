@@ -22,7 +22,7 @@ from themis_core.components import (
     Metric,
     StorageBackend,
 )
-from themis_core.errors import SpecError
+from themis_core.errors import SpecError, ThemisError
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,
@@ -32,7 +32,7 @@ from themis_core.plugins.composed import (
     Scorer,
     identity_of,
 )
-from themis_core.plugins.loading import Plugins
+from themis_core.plugins.loading import Plugins, component_failed
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
@@ -156,7 +156,7 @@ class _Composer:
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
         known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
         if known not in self._made:
-            _check(made, base_dir, name_at, config_at)
+            _check(made, full_name, base_dir, config_at)
             self._made[known] = (full_name, made)
         return cast(tuple[str, C], self._made[known])
 
@@ -290,7 +290,7 @@ def _baseline(judge: Judge, models: Sequence[ComposedModel], place: Place) -> Co
     )
 
 
-def _check(component: Component, base_dir: Path, name_at: Place, config_at: Place) -> None:
+def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
     try:
         component.check(base_dir)
     except SpecError as error:
@@ -299,3 +299,7 @@ def _check(component: Component, base_dir: Path, name_at: Place, config_at: Plac
         raise config_at.error(error.message) from error
     except ValueError as error:
         raise config_at.error(str(error)) from error
+    except ThemisError:
+        raise
+    except Exception as error:
+        raise component_failed(name, "check", error) from error

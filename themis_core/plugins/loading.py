@@ -23,7 +23,9 @@ from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.discovery import Installed, installed
 from themis_core.specs.source import close_match
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins"]
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins", "component_failed"]
+
+_CORE = str(Path(__file__).parents[1])
 
 SUPPORTED_CONTRACTS = (1, CONTRACT_VERSION)
 """Lowest and highest contract version that this core works with."""
@@ -251,10 +253,18 @@ def _label(provenance: Mapping[str, Any]) -> str:
     return str(provenance.get("path") or f"{provenance['distribution']} {provenance['version']}")
 
 
+def component_failed(name: str, during: str, error: BaseException) -> PluginError:
+    """Return what an exception of a component's own becomes where the run can't go on without it."""
+    return _failed(f"{name!r}", during, error)
+
+
 def _broken(namespace: str, label: str, during: str, error: BaseException) -> PluginError:
+    return _failed(f"plugin {namespace!r} ({label})", during, error)
+
+
+def _failed(who: str, during: str, error: BaseException) -> PluginError:
     text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
-    what = f"plugin {namespace!r} ({label}) failed at {during}: {type(error).__name__}: {error}"
-    return PluginError(f"{what}\n{text.rstrip()}")
+    return PluginError(f"{who} failed at {during}: {type(error).__name__}: {error}\n{text.rstrip()}")
 
 
 def _own_frames(error: BaseException) -> Any:
@@ -262,7 +272,7 @@ def _own_frames(error: BaseException) -> Any:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         file = frame.tb_frame.f_code.co_filename
-        if file != __file__ and not file.startswith("<frozen") and "importlib" not in file and "pluggy" not in file:
+        if not file.startswith((_CORE, "<frozen")) and "importlib" not in file and "pluggy" not in file:
             break
         frame = frame.tb_next
     return frame

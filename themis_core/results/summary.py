@@ -5,6 +5,8 @@ Reads streams and holds one group at a time.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +21,7 @@ from themis_core.stats import ClusteredMean
 
 __all__ = ["ResultRow", "RunResult", "summarise"]
 
+log = logging.getLogger("themis")
 Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
 """(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
 
@@ -216,13 +219,22 @@ def _rows(
         failed = groups.get(key[:4], Counter())["failed"]
         value, error, interval = mean.mean, mean.standard_error, mean.interval()
         if component is not None:
-            value, error, interval = component.aggregate(parts), None, None
+            value, error, interval = _aggregate(component, parts, key[5]), None, None
         low, high = interval or (None, None)
         slice_id, model_id, variant, params, score, metric = key
         yield ResultRow(
             slice_id, model_id, variant, params, score, metric, value, mean.n, error, low, high,
             failed, unscored, unparsed, dimensions.get(slice_id, {}),
         )  # fmt: skip
+
+
+def _aggregate(component: Metric | Judge, scores: list[Score], metric: str) -> float | None:
+    try:
+        value = component.aggregate(scores)
+        return value if value is None or math.isfinite(value) else None
+    except Exception:
+        log.exception("metric %r: aggregate failed, so its numbers are missing; the scores are stored", metric)
+        return None
 
 
 def _key(row: ResultRow) -> tuple[str, ...]:

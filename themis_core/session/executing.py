@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from importlib_metadata import version
 
 from themis_core.components import Judge, Store
+from themis_core.errors import ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan
-from themis_core.plugins import Composition
+from themis_core.plugins import Composition, LoadedDataset, component_failed
 from themis_core.records import RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -135,24 +137,22 @@ async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
 def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Let the first Ctrl-C end the run in good order; the second one ends it as Python does."""
     loop = asyncio.get_running_loop()
-    handled: list[signal.Signals] = []
+    before = signal.getsignal(signal.SIGINT)
 
-    def first(number: signal.Signals) -> None:
-        stop()
-        loop.remove_signal_handler(number)
-        handled.remove(number)
+    def first(number: int, frame: Any) -> None:
+        # No handler of the loop's: that never runs while a component blocks the loop, and then nothing could end it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon_threadsafe(stop)
 
     try:
-        for number in (signal.SIGINT,):
-            loop.add_signal_handler(number, first, number)
-            handled.append(number)
-    except (NotImplementedError, RuntimeError, ValueError):
-        pass  # not in the main thread, or on Windows: Ctrl-C ends the run at once, and what was saved stays saved
+        signal.signal(signal.SIGINT, first)
+    except ValueError:  # not in the main thread: Ctrl-C ends the run at once, and what was saved stays saved
+        yield
+        return
     try:
         yield
     finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
+        signal.signal(signal.SIGINT, before)
 
 
 def _observe(composition: Composition, hook: str, *args: Any) -> None:
@@ -187,7 +187,7 @@ def manifest_of(made: Plan) -> dict[str, Any]:
             "component": each.composed.dataset.component,
             "items": each.items.count,
             "digest": each.items.digest,
-            **each.composed.dataset.loader.fingerprint(each.composed.dataset.spec, composition.base_dir),
+            **_fingerprint(each.composed.dataset, composition.base_dir),
         }
         for each in made.slices
     ]
@@ -208,3 +208,12 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
     }
+
+
+def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
+    try:
+        return dataset.loader.fingerprint(dataset.spec, base_dir)
+    except ThemisError:
+        raise
+    except Exception as error:
+        raise component_failed(dataset.component, "fingerprint", error) from error

@@ -49,14 +49,15 @@ class SqliteDatabase(VersionedDatabase):
         self._open = False
 
     def connect(self) -> None:
+        again = self._open
         self.close()
         try:
             if self._mode == "write":
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(self._path.parent)
             check_header(self._path)
             if self._mode == "write":
                 self._create()
-            self.connection = self._connect()
+            self.connection = self._connect(again=again)
         except sqlite3.Error as error:
             raise StorageError(self.explain(error)) from error
         except OSError as error:
@@ -128,8 +129,8 @@ class SqliteDatabase(VersionedDatabase):
         with self.errors():
             return int(self.row(f"PRAGMA {name}")[0])
 
-    def _connect(self) -> sqlite3.Connection:
-        """Open the file itself, and set up what holds for one connection only."""
+    def _connect(self, *, again: bool) -> sqlite3.Connection:
+        """Open the file itself, `again` after a failed commit, and set up what holds for one connection only."""
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?{self._access()}",
             uri=True,
@@ -141,6 +142,7 @@ class SqliteDatabase(VersionedDatabase):
                 connection.execute("PRAGMA query_only = ON")
             else:
                 _switch_to_wal(connection, self._timeout_s)
+                _settle_log(connection, whole=again)
             # No temp_store = MEMORY: sorting a large run would then hold all of it in memory.
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA secure_delete = OFF")  # on in some builds; costs time and nothing is deleted
@@ -160,7 +162,9 @@ class SqliteDatabase(VersionedDatabase):
 
     def _create(self) -> None:
         """Make the tables, unless they are there: all of them in one transaction, so a kill leaves all or none."""
-        if self._path.exists() and self._path.stat().st_size:
+        # With a journal beside it, its making was cut off: SQLite rolls that back, and then it is empty again.
+        journal = self._path.with_name(f"{self._path.name}-journal")
+        if self._path.exists() and self._path.stat().st_size and not journal.exists():
             return
         with closing(sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
@@ -283,6 +287,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _settle_log(connection: sqlite3.Connection, *, whole: bool) -> None:
+    """Bring what is in the log to the main file, and that to stable storage.
+
+    What a failed sync left in the log is read back as if it were safe: a batch repeated then would find itself stored
+    and be acknowledged. Without `whole` it waits for no reader, which may leave a part in the log.
+    """
+    busy = connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if whole else 'PASSIVE'})").fetchone()[0]
+    if busy and whole:
+        raise sqlite3.OperationalError("others use it, so what a failed commit left in its log can't be made safe")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those around it, their names on stable storage as well."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in made:
+        sync_folder(each.parent)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
