@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -451,6 +452,44 @@ def test_hooks_are_called_in_this_order(bench: Bench) -> None:
         ["stop"],
         ["run_finished", "failed", 1],
     ]
+
+
+def test_an_observer_gets_those_arguments_that_it_names(bench: Bench) -> None:
+    file = bench.folder / "mine.py"
+    text = file.read_text(encoding="utf-8")
+    text = re.sub(r"@hookimpl\ndef themis_run_finished.*?(?=\n\n\n|\Z)", "", text, flags=re.DOTALL)
+    text = re.sub(r"@hookimpl\ndef themis_trial_finished.*?(?=\n\n\n|\Z)", "", text, flags=re.DOTALL)
+    text += """
+
+@hookimpl
+def themis_trial_finished():
+    note("a trial finished")
+
+
+@hookimpl
+def themis_run_finished(summary):
+    note("finished", summary["status"], summary["trials"])
+"""
+    file.write_text(text, encoding="utf-8")
+    bench.run()
+    assert [each for each in bench.log() if each[0] in ("a trial finished", "finished")] == [
+        ["a trial finished"],
+        ["a trial finished"],
+        ["finished", "completed", 2],
+    ]
+
+
+def test_who_edits_a_loose_metric_gets_new_scores_without_a_call(bench: Bench) -> None:
+    bench.run()
+    assert len(bench.calls()) == 2
+    file = bench.folder / "mine.py"
+    before = file.read_text(encoding="utf-8")
+    after = before.replace('Score(float(value.startswith("re: ")))', "Score(0.25)")
+    assert after != before
+    file.write_text(after, encoding="utf-8")
+    again = bench.run()
+    assert (again.status, again.generated, [row.value for row in again.scores]) == ("completed", 0, [0.25])
+    assert bench.calls() == []
 
 
 def test_a_failing_observer_is_named_and_passed_over(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

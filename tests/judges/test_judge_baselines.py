@@ -93,6 +93,20 @@ def test_models_that_are_each_others_baseline_never_wait_for_each_other(court: A
     )
 
 
+@pytest.mark.parametrize("width", [1, 64])
+def test_claims_that_a_silent_model_gives_up_make_no_ring(court: Any, width: int) -> None:
+    court.script([{"model": "silent", "output": ""}, *SCRIPT])
+    wanted = [{**against(court, name), "name": f"against {name}"} for name in ("small", "large")]
+    data = court.spec(ITEMS, wanted, ["silent", "small", "large"])
+    data["project"]["execution_policy"] = {"max_in_flight_work_items": width, "max_retries": 0}
+    path = court.folder / "spec.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    result = asyncio.run(asyncio.wait_for(themis.run_async(path), 60))
+    assert (result.status, result.failed) == ("completed", 0)
+    asked = court.asked()
+    assert [asked[name] for name in ("silent", "small", "large")] == [COUNT] * 3
+
+
 def test_turns_are_compared_by_the_last_answers(court: Any) -> None:
     again = {"pattern": r"Sure\?\Z", "again": True}
     court.script([*({**again, "model": name, "output": f"{name} says yes."} for name in ("small", "large")), *SCRIPT])

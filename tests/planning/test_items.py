@@ -154,6 +154,29 @@ def test_items_can_be_read_again_and_their_digest_is_that_of_their_content(monke
 
 
 @pytest.mark.parametrize(
+    ("now", "read", "what"),
+    [
+        ([*COLOURS[:2], {**COLOURS[2], "colour": "grey"}, COLOURS[3]], 2, "item 'c' is new or another"),
+        ([*COLOURS, {"id": "e", "colour": "red"}], 4, "item 'e' is new or another"),
+        (COLOURS[:3], 3, "1 items are missing"),
+    ],
+)
+def test_a_dataset_that_changes_after_the_survey_is_noticed_before_its_items_are_used(
+    now: list[dict[str, Any]], read: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("themis_core.planning.items.KEPT", 1)
+    _, items = take(COLOURS)
+    changing: Any = items._dataset.loader
+    changing.data[:] = now
+    seen = []
+    with pytest.raises(SpecError, match="dataset: the dataset changed while it was used") as raised:
+        seen.extend(iter(items))
+    assert what in str(raised.value)
+    # `extend` keeps what came before the error.
+    assert [item.id for item in seen] == [each["id"] for each in COLOURS[:read]]
+
+
+@pytest.mark.parametrize(
     ("query", "message"),
     [
         ({"kind": "subset", "count": 5}, "query.count: 5 items asked for, but only 4 match the query"),

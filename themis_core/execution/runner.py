@@ -126,9 +126,15 @@ class Runner:
         queue: asyncio.Queue[list[_Work] | None] = asyncio.Queue(2 * BATCH // together)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
-            await self._produce(endpoint, queue, together)
+            error: ThemisError | None = None
+            try:
+                await self._produce(endpoint, queue, together)
+            except ThemisError as raised:  # such as a dataset that changed: what is under way ends in good order
+                error = raised
             for _ in workers:
                 await queue.put(None)
+        if error is not None:
+            raise error
 
     def _width(self, endpoint: str | None) -> tuple[int, int]:
         """How many workers a lane has, and how many trials each of them takes at a time."""
@@ -210,7 +216,8 @@ class Runner:
         # Claimed before the look-up: a trial of another slice that needs the same answer then waits for this one,
         # whether the answer is committed before, during or after its own look-up.
         # That holds for baselines too. Claims are made in the order of the look-ups and lanes work in that order, so
-        # a trial waits only for those that were looked up before it: waits never form a ring.
+        # a trial waits only for those that were looked up before it. What is claimed later, because another trial did
+        # not need it after all, is called and settled before its trial waits for anything. So waits never form a ring.
         owned = []
         for request in trial.needed:
             if request.key not in self._pending:
@@ -244,7 +251,10 @@ class Runner:
     async def _trial(self, work: _Work, events: list[Event]) -> _Ended:
         """The straight line of one trial; what is to be saved of it joins the events."""
         trial = work.trial
-        generation, keys, called = await self._answer(work, events)
+        if any(scorer.judges for scorer in work.scorers):
+            generation, keys, called = await self._answer_to_be_judged(work)
+        else:
+            generation, keys, called = await self._answer(work, events)
         scores: list[ScoreEntry] = []
         failure = (generation.error_code, generation.error) if generation.failed else None
         if not failure:
@@ -284,7 +294,7 @@ class Runner:
             progress.cost = self._budget.cost
         for name, observe in self._observers:
             try:
-                observe(finished)
+                observe(event=finished)
             except Exception:
                 log.exception("plugin %r: themis_trial_finished failed; the run goes on", name)
 
@@ -325,6 +335,16 @@ class Runner:
             said = [*whole.messages, {"role": "assistant", "content": generation.text}]
         return generation, keys, called
 
+    async def _answer_to_be_judged(self, work: _Work) -> tuple[Generation, list[str], bool]:
+        """`_answer`, saved before a judge is asked: it is paid for, and judges of other trials may wait for it."""
+        events: list[Event] = []
+        generation, keys, called = await self._answer(work, events)
+        if events:
+            await self._writer.save(events)
+        if keys[-1] in work.owned:
+            self._settle(keys[-1], generation)
+        return generation, keys, called
+
     async def _elsewhere(self, key: str, owned: list[str]) -> Generation | None:
         """The generation that another trial gets for the same request; None if that is now up to this one."""
         while True:
@@ -348,11 +368,7 @@ class Runner:
         if key in work.baselines:
             return work.baselines[key]
         trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
-        events: list[Event] = []
-        generation, keys, _ = await self._answer(replace(work, trial=trial), events)
-        if events:
-            await self._writer.save(events)  # paid for: safe before the judge is asked
-        self._settle(keys[-1], generation)
+        generation, _, _ = await self._answer_to_be_judged(replace(work, trial=trial))
         if generation.failed:
             generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
         work.baselines[key] = generation

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -64,12 +65,30 @@ class Items:
         self._chosen: frozenset[int] | None = None
         """Ordinals, among the items that match, of those that sampling took; None if it takes all."""
         self._kept: list[Item] | None = None
+        self._marks = array("Q")
+        """Of each item taken, the first 8 bytes of its digest."""
         self.count = 0
         self.digest = ""
         self._survey(query.seed if query.seed is not None else seed)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._kept) if self._kept is not None else self._taken(self._read())
+        return iter(self._kept) if self._kept is not None else self._as_surveyed(self._taken(self._read()))
+
+    def _as_surveyed(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Pass items on as long as they are those of the survey: what was planned must be what is run."""
+        count = 0
+        for count, item in enumerate(items, 1):
+            if count > self.count or _mark(item) != self._marks[count - 1]:
+                raise self._changed(f"item {item.id!r} is new or another")
+            yield item
+        if count < self.count:
+            raise self._changed(f"{self.count - count} items are missing")
+
+    def _changed(self, what: str) -> SpecError:
+        return self._dataset.place.error(
+            f"the dataset changed while it was used ({what}): nothing more is asked. What was answered is saved; leave "
+            "the data alone and run again"
+        )
 
     def _survey(self, seed: int) -> None:
         watch = _Watch(self._dataset, bool(self._query.filters))
@@ -82,6 +101,7 @@ class Items:
         kept: list[Item] | None = []
         for item in taken:
             whole.update(bytes.fromhex(item.digest))
+            self._marks.append(_mark(item))
             self.count += 1
             if kept is not None:
                 kept.append(item)
@@ -156,6 +176,10 @@ class Items:
         ):
             listed = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
             raise self._at.at("item_ids").error(f"{len(missing)} ids are not in the dataset: {listed}")
+
+
+def _mark(item: Item) -> int:
+    return int(item.digest[:16], 16)
 
 
 def _placed(rows: Iterator[Row], dataset: LoadedDataset) -> Iterator[Row]:

@@ -214,8 +214,8 @@ class _Composer:
         prepare = [self.extractor(each, place.at("prepare", i)) for i, each in enumerate(spec.prepare)]
         extractors = [self.extractor(each, place.at("extractors", i)) for i, each in enumerate(spec.extractors)]
         identity = {
-            "prepare": [identity_of(name, each) for name, each in prepare],
-            "extractors": [identity_of(name, each) for name, each in extractors],
+            "prepare": [self._reading_identity(name, each) for name, each in prepare],
+            "extractors": [self._reading_identity(name, each) for name, each in extractors],
         }
         return Chain(spec.name, tuple(each for _, each in prepare), tuple(extractors), identity)
 
@@ -242,7 +242,7 @@ class _Composer:
         base: type[Any] = Judge if spec.judge or self._is_judge(spec.id) else Metric
         name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir)
         if not isinstance(scoring, Judge):
-            whole = digest([identity_of(name, scoring), read, None])
+            whole = digest([self._reading_identity(name, scoring), read, None])
             return Scorer(score.name, spec.label, name, scoring, chain, None, None, whole)
         if spec.judge and not scoring.asks_models:
             raise (place / "judge").error(f"{name} asks no model, it knows its verdicts: remove `judge`")
@@ -253,8 +253,16 @@ class _Composer:
         )
         baseline = _baseline(scoring, models, place / "config")
         judged = [each.identity() for each in judges]
-        whole = digest([identity_of(name, scoring), read, judged, baseline.identity() if baseline else None])
+        whole = digest([self._reading_identity(name, scoring), read, judged, baseline.identity() if baseline else None])
         return Scorer(score.name, spec.label, name, scoring, chain, judges, baseline, whole)
+
+    def _reading_identity(self, name: str, component: Component) -> dict[str, Any]:
+        """`identity_of`, with the content of a loose file: who edits it expects new scores, and they cost no call.
+
+        Engines go without: a comment in their file must not send a bill.
+        """
+        content = self.plugins.loose_content(name.partition("/")[0])
+        return {**identity_of(name, component), **({"content": content} if content else {})}
 
     def _is_judge(self, name: str) -> bool:
         namespace, _, component = name.partition("/")

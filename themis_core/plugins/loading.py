@@ -9,8 +9,9 @@ import hashlib
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,10 +122,15 @@ class Plugins:
         """Where each loaded plugin came from, for the manifest, sorted by namespace."""
         return [self._loaded[name].provenance for name in sorted(self._loaded)]
 
-    def observers(self, hook: str) -> list[tuple[str, Any]]:
-        """Namespace and implementation of each loaded plugin that observes with `hook`."""
+    def loose_content(self, namespace: str) -> str | None:
+        """The SHA-256 of a loaded loose file; None for an installed plugin."""
+        found: str | None = self._loaded[namespace].provenance.get("sha256")
+        return found
+
+    def observers(self, hook: str) -> list[tuple[str, Callable[..., None]]]:
+        """Namespace of each loaded plugin that observes with `hook`, and what to call by the hook's argument names."""
         caller = getattr(self._manager.hook, hook)
-        return [(impl.plugin_name, impl.function) for impl in caller.get_hookimpls()]
+        return [(impl.plugin_name, partial(_tell, impl)) for impl in caller.get_hookimpls()]
 
     def _import(self, namespace: str) -> tuple[ModuleType, dict[str, Any], str]:
         if namespace in self._loose:
@@ -236,6 +242,11 @@ class Plugins:
                 article = "an" if other[0] in "aeiou" else "a"
                 return f" There is {article} {other.replace('_', ' ')} of that name."
         return ""
+
+
+def _tell(implementation: pluggy.HookImpl, **facts: Any) -> None:
+    """Call an implementation as pluggy does: it takes those of the hook's arguments that it names."""
+    implementation.function(*[facts[name] for name in implementation.argnames])
 
 
 def _unfit(name: object, cls: object, kind: str) -> str | None:

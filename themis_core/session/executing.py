@@ -44,7 +44,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         progress.done = progress.reused = progress.planned
     else:
         await writer.save([started])
-    _observe(composition, "themis_run_started", started)
+    _observe(composition, "themis_run_started", event=started)
     policy = composition.project.execution_policy
     spent = 0.0
     if policy.max_cost is not None and not complete:
@@ -54,7 +54,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
     if not complete:
         await _work(runner, budget, report)
     status = _status(progress, budget)
-    finished = RunFinished(made.run_id, now(), status, _counts(runner))
+    finished = RunFinished(made.run_id, now(), status, _counts(runner, budget))
     if not complete:
         await writer.save([finished])
     if report:
@@ -71,7 +71,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         return summarise(store, record, aggregates, counts=finished.counts, status=status, storage=location, note=note)
 
     result = await writer.read(look)
-    _observe(composition, "themis_run_finished", finished, result.to_dict())
+    _observe(composition, "themis_run_finished", event=finished, summary=result.to_dict())
     return result
 
 
@@ -90,16 +90,16 @@ async def _work(runner: Runner, budget: Budget, report: Callable[[Progress], Non
 def _status(progress: Progress, budget: Budget) -> Status:
     if budget.stopped is not None and (progress.done < progress.planned or budget.exhausted):
         return "interrupted" if budget.stopped == INTERRUPTED else "stopped"
-    return "failed" if progress.failed else "completed"
+    return "failed" if progress.failed or progress.done < progress.planned else "completed"
 
 
-def _counts(runner: Runner) -> dict[str, Any]:
+def _counts(runner: Runner, budget: Budget) -> dict[str, Any]:
     progress = runner.progress
     return {
         "generated": progress.generated,
         "reused": progress.reused,
         "failed": progress.failed,
-        "cost": progress.cost,
+        "cost": budget.cost if budget.priced else None,
         "errors": dict(runner.errors),
     }
 
@@ -152,14 +152,13 @@ def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def _observe(composition: Composition, hook: str, *args: Any) -> None:
+def _observe(composition: Composition, hook: str, **facts: Any) -> None:
     for name, observe in composition.plugins.observers(hook):
         try:
-            # pluggy lets an implementation take fewer arguments than the hook has.
-            observe(*args[: observe.__code__.co_argcount - (1 if hasattr(observe, "__self__") else 0)])
+            observe(**facts)
         except Exception:
             log.exception("plugin %r: %s failed; the run goes on", name, hook)
 
