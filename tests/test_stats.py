@@ -60,6 +60,8 @@ def test_the_clustered_standard_error_is_that_worked_out_by_hand(
         ([[1], [0], [1], [1]], wilson(3, 4)),  # single zeros and ones: Wilson's
         ([[1]], wilson(1, 1)),
         ([[1, 1], [0, 0]], (0.5 - Z95 * 0.5, 0.5 + Z95 * 0.5)),  # samples of one item are no independent draws
+        ([[1, 1], [1, 1], [1, 1]], wilson(3, 3)),  # equal values: each item counts once
+        ([[0.25], [0.25], [0.25]], None),
         ([[1], [2], [3]], (2 - Z95 / math.sqrt(3), 2 + Z95 / math.sqrt(3))),
         ([[0.5]], None),
         ([], None),

@@ -79,10 +79,14 @@ class ClusteredMean:
         return math.sqrt(max(squares, 0.0) * self.clusters / (self.clusters - 1)) / self.n
 
     def interval(self) -> tuple[float, float] | None:
-        """A 95 % interval: Wilson's for single zeros and ones, else normal about the mean; None if unknown."""
+        """A 95 % interval: Wilson's for single zeros and ones, else normal about the mean; None if unknown.
+
+        Where all values are equal, their spread says nothing. If they are zeros or ones, Wilson's counts each cluster
+        once, which is right if its values always agree; for other values there is no interval.
+        """
         if self.mean is None:
             return None
-        if self.binary and self.n == self.clusters:
-            return wilson(self.mean * self.n, self.n)
         error = self.standard_error
-        return None if error is None else (self.mean - Z95 * error, self.mean + Z95 * error)
+        if self.binary and (self.n == self.clusters or not error):
+            return wilson(self.mean * self.clusters, self.clusters)
+        return None if not error else (self.mean - Z95 * error, self.mean + Z95 * error)

@@ -168,7 +168,7 @@ def test_without_a_breaker_a_dead_endpoint_would_cost_a_call_for_each_trial(lab:
 
 
 def test_an_endpoint_that_recovers_during_the_run_loses_nothing(lab: Lab, figures: dict[str, Any]) -> None:
-    lab.server.reset({"faults": [{"first": 35, "cut": 0, "ending": "abort"}]})
+    lab.server.reset({"faults": [{"at": list(range(6, 41)), "cut": 0, "ending": "abort"}]})
     policy = {"breaker_cooldown_s": 0.02, "backoff_base_s": 0.01, "breaker_max_probes": 20}
     result = lab.run(500, policy)
     figures |= {"calls": lab.server.count}

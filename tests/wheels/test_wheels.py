@@ -182,7 +182,7 @@ def test_the_core_with_a_single_plugin_installs_and_imports(name: str, links: Pa
 def test_a_strangers_plugin_is_found_beside_a_broken_one(strangers: Environment) -> None:
     listed = strangers.run("themis", "plugins", "list")
     assert (listed.returncode, listed.stderr) == (0, "")
-    for name, version in {"stranger": "2.5.1", "broken": "0.0.7", "files": "0.1.0", "sqlite": "0.1.0"}.items():
+    for name, version in {"stranger": "2.5.1", "broken": "0.0.7", "files": "0.2.0", "sqlite": "0.2.0"}.items():
         row = next(line for line in listed.stdout.splitlines() if f"themis-plugin-{name}" in line)
         assert version in row
     shown = strangers.run("themis", "plugins", "show", "stranger")

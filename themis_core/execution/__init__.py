@@ -2,13 +2,14 @@
 
 from themis_core.execution.budget import Budget, cost_of, estimate_tokens, spent_before
 from themis_core.execution.endpoint import Endpoint
-from themis_core.execution.forecast import JudgeForecast
+from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.runner import Runner
 from themis_core.execution.writer import Writer
 
 __all__ = [
     "Budget",
+    "Counted",
     "Endpoint",
     "JudgeForecast",
     "Progress",
@@ -16,6 +17,7 @@ __all__ = [
     "Writer",
     "cost_of",
     "estimate_tokens",
+    "goes_on",
     "now",
     "spent_before",
 ]

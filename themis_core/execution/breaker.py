@@ -28,6 +28,7 @@ class Breaker:
         self._cooldown = policy.breaker_cooldown_s
         self._failures = 0
         self._failed_probes = 0
+        self._answered = False
         self._given_up: str | None = None
         self._lasting: dict[str, str] = {}
 
@@ -45,6 +46,7 @@ class Breaker:
     def succeeded(self) -> None:
         """The endpoint answered, if only with an error of the request's own."""
         self._failures = 0
+        self._answered = True
         if self.open_until is not None:
             self.open_until = None
             self._failed_probes = 0
@@ -62,8 +64,11 @@ class Breaker:
         if probing:
             self._failed_probes += 1
             self._cooldown *= 2
-            if self._failed_probes > self._policy.breaker_max_probes:
-                self._given_up = f"{self._name} failed {self._failures} times in a row, last with {error}"
+            # One that never answered is rather not there, or not at that address, than out of order for a while.
+            most = self._policy.breaker_max_probes if self._answered else min(self._policy.breaker_max_probes, 1)
+            if self._failed_probes > most:
+                hint = "" if self._answered else ": is a server running there?"
+                self._given_up = f"{self._name} failed {self._failures} times in a row, last with {error}{hint}"
         elif self.open_until is not None or self._failures < self._policy.breaker_failures:
             return False
         self.open_until = now + self._cooldown

@@ -49,7 +49,8 @@ class Budget:
         if policy.max_calls is not None and self.calls >= policy.max_calls:
             self.stop(f"max_calls reached: {self.calls} calls were made", exhausted=True)
         if policy.max_cost is not None and (spent := self.spent_before + self.cost) >= policy.max_cost:
-            self.stop(f"max_cost reached: {spent:.4f} spent", exhausted=True)
+            earlier = " (earlier executions of this run included)" if self.spent_before else ""
+            self.stop(f"max_cost reached: {spent:.4g} of {policy.max_cost:g} spent{earlier}", exhausted=True)
         if self.stopped is not None:
             raise Stopped
         self.calls += 1

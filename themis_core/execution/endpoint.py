@@ -23,8 +23,9 @@ from themis_core.execution.breaker import Breaker
 from themis_core.execution.budget import Budget, Stopped, cost_of, estimate_tokens
 from themis_core.execution.limits import AdaptiveLimit, Pace
 from themis_core.execution.retrying import RetryAllowance, Retrying
+from themis_core.execution.returned import as_engine_error, as_generation, ends_task, told
 from themis_core.records import Generation, Request, Usage
-from themis_core.specs import ExecutionPolicySpec, PriceSpec, canonical_json
+from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 
@@ -92,11 +93,13 @@ class Endpoint:
         if self._budget.stopped is not None:
             raise Stopped
         try:
-            generation = _storable(await engine.generate(request))
+            generation = as_generation(await engine.generate(request))
         except EngineError as error:
-            return _failure(error, 1)
-        except Exception as error:  # noqa: BLE001 - an engine's bug fails its trial, not the run
-            return _failure(_unexpected(error), 1)
+            return _failure(as_engine_error(error), 1)
+        except BaseException as error:
+            if ends_task(error):
+                raise
+            return _failure(_unexpected(error), 1)  # an engine's bug fails its trial, not the run
         cost = cost_of(generation.usage, price)
         return generation if cost is None else replace(generation, cost=cost)
 
@@ -155,10 +158,12 @@ class Endpoint:
         deadline = asyncio.timeout(limit)
         try:
             async with deadline:
-                return _storable(await engine.generate(request))
-        except EngineError:
-            raise
-        except Exception as error:
+                return as_generation(await engine.generate(request))
+        except EngineError as error:
+            raise as_engine_error(error) from error.__cause__
+        except BaseException as error:
+            if ends_task(error):
+                raise
             if not deadline.expired():
                 raise _unexpected(error) from error
             message = f"no reply within {limit:g} s"
@@ -290,17 +295,10 @@ def _wake(waking: asyncio.Future[None]) -> None:
         waking.set_result(None)
 
 
-def _storable(generation: Generation) -> Generation:
-    """Pass a generation on; raises if it holds what no store can take, so that this costs one trial, not the run."""
-    if generation.provider or generation.logprobs or generation.tool_calls:
-        canonical_json([generation.provider, generation.logprobs, generation.tool_calls])
-    return generation
-
-
 def _failure(error: EngineError, attempts: int) -> Generation:
     provider = {"unknown_outcome": True} if error.unknown_outcome else {}
     return Generation("failed", error_code=error.code, error=error.message, attempts=attempts, provider=provider)
 
 
-def _unexpected(error: Exception) -> EngineError:
-    return EngineError("engine_error", f"{type(error).__name__}: {error}")
+def _unexpected(error: BaseException) -> EngineError:
+    return EngineError("engine_error", told(error))

@@ -1,29 +1,84 @@
-"""Says which judges a run would ask how often, and what that would cost. Nothing is asked.
+"""Says which calls a run would make, which judges it would ask how often, and what that would cost. Nothing is asked.
 
 For an answer that is stored, the judge writes its questions, and those whose replies are stored are no calls. For an
-answer that is still to come, it writes them about an empty one. Re-asks can't be foreseen and are not counted.
+answer that is still to come, it writes them about an empty one. Re-asks can't be foreseen and are not counted. A call
+that several trials need is counted once, for the first of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
 from themis_core.execution.budget import cost_of, estimate_tokens
 from themis_core.execution.judging import judge_request
+from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import nothing_to_read, read_answer
 from themis_core.planning import Plan, Trial, questions
 from themis_core.plugins import JudgingModel, Scorer
 from themis_core.records import Generation, Request, Usage
+from themis_core.specs import digest
 
-__all__ = ["JudgeForecast"]
+__all__ = ["Counted", "JudgeForecast", "goes_on"]
+
+
+class Counted:
+    """The calls counted so far, by their keys: a run makes a call once, however many trials need it.
+
+    It holds 60 bits of each key, 66 MB for 1,000,000 calls; two of so many are taken for one in one plan of 2,000,000.
+    With `item_by_item`, a key can't come back after those of its item, and only one item's keys are held.
+    """
+
+    def __init__(self, *, item_by_item: bool) -> None:
+        self._item_by_item = item_by_item
+        self._item: str | None = None
+        self._keys: set[int] = set()
+
+    def is_new(self, item_id: str, key: str) -> bool:
+        """Count a call for an item by its key, a SHA-256 in hexadecimal; false if it was counted before."""
+        if self._item_by_item and item_id != self._item:
+            self._keys.clear()
+            self._item = item_id
+        short = int(key[:15], 16)  # beyond 60 bits, Python's integers take half as much again
+        before = len(self._keys)
+        self._keys.add(short)
+        return len(self._keys) > before
+
+
+def goes_on(generation: Generation) -> bool:
+    """Whether a trial's next turn follows on this answer; if not, it is the one that is scored."""
+    return generation.status in ("answered", "truncated")
+
+
+def _scored(requests: Sequence[Request], answers: Mapping[str, Generation]) -> Generation | None:
+    """The answer that a run will score; None if there is a call before it."""
+    generation = None
+    for request in requests:
+        generation = answers.get(request.key)
+        if generation is None or not goes_on(generation):
+            break
+    return generation
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a judge asks about one answer."""
+
+    questions: Sequence[JudgeRequest] = ()
+    still_to_come: int = 0
+    """Tokens that an answer which is still to come may add to each question."""
+    final: bool = True
+    """Whether these are the questions themselves; if not, something they are about is still to come."""
 
 
 class JudgeForecast:
     """Counts the judges' calls of a plan, batch by batch."""
 
     def __init__(self, plan: Plan) -> None:
+        # Trials come endpoint by endpoint, and equal answers of two models give a judge equal questions.
+        self._counted = Counted(item_by_item=len(plan.slices) == 1 and len(plan.endpoints()) < 2)
         self._scorers = {
             each.composed.spec.slice_id: [scorer for scorer in each.scorers if scorer.judges] for each in plan.slices
         }
@@ -43,22 +98,22 @@ class JudgeForecast:
         keys = [request.key for trial in batch for request in trial.needed]
         answers = store.generations(keys) if store is not None else {}
         scores = store.scores([trial.score_key(scorer) for trial, scorer in judged]) if store is not None else {}
-        asked: list[tuple[dict[str, Any], JudgingModel, Request, int]] = []
+        asked: list[tuple[dict[str, Any], JudgingModel, Request, str, int]] = []
         for trial, scorer in judged:
             stored = trial.score_key(scorer) in scores
-            written, still_to_come = ([], 0) if stored else _written(trial, scorer, answers)
+            written = _Written() if stored else _written(trial, scorer, answers)
             for judging in scorer.judges or ():
                 row = self._row(trial, scorer, judging)
                 row["scores"] += 1
                 row["stored"] += stored
-                asked += [
-                    (row, judging, judge_request(judging, question, trial.item.id, repeat), still_to_come)
-                    for question in written
-                    for repeat in range(judging.repeats)
-                ]
+                for number, question in enumerate(written.questions):
+                    for repeat in range(judging.repeats):
+                        request = judge_request(judging, question, trial.item.id, repeat)
+                        key = request.key if written.final else _stand_in(trial, scorer, number, request)
+                        asked.append((row, judging, request, key, written.still_to_come))
         replies = store.stored_generations([each[2].key for each in asked]) if store is not None and asked else set()
-        for row, judging, request, still_to_come in asked:
-            if request.key not in replies:
+        for row, judging, request, key, still_to_come in asked:
+            if request.key not in replies and self._counted.is_new(request.item_id, key):
                 _count(row, judging, request, still_to_come)
 
     def _row(self, trial: Trial, scorer: Scorer, judging: JudgingModel) -> dict[str, Any]:
@@ -80,27 +135,43 @@ class JudgeForecast:
         )
 
 
-def _written(trial: Trial, scorer: Scorer, answers: dict[str, Generation]) -> tuple[Sequence[JudgeRequest], int]:
-    """The questions, and how many tokens an answer that is still to come may add to each."""
+def _stand_in(trial: Trial, scorer: Scorer, number: int, request: Request) -> str:
+    """A key for a question about answers to come: equal for equal answers, read and compared alike, and no others."""
+    baseline = trial.baseline_of(scorer)
+    chain = scorer.chain.identity if scorer.chain else None
+    return digest([trial.key, baseline.requests[-1].key if baseline else None, chain, number, request.key])
+
+
+def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) -> _Written:
     messages = [message for request in trial.requests for message in request.messages]
-    generation = answers.get(trial.key)
+    generation = _scored(trial.requests, answers)
     if trial.model is None:
         output = trial.item.output or ""
         generation = Generation("answered" if output.strip() else "empty", text=output)
     if generation is None:
-        return questions(scorer, trial.item, messages), trial.requests[-1].params.get("max_tokens") or 0
+        to_come = trial.requests[-1].params.get("max_tokens") or 0
+        return _as_sent(lambda: questions(scorer, trial.item, messages), to_come, final=False)
     extraction = read_answer(scorer.chain, generation)
     if nothing_to_read(generation, extraction):
-        return [], 0
+        return _Written()
     baseline = trial.baseline_of(scorer)
-    against = answers.get(baseline.requests[-1].key, Generation("answered")) if baseline else None
+    against = _scored(baseline.requests, answers) if baseline else None
+    missing = baseline is not None and against is None
     value = extraction.value if extraction is not None else generation.text
-    judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, messages, against)
-    assert isinstance(scorer.scoring, Judge)
+    judged = JudgedAnswer(
+        trial.item, generation, value, trial.model_id, trial.sample_index, messages,
+        Generation("answered") if missing else against,
+    )  # fmt: skip
+    judge = scorer.scoring
+    assert isinstance(judge, Judge)
+    return _as_sent(lambda: judge.requests(judged), final=not missing)
+
+
+def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, final: bool) -> _Written:
     try:
-        return scorer.scoring.requests(judged), 0
+        return _Written([as_question(each) for each in write()], to_come, final)
     except Exception:  # noqa: BLE001 - a plugin's bug: the run will show it as an unscored answer
-        return [], 0
+        return _Written()
 
 
 def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_to_come: int) -> None:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
-from themis_core.execution.scoring import broken, checked
+from themis_core.execution.returned import as_question, as_score
+from themis_core.execution.scoring import broken
 from themis_core.execution.writer import Writer
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer
 from themis_core.records import Generation, GenerationRecorded, Request, Score
@@ -60,12 +61,12 @@ class Judging:
         judge = scorer.scoring
         assert isinstance(judge, Judge)
         keys: list[str] = []
-        questions = _safely(scorer, lambda: [(each, digest(each.messages)) for each in judge.requests(judged)])
+        questions = _safely(scorer, lambda: [as_question(each) for each in judge.requests(judged)])
         if isinstance(questions, Score):
             return questions, ()
         replies = []
         for judging in scorer.judges or ():
-            for number, (question, _) in enumerate(questions):
+            for number, question in enumerate(questions):
                 for repeat in range(judging.repeats):
                     reply = await self._reply(scorer, judged, judging, JudgeReply(
                         judging.model.spec.model_id, number, repeat, question, Generation("empty")
@@ -75,7 +76,7 @@ class Judging:
                     if isinstance(reply, Score):
                         return reply, tuple(keys)
                     replies.append(reply)
-        score = _safely(scorer, lambda: checked(judge.score(judged, replies)))
+        score = _safely(scorer, lambda: as_score(judge.score(judged, replies)))
         if keys:
             score = replace(score, details={**score.details, JUDGED_BY: keys})
         return score, tuple(keys)
@@ -95,7 +96,7 @@ class Judging:
             reply = replace(asked, generation=generation)
             if asked.asked_again:
                 return reply
-            again = _safely(scorer, lambda reply=reply: judge.again(judged, reply))  # type: ignore[misc]
+            again = _safely(scorer, lambda reply=reply: _asked_again(judge, judged, reply))  # type: ignore[misc]
             if isinstance(again, Score):
                 return again
             if again is None:
@@ -126,5 +127,10 @@ def _safely(scorer: Scorer, function: Callable[[], T]) -> T | Score:
     """What a judge's method returns, or the score that its exception becomes: a plugin's bug costs this score only."""
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - see above
+    except BaseException as error:  # noqa: BLE001 - see above
         return broken(scorer, error)
+
+
+def _asked_again(judge: Judge, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:
+    again = judge.again(judged, reply)
+    return None if again is None else as_question(again)

@@ -96,7 +96,7 @@ class Runner:
         self._recorded_items: set[str] = set()
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self.errors: dict[str, str] = {}
-        """Code of failed trials: one message, as an example."""
+        """Code of failed trials, or `metric_error`: one message, as an example."""
         self.codes: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -290,6 +290,10 @@ class Runner:
             self.errors.setdefault(code, error or "")
         elif finished.reused:
             progress.reused += 1
+        for entry in finished.scores:
+            if entry.result.reason == "metric_error":
+                told = entry.result.details
+                self.errors.setdefault("metric_error", f"{told.get('error')} in {told.get('component')}")
         if self._budget.priced:
             progress.cost = self._budget.cost
         for name, observe in self._observers:

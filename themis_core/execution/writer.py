@@ -10,14 +10,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from themis_core.components import Store
 from themis_core.errors import StorageError, ThemisError
-from themis_core.records import Event
+from themis_core.records import Event, TrialFinished
 
-__all__ = ["Writer"]
+__all__ = ["Unsavable", "Writer"]
 
 T = TypeVar("T")
 GROUP = 1_000
@@ -25,6 +26,12 @@ GROUP = 1_000
 LINGER_S = 0.004
 """Seconds for which a group stays open: answers that come one by one would otherwise pay for a commit each, which
 costs as much CPU as ten trials do."""
+UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
+"""What encoders raise for values that they can't take: the fault of these values, not of the store."""
+
+
+class Unsavable(StorageError):
+    """Some events hold what no store can encode. Nothing of them was saved; all else can be."""
 
 
 @dataclass(slots=True)
@@ -32,6 +39,10 @@ class _Job:
     future: asyncio.Future[Any]
     events: Sequence[Event] | None
     read: Callable[[Store], Any] | None
+
+
+Done = tuple[asyncio.Future[Any], Any, Exception | None]
+"""A future, and what it is told: a result or an error."""
 
 
 class Writer:
@@ -44,7 +55,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._loop.create_future()
-        self.error: BaseException | None = None
+        self.error: ThemisError | None = None
         """Why saving failed; no call may start once it is set."""
 
     async def start(self) -> None:
@@ -53,7 +64,10 @@ class Writer:
         await self._opened
 
     async def save(self, events: Sequence[Event]) -> None:
-        """Return once the events are on stable storage. Raises StorageError if they are not."""
+        """Return once the events are on stable storage. Raises StorageError if they are not.
+
+        Unsavable if it is these events' own fault, so that others can still be saved.
+        """
         if self.error is not None:
             raise self._failed()
         job = _Job(self._loop.create_future(), events, None)
@@ -68,8 +82,8 @@ class Writer:
         return result
 
     async def stop(self) -> None:
-        """Finish what waits, close the store, end the thread."""
-        if self._thread.is_alive():
+        """Finish what waits, close the store, end the thread. Raises StorageError if closing fails."""
+        if self._thread.ident is not None:  # it was started
             self._jobs.put(None)
             await self._closed
 
@@ -82,16 +96,20 @@ class Writer:
         try:
             store = self._open_store()
         except BaseException as error:  # noqa: BLE001 - raised again where `start` is awaited
-            self._tell(self._opened, error=error)
-            self._tell(self._closed)
+            # Told at once: whoever awaits the first may close the loop before a second could be told.
+            self._tell([(self._opened, None, _raisable(error)), (self._closed, None, None)])
             return
-        self._tell(self._opened)
+        self._tell([(self._opened, None, None)])
+        closing: Exception | None = None
         try:
             while self._group(store):
                 pass
         finally:
-            store.close()
-            self._tell(self._closed)
+            try:
+                store.close()
+            except BaseException as failed:  # noqa: BLE001 - raised again where `stop` is awaited
+                closing = _storage_error("closing the store failed", failed)
+            self._tell([(self._closed, None, closing)])
 
     def _group(self, store: Store) -> bool:
         """Take what waits, commit its events as one group, then do its look-ups; False when told to end."""
@@ -102,35 +120,66 @@ class Writer:
         going_on = None not in jobs
         live = [job for job in jobs if job is not None]
         saves = [job for job in live if job.events is not None]
-        done: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
-        if saves:
-            error = self._append(store, [event for job in saves for event in job.events or ()])
-            done += [(job.future, None, error) for job in saves]
+        done = self._save(store, saves) if saves else []
         for job in live:
             if job.read is not None:
                 try:
                     done.append((job.future, job.read(store), None))
-                except Exception as error:  # noqa: BLE001 - raised again where the look-up is awaited
-                    done.append((job.future, None, error))
-        self._loop.call_soon_threadsafe(_resolve, done)
+                except BaseException as error:  # noqa: BLE001 - raised again where the look-up is awaited
+                    done.append((job.future, None, _raisable(error)))
+        self._tell(done)
         return going_on
 
-    def _append(self, store: Store, events: Sequence[Event]) -> BaseException | None:
-        if self.error is None:
+    def _save(self, store: Store, jobs: list[_Job]) -> list[Done]:
+        """Append all events of some jobs in one commit; in more if some can't be encoded, which fails those alone."""
+        error = self.error
+        if error is None:
             try:
-                store.append(events)
-            except ThemisError as error:
-                self.error = error
-            except Exception as error:  # noqa: BLE001 - raised again where the save is awaited
-                self.error = StorageError(f"saving failed: {type(error).__name__}: {error}")
-                self.error.__cause__ = error
-        return self.error
+                store.append([event for job in jobs for event in job.events or ()])
+            except UNENCODABLE as wrong:
+                if len(jobs) > 1:
+                    half = len(jobs) // 2
+                    return self._save(store, jobs[:half]) + self._save(store, jobs[half:])
+                return [(jobs[0].future, None, _unsavable(jobs[0], wrong))]
+            except BaseException as failed:  # noqa: BLE001 - raised again where the saves are awaited
+                error = self.error = _storage_error("saving failed", failed)
+        return [(job.future, None, error) for job in jobs]
 
-    def _tell(self, future: asyncio.Future[None], error: BaseException | None = None) -> None:
-        self._loop.call_soon_threadsafe(_resolve, [(future, None, error)])
+    def _tell(self, done: list[Done]) -> None:
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_resolve, done)
 
 
-def _resolve(done: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+def _raisable(error: BaseException) -> Exception:
+    """What may be raised where a future is awaited: no future takes StopIteration, and CancelledError would lie."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return _storage_error("the store failed", error)
+
+
+def _storage_error(what: str, error: BaseException) -> ThemisError:
+    if isinstance(error, ThemisError):
+        return error
+    wrapped = StorageError(f"{what}: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _unsavable(job: _Job, error: Exception) -> Unsavable:
+    trials = [event for event in job.events or () if isinstance(event, TrialFinished)]
+    named = [f"trial {each.trial_id} (slice {each.slice_id!r}, item {each.item_id!r})" for each in trials[:3]]
+    more = f" and {len(trials) - 3} more" if len(trials) > 3 else ""
+    what = ", ".join(named) + more if named else ", ".join(sorted({event.kind for event in job.events or ()}))
+    unsavable = Unsavable(
+        f"{what}: not saved, for it holds what no store can encode ({type(error).__name__}: {error}). "
+        "Look for a component that returns or changes such a value, an item's fields included."
+    )
+    unsavable.__cause__ = error
+    return unsavable
+
+
+def _resolve(done: list[Done]) -> None:
     for future, result, error in done:
         if future.done():
             continue

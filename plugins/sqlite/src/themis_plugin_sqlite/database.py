@@ -142,7 +142,9 @@ class SqliteDatabase(VersionedDatabase):
                 connection.execute("PRAGMA query_only = ON")
             else:
                 _switch_to_wal(connection, self._timeout_s)
-                _settle_log(connection, whole=again)
+                # When it is opened first, others that use it are not waited for: their commits did not fail.
+                _settle_log(connection, self._path, self._timeout_s if again else 0.0)
+                connection.execute(f"PRAGMA busy_timeout = {self._timeout_s * 1000:.0f}")
             # No temp_store = MEMORY: sorting a large run would then hold all of it in memory.
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA secure_delete = OFF")  # on in some builds; costs time and nothing is deleted
@@ -289,15 +291,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _settle_log(connection: sqlite3.Connection, *, whole: bool) -> None:
-    """Bring what is in the log to the main file, and that to stable storage.
+def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:
+    """Bring what is in the log to the main file and empty the log, all of it on stable storage.
 
     What a failed sync left in the log is read back as if it were safe: a batch repeated then would find itself stored
-    and be acknowledged. Without `whole` it waits for no reader, which may leave a part in the log.
+    and be acknowledged. And a log that is empty, but not yet on the disk, would come back after a power cut without
+    what the sync lost, and put older pages over those of the main file.
     """
-    busy = connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if whole else 'PASSIVE'})").fetchone()[0]
-    if busy and whole:
+    connection.execute(f"PRAGMA busy_timeout = {timeout_s * 1000:.0f}")
+    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if busy and timeout_s:
         raise sqlite3.OperationalError("others use it, so what a failed commit left in its log can't be made safe")
+    log = path.with_name(f"{path.name}-wal")
+    if not busy and log.exists():
+        with log.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,0 +1,326 @@
+"""What components return and raise, checked where it enters: an ill-typed value costs what it was asked for, no more.
+
+Values of the plain types pass as they are. Subclasses of them and other kinds of number (NumPy's, fractions) become
+plain. All else raises TypeError or ValueError, which say what was returned and what was expected. Past this point
+every value can be counted with, compared and stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from decimal import Decimal
+from numbers import Integral, Real
+from operator import attrgetter
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from themis_core.components import JudgeRequest
+from themis_core.errors import EngineError
+from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
+from themis_core.specs import InferenceParamsSpec, canonical_json
+
+__all__ = [
+    "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score", "ends_task", "interrupts", "told",
+]  # fmt: skip
+
+LIMIT = 2**63
+"""Counts and the like below it fit every database's integers."""
+LARGEST = 1e150
+"""The largest score: standard errors need squares, and those of larger ones, summed over a run, are infinite."""
+NO_USAGE = Generation("empty").usage
+"""The one that generations have by default, so most of those whose provider counts no tokens."""
+
+_STATUSES = frozenset(get_args(GenerationStatus))
+_TEXTS = ("reasoning", "refusal", "finish_reason", "error_code", "error")
+_COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
+_NUMBERS = ("cost", "latency_s")
+_LISTS = ("alternatives", "tool_calls", "logprobs")
+_counts_of, _lists_of = attrgetter(*_COUNTS), attrgetter(*_LISTS)
+
+
+# --- what is raised -----------------------------------------------------------------------------------------
+
+
+def told(error: BaseException) -> str:
+    """What a component's exception says, for people; its `__str__` may be as broken as the rest of it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - see above
+        return type(error).__name__
+
+
+def interrupts(error: BaseException) -> bool:
+    """Whether an exception is the user's Ctrl-C, which is no component's fault; in a group it counts as well."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
+
+
+def ends_task(error: BaseException) -> bool:
+    """Whether an exception that a component was awaited for ends the task: Ctrl-C, or somebody cancelled it.
+
+    A CancelledError that nobody asked for is the component's own (a task of its own was cancelled, say). Passed on, it
+    would end a worker without a word.
+    """
+    if isinstance(error, GeneratorExit) or interrupts(error):
+        return True
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(asyncio.CancelledError) is not None
+    return isinstance(error, asyncio.CancelledError)
+
+
+def as_engine_error(error: EngineError) -> EngineError:
+    """The error itself if all its fields are what they should be; one of code `engine_error` if not."""
+    try:
+        wait, status = error.retry_after, error.status
+        if (
+            [type(each) for each in (error.code, error.message, error.retryable, error.unknown_outcome)]
+            == [str, str, bool, bool]
+            and (wait is None or type(wait) is float)
+            and (status is None or type(status) is int)
+        ):
+            return error
+        return EngineError(
+            _text(error.code, "EngineError.code"),
+            _text(error.message, "EngineError.message"),
+            retryable=_flag(error.retryable, "EngineError.retryable"),
+            retry_after=None if wait is None else _number(wait, "EngineError.retry_after"),
+            status=None if status is None else _count(status, "EngineError.status"),
+            unknown_outcome=_flag(error.unknown_outcome, "EngineError.unknown_outcome"),
+        )
+    except Exception as wrong:  # noqa: BLE001 - fields are missing if a subclass made itself without them
+        return EngineError("engine_error", f"{told(wrong)}; the engine raised {told(error)}")
+
+
+# --- what is returned ---------------------------------------------------------------------------------------
+
+
+def as_score(score: Any) -> Score:
+    """The score with plain values; with reason `not_finite` if one of its numbers is not, or too large to sum up."""
+    if not isinstance(score, Score):
+        raise TypeError(f"it returned {_kind(score)}, not a Score")
+    value, reason, parts, details = score.value, score.reason, score.parts, score.details
+    if value is not None and type(value) is not float:
+        value = _number(value, "Score.value")
+    if reason is not None and type(reason) is not str:
+        reason = _text(reason, "Score.reason")
+    if parts != () or type(parts) is not tuple:
+        parts = _parts(parts)
+    if details != {} or type(details) is not dict:
+        _check_dict(details, "Score.details")
+    if value is None:
+        reason = reason or "no_value"
+    elif not -LARGEST <= value <= LARGEST or not all(map(math.isfinite, parts)):
+        return Score(reason="not_finite", details={"value": str(value)})
+    if value is score.value and reason is score.reason and parts is score.parts and type(score) is Score:
+        return score
+    return Score(value, reason, parts, details)
+
+
+def _parts(parts: Any) -> tuple[float, ...]:
+    if not isinstance(parts, tuple | list):
+        raise TypeError(f"Score.parts is {_a(parts)}, not a tuple of numbers")
+    if type(parts) is tuple and all(type(each) is float for each in parts):
+        return parts
+    # Whole numbers stay whole: they are counts, and people read them in the store.
+    return tuple(
+        each if type(each) is int and -LIMIT <= each < LIMIT else _number(each, "a number in Score.parts")
+        for each in parts
+    )
+
+
+def as_extraction(found: Any) -> Extraction:
+    """The extraction with plain values."""
+    if not isinstance(found, Extraction):
+        raise TypeError(f"it returned {_kind(found)}, not an Extraction")
+    value, reason = found.value, found.reason
+    if value is not None and type(value) is not str:
+        _check_json(value, "Extraction.value")
+    if reason is not None and type(reason) is not str:
+        reason = _text(reason, "Extraction.reason")
+    if reason is found.reason and type(found) is Extraction:
+        return found
+    return Extraction(value, reason)
+
+
+def as_generation(generation: Any) -> Generation:
+    """The generation with plain values."""
+    if not isinstance(generation, Generation):
+        raise TypeError(f"it returned {_kind(generation)}, not a Generation")
+    changed = {} if _has_plain_values(generation) else _plain_values(generation)
+    for name, value in zip(_LISTS, _lists_of(generation), strict=True):
+        if value != () and value is not None:
+            changed[name] = _listed(name, value)
+        elif value is None and name != "logprobs":
+            raise TypeError(f"Generation.{name} is None, not a tuple")
+    if generation.provider != {}:
+        _check_dict(generation.provider, "Generation.provider")
+    if not changed:
+        return generation
+    return Generation(**{name: getattr(generation, name) for name in Generation.__slots__} | changed)
+
+
+def _has_plain_values(it: Any) -> bool:
+    """Whether nothing of a generation, lists and dicts aside, needs a closer look: the way of nearly all answers."""
+    usage = it.usage
+    return (
+        type(it) is Generation
+        and type(it.text) is str
+        and it.status in _STATUSES
+        and (it.finish_reason is None or type(it.finish_reason) is str)
+        and (it.reasoning is None or type(it.reasoning) is str)
+        and it.refusal is None
+        and it.error_code is None
+        and it.error is None
+        and it.cost is None
+        and it.latency_s is None
+        and type(it.attempts) is int
+        and it.attempts == 1
+        and (usage is NO_USAGE or _usage(usage) is usage)
+        and type(it.status) is str
+    )
+
+
+def _plain_values(generation: Generation) -> dict[str, Any]:
+    if generation.status not in _STATUSES:
+        known = ", ".join(sorted(_STATUSES))
+        raise ValueError(f"Generation.status is {generation.status!r:.60}, not one of {known}")
+    values: dict[str, Any] = {"attempts": _count(generation.attempts, "Generation.attempts")}
+    values["usage"] = _usage(generation.usage)
+    for name in ("status", "text"):
+        values[name] = _text(getattr(generation, name), f"Generation.{name}")
+    for name in _TEXTS:
+        if (value := getattr(generation, name)) is not None:
+            values[name] = _text(value, f"Generation.{name}")
+    for name in _NUMBERS:
+        if (value := getattr(generation, name)) is not None:
+            values[name] = _amount(value, f"Generation.{name}")
+    return values
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, Usage):
+        raise TypeError(f"Generation.usage is {_a(usage)}, not a Usage")
+    counts = _counts_of(usage)
+    for count in counts:
+        if count is not None and (type(count) is not int or not 0 <= count < LIMIT):
+            break
+    else:
+        return usage
+    named = zip(_COUNTS, counts, strict=True)
+    return Usage(*(None if each is None else _count(each, f"Generation.usage.{name}") for name, each in named))
+
+
+def _listed(name: str, value: Any) -> tuple[Any, ...]:
+    what = f"Generation.{name}"
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{what} is {_a(value)}, not a tuple")
+    if name == "alternatives":
+        return tuple(each if type(each) is str else _text(each, f"one of {what}") for each in value)
+    for each in value:
+        if not isinstance(each, dict):
+            raise TypeError(f"one of {what} is {_a(each)}, not a dict")
+    _check_json(value, what)
+    return tuple(value)
+
+
+def as_question(asked: Any) -> JudgeRequest:
+    """The request of a judge, if it can be sent and stored."""
+    if not isinstance(asked, JudgeRequest):
+        raise TypeError(f"it returned {_kind(asked)}, not a JudgeRequest")
+    messages: Any = asked.messages
+    if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
+        raise TypeError(
+            "JudgeRequest.messages is no list of dicts with a `role`, and a `content` that is a text or a list of parts"
+        )
+    _check_json(messages, "JudgeRequest.messages")
+    if asked.params != {}:
+        _check_params(asked.params)
+    return asked
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        return False
+    content = message.get("content")
+    if isinstance(content, list):
+        return all(isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in content)
+    return isinstance(content, str)
+
+
+def _check_params(params: Any) -> None:
+    _check_dict(params, "JudgeRequest.params")
+    try:
+        # Checked only, and sent as the judge wrote them: a changed spelling would change the key of the reply.
+        InferenceParamsSpec.model_validate_json(canonical_json(params), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"JudgeRequest.params.{place}: {first['msg']}") from None
+
+
+# --- single values ------------------------------------------------------------------------------------------
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _a(value: Any) -> str:
+    return "None" if value is None else f"of type {_kind(value)}"
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is {_a(value)}, not a str")
+    return str.__str__(value)
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} is {_a(value)}, not a bool")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    """The value as a float; infinite if it is beyond the range of floats."""
+    if not isinstance(value, (Real, Decimal)):
+        raise TypeError(f"{what} is {_a(value)}, not a number: make it one with float(...)")
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf
+
+
+def _amount(value: Any, what: str) -> float:
+    amount = value if type(value) is float else _number(value, what)
+    if not 0 <= amount < math.inf:
+        raise ValueError(f"{what} is {amount}, not a finite number of at least 0")
+    return amount
+
+
+def _count(value: Any, what: str) -> int:
+    if type(value) is bool or not isinstance(value, Integral):
+        raise TypeError(f"{what} is {_a(value)}, not an int")
+    count = int(value)
+    if not 0 <= count < LIMIT:
+        raise ValueError(f"{what} is no count: it is {'negative' if count < 0 else 'greater than 2^63'}")
+    return count
+
+
+def _check_dict(value: Any, what: str) -> None:
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} is {_a(value)}, not a dict")
+    _check_json(value, what)
+
+
+def _check_json(value: Any, what: str) -> None:
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{what} holds what JSON can't say: {error}") from error
