@@ -1,7 +1,9 @@
 """Writes the reference before Sphinx reads its pages: one for each spec, hook, component kind, error and command.
 
 Everything on a page comes from the code (descriptions, docstrings, signatures, click's tree), so that nothing can go
-stale. It imports Sphinx nowhere, so that the tests need none.
+stale. The READMEs of the plugins get pages too: other pages link to them where they are in the repository, and those
+links are bent to the pages, because Sphinx knows nothing outside of its folder. It imports
+Sphinx nowhere, so that the tests need none.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ GROUPS = {
     "components": "Component kinds",
     "errors": "Errors",
     "commands": "Commands",
+    "plugins": "Plugins",
 }
+PLUGINS = Path(__file__).parents[2] / "plugins"
 COMPANIONS: Mapping[str, tuple[type, ...]] = {
     "engine": (components.Capabilities,),
     "judge": (components.JudgedAnswer, components.JudgeRequest, components.JudgeReply),
@@ -45,6 +49,7 @@ COMPANIONS: Mapping[str, tuple[type, ...]] = {
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "reference" / "generated"))
+    app.connect("source-read", _bend_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -69,6 +74,7 @@ def pages() -> dict[str, str]:
         "components": {kind: _component(kind, cls) for kind, cls in components.COMPONENT_KINDS.items()},
         "errors": {name: _error(getattr(errors, name)) for name in errors.__all__},
         "commands": {name.replace(" ", "-"): _command(context) for name, context in commands().items()},
+        "plugins": {path.parent.name: _readme(path) for path in sorted(PLUGINS.glob("*/README.md"))},
     }
     texts = {f"{group}/{name}.md": text for group, each in found.items() for name, text in each.items()}
     return texts | {f"{group}/index.md": _index(GROUPS[group], list(each)) for group, each in found.items()}
@@ -99,6 +105,18 @@ def _walk(context: click.Context) -> Iterator[tuple[str, click.Context]]:
             command = context.command.get_command(context, name)
             if command is not None and not command.hidden:
                 yield from _walk(click.Context(command, parent=context, info_name=name))
+
+
+def _readme(path: Path) -> str:
+    """A plugin's README, with its links to another one and to that of the repository bent to the pages."""
+    text = re.sub(r"\]\(\.\./(\w+)/README\.md", r"](\1.md", path.read_text("utf-8"))
+    return text.replace("](../../README.md", "](../../../index.md")
+
+
+def _bend_links(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let a page's links to READMEs of plugins, as they work in the repository, lead to the pages made of them."""
+    up = "../" * page.count("/")
+    source[0] = re.sub(r"\]\(\.\./plugins/(\w+)/README\.md", rf"]({up}reference/generated/plugins/\1.md", source[0])
 
 
 def _index(title: str, names: list[str]) -> str:

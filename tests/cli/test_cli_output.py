@@ -1,4 +1,4 @@
-"""What is printed: safe text, tables, JSON, progress."""
+"""What is printed: safe text, numbers, JSON, progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from themis_core.cli.output import as_json, cell, quoted, safe, table
+from themis_core.cli.output import as_json, cell, number, quoted, safe
 from themis_core.cli.progress import ProgressLine, progress_text
 from themis_core.records import Generation, Score, Usage
 
@@ -37,6 +37,8 @@ def test_text_of_models_can_not_steer_the_terminal(text: str, printed: str) -> N
         (None, "–"),
         (0.123456, "0.1235"),
         (0.0, "0"),
+        (0.0000987654, "0.00009877"),
+        (1870.4, "1870"),
         (12, "12"),
         (True, "True"),
         ("two\nlines\x1b", "two\\nlines\\x1b"),
@@ -47,18 +49,19 @@ def test_a_cell_is_one_safe_line_and_absent_is_not_zero(value: object, shown: st
     assert cell(value) == shown
 
 
-def test_a_table_is_aligned_text_with_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
-    table(["model", "value", "n"], [["small", 0.5, 10], ["[bold]x", None, 2]])
-    assert capsys.readouterr().out == "model    value   n\nsmall      0.5  10\n[bold]x      –   2\n"
-
-
-def test_a_table_on_a_terminal_reads_no_markup_in_data(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("TERM", "dumb")
-    table(["model"], [["[bold]x[/bold]"]])
-    assert "[bold]x[/bold]" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [
+        (9.9e-05, 4, "0.000099"),
+        (-0.00012345, 3, "-0.000123"),
+        (123456.7, 4, "123500"),
+        (1e-12, 4, "1e-12"),  # plain, it would be mostly zeros
+        (1e300, 4, "1e+300"),
+        (float("inf"), 4, "inf"),
+    ],
+)
+def test_numbers_are_written_plainly_where_that_is_short(value: float, digits: int, written: str) -> None:
+    assert number(value, digits) == written
 
 
 def test_json_is_ascii_without_loss_and_knows_records() -> None:
@@ -105,6 +108,14 @@ def report(**changes: Any) -> Any:
         (
             {"done": 200, "in_flight": 0, "elapsed_s": 3725.2},
             "200/200 trials (100%) · 10/s · took 1:02:05 · 10 reused · 2 failed",
+        ),
+        (
+            {"rate": 1867.3, "cost": 0.0000991},
+            "50/200 trials (25%) · 1,870/s · ETA 0:15 · 10 reused · 2 failed · 8 in flight · cost 0.0000991",
+        ),
+        (
+            {"rate": 0.00317},
+            "50/200 trials (25%) · 0.00317/s · ETA 0:15 · 10 reused · 2 failed · 8 in flight",
         ),
         (
             {"planned": 0, "done": 0, "in_flight": 0, "elapsed_s": 0.0, "rate": 0.0},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,16 +239,93 @@ def test_the_file_on_the_plugin_page_is_a_working_plugin(tmp_path: Path) -> None
     assert metric.score(item, answer, 12) == Score(reason="not_text")
 
 
-def test_the_spec_and_the_questions_of_the_quick_start_make_a_plan(tmp_path: Path) -> None:
-    page = (DOCS / "quickstart.md").read_text("utf-8")
-    for language, name in (("yaml", "arithmetic.yaml"), ("text", "questions.jsonl")):
-        found = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
-        assert found is not None
-        (tmp_path / name).write_text(found[1], "utf-8")
+def files_of(page: str) -> dict[str, str]:
+    """The files that a reader is to write: blocks whose paragraph before ends in a colon and names a file last."""
+    text = (DOCS / page).read_text("utf-8")
+    found = re.findall(r"(?:^|\n\n)((?:[^\n]+\n)+)\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    named = [(re.findall(r"`([\w.]+\.(?:jsonl|py|toml|yaml))`", before), content) for before, content in found]
+    return {
+        names[-1]: content
+        for (names, content), (before, _) in zip(named, found, strict=True)
+        if names and before.rstrip().endswith(":")
+    }
+
+
+def write_files(folder: Path, files: dict[str, str], *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text(files[name], "utf-8")
+
+
+def pytest_in(folder: Path, **environment: str) -> str:
+    """Run a reader's tests as the reader does; its last line."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_the_files_of_the_quick_start_make_a_plan_and_run(tmp_path: Path) -> None:
+    files = files_of("quickstart.md")
+    assert sorted(files) == ["answers.jsonl", "arithmetic.yaml", "questions.jsonl"]
+    write_files(tmp_path, files, *files)
     report = themis_core.plan(tmp_path / "arithmetic.yaml")
     question = "How many eggs are in 8 dozen?\nReply with the number only."
     assert (report.trials, report.stored, report.to_call) == (2, 0, 2)
     assert [sample["messages"] for sample in report.samples] == [[{"role": "user", "content": question}]]
+    result = themis_core.run(tmp_path / "arithmetic.yaml")
+    assert [(row.model_id, row.score, row.value, row.n) for row in result.scores] == [("recorded", "accuracy", 0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "spec", "value"), [("my_metrics.py", "brevity.yaml", 0.5), ("my_engine.py", "echo.yaml", 1.0)]
+)
+def test_the_specs_on_the_plugin_page_run_with_its_files(tmp_path: Path, plugin: str, spec: str, value: float) -> None:
+    write_files(tmp_path, files_of("plugins.md"), plugin, spec)
+    result = themis_core.run(tmp_path / spec)
+    assert [(row.value, row.n, row.failed) for row in result.scores] == [(value, 2, 0)]
+
+
+def test_the_package_on_the_plugin_page_passes_its_tests(tmp_path: Path) -> None:
+    files = files_of("plugins.md")
+    package = tmp_path / "src" / "themis_plugin_brevity"
+    write_files(package, files, "plugin.py")
+    (package / "__init__.py").touch()
+    (package / "metrics.py").write_text(files["my_metrics.py"].partition("@hookimpl")[0], "utf-8")
+    write_files(tmp_path / "tests", files, "test_within_words.py")
+    assert re.match(r"\d+ passed", pytest_in(tmp_path, PYTHONPATH=str(tmp_path / "src")))
+
+
+def test_the_judge_on_the_plugin_page_passes_its_tests(tmp_path: Path) -> None:
+    write_files(tmp_path, files_of("plugins.md"), "my_judges.py", "test_my_judges.py")
+    assert re.match(r"\d+ passed", pytest_in(tmp_path))
+    name, _ = Plugins({"mine": tmp_path / "my_judges.py"}).resolve("judge", "mine/polite")
+    assert name == "mine/polite"
+
+
+def test_the_page_on_specs_lists_what_the_plugins_of_the_workspace_offer() -> None:
+    page = (DOCS / "writing-specs.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[.*?README.*?\) \| (.*) \|$", page, re.MULTILINE)
+    plugins = Plugins()
+    offered = {
+        f"{namespace}/{name}"
+        for folder in (ROOT / "plugins").glob("*/src/*/plugin.py")
+        for namespace in [folder.parts[-4]]
+        for components_of_kind in plugins.load(namespace).offers.values()
+        for name in components_of_kind
+    }
+    assert set(re.findall(r"`(\w+/\w+)`", "\n".join(rows))) == offered
+
+
+def test_links_to_other_folders_of_the_repository_lead_somewhere() -> None:
+    readmes = (ROOT / "plugins").glob("*/README.md")
+    links = [
+        (page.parent / link).resolve()
+        for page in (*PAGES, *readmes)
+        for link in re.findall(r"\]\((\.\./[^)#]*)", page.read_text("utf-8"))
+    ]
+    assert len(links) > 10
+    assert [link for link in links if not link.is_file()] == []
 
 
 def test_the_glossary_has_the_words_of_the_design_in_order() -> None:

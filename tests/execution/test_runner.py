@@ -479,6 +479,24 @@ def themis_run_finished(summary):
     ]
 
 
+def test_a_trial_that_cannot_be_stored_fails_alone_and_keeps_its_answer(bench: Bench) -> None:
+    file = bench.folder / "mine.py"
+    text = file.read_text(encoding="utf-8")
+    meddling = """class Good(Metric):
+    def score(self, item, generation, value):
+        if item.id == "i0":
+            item.fields["what"] = object()
+"""
+    file.write_text(text.replace("class Good(Metric):\n    def score(self, item, generation, value):\n", meddling))
+    result = bench.run()
+    assert (result.status, result.failed, result.ledger["failures"]) == ("failed", 1, {"engine_error": 1})
+    assert "i0" in result.errors["engine_error"]
+    assert len(bench.calls()) == 2
+    file.write_text(text, encoding="utf-8")
+    again = bench.run()
+    assert (again.status, again.generated, again.failed, bench.calls()) == ("completed", 0, 0, [])
+
+
 def test_who_edits_a_loose_metric_gets_new_scores_without_a_call(bench: Bench) -> None:
     bench.run()
     assert len(bench.calls()) == 2

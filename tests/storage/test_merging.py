@@ -15,6 +15,7 @@ from themis_core.testing.append_rules import LATER, snapshot
 from themis_core.testing.events import (
     AT,
     generation_recorded,
+    item_recorded,
     key_of,
     run_finished,
     run_started,
@@ -64,7 +65,7 @@ def test_a_merge_into_an_empty_store_gives_an_equal_one(
             {**each, "at": ""} if each["kind"] == "item" else each for each in source.events()
         ]  # an item's time is that of its append
 
-        assert merge(source, target).earlier_executions == 1
+        assert merge(source, target) == Merged(len(RUNS), 0, 1)
         assert snapshot(target) == before
 
 
@@ -80,6 +81,42 @@ def test_what_both_stores_have_stays_and_success_replaces_failure(source: Store,
     assert [(row.item_id, row.outcome) for row in target.trial_rows("run")] == [("1", "answered"), ("2", "answered")]
     (run,) = target.runs()
     assert (run.status, run.started_at, run.trials, run.failed) == ("completed", LATER, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "new"),
+    [
+        ([run_started()], [run_started()], 0),
+        ([], [run_started(), run_finished()], 2),
+        ([run_started(), run_finished()], [run_started(at=LATER), run_finished(at=LATER)], 2),
+        ([run_started()], [run_started(), run_finished()], 1),
+        ([item_recorded("1")], [item_recorded("1"), item_recorded("2")], 1),
+        ([generation_recorded("1")], [generation_recorded("1"), generation_recorded("2")], 1),
+        ([generation_recorded("1")], [generation_recorded("1", FAILED)], 0),
+        ([generation_recorded("1", FAILED)], [generation_recorded("1", FAILED)], 0),
+        ([generation_recorded("1", FAILED)], [generation_recorded("1"), generation_recorded("2", FAILED)], 2),
+        ([run_started(), trial_finished("1")], [run_started(), trial_finished("1"), trial_finished("2")], 1),
+        ([run_started(), trial_finished("1")], [run_started(), trial_finished("1", outcome="failed")], 0),
+        ([run_started(), trial_finished("1", outcome="failed")], [run_started(), trial_finished("1")], 1),
+        (
+            [run_started(), trial_finished("1", outcome="failed")],
+            [run_started(), trial_finished("1", outcome="failed"), trial_finished("2", outcome="failed")],
+            1,
+        ),
+        ([run_started()], [run_started("other"), trial_finished("1", run_id="other")], 2),
+    ],
+)
+def test_a_merge_counts_what_the_target_lacked_or_had_as_a_failure(
+    source: Store, target: Store, here: list[Event], there: list[Event], new: int
+) -> None:
+    if here:
+        target.append(here)
+    source.append(there)
+    before = sum(1 for _ in target.events())
+    assert merge(source, target).events == new
+    assert sum(1 for _ in target.events()) == before + new
+    assert merge(source, target).events == 0
+    assert sum(1 for _ in target.events()) == before + new
 
 
 def test_an_earlier_execution_does_not_hide_the_later_one_of_the_same_run(source: Store, target: Store) -> None:

@@ -71,7 +71,12 @@ def trial_events(
     yield GenerationRecorded(request.key, run_id, AT, request, generation)
     unparsed = model == "small" and item == "3"
     found = Extraction(None, "no_match") if unparsed or not answer else Extraction(item)
-    score = score_entry(name, Score(value) if value is not None else Score(None, "no_reference"), extraction=found)
+    result = Score(value) if value is not None else Score(None, "no_reference")
+    # A second metric of the same score: a query that joins or counts without naming the metric would count twice.
+    scores = tuple(
+        score_entry(f"{name} {metric}", result, metric=metric, extraction=found)
+        for metric in ("text/numeric_match", "text/contains")
+    )
     yield trial_finished(
         item,
         run_id=run_id,
@@ -81,7 +86,7 @@ def trial_events(
         generation_keys=(request.key,),
         outcome=outcome,
         error_code=value if failed else None,
-        scores=() if failed else (score,),
+        scores=() if failed else scores,
     )
 
 
@@ -113,9 +118,13 @@ EXPECTED: dict[str, Rows] = {
         ("my-run", "failed", 1, 10, 3, AT),
     ],
     "How good is each model with each prompt?": [
-        ("large", "plain", "accuracy", "match", 2 / 3, 3, 0),
-        ("small", "plain", "accuracy", "match", 1 / 3, 3, 0),
-        ("large", "cot", "accuracy", "match", None, 0, 1),
+        (model, prompt, "accuracy", metric, *figures)
+        for model, prompt, *figures in (
+            ("large", "plain", 2 / 3, 3, 0),
+            ("small", "plain", 1 / 3, 3, 0),
+            ("large", "cot", None, 0, 1),
+        )
+        for metric in ("text/contains", "text/numeric_match")
     ],
     "How did the trials end?": [
         ("large", "answered", 4),
@@ -125,14 +134,23 @@ EXPECTED: dict[str, Rows] = {
     ],
     "Why did trials fail?": [("small", "timeout", 2), ("small", "connection", 1)],
     "Which items does no model get right?": [("2", 2, 0.0)],
-    "Where do two models disagree?": [("3", "plain", 1.0, 0.0)],
-    "What could not be parsed, and why?": [("small", "2", "no_match", None), ("small", "3", "no_match", "A: 3")],
+    "Where do two models disagree?": [
+        ("accuracy", "text/contains", "3", "plain", 1.0, 0.0),
+        ("accuracy", "text/numeric_match", "3", "plain", 1.0, 0.0),
+    ],
+    "What could not be parsed, and why?": [
+        ("small", "plain", "temperature=0.0", "2", 0, "number", "no_match", None),
+        ("small", "plain", "temperature=0.0", "3", 0, "number", "no_match", "A: 3"),
+    ],
     "What did it cost?": [("large", 4, 40, 80, 2.0, 1.0), ("small", 6, 30, 60, 1.5, 1.5)],
     "How slow are the models, and how often were they asked again?": [
         ("large", 4, 3.0, 4.0, 2),
         ("small", 3, 0.5, 0.5, 1),
     ],
-    "What became worse from one run to the next?": [("large", "plain", "3", 1.0, 0.0)],
+    "What became worse from one run to the next?": [
+        ("accuracy", "text/contains", "large", "plain", "3", 1.0, 0.0),
+        ("accuracy", "text/numeric_match", "large", "plain", "3", 1.0, 0.0),
+    ],
 }
 
 

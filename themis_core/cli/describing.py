@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe, table
+from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe
+from themis_core.cli.tables import table
 
 if TYPE_CHECKING:
     from themis_core.components import Component
@@ -33,7 +34,7 @@ def list_plugins(as_format: str) -> None:
     if as_format == "json":
         click.echo(as_json({"plugins": found}))
     elif found:
-        table(list(found[0]), [[*list(each.values())[:-1], _origin(each["origin"])] for each in found])
+        _show_plugins(found)
     else:
         click.echo("no plugins are installed: pip install 'themis-core[standard]'", err=True)
 
@@ -41,6 +42,20 @@ def list_plugins(as_format: str) -> None:
 def _metadata(each: Installed) -> dict[str, Any]:
     names = ("namespace", "distribution", "version", "summary")
     return {**{name: getattr(each, name) for name in names}, "origin": each.origin()}
+
+
+def _show_plugins(found: list[dict[str, Any]]) -> None:
+    names = ["namespace", "distribution", "version", "summary"]
+    if all(each["distribution"] == f"themis-plugin-{each['namespace']}" for each in found):
+        names.remove("distribution")
+        click.echo("distributions: themis-plugin-NAMESPACE")
+    rows = [[*(each[name] for name in names), _brief_origin(each["origin"])] for each in found]
+    table([*names, "origin"], rows, whole=("namespace", "version"))
+
+
+def _brief_origin(origin: dict[str, Any] | None) -> str:
+    """Where a distribution came from; `plugins show` has the folder of an editable one."""
+    return "editable" if ((origin or {}).get("dir_info") or {}).get("editable") else _origin(origin)
 
 
 def _origin(origin: dict[str, Any] | None) -> str:

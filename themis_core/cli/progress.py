@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import safe
+from themis_core.cli.output import number, safe
 
 if TYPE_CHECKING:
     from themis_core.session import Progress
@@ -23,7 +23,7 @@ DRAW_EVERY_S = 0.1
 def progress_text(now: Progress) -> str:
     """One line: trials done of those planned, rate, time left, failures, cost, and what holds the run up."""
     share = f" ({100 * now.done // now.planned}%)" if now.planned else ""
-    parts = [f"{now.done}/{now.planned} trials{share}", f"{now.rate:.3g}/s"]
+    parts = [f"{now.done}/{now.planned} trials{share}", f"{_rate(now.rate)}/s"]
     if now.done < now.planned:
         parts.append(f"ETA {'–' if now.eta_s is None else _duration(now.eta_s)}")
     else:
@@ -34,10 +34,14 @@ def progress_text(now: Progress) -> str:
     if now.in_flight:
         parts.append(f"{now.in_flight} in flight")
     if now.cost is not None:
-        parts.append(f"cost {now.cost:.4g}")
+        parts.append(f"cost {number(now.cost)}")
     if now.note:
         parts.append(safe(now.note).replace("\n", " "))
     return " · ".join(parts)
+
+
+def _rate(per_second: float) -> str:
+    return f"{float(f'{per_second:.3g}'):,.0f}" if per_second >= 100 else number(per_second, 3)
 
 
 def _duration(seconds: float) -> str:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, quoted, show_result, table
+from themis_core.cli.output import as_json, cell, format_option, heading, number, quoted
+from themis_core.cli.results import show_result
 from themis_core.cli.running import show_messages
+from themis_core.cli.tables import aligned, table
+from themis_core.errors import SpecError
 
 if TYPE_CHECKING:
-    from themis_core.records import RunRecord
+    from themis_core.records import RunRecord, TrialRow
+    from themis_core.results import Results
 
 __all__ = ["runs", "show"]
+
+CANDIDATES = 10
+UNMISTAKABLE = 6
+"""Characters of a trial's id that are not looked for among the items first."""
 
 
 def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,15 +54,39 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
     if as_format == "json":
         click.echo(as_json({"runs": records}))
     elif records:
-        table(list(records[0]), [list(record.values()) for record in records])
+        columns = {
+            "run id": "run_id",
+            "status": "status",
+            "started (UTC)": "started_at",
+            "planned": "planned",
+            "trials": "trials",
+            "failed": "failed",
+        }
+        rows = [
+            [_second(record[name]) if name == "started_at" else record[name] for name in columns.values()]
+            for record in records
+        ]
+        table(list(columns), rows, whole=columns)
     else:
         click.echo("no runs yet", err=True)
 
 
 def _brief(record: RunRecord) -> dict[str, Any]:
     # Without the manifest, which `show run` has.
-    names = ("run_id", "status", "started_at", "finished_at", "trials", "failed")
-    return {name: getattr(record, name) for name in names}
+    return {
+        "run_id": record.run_id,
+        "status": record.status,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "planned": record.manifest.get("trials"),
+        "trials": record.trials,
+        "failed": record.failed,
+    }
+
+
+def _second(at: str | None) -> str | None:
+    """A stored time, which is in UTC, to the second."""
+    return None if at is None else at[:19].replace("T", " ")
 
 
 @click.group()
@@ -72,56 +106,118 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
         record = results.run(run_id)
         result = results.result(record.run_id)
         if as_format == "json":
-            listed = {"trials": list(results.trials(record.run_id))} if trials else {}
-            click.echo(as_json({"run": record, "result": result, **listed}))
+            listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
+            click.echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
             return
         _show_record(record)
         show_result(result)
         if trials:
             heading("Trials")
-            for row in results.trials(record.run_id):  # line by line: there may be many
-                click.echo(_trial_line(asdict(row)))
+            _list_trials(results, record)
 
 
 def _show_record(record: RunRecord) -> None:
     for name, value in _brief(record).items():
-        click.echo(f"{name.replace('_', ' ')}: {cell(value)}")
+        if name.endswith("_at"):
+            click.echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")
+        else:
+            click.echo(f"{name.replace('_', ' ')}: {cell(value)}")
     for plugin in record.manifest.get("plugins") or ():
         label = plugin.get("path") or f"{plugin.get('distribution')} {plugin.get('version')}"
         click.echo(f"plugin {cell(plugin.get('namespace'))}: {cell(label)}")
 
 
-def _trial_line(row: Mapping[str, Any]) -> str:
+def _list_trials(results: Results, record: RunRecord) -> None:
+    """Line by line: there may be many. A score is a number, or in brackets the reason why there is none."""
+    scorers = list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in record.manifest["scorers"]))
+    rows = (
+        [*_trial_cells(asdict(row)), *(_score_cell(scores.get(name)) for name in scorers)]
+        for row, scores in _trials(results, record)
+    )
+    for line in aligned((*_TRIAL_COLUMNS, *scorers), rows):
+        click.echo(line)
+
+
+def _trials(results: Results, record: RunRecord) -> Iterator[tuple[TrialRow, dict[str, dict[str, Any]]]]:
+    """Each trial with its scores by `score/metric`. Both streams have the same order of groups; one is held."""
+    group = attrgetter("slice_id", "model_id", "prompt_variant_id", "params")
+    score_groups = groupby(results.score_rows(record.run_id), group)
+    ahead = next(score_groups, None)
+    for names, trials in groupby(results.trials(record.run_id), group):
+        scores: dict[str, dict[str, dict[str, Any]]] = {}
+        if ahead is not None and ahead[0] == names:
+            for row in ahead[1]:
+                of_trial = scores.setdefault(row.trial_id, {})
+                of_trial[f"{row.score}/{row.metric}"] = {"value": row.value, "reason": row.reason}
+            ahead = next(score_groups, None)
+        for trial in trials:
+            yield trial, scores.get(trial.trial_id, {})
+
+
+def _score_cell(score: Mapping[str, Any] | None) -> object:
+    return None if score is None else f"({score['reason']})" if score["value"] is None else score["value"]
+
+
+_TRIAL_COLUMNS = ("trial", "outcome", "slice", "model", "prompt", "params", "item", "sample")
+
+
+def _trial_cells(row: Mapping[str, Any]) -> list[object]:
     outcome = row["outcome"] if row["error_code"] is None else f"{row['outcome']} ({row['error_code']})"
     names = ("slice_id", "model_id", "prompt_variant_id", "params", "item_id", "sample_index")
-    return "  ".join([row["trial_id"][:12], cell(outcome), *(cell(row[name]) for name in names)])
+    return [row["trial_id"][:12], outcome, *(row[name] for name in names)]
 
 
 @show.command("trial")
 @click.argument("run_id")
-@click.argument("trial_id")
+@click.argument("trial")
 @_store_options
-def show_trial(run_id: str, trial_id: str, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Show a trial's whole timeline: item, requests, answers, what was read in them, scores."""
+def show_trial(run_id: str, trial: str, spec: Path | None, project: Path | None, as_format: str) -> None:
+    """Show a trial's whole timeline: item, requests, answers, what was read in them, scores.
+
+    TRIAL is the id of an item, or the beginning of a trial's id, which an item with several trials needs.
+    """
     from themis_core.session import open_results
 
     with open_results(spec, project=project) as results:
-        timeline = results.trial(results.run(run_id).run_id, trial_id)
+        record = results.run(run_id)
+        timeline = results.trial(record.run_id, _trial_id(results, record.run_id, trial))
     if as_format == "json":
         click.echo(as_json(timeline))
     else:
         _show_timeline(timeline)
 
 
+def _trial_id(results: Results, run_id: str, name: str) -> str:
+    """The id of the trial that is meant: a unique beginning of six or more characters, or an item's id."""
+    found = list(islice(results.trials(run_id, name), CANDIDATES + 1))
+    if len(found) == 1 and len(name) >= UNMISTAKABLE:
+        return found[0].trial_id
+    of_item = list(islice((row for row in results.trials(run_id) if row.item_id == name), CANDIDATES + 1))
+    found = of_item or found
+    if len(found) == 1:
+        return found[0].trial_id
+    if not found:
+        raise SpecError(
+            f"no trial of {run_id} has the item {name!r}, or an id that begins so: "
+            f"`themis show run {run_id} --trials` lists them"
+        )
+    of_what = f"are of the item {name!r}" if of_item else f"begin with {name!r}"
+    lines = aligned(_TRIAL_COLUMNS, [_trial_cells(asdict(row)) for row in found[:CANDIDATES]])
+    more = [f"and more: `themis show run {run_id} --trials` lists them"] if len(found) > CANDIDATES else []
+    listed = "\n  ".join([*lines, *more])
+    raise SpecError(f"several trials of {run_id} {of_what}: give the beginning of a trial's id\n  {listed}")
+
+
 def _show_timeline(timeline: Mapping[str, Any]) -> None:
     heading(f"Trial {timeline['trial']['trial_id']}")
-    click.echo(_trial_line(timeline["trial"]))
+    for line in aligned(_TRIAL_COLUMNS, [_trial_cells(timeline["trial"])]):
+        click.echo(line)
     if item := timeline["item"]:
         heading(f"Item {item['id']}")
         for name, value in {**item["fields"], "reference": item["reference"]}.items():
             click.echo(f"  {cell(name)}: {cell(value)}")
-    for number, turn in enumerate(timeline["turns"], 1):
-        _show_turn(f"Turn {number}", turn)
+    for ordinal, turn in enumerate(timeline["turns"], 1):
+        _show_turn(f"Turn {ordinal}", turn)
     for entry in timeline["scores"]:
         for turn in entry["judged"]:
             _show_turn(f"Judge of {entry['score']}/{entry['metric']}", turn)
@@ -130,6 +226,12 @@ def _show_timeline(timeline: Mapping[str, Any]) -> None:
         heading("Scores")
         columns = ("score", "metric", "value", "reason", "parse", "found")
         table(columns, [_score_cells(entry) for entry in timeline["scores"]])
+    for entry in timeline["scores"]:
+        # A component that failed leaves what it raised; see the reason `metric_error`.
+        if entry["result"]["value"] is None and (error := entry["result"]["details"].get("error")) is not None:
+            click.echo(
+                f"  {cell(entry['score'])}/{cell(entry['metric'])}: {cell(entry['result']['reason'])}: {cell(error)}"
+            )
 
 
 def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
@@ -137,7 +239,7 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
     show_messages(turn["request"]["messages"])
     took = "" if answer["latency_s"] is None else f" in {answer['latency_s']:.3g} s"
-    cost = "" if answer["cost"] is None else f", cost {answer['cost']:.4g}"
+    cost = "" if answer["cost"] is None else f", cost {number(answer['cost'])}"
     click.echo(f"  → {answer['status']}{took}, attempts: {answer['attempts']}{cost}")
     if answer["status"] == "failed":
         click.echo(f"  {cell(answer['error_code'])}: {cell(answer['error'])}")

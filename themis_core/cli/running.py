@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe, show_result, table
+from themis_core.cli.output import as_json, cell, format_option, heading, number, quoted, safe
+from themis_core.cli.results import show_result
+from themis_core.cli.tables import Figure, table
 
 if TYPE_CHECKING:
     from themis_core.session import PlanReport
@@ -52,8 +54,12 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
-    with _without_warnings() if quiet else ProgressLine() as line:
-        result = session.run(spec, progress=line, **options)
+    try:
+        with _without_warnings() if quiet else ProgressLine() as line:
+            result = session.run(spec, progress=line, **options)
+    except KeyboardInterrupt:  # the second Ctrl-C: the first one ends a run in good order
+        click.echo("interrupted: what was saved stays saved; run the same command again to go on", err=True)
+        raise
     if as_format == "json":
         click.echo(as_json(result.to_dict()))
     else:
@@ -95,19 +101,30 @@ def _show_plan(report: PlanReport) -> None:
     click.echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
     click.echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
     heading("Calls by model (input tokens are an estimate)")
-    _show_dicts(
-        report.per_model,
-        ("model_id", "provider", "endpoint", "trials", "stored", "calls", "input_tokens", "max_output_tokens", "cost"),
-    )
+    names = ("calls", "input_tokens", "max_output_tokens", "cost")
+    _show_calls(report.per_model, ("model_id", "provider", "endpoint", "trials", "stored", *names))
     if report.judges:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
-        names = ("model_id", "provider", "scores", "stored", "calls", "input_tokens", "max_output_tokens", "cost")
-        _show_dicts(report.judges, ("slice_id", "score", "metric", *names))
+        _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
+    if any(row["cost"] for row in (*report.per_model, *report.judges)):
+        click.echo(
+            "cost: ≤ if each answer has max_tokens, the most it may have; ≥ without that limit: of the input alone"
+        )
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
+
+
+def _show_calls(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    _show_dicts([{**row, "cost": _bounded(row["cost"], row["max_output_tokens"])} for row in rows], columns)
+
+
+def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None:
+    if cost is None:
+        return None
+    return Figure(f"{'≥' if max_output_tokens is None else '≤'} {number(cost)}" if cost else "0")
 
 
 def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

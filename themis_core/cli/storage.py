@@ -161,7 +161,11 @@ def merge(other: Path, spec: Path | None, project: Path | None, as_format: str) 
     if as_format == "json":
         click.echo(as_json(merged))
         return
-    click.echo(f"merged {merged.runs} runs, {merged.events} events into {safe(target.location(target_dir))}")
+    into = safe(target.location(target_dir))
+    if not merged.events:
+        click.echo(f"nothing new: all of it is in {into} already")
+        return
+    click.echo(f"merged {merged.runs} runs, {merged.events} new events into {into}")
     if merged.earlier_executions:
         click.echo(
             f"{merged.earlier_executions} earlier executions of runs that are here too: their results were merged, "

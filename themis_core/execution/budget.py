@@ -37,6 +37,11 @@ class Budget:
     _in_flight: int = 0
     _dearest: float = 0.0
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that have started and not ended."""
+        return self._in_flight
+
     def stop(self, reason: str, *, exhausted: bool = False) -> None:
         if self.stopped is None:
             self.stopped, self.exhausted = reason, exhausted

@@ -36,8 +36,7 @@ _STATUSES = frozenset(get_args(GenerationStatus))
 _TEXTS = ("reasoning", "refusal", "finish_reason", "error_code", "error")
 _COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
 _NUMBERS = ("cost", "latency_s")
-_LISTS = ("alternatives", "tool_calls", "logprobs")
-_counts_of, _lists_of = attrgetter(*_COUNTS), attrgetter(*_LISTS)
+_counts_of = attrgetter(*_COUNTS)
 
 
 # --- what is raised -----------------------------------------------------------------------------------------
@@ -152,21 +151,14 @@ def as_generation(generation: Any) -> Generation:
     """The generation with plain values."""
     if not isinstance(generation, Generation):
         raise TypeError(f"it returned {_kind(generation)}, not a Generation")
-    changed = {} if _has_plain_values(generation) else _plain_values(generation)
-    for name, value in zip(_LISTS, _lists_of(generation), strict=True):
-        if value != () and value is not None:
-            changed[name] = _listed(name, value)
-        elif value is None and name != "logprobs":
-            raise TypeError(f"Generation.{name} is None, not a tuple")
-    if generation.provider != {}:
-        _check_dict(generation.provider, "Generation.provider")
-    if not changed:
-        return generation
-    return Generation(**{name: getattr(generation, name) for name in Generation.__slots__} | changed)
+    plain = generation if _has_plain_values(generation) else _plain(generation)
+    if plain.provider != {}:
+        _check_dict(plain.provider, "Generation.provider")
+    return plain
 
 
 def _has_plain_values(it: Any) -> bool:
-    """Whether nothing of a generation, lists and dicts aside, needs a closer look: the way of nearly all answers."""
+    """Whether nothing of a generation, `provider` aside, needs a closer look: the way of nearly all answers."""
     usage = it.usage
     return (
         type(it) is Generation
@@ -182,25 +174,28 @@ def _has_plain_values(it: Any) -> bool:
         and type(it.attempts) is int
         and it.attempts == 1
         and (usage is NO_USAGE or _usage(usage) is usage)
+        and it.alternatives == ()
+        and it.tool_calls == ()
+        and it.logprobs is None
         and type(it.status) is str
     )
 
 
-def _plain_values(generation: Generation) -> dict[str, Any]:
+def _plain(generation: Generation) -> Generation:
     if generation.status not in _STATUSES:
         known = ", ".join(sorted(_STATUSES))
         raise ValueError(f"Generation.status is {generation.status!r:.60}, not one of {known}")
-    values: dict[str, Any] = {"attempts": _count(generation.attempts, "Generation.attempts")}
-    values["usage"] = _usage(generation.usage)
+    values: dict[str, Any] = {"usage": _usage(generation.usage), "provider": generation.provider}
+    values["attempts"] = _count(generation.attempts, "Generation.attempts")
     for name in ("status", "text"):
         values[name] = _text(getattr(generation, name), f"Generation.{name}")
-    for name in _TEXTS:
-        if (value := getattr(generation, name)) is not None:
-            values[name] = _text(value, f"Generation.{name}")
-    for name in _NUMBERS:
-        if (value := getattr(generation, name)) is not None:
-            values[name] = _amount(value, f"Generation.{name}")
-    return values
+    for names, plain in ((_TEXTS, _text), (_NUMBERS, _amount)):
+        for name in names:
+            if (value := getattr(generation, name)) is not None:
+                values[name] = plain(value, f"Generation.{name}")
+    for name in ("alternatives", "tool_calls", "logprobs"):
+        values[name] = _listed(name, getattr(generation, name))
+    return Generation(**values)
 
 
 def _usage(usage: Any) -> Usage:
@@ -212,12 +207,14 @@ def _usage(usage: Any) -> Usage:
             break
     else:
         return usage
-    named = zip(_COUNTS, counts, strict=True)
-    return Usage(*(None if each is None else _count(each, f"Generation.usage.{name}") for name, each in named))
+    named = {name: count for name, count in zip(_COUNTS, counts, strict=True) if count is not None}
+    return Usage(**{name: _count(count, f"Generation.usage.{name}") for name, count in named.items()})
 
 
-def _listed(name: str, value: Any) -> tuple[Any, ...]:
+def _listed(name: str, value: Any) -> tuple[Any, ...] | None:
     what = f"Generation.{name}"
+    if value is None and name == "logprobs":
+        return None
     if not isinstance(value, tuple | list):
         raise TypeError(f"{what} is {_a(value)}, not a tuple")
     if name == "alternatives":

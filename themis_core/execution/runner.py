@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -23,7 +24,7 @@ from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer
-from themis_core.execution.writer import Writer
+from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, Scorer, component_failed
 from themis_core.records import (
@@ -74,6 +75,8 @@ class _Ended:
     finished: TrialFinished
     generation: Generation
     error: str | None
+    events: Sequence[Event]
+    """What is to be saved of it, `finished` last."""
 
 
 class Runner:
@@ -166,24 +169,43 @@ class Runner:
 
     async def _work(self, works: list[_Work]) -> None:
         """Bring trials to their ends and save them as one; what a stopped trial has paid for is saved as well."""
-        events: list[Event] = []
+        paid: list[Event] = []
         ended: list[_Ended] = []
         stopped: list[_Work] = []
         for work in works:
             work.together = works[0].together
+            events: list[Event] = []
             try:
                 if self._budget.stopped is not None:
                     raise Stopped
                 ended.append(await self._trial(work, events))
             except Stopped:
+                paid += events
                 stopped.append(work)
-        if events:
-            await self._writer.save(events)
+        if events := [*paid, *(event for each in ended for event in each.events)]:
+            try:
+                await self._writer.save(events)
+            except Unsavable:
+                ended = [await self._saved_alone(each) for each in ended]
         for each in ended:
             self._release(each)
             self._count(each.finished, each.error)
         for work in stopped:
             self._abandon(work)
+
+    async def _saved_alone(self, ended: _Ended) -> _Ended:
+        """Save one trial; if something of it can't be stored, as failed, with what was paid for."""
+        try:
+            await self._writer.save(ended.events)
+        except Unsavable as error:
+            failed = replace(ended.finished, outcome="failed", error_code="engine_error", scores=())
+            for event in ended.events:
+                if isinstance(event, GenerationRecorded):
+                    with suppress(Unsavable):
+                        await self._writer.save([event])
+            await self._writer.save([failed])
+            return replace(ended, finished=failed, error=str(error))
+        return ended
 
     async def _look_up(self, batch: list[Trial]) -> list[_Work]:
         """Ask the store once what it has of all these trials."""
@@ -278,7 +300,7 @@ class Runner:
             () if failure else tuple(scores),
         )  # fmt: skip
         events.append(finished)
-        return _Ended(work, finished, generation, failure[1] if failure else None)
+        return _Ended(work, finished, generation, failure[1] if failure else None, events)
 
     def _count(self, finished: TrialFinished, error: str | None) -> None:
         progress = self.progress

@@ -71,7 +71,7 @@ def _undefined(message: str, context: Mapping[str, Any]) -> str:
     of_item = "has no attribute" in message
     item = context.get("item")
     known = sorted(item) if of_item and isinstance(item, dict) else sorted(context)
-    guess = close_match(name, known)
+    guess = f"item.{name}" if not of_item and isinstance(item, dict) and name in item else close_match(name, known)
     what = f"the item has no field {name!r}" if of_item else f"the template names {name!r}, which nothing defines"
     return f"{what}. {'Fields' if of_item else 'Known'}: {', '.join(known)}." + (
         f" Did you mean {guess!r}?" if guess else ""

@@ -6,7 +6,7 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from themis_core.records import (
     ItemRecorded,
     Request,
     RunFinished,
+    RunRecord,
     RunStarted,
     Score,
     ScoreEntry,
@@ -38,12 +39,12 @@ _CHARACTERS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge read."""
+    """What a merge found in the source."""
 
     runs: int
     """Runs of the source."""
     events: int
-    """Events of the source that were appended; those whose content the target had changed nothing."""
+    """Events that were new to the target: what it lacked, or had only as a failure. 0 if it had everything."""
     earlier_executions: int
     """Executions whose start and end were left out, because the target has a later execution of the same run: their
     times and counts are missing, their results are not."""
@@ -55,27 +56,88 @@ def merge(source: Store, target: Store) -> Merged:
     Runs that both have are locked in the target meanwhile: raises RunLocked if one is being worked on.
     """
     runs = [run.run_id for run in source.runs()]
-    latest = {run_id: known.started_at for run_id in runs if (known := target.run(run_id)) is not None}
+    known = {run_id: run for run_id in runs if (run := target.run(run_id)) is not None}
     with ExitStack() as locks:
-        for run_id in sorted(latest):
+        for run_id in sorted(known):
             locks.enter_context(target.lock_run(run_id))
         left_out: set[tuple[str, str]] = set()
+        lacking = _Lacking(target, known)
         count = 0
-        for batch in _batches(_without_earlier(source.events(), latest, left_out)):
+        for batch in _batches(_without_earlier(source.events(), known, left_out)):
+            new = lacking.count(batch)  # before they are there
             target.append(batch)
-            count += len(batch)
+            count += new
     return Merged(len(runs), count, len(left_out))
 
 
+class _Lacking:
+    """Tells what a target lacks of a batch, by look-ups: a store's `append` does not say what it changed."""
+
+    def __init__(self, target: Store, known: Mapping[str, RunRecord]) -> None:
+        self._target = target
+        self._known = known
+        """The runs that the target had before the merge."""
+        self._failed: dict[str, set[tuple[str, str]]] = {}
+
+    def count(self, batch: Sequence[Event]) -> int:
+        """How many of these events the target lacks."""
+        items = [each.item.digest for each in batch if isinstance(each, ItemRecorded)]
+        there = self._target.items(items) if items else {}
+        return (
+            sum(digest not in there for digest in items)
+            + self._generations([each for each in batch if isinstance(each, GenerationRecorded)])
+            + self._trials([each for each in batch if isinstance(each, TrialFinished)])
+            + sum(self._is_new_start(each) for each in batch if isinstance(each, RunStarted))
+            + sum(self._is_new_end(each) for each in batch if isinstance(each, RunFinished))
+        )
+
+    def _generations(self, recorded: Sequence[GenerationRecorded]) -> int:
+        answered = self._target.stored_generations([each.key for each in recorded]) if recorded else set()
+        left = [each for each in recorded if each.key not in answered]
+        failures = [each.key for each in left if each.generation.failed]
+        there = {each.key for each in self._target.generation_records(failures)} if failures else set()
+        return sum(not each.generation.failed or each.key not in there for each in left)
+
+    def _trials(self, finished: Sequence[TrialFinished]) -> int:
+        count = 0
+        for run_id in {each.run_id for each in finished}:
+            trials = [each for each in finished if each.run_id == run_id]
+            there = self._target.finished_trials(run_id, [(each.slice_id, each.trial_id) for each in trials])
+            if any(each.outcome == "failed" for each in trials):
+                failed = self._failed_before(run_id)
+            else:
+                failed = set()
+            for each in trials:
+                place = (each.slice_id, each.trial_id)
+                count += place not in there and (each.outcome != "failed" or place not in failed)
+        return count
+
+    def _failed_before(self, run_id: str) -> set[tuple[str, str]]:
+        """The failed trials of a run that the target had before the merge; they are read once."""
+        if run_id not in self._failed:
+            known = self._known.get(run_id)
+            rows = self._target.trial_rows(run_id) if known is not None and known.failed else ()
+            self._failed[run_id] = {(row.slice_id, row.trial_id) for row in rows if row.outcome == "failed"}
+        return self._failed[run_id]
+
+    def _is_new_start(self, started: RunStarted) -> bool:
+        known = self._known.get(started.run_id)
+        return known is None or started.at > known.started_at
+
+    def _is_new_end(self, finished: RunFinished) -> bool:
+        known = self._known.get(finished.run_id)
+        return known is None or finished.at > (known.finished_at or "")
+
+
 def _without_earlier(
-    events: Iterable[Mapping[str, Any]], latest: Mapping[str, str], left_out: set[tuple[str, str]]
+    events: Iterable[Mapping[str, Any]], known: Mapping[str, RunRecord], left_out: set[tuple[str, str]]
 ) -> Iterator[Mapping[str, Any]]:
     """Leave out starts and ends of executions before the target's own: a store shows the one appended last."""
     skipping: set[str] = set()
     for event in events:
         kind, run_id = event["kind"], event.get("run_id", "")
         if kind == "run_started":
-            if event["at"] < latest.get(run_id, ""):
+            if run_id in known and event["at"] < known[run_id].started_at:
                 skipping.add(run_id)
                 left_out.add((run_id, event["at"]))
             else:

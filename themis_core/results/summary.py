@@ -73,6 +73,7 @@ class RunResult:
     ledger: dict[str, Any]
     scores: list[ResultRow]
     thresholds: list[dict[str, Any]]
+    """Each as the spec has it, with `met` and, in `missed`, the rows that miss it: their names and `value`."""
     storage: str
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
@@ -91,14 +92,42 @@ class RunResult:
         return asdict(self)
 
     def table(self) -> str:
-        """The scores as a plain text table."""
-        return "\n".join(_aligned([HEADER, *(table_cells(row) for row in self.scores)]))
+        """The scores as a plain text table; what is the same in all rows is said once, above it."""
+        above, header, cells = told_once(self.scores)
+        return "\n".join([*above, *_aligned([header, *cells])])
 
 
 HEADER = (
     "slice", "model", "prompt", "params", "score", "metric",
     "value", "95 % interval", "n", "unparsed", "unscored", "failed",
 )  # fmt: skip
+
+
+_COUNTS = HEADER[-3:]
+
+
+def told_once(rows: Sequence[ResultRow]) -> tuple[list[str], tuple[str, ...], list[tuple[str, ...]]]:
+    """Split the table of scores: a line of what all rows share (if there is any), then header and cells of the rest.
+
+    Shared are names that are equal in all rows, and counts that are zero in all. Nothing is left out but `default`
+    parameters.
+    """
+    cells = [table_cells(row) for row in rows]
+    shared: dict[str, str] = {}
+    for name, (first, *others) in zip(HEADER, zip(*cells, strict=True), strict=False):
+        if all(each == first for each in others) and (name in HEADER[:4] or (name in _COUNTS and first == "0")):
+            shared[name] = first
+    kept = [index for index, name in enumerate(HEADER) if name not in shared]
+    told = [
+        f"{value} {name}" if name in _COUNTS else f"{name} {value}"
+        for name, value in shared.items()
+        if (name, value) != ("params", "default")
+    ]
+    return (
+        [f"all rows: {', '.join(told)}"] if told else [],
+        tuple(HEADER[index] for index in kept),
+        [tuple(line[index] for index in kept) for line in cells],
+    )
 
 
 def table_cells(row: ResultRow) -> tuple[str, ...]:
@@ -113,8 +142,9 @@ def table_cells(row: ResultRow) -> tuple[str, ...]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    right = [name not in HEADER[:6] for name in rows[0]]
     for row in rows:
-        cells = [c.rjust(w) if i > 5 else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
         yield "  ".join(cells).rstrip()
 
 
@@ -266,10 +296,12 @@ def _nothing(
 def _judged(threshold: ThresholdSpec, rows: Iterable[ResultRow]) -> dict[str, Any]:
     named = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
     matching = [row for row in rows if all(getattr(threshold, n) in (None, getattr(row, n)) for n in named)]
-    met = bool(matching) and all(
-        row.value is not None
-        and (threshold.minimum is None or row.value >= threshold.minimum)
-        and (threshold.maximum is None or row.value <= threshold.maximum)
+    missed = [
+        {**{name: getattr(row, name) for name in named}, "params": row.params, "value": row.value}
         for row in matching
-    )
-    return {**{k: v for k, v in threshold.canonical().items() if v is not None}, "met": met}
+        if row.value is None
+        or (threshold.minimum is not None and row.value < threshold.minimum)
+        or (threshold.maximum is not None and row.value > threshold.maximum)
+    ]
+    bounds = {name: value for name, value in threshold.canonical().items() if value is not None}
+    return {**bounds, "met": bool(matching) and not missed, "missed": missed}

@@ -7,7 +7,7 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from themis_core.errors import ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan
 from themis_core.plugins import Composition, LoadedDataset, component_failed
-from themis_core.records import RunFinished, RunRecord, RunStarted
+from themis_core.records import ERROR_CODES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 
@@ -62,7 +62,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         report(progress)
     aggregates = aggregates_of(manifest, composition.plugins)
     location = composition.storage.location(composition.project_dir)
-    note = _note(status, budget.stopped)
+    note = _note(status, budget.stopped, runner.codes)
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)
@@ -78,13 +78,19 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
 async def _work(runner: Runner, budget: Budget, report: Callable[[Progress], None] | None) -> None:
     ticking = asyncio.create_task(_tick(runner, report)) if report else None
     try:
-        with _on_interrupt(lambda: budget.stop(INTERRUPTED)):
+        with _on_interrupt(lambda: _interrupt(budget)):
             await runner.run()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:
         if ticking is not None:
             ticking.cancel()
+
+
+def _interrupt(budget: Budget) -> None:
+    budget.stop(INTERRUPTED)
+    answers = "1 answer" if budget.in_flight == 1 else f"{budget.in_flight} answers"
+    log.warning("stopping: waiting for %s; Ctrl-C again stops now", answers)
 
 
 def _status(progress: Progress, budget: Budget) -> Status:
@@ -109,11 +115,18 @@ def _is_complete(record: RunRecord, planned: int) -> bool:
     return record.status == "completed" and record.failed == 0 and record.trials == planned
 
 
-def _note(status: str, reason: str | None) -> str:
+_MEND_FIRST = ("unauthorized", "forbidden", "not_found", "missing", "bad_request", "unsupported", "quota_exhausted")
+"""Codes of failures that come again until somebody has done something about them."""
+
+
+def _note(status: str, reason: str | None, codes: Collection[str]) -> str:
     if status == "interrupted":
         return "interrupted: what arrived is saved; run the same command again to go on"
     if status == "stopped":
         return f"stopped: {reason}; what arrived is saved; run the same command again to go on"
+    if status == "failed" and (lasting := [code for code in _MEND_FIRST if code in codes]):
+        told = "; ".join(f"{code}: {ERROR_CODES[code]}" for code in lasting)
+        return f"some trials failed: mend this first ({told}); the same command then tries only those again"
     if status == "failed":
         return "some trials failed: run the same command again to try only those again"
     return ""

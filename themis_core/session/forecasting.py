@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 from themis_core.components import Store
-from themis_core.execution import JudgeForecast, cost_of, estimate_tokens
+from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on
 from themis_core.planning import Plan, Trial
-from themis_core.records import Usage
+from themis_core.records import Request, Usage
 
 __all__ = ["PlanReport", "report_of"]
 
@@ -28,7 +29,8 @@ class PlanReport:
     to_call: int
     per_model: list[dict[str, Any]]
     """`model_id, provider, endpoint, trials, stored, calls, input_tokens, max_output_tokens, cost`; tokens are
-    estimates, those of calls that are still to be made."""
+    estimates, those of calls that are still to be made. An answer that several trials need is one call, and stored for
+    none of them."""
     samples: list[dict[str, Any]]
     """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages`."""
     slices: list[dict[str, Any]]
@@ -46,14 +48,14 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
     per_model: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Any]] = {}
     judged = JudgeForecast(made)
+    counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
     for endpoint in (None, *made.endpoints()):
         trials = made.trials(endpoint)
         while batch := list(islice(trials, LOOK_UP)):
-            keys = [request.key for trial in batch for request in trial.requests]
-            stored = store.stored_generations(keys) if store is not None else set()
+            missing = _missing(batch, store)
             judged.add(batch, store)
-            for trial in batch:
-                _tally(per_model, trial, stored)
+            for trial, calls in zip(batch, missing, strict=True):
+                _tally(per_model, trial, calls, counted)
                 if trial.model is not None and trial.prompt_variant_id not in samples:
                     samples[trial.prompt_variant_id] = {
                         "prompt_variant_id": trial.prompt_variant_id,
@@ -81,7 +83,25 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
     )
 
 
-def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, stored: set[str]) -> None:
+def _missing(batch: Sequence[Trial], store: Store | None) -> list[list[Request]]:
+    """The turns for which a run has to call, trial by trial: none after a stored turn that ended the trial."""
+    if store is None:
+        return [list(trial.requests) for trial in batch]
+    stored = store.stored_generations([request.key for trial in batch for request in trial.requests])
+    turns = [request.key for trial in batch for request in trial.requests[:-1] if request.key in stored]
+    answers = store.generations(turns) if turns else {}
+    ended = {key for key, answer in answers.items() if not goes_on(answer)}
+    return [[request for request in _turns(trial, ended) if request.key not in stored] for trial in batch]
+
+
+def _turns(trial: Trial, ended: set[str]) -> Sequence[Request]:
+    for turn, request in enumerate(trial.requests, 1):
+        if request.key in ended:
+            return trial.requests[:turn]
+    return trial.requests
+
+
+def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence[Request], counted: Counted) -> None:
     model = trial.model
     row = per_model.setdefault(
         trial.model_id,
@@ -98,11 +118,12 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, stored: set[str])
         },
     )
     row["trials"] += 1
-    missing = [request for request in trial.requests if request.key not in stored]
     row["stored"] += not missing
     if model is None:
         return
     for request in missing:
+        if not counted.is_new(trial.item.id, request.key):
+            continue
         tokens = estimate_tokens(request.messages)
         row["calls"] += 1
         row["input_tokens"] += tokens

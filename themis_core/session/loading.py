@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from themis_core.errors import SpecError
 from themis_core.plugins import Composition, compose
 from themis_core.specs import BenchmarkSpec, ProjectSpec
 from themis_core.specs.problems import Place, spec_error
-from themis_core.specs.source import Source, close_match, read_source, set_value
+from themis_core.specs.source import Source, close_match, read_source, set_value, steps_of
 
 __all__ = ["Loaded", "ProjectLike", "SpecLike", "load_project", "load_specs"]
 
@@ -50,35 +50,31 @@ def load_specs(
     base_dir: Path | None,
 ) -> Loaded:
     here = base_dir or Path.cwd()
+    changes = [_override(each) for each in overrides]
+    source, inline = None, None
     offset: tuple[str, ...] = ()
     if isinstance(spec, BenchmarkSpec):
-        source, data, inline = None, spec.model_dump(mode="json", by_alias=True, exclude_unset=True), None
+        data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     else:
-        path = Path(spec)
-        read = read_source(path)
-        here = path.parent
-        source, data, inline, offset = _sections(read, overrides)
-    if isinstance(spec, BenchmarkSpec) and overrides:
-        data = _overridden({"benchmark": data}, overrides)["benchmark"]
-    if inline is not None:
-        if project is not None:
-            raise SpecError("the file has a `project` of its own: drop it, or the separate project", path=str(spec))
-        place = Place(source, (), ("project",))
+        source, here = read_source(spec), Path(spec).parent
+        data, inline, offset = _sections(source)
+    if inline is None:
+        settings, project_dir, place = load_project(project, here, changes)
+    elif project is not None:
+        raise SpecError("the file has a `project` of its own: drop it, or the separate project", path=str(spec))
+    else:
+        inline, place = _overridden(inline, "project", changes, Place(source, (), ("project",)))
         settings, project_dir = _valid(ProjectSpec, inline, place), here
-    else:
-        settings, project_dir, place = load_project(project, here)
-    place_of = Place(source, (), offset)
+    data, place_of = _overridden(data, "benchmark", changes, Place(source, (), offset))
     benchmark = _narrowed(_valid(BenchmarkSpec, data, place_of), data, limit, models, place_of)
     return Loaded(settings, benchmark, here, project_dir, place_of, place)
 
 
-def _sections(
-    read: Source, overrides: Sequence[str]
-) -> tuple[Source, dict[str, Any], dict[str, Any] | None, tuple[str, ...]]:
+def _sections(read: Source) -> tuple[dict[str, Any], dict[str, Any] | None, tuple[str, ...]]:
     """Split a file into benchmark and project: under keys of these names, or the benchmark alone."""
-    if "benchmark_id" in read.data and "benchmark" not in read.data:
-        return read, _overridden({"benchmark": read.data}, overrides)["benchmark"], None, ()
-    data = _overridden(read.data, overrides)
+    data = read.data
+    if "benchmark_id" in data and "benchmark" not in data:
+        return data, None, ()
     for key in data:
         if key not in ("project", "benchmark"):
             guess = close_match(key, ["project", "benchmark"])
@@ -88,39 +84,69 @@ def _sections(
         raise Place(read).error("the file has no `benchmark`: it is what there is to run")
     if data.get("project") is not None and not isinstance(data["project"], dict):
         raise Place(read, ("project",)).error("must be a mapping")
-    return read, data["benchmark"], data.get("project"), ("benchmark",)
+    return data["benchmark"], data.get("project"), ("benchmark",)
 
 
-def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    for each in overrides:
-        path, equals, value = each.partition("=")
-        if not equals:
-            raise SpecError(f"--set {each}: write it as path=value, such as benchmark.num_samples=3")
-        if path.split(".")[0].split("[")[0] not in ("benchmark", "project"):
-            path = f"benchmark.{path}"
-        try:
-            data = set_value(data, path, value)
-        except ValueError as error:
-            raise SpecError(f"--set {each}: {error}") from error
-    return data
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What `--set` says of one value."""
+
+    told: str
+    """How the user wrote it, but without the value: that may be a secret."""
+    part: str
+    """`benchmark` or `project`."""
+    path: str
+    """From the part on, which is its first step."""
+    value: str
 
 
-def load_project(project: ProjectLike, here: Path) -> tuple[ProjectSpec, Path, Place]:
-    if project is None:
-        return ProjectSpec(), here, Place()
+def _override(text: str) -> Override:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(f"--set {text}: write it as path=value, such as benchmark.num_samples=3")
+    head, told = path.split(".")[0].split("[")[0], f"--set {path}"
+    if head in ("benchmark", "project"):
+        return Override(told, head, path, value)
+    if head in ProjectSpec.model_fields and head not in BenchmarkSpec.model_fields:
+        raise SpecError(f"{told}: {head!r} is a setting of the project. Did you mean `--set project.{path}`?")
+    return Override(told, "benchmark", f"benchmark.{path}", value)
+
+
+def _overridden(data: Any, part: str, changes: Sequence[Override], place: Place) -> tuple[Any, Place]:
+    """The data of a part with what was set in it; its place blames the command line for that."""
+    places = {}
+    for each in changes:
+        if each.part == part:
+            try:
+                data = set_value({part: data}, each.path, each.value)[part]
+                places[*place.offset, *map(str, steps_of(each.path)[1:])] = each.told
+            except ValueError as error:
+                raise SpecError(f"{each.told}: {error}") from error
+    if not places:
+        return data, place
+    source = place.source or Source("", data, {})
+    return data, Place(replace(source, overrides={**source.overrides, **places}), place.loc, place.offset)
+
+
+def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] = ()) -> tuple[ProjectSpec, Path, Place]:
+    directory, place, data = here, Place(), {}
     if isinstance(project, ProjectSpec):
-        return project, here, Place()
-    read = read_source(project)
-    nested = isinstance(read.data.get("project"), dict)
-    place = Place(read, (), ("project",) if nested else ())
-    return _valid(ProjectSpec, read.data["project"] if nested else read.data, place), Path(project).parent, place
+        if not any(each.part == "project" for each in changes):
+            return project, here, place
+        data = project.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    elif project is not None:
+        read, directory = read_source(project), Path(project).parent
+        nested = isinstance(read.data.get("project"), dict)
+        data, place = read.data["project"] if nested else read.data, Place(read, (), ("project",) if nested else ())
+    data, place = _overridden(data, "project", changes, place)
+    return _valid(ProjectSpec, data, place), directory, place
 
 
 def _valid(model: Any, data: Any, place: Place) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise spec_error(error, model, place) from error
+        raise spec_error(error, model, place) from None  # pydantic's own message quotes what was given, keys too
 
 
 def _narrowed(

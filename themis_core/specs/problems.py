@@ -40,9 +40,13 @@ class Place:
 
     def error(self, message: str) -> SpecError:
         """Make the SpecError that says `message` of this place."""
-        path = self.source.path if self.source else None
-        line = self.source.line((*self.offset, *self.loc)) if self.source else None
-        return SpecError(message, path=path, line=line, loc=dotted(self.loc) or None)
+        loc = dotted(self.loc) or None
+        if self.source is None:
+            return SpecError(message, loc=loc)
+        in_file = (*self.offset, *self.loc)
+        if (told := self.source.override(in_file)) is not None:
+            return SpecError(message, path=told, loc=loc)
+        return SpecError(message, path=self.source.path or None, line=self.source.line(in_file), loc=loc)
 
 
 def dotted(loc: Sequence[str | int]) -> str:
@@ -77,7 +81,9 @@ def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecErro
     elif detail["type"] == "missing":
         return place.at(*loc[:-1]).error(f"the key {loc[-1]!r} is missing")
     elif detail["type"] not in ("value_error", "spec"):
-        message = f"{_lower(message)} (found: {_brief(detail['input'])})"
+        message = _lower(message)
+        if not _may_be_secret(model, (*place.loc, *loc)):
+            message += f" (found: {_brief(detail['input'])})"
     return place.at(*loc, *context.get("at", ())).error(message)
 
 
@@ -87,6 +93,15 @@ def _without_tags(loc: Sequence[Any], value: Any) -> Loc:
 
 
 _BRANCHES = frozenset({"str", "int", "float", "bool", "none", "dict", "list"})
+
+
+_SECRET_PLACES = frozenset({"extras", "headers", "storage"})
+"""Keys beneath which people write keys, passwords and addresses that hold them, though they should not."""
+
+
+def _may_be_secret(model: type[BaseModel], loc: Loc) -> bool:
+    """Whether what was found at a place is not to be repeated; a component says that of all of its config."""
+    return bool(model.model_config.get("hide_input_in_errors")) or not _SECRET_PLACES.isdisjoint(loc)
 
 
 def _lower(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,18 @@ class Source:
     path: str
     data: Any
     lines: Mapping[Loc, int]
+    overrides: Mapping[Loc, str] = field(default_factory=dict)
+    """Places whose values are not the file's, with how the user writes that, such as `--set num_samples`."""
+
+    def override(self, loc: Sequence[str | int]) -> str | None:
+        """Return what overrode `loc`, or made it in the first place; None if what is wrong there is the file's."""
+        steps = tuple(map(str, loc))
+        for place, told in reversed(list(self.overrides.items())):
+            inside = steps[: len(place)] == place
+            made = place[: len(steps)] == steps and bool(loc) and tuple(loc) not in self.lines
+            if inside or made:
+                return told
+        return None
 
     def line(self, loc: Sequence[str | int]) -> int | None:
         """Return the line of `loc`, or of the nearest thing around it that has one."""
@@ -115,15 +127,20 @@ def set_value(data: Any, dotted_path: str, text: str) -> Any:
     quoted text, or a flow list or mapping; anything else, such as `{{ item.question }}` or `a: b`, is text.
     Mapping keys that are missing are made, list elements are not. Raises `ValueError`.
     """
-    if not _PATH.fullmatch(dotted_path):
-        raise ValueError(f"{dotted_path!r} is not a path such as benchmark.slices[0].dataset_query.count")
-    found = re.findall(f"{_KEY}|{_INDEX}", dotted_path)
-    steps = [int(step[1:-1]) if step[0] == "[" else step.strip('"') for step in found]
+    steps = steps_of(dotted_path)
     try:
         value = _parse_value(text)
     except (SpecProblem, RecursionError) as exc:
         raise ValueError(f"{dotted_path}: cannot read the value {text!r}: {exc}") from exc
     return _put(data, steps, 0, value)
+
+
+def steps_of(dotted_path: str) -> list[str | int]:
+    """Split a path such as `a.b[0]` into its steps. Raises `ValueError`."""
+    if not _PATH.fullmatch(dotted_path):
+        raise ValueError(f"{dotted_path!r} is not a path such as benchmark.slices[0].dataset_query.count")
+    found = re.findall(f"{_KEY}|{_INDEX}", dotted_path)
+    return [int(step[1:-1]) if step[0] == "[" else step.strip('"') for step in found]
 
 
 def _parse_value(text: str) -> Any:

@@ -66,43 +66,46 @@ class EngineSuite:
 
     def test_every_config_field_is_described(self, engine: Engine) -> None:
         undescribed = [name for name, field in type(engine).model_fields.items() if not field.description]
-        assert undescribed == []
+        assert undescribed == [], "every field needs Field(..., description=...)"
 
     def test_identity_is_json_and_equal_for_equal_config(self, engine: Engine, base_dir: Path) -> None:
         twin = type(engine).model_validate(engine.model_dump(by_alias=True))
         for each in (engine, twin):
             each.check(base_dir)
-        assert canonical_json(twin.identity()) == canonical_json(engine.identity())
-        assert json.loads(canonical_json(engine.identity())) == engine.identity()
+        assert canonical_json(twin.identity()) == canonical_json(engine.identity()), (
+            "equal config must give an equal identity, or stored answers are not found again"
+        )
+        assert json.loads(canonical_json(engine.identity())) == engine.identity(), (
+            "`identity()` must be plain data: text keys, lists, no tuples"
+        )
 
     def test_what_cannot_change_an_answer_is_not_in_identity(self, engine: Engine, base_dir: Path) -> None:
         engine.check(base_dir)
         outside = type(engine).not_identity
-        assert outside <= type(engine).model_fields.keys()
-        assert not outside & engine.identity().keys()
+        assert outside <= type(engine).model_fields.keys(), "`not_identity` names what is no field"
+        assert not outside & engine.identity().keys(), "`identity()` must leave out what `not_identity` names"
 
     def test_the_endpoint_is_a_name_without_credentials(self, engine: Engine) -> None:
-        assert engine.endpoint
-        assert "@" not in engine.endpoint
+        assert engine.endpoint, "`endpoint` must name what limits and breaker apply to"
+        assert "@" not in engine.endpoint, "`endpoint` is shown in messages, so it must not hold credentials"
 
     def test_a_request_gets_a_generation_and_stays_as_it_is(
         self, engine: Engine, asked: Request, base_dir: Path
     ) -> None:
         before = copy.deepcopy(asked)
         assert_sound(_run(engine, base_dir, lambda: engine.generate(asked)))
-        assert asked == before
+        assert asked == before, "a request belongs to the run: copy what you change"
 
     def test_a_generation_survives_storage(self, engine: Engine, asked: Request, base_dir: Path) -> None:
         given = _run(engine, base_dir, lambda: engine.generate(asked))
         stored = canonical_json(given.to_dict())
-        assert Generation.from_dict(json.loads(stored)) == given
+        assert Generation.from_dict(json.loads(stored)) == given, "what a generation holds must be plain JSON data"
 
     def test_concurrent_requests_are_all_answered(self, engine: Engine, asked: Request, base_dir: Path) -> None:
         async def together() -> list[Generation]:
             return await asyncio.gather(*(engine.generate(asked) for _ in range(32)))
 
         answers = _run(engine, base_dir, together)
-        assert len(answers) == 32
         for each in answers:
             assert_sound(each)
 
@@ -115,9 +118,9 @@ class EngineSuite:
             return caught.value
 
         error = _run(engine, base_dir, failed)
-        assert error.code in ERROR_CODES
-        assert error.message
-        assert error.retry_after is None or error.retry_after >= 0
+        assert error.code in ERROR_CODES, f"the code must be one of {', '.join(sorted(ERROR_CODES))}"
+        assert error.message, "the message must say what went wrong"
+        assert error.retry_after is None or error.retry_after >= 0, "`retry_after` is seconds from now"
 
     def test_a_failure_and_a_cancellation_leave_the_engine_usable(
         self, engine: Engine, asked: Request, failing: Request, base_dir: Path
@@ -146,16 +149,16 @@ class EngineSuite:
 
 def assert_sound(generation: Any) -> None:
     """Fail unless this is a generation as an engine may return it."""
-    assert isinstance(generation, Generation)
-    assert generation.status in ("answered", "refused", "truncated", "empty")
-    assert isinstance(generation.text, str)
-    assert (generation.error_code, generation.error) == (None, None)
+    assert isinstance(generation, Generation), "`generate` returns a Generation"
+    assert generation.status in ("answered", "refused", "truncated", "empty"), "a failure is raised as EngineError"
+    assert isinstance(generation.text, str), 'no text is ""'
+    assert (generation.error_code, generation.error) == (None, None), "a failure is raised as EngineError"
     if generation.status == "answered":
-        assert generation.text or generation.tool_calls
-    assert isinstance(generation.usage, Usage)
+        assert generation.text or generation.tool_calls, 'without text and tool calls the status is "empty"'
+    assert isinstance(generation.usage, Usage), "`usage` is a Usage; what the provider did not say is None in it"
     counts = generation.usage
     for count in (counts.input_tokens, counts.output_tokens):
-        assert count is None or count >= 0
+        assert count is None or count >= 0, "a count of tokens is None if unknown, never negative"
 
 
 def _run(engine: Engine, base_dir: Path, work: Callable[[], Awaitable[T]]) -> T:

@@ -41,13 +41,19 @@ class ExtractorSuite:
     def test_any_text_gives_a_value_or_a_reason_in_bounded_time(self, extractor: Extractor, hostile_text: str) -> None:
         started = time.perf_counter()
         extraction = extractor.extract(hostile_text)
-        assert time.perf_counter() - started < self.seconds_per_text
+        took = time.perf_counter() - started
+        assert took < self.seconds_per_text, (
+            "any text must be done in bounded time: limit the length or the steps, or use a pattern with a timeout; "
+            "`seconds_per_text` in the test class is the bound"
+        )
         check_extraction(extraction)
 
     def test_equal_texts_give_equal_extractions(self, extractor: Extractor) -> None:
         texts = [text for text in HOSTILE_TEXTS.values() if len(text) < 1_000]
         twin = type(extractor).model_validate(extractor.model_dump(by_alias=True))
-        assert [twin.extract(text) for text in texts] == [extractor.extract(text) for text in texts]
+        assert [twin.extract(text) for text in texts] == [extractor.extract(text) for text in texts], (
+            "the same config and text must give the same extraction: no clock, no chance, no memory of earlier texts"
+        )
 
     def test_the_config_is_frozen(self, extractor: Extractor) -> None:
         for name in type(extractor).model_fields:
@@ -57,18 +63,21 @@ class ExtractorSuite:
     def test_the_identity_is_plain_data_and_gives_the_config_back(self, extractor: Extractor) -> None:
         identity = extractor.identity()
         assert canonical_json(identity)
-        assert type(extractor).model_validate(identity).identity() == identity
+        assert type(extractor).model_validate(identity).identity() == identity, (
+            "`identity()` must be config that makes an equal extractor: a field in `not_identity` needs a default"
+        )
 
     def test_every_field_is_described(self, extractor: Extractor) -> None:
-        assert [name for name, each in type(extractor).model_fields.items() if not each.description] == []
+        bare = [name for name, each in type(extractor).model_fields.items() if not each.description]
+        assert bare == [], "every field needs Field(..., description=...)"
 
 
 def check_extraction(extraction: Extraction) -> None:
     """Assert that an extraction has a value that JSON can hold, or a short reason and no value."""
-    assert isinstance(extraction, Extraction)
+    assert isinstance(extraction, Extraction), "an extractor returns an Extraction"
     if extraction.parsed:
         assert canonical_json(extraction.value)
     else:
         assert extraction.value is None, "an extraction with a reason has no value"
-        assert extraction.reason
+        assert extraction.reason, 'what was not found needs a reason: Extraction(reason="no_match")'
         assert extraction.reason.isidentifier(), "a reason is a short, stable code such as no_match"

@@ -63,10 +63,11 @@ class MetricSuite:
         return HOSTILE_TEXTS[request.param]
 
     def test_good_and_bad_values_get_different_scores(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
+        assert len(values) >= 3, "the fixture `values` must give three or more values"
         scores = scores_of(metric, item, values)
-        assert len(values) >= 3
-        assert [score.reason for score in scores] == [None] * len(values)
-        assert len({score.value for score in scores}) > 1
+        unscored = {repr(value): score.reason for value, score in zip(values, scores, strict=True) if not score.scored}
+        assert unscored == {}, "each of `values` must get a number for this `item`"
+        assert len({score.value for score in scores}) > 1, "a good and a bad one must be among `values`"
 
     def test_any_text_gets_a_score_in_range_or_a_reason(self, metric: Metric, item: Item, hostile_text: str) -> None:
         check_score(metric, scores_of(metric, item, [hostile_text])[0])
@@ -84,17 +85,27 @@ class MetricSuite:
 
     def test_equal_answers_get_equal_scores(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
         twin = type(metric).model_validate(metric.model_dump(by_alias=True))
-        assert scores_of(twin, item, values) == scores_of(metric, item, values)
+        assert scores_of(twin, item, values) == scores_of(metric, item, values), (
+            "the same config, item and answer must get the same score, details and all: no clock, no chance"
+        )
 
     def test_an_item_without_a_reference_gives_a_reason_where_one_is_needed(
         self, metric: Metric, item: Item, values: Sequence[Any]
     ) -> None:
         without = replace(item, reference=None)
         if not self.needs_reference:
-            assert scores_of(metric, without, values) == scores_of(metric, item, values)
+            assert scores_of(metric, without, values) == scores_of(metric, item, values), (
+                "`needs_reference` is False, so the scores must be the same without the item's reference"
+            )
             return
-        assert scores_of(metric, without, values) == [Score(reason="no_reference")] * len(values)
-        assert metric.worst(without, Generation("empty")) == Score(reason="no_reference")
+        expected = Score(reason="no_reference")
+        assert scores_of(metric, without, values) == [expected] * len(values), (
+            'without a reference `score` must return Score(reason="no_reference"); '
+            "if the metric needs none, set `needs_reference = False` in the test class"
+        )
+        assert metric.worst(without, Generation("empty")) == expected, (
+            'without a reference `worst` too must return Score(reason="no_reference"): override it'
+        )
 
     def test_the_worst_score_is_no_better_than_any_value(
         self, metric: Metric, item: Item, values: Sequence[Any]
@@ -103,10 +114,14 @@ class MetricSuite:
         check_score(metric, worst)
         bad_end = metric.lowest if metric.higher_is_better else metric.highest
         if bad_end is not None:
-            assert worst.value == bad_end
+            assert worst.value == bad_end, (
+                "`worst` must be the bad end of the range: `lowest`, or `highest` if lower is better"
+            )
         elif worst.value is not None:
             best = max if metric.higher_is_better else min
-            assert best(worst.value, *map(value_of, scores_of(metric, item, values))) != worst.value
+            assert best(worst.value, *map(value_of, scores_of(metric, item, values))) != worst.value, (
+                "`worst` must not be the best of all: check it, and `higher_is_better`"
+            )
 
     def test_the_aggregate_is_in_range_and_does_not_depend_on_order(
         self, metric: Metric, item: Item, values: Sequence[Any]
@@ -114,15 +129,18 @@ class MetricSuite:
         scores = [*scores_of(metric, item, values), metric.worst(item, Generation("empty"))]
         scores = [score for score in scores if score.scored]
         forth, back = metric.aggregate(scores), metric.aggregate(reversed(scores))
-        assert forth is not None
-        assert back is not None
-        assert isclose(forth, back, rel_tol=1e-12)
+        assert forth is not None, "`aggregate` must return a number where there is a score"
+        assert back is not None, "`aggregate` must return a number where there is a score, and take any iterable"
+        assert isclose(forth, back, rel_tol=1e-12), "the order of the scores must not change the aggregate"
         check_score(metric, Score(forth))
         if metric.aggregates_mean:
-            assert isclose(forth, sum(map(value_of, scores)) / len(scores), rel_tol=1e-12, abs_tol=1e-12)
+            mean = sum(map(value_of, scores)) / len(scores)
+            assert isclose(forth, mean, rel_tol=1e-12, abs_tol=1e-12), (
+                "`aggregate` is not the mean: set `aggregates_mean = False` in the metric"
+            )
 
     def test_no_score_has_no_aggregate(self, metric: Metric) -> None:
-        assert metric.aggregate([]) is None
+        assert metric.aggregate([]) is None, "without a score there is no aggregate: return None, not 0"
 
     def test_the_config_is_frozen(self, metric: Metric) -> None:
         for name in type(metric).model_fields:
@@ -132,10 +150,13 @@ class MetricSuite:
     def test_the_identity_is_plain_data_and_gives_the_config_back(self, metric: Metric) -> None:
         identity = metric.identity()
         assert canonical_json(identity)
-        assert type(metric).model_validate(identity).identity() == identity
+        assert type(metric).model_validate(identity).identity() == identity, (
+            "`identity()` must be config that makes an equal metric: a field in `not_identity` needs a default"
+        )
 
     def test_every_field_is_described(self, metric: Metric) -> None:
-        assert [name for name, each in type(metric).model_fields.items() if not each.description] == []
+        bare = [name for name, each in type(metric).model_fields.items() if not each.description]
+        assert bare == [], "every field needs Field(..., description=...)"
 
 
 def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
@@ -147,20 +168,20 @@ def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
 
 
 def value_of(score: Score) -> float:
-    assert score.value is not None
+    assert score.value is not None, f"unscored: {score.reason}"
     return score.value
 
 
 def check_score(metric: Metric, score: Score) -> None:
     """Assert that a score has a finite value within the metric's range, or a short reason and no value."""
-    assert isinstance(score, Score)
+    assert isinstance(score, Score), "a metric returns a Score"
     if score.value is None:
-        assert score.reason
+        assert score.reason, 'a score without a value needs a reason: Score(reason="not_text")'
         assert score.reason.isidentifier(), "a reason is a short, stable code such as no_reference"
         return
-    assert score.reason is None
-    assert isfinite(score.value)
-    assert metric.lowest is None or score.value >= metric.lowest
-    assert metric.highest is None or score.value <= metric.highest
-    assert all(isfinite(part) for part in score.parts)
+    assert score.reason is None, "a score has a value or a reason, never both"
+    assert isfinite(score.value), "NaN and infinities are no scores: return a reason"
+    assert metric.lowest is None or score.value >= metric.lowest, "below `lowest`: None there means no bound"
+    assert metric.highest is None or score.value <= metric.highest, "above `highest`: None there means no bound"
+    assert all(isfinite(part) for part in score.parts), "`parts` must be finite"
     assert canonical_json(score.details)

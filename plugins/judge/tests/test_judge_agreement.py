@@ -96,6 +96,45 @@ def test_kappa_is_absent_where_it_has_no_meaning(pairs: list[tuple[float, float]
     assert kappa(pairs) == Estimate(None, n=n)
 
 
+# Five items are the fewest: (1, 1) twice, (0, 0) twice and one disagreement.
+FIVE = [(1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "items", "value", "has_interval"),
+    [
+        ([(1.0, 1.0), (0.0, 0.0)], None, 1.0, False),  # two labels that agree
+        ([(1.0, 0.0)], None, 0.0, False),  # one that does not
+        ([(1.0, 1.0), (0.0, 0.0)] * 20, None, 1.0, False),  # readers who never differ: no variance
+        (FIVE[:4], None, 0.5, False),
+        (FIVE, None, 8 / 13, True),  # observed 20/25, expected (2·3 + 3·2) / 25
+        (FIVE * 2, list("abcdeabcde"), 8 / 13, True),
+        (FIVE * 2, list("abcdabcdab"), 8 / 13, False),  # ten answers to four items
+    ],
+)
+def test_kappa_has_an_interval_where_the_data_can_tell_it(
+    pairs: list[tuple[float, float]], items: list[str] | None, value: float, has_interval: bool
+) -> None:
+    found = kappa(pairs, items=items)
+    assert found.value == pytest.approx(value)
+    assert found.n == len(pairs)
+    assert [each is not None for each in (found.low, found.high, found.standard_error)] == [has_interval] * 3
+
+
+def test_answers_to_one_item_count_together_for_the_interval_of_kappa() -> None:
+    # Three answers to each item that are all alike tell what one tells; as answers to items of their own, three times
+    # as much. By Yang and Zhou's variance: the deviations of an item are added before they are squared.
+    pairs = pairs_of([[31, 12], [4, 58]])
+    alone = kappa(pairs)
+    alike = kappa(pairs * 3, items=[str(number) for number in range(105)] * 3)
+    apart = kappa(pairs * 3)
+    told = (alone.value, alone.low, alone.high, alone.standard_error)
+    assert (alike.value, alike.low, alike.high, alike.standard_error) == pytest.approx(told)
+    assert alone.standard_error is not None
+    assert apart.standard_error == pytest.approx(alone.standard_error / math.sqrt(3))
+    assert kappa(pairs, items=[str(number) for number in range(105)]) == alone
+
+
 _ = None
 # Krippendorff, "Computing Krippendorff's alpha-reliability" (2011), example C: four observers, twelve units.
 KRIPPENDORFF_C = [
@@ -148,6 +187,35 @@ def test_alphas_interval_is_the_same_every_time_and_covers_most_of_the_samples()
         assert found.high is not None
         covered += found.low <= 0.6 <= found.high
     assert 53 <= covered <= 60
+
+
+@pytest.mark.parametrize(
+    ("units", "items", "value", "has_interval"),
+    [
+        ([(1.0, 1.0), (0.0, 0.0)], None, 1.0, False),
+        ([(1.0, 0.0)], None, 0.0, False),
+        ([(1.0, 1.0), (0.0, 0.0)] * 20, None, 1.0, False),
+        (FIVE[:4], None, 1 - 7 * 2 / 30, False),  # two ordered pairs differ in units, 2 · 3 · 5 among the 8 values
+        (FIVE, None, 1 - 9 * 2 / 50, True),
+        (FIVE * 2, list("abcdabcdab"), None, False),
+        (FIVE * 2, list("abcdeabcde"), None, True),
+    ],
+)
+def test_alpha_has_an_interval_where_the_data_can_tell_it(
+    units: list[tuple[float, float]], items: list[str] | None, value: float | None, has_interval: bool
+) -> None:
+    found = alpha(units, items=items)
+    assert found.value == pytest.approx(alpha(units, resamples=0).value if value is None else value)
+    assert [each is not None for each in (found.low, found.high)] == [has_interval] * 2
+
+
+def test_items_of_one_unit_each_give_alphas_interval_of_the_units() -> None:
+    units = list(zip(*KRIPPENDORFF_C, strict=True))
+    assert alpha(units, items=map(str, range(12))) == alpha(units)
+    wide, narrow = alpha(units * 4, items=[str(number) for number in range(12)] * 4), alpha(units * 4)
+    assert wide.low is not None
+    assert narrow.low is not None
+    assert wide.low < narrow.low
 
 
 @pytest.mark.parametrize(("units", "n"), [([], 0), ([(1.0, None)], 0), ([(1.0, 1.0), (1.0, 1.0)], 2)])

@@ -14,6 +14,7 @@ import pytest
 
 from themis_core import EngineError, Generation, Request
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai.config import secrets_of
 from themis_plugin_openai.engines import OpenAIChat
 from themis_plugin_openai.redaction import Redaction
 
@@ -84,6 +85,37 @@ def test_a_message_that_quotes_the_key_is_redacted(key: str, name: str, encoded:
 )
 def test_the_rest_of_a_message_stays(secret: str, text: str, shown: str) -> None:
     assert Redaction([secret]).message(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("sk-canary-5f3a9c71", ["sk-canary-5f3a9c71"]),
+        ("Bearer sk-canary-5f3a9c71", ["sk-canary-5f3a9c71"]),
+        ("Bearer", ["Bearer"]),
+        ("EMPTY", ["EMPTY"]),
+        ("Basic dXNlcjpwYXNzd29yZA==", ["dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"]),
+        ("token 5f3a9c71d2e8 v1", ["5f3a9c71d2e8 v1", "5f3a9c71d2e8"]),
+        (
+            "session=5f3a9c71d2e8; theme=dark",
+            ["session=5f3a9c71d2e8; theme=dark", "session", "5f3a9c71d2e8"],
+        ),
+        ("id=a1,key=5f3a9c71d2e8\tab12cd", ["id=a1,key=5f3a9c71d2e8\tab12cd", "5f3a9c71d2e8", "ab12cd"]),
+    ],
+)
+def test_a_header_is_secret_as_a_whole_and_part_by_part(value: str, secrets: list[str]) -> None:
+    assert secrets_of({"x-secret": value}) == secrets
+    assert secrets_of({"x-secret": value, "x-again": value}) == secrets
+
+
+@pytest.mark.parametrize(("name", "encoded"), ENCODINGS, ids=[name for name, _ in ENCODINGS])
+def test_no_value_of_a_cookie_is_shown(name: str, encoded: Callable[[str], str]) -> None:
+    first, second = KEYS[0], "canary-0a1b2c3d4e5f"
+    redaction = Redaction(secrets_of({"cookie": f"session={first}; login={second}; theme=dark"}))
+    for value in (first, second):
+        said = redaction.message(f"denied: {encoded(value)}, though the theme is dark")
+        assert_hidden(value, said)
+        assert said.endswith("though the theme is dark") or len(said) == 300
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How far two readers of the same answers agree: pure functions of numbers, each with its source. No I/O, no records.
 
-Values are numbers; a missing value is None. What the data can't tell (one category only, no pairs) is None as well,
-never zero.
+Values are numbers; a missing value is None. What the data can't tell (one category only, no pairs, the interval of
+readers who never differ) is None as well, never zero.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
 
+LEAST_UNITS = 5
+"""Of fewer answers or items, kappa and alpha get no interval: the methods are for large samples."""
 MOST_CATEGORIES = 100
 MOST_DRAWS = 2_000_000
 
@@ -101,21 +104,25 @@ def t_quantile(freedom: float, z: float = Z95) -> float:
 # --- Cohen's kappa ------------------------------------------------------------------------------------------
 
 
-def kappa(pairs: Sequence[tuple[float, float]], scale: Scale = "nominal") -> Estimate:
+def kappa(
+    pairs: Sequence[tuple[float, float]], scale: Scale = "nominal", *, items: Sequence[str] | None = None
+) -> Estimate:
     """Cohen's kappa of pairs of values: agreement beyond what both readers' own frequencies would give by chance.
 
     In [-1, 1]. `nominal` is unweighted, `ordinal` has linear weights over the ranks of the values that occur,
-    `interval` quadratic weights over the values themselves. Sources and interval: see `kappa_of_table`. None if there
+    `interval` quadratic weights over the values themselves. `items` names the item of each pair, by default each its
+    own: pairs of one item count together for the interval. Sources and interval: see `kappa_of_table`. None if there
     are more than 100 different values: kappa compares categories, and those are none.
     """
     values = sorted({value for pair in pairs for value in pair})
     if len(values) > MOST_CATEGORIES:
         return Estimate(None, n=len(pairs))
     places = {value: place for place, value in enumerate(values)}
-    table = [[0] * len(values) for _ in values]
-    for first, second in pairs:
-        table[places[first]][places[second]] += 1
-    return kappa_of_table(table, _weights(values, scale))
+    tables: dict[str | int, Counter[tuple[int, int]]] = {}
+    names: Sequence[str | int] = range(len(pairs)) if items is None else items
+    for item, (first, second) in zip(names, pairs, strict=True):
+        tables.setdefault(item, Counter())[places[first], places[second]] += 1
+    return _kappa(list(tables.values()), _weights(values, scale))
 
 
 def _weights(values: Sequence[float], scale: Scale) -> list[list[float]]:
@@ -127,68 +134,105 @@ def _weights(values: Sequence[float], scale: Scale) -> list[list[float]]:
     return [[1 - (abs(a - b) / span) ** power for b in points] for a in points]
 
 
-def kappa_of_table(table: Sequence[Sequence[float]], weights: Sequence[Sequence[float]]) -> Estimate:
+def kappa_of_table(table: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]) -> Estimate:
     """Weighted kappa of a square table of counts; a weight is 1 for full agreement and 0 for none.
 
     Sources: J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20
     (1960), and "Weighted kappa", Psychological Bulletin 70 (1968); the standard error is that of the large-sample
     variance of J. Fleiss, J. Cohen, B. Everitt, "Large sample standard errors of kappa and weighted kappa",
-    Psychological Bulletin 72 (1969); the interval is kappa ± 1.96 of them, cut at -1 and 1. None if the table is
-    empty or chance alone gives full agreement (both readers used one category).
+    Psychological Bulletin 72 (1969), and for pairs that belong together its form of Z. Yang, M. Zhou, "Kappa statistic
+    for clustered matched-pair data", Statistics in Medicine 33 (2014); the interval is kappa ± 1.96 of them, cut at -1
+    and 1. Without error and interval if there are fewer than five pairs or items, or the variance is zero: that is a
+    lack of data, no certainty. None if the table is empty or chance alone gives full agreement (both readers used one
+    category).
     """
-    n = sum(map(sum, table))
+    places = [(i, j) for i, row in enumerate(table) for j, count in enumerate(row) for _ in range(count)]
+    return _kappa([Counter([place]) for place in places], weights)
+
+
+def _kappa(tables: Sequence[Counter[tuple[int, int]]], weights: Sequence[Sequence[float]]) -> Estimate:
+    """Kappa of tables by row and column, one per item."""
+    table: Counter[tuple[int, int]] = Counter()
+    for each in tables:
+        table.update(each)
+    n = table.total()
     if n == 0:
         return Estimate(None)
-    size = range(len(table))
-    share = [[count / n for count in row] for row in table]
-    rows = [sum(row) for row in share]
-    columns = [sum(row[j] for row in share) for j in size]
-    observed = sum(share[i][j] * weights[i][j] for i in size for j in size)
+    size = range(len(weights))
+    rows = [sum(table[i, j] for j in size) / n for i in size]
+    columns = [sum(table[i, j] for i in size) / n for j in size]
+    observed = math.fsum(times * weights[i][j] for (i, j), times in table.items()) / n  # in any order of the answers
     expected = sum(rows[i] * columns[j] * weights[i][j] for i in size for j in size)
     if expected > 1 - 1e-12:
-        return Estimate(None, n=round(n))
+        return Estimate(None, n=n)
     value = (observed - expected) / (1 - expected)
     by_row = [sum(columns[j] * weights[i][j] for j in size) for i in size]
     by_column = [sum(rows[i] * weights[i][j] for i in size) for j in size]
-    squares = sum(
-        share[i][j] * (weights[i][j] * (1 - expected) - (by_row[i] + by_column[j]) * (1 - observed)) ** 2
-        for i in size
-        for j in size
-    )
-    variance = (squares - (observed * expected - 2 * expected + observed) ** 2) / (n * (1 - expected) ** 4)
-    error = math.sqrt(max(0.0, variance))
-    return Estimate(value, max(-1.0, value - Z95 * error), min(1.0, value + Z95 * error), round(n), error)
+    mean = observed * expected - 2 * expected + observed
+
+    def deviation(i: int, j: int) -> float:
+        return weights[i][j] * (1 - expected) - (by_row[i] + by_column[j]) * (1 - observed) - mean
+
+    by_place = {place: deviation(*place) for place in table}
+    squares = math.fsum(math.fsum(times * by_place[place] for place, times in each.items()) ** 2 for each in tables)
+    error = math.sqrt(squares) / (n * (1 - expected) ** 2)
+    if len(tables) < LEAST_UNITS or error < 1e-9:
+        return Estimate(value, n=n)
+    return Estimate(value, max(-1.0, value - Z95 * error), min(1.0, value + Z95 * error), n, error)
 
 
 # --- Krippendorff's alpha -----------------------------------------------------------------------------------
 
 
 def alpha(
-    units: Iterable[Sequence[float | None]], scale: Scale = "nominal", *, resamples: int = 1000, seed: int = 0
+    units: Iterable[Sequence[float | None]],
+    scale: Scale = "nominal",
+    *,
+    items: Iterable[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Estimate:
     """Krippendorff's alpha of units, each with the values that its readers gave it; None is a missing value.
 
     1 is perfect agreement, 0 that of chance. Units with fewer than two values say nothing and are left out.
     Source: K. Krippendorff, "Computing Krippendorff's alpha-reliability" (2011). The interval is the percentile
-    bootstrap over whole units (B. Efron, "Bootstrap methods: another look at the jackknife", 1979) with a fixed
-    seed: whole units, because the values of one unit depend on each other. None if all values are alike.
+    bootstrap over whole items (B. Efron, "Bootstrap methods: another look at the jackknife", 1979) with a fixed
+    seed: whole items, because their values depend on each other. `items` names the item of each unit, by default each
+    its own. No interval of fewer than five items, nor if all resamples are alike: that is a lack of data, no
+    certainty. None if all values are alike.
     """
-    kept = [tuple(value for value in unit if value is not None) for unit in units]
-    kept = [unit for unit in kept if len(unit) > 1]
-    kinds = Counter(tuple(sorted(unit)) for unit in kept)
-    value = _alpha(kinds, scale)
-    if value is None or resamples == 0:
-        return Estimate(value, n=len(kept))
-    # Equal units are counted together, so that a resample is a draw per unit and no arithmetic of pairs; and of many
-    # units fewer resamples will do, because their ends hardly move.
+    by_item: dict[str | int, list[tuple[float, ...]]] = {}
+    names: Iterable[str | int] = count() if items is None else items
+    for item, unit in zip(names, units, strict=items is not None):
+        values = tuple(sorted(value for value in unit if value is not None))
+        if len(values) > 1:
+            by_item.setdefault(item, []).append(values)
+    kept = [tuple(sorted(units)) for units in by_item.values()]
+    n = sum(map(len, kept))
+    value = _alpha(_counted(Counter(kept)), scale)
+    if value is None or resamples == 0 or len(kept) < LEAST_UNITS:
+        return Estimate(value, n=n)
+    # Equal items are counted together, so that a resample is a draw per item and no arithmetic of pairs; and of many
+    # items fewer resamples will do, because their ends hardly move.
     random_ = random.Random(seed)
+    kinds = Counter(kept)
     population = sorted(kinds)
-    weights = [kinds[unit] for unit in population]
+    weights = [kinds[each] for each in population]
     times = min(resamples, max(200, MOST_DRAWS // len(kept)))
-    drawn = (_alpha(Counter(random_.choices(population, weights, k=len(kept))), scale) for _ in range(times))
-    found = sorted(each for each in drawn if each is not None)
-    low, high = _percentiles(found)
-    return Estimate(value, low, high, len(kept))
+    drawn = (_alpha(_counted(Counter(random_.choices(population, weights, k=len(kept)))), scale) for _ in range(times))
+    low, high = _percentiles(sorted(each for each in drawn if each is not None))
+    if low is None or high is None or high - low < 1e-9:
+        return Estimate(value, n=n)
+    return Estimate(value, low, high, n)
+
+
+def _counted(items: Mapping[tuple[tuple[float, ...], ...], int]) -> Counter[tuple[float, ...]]:
+    """How often each unit is in counted items."""
+    units: Counter[tuple[float, ...]] = Counter()
+    for item, times in items.items():
+        for unit in item:
+            units[unit] += times
+    return units
 
 
 def _alpha(units: Mapping[tuple[float, ...], int], scale: Scale) -> float | None:
@@ -238,19 +282,23 @@ def _percentiles(found: Sequence[float]) -> tuple[float | None, float | None]:
 # --- repeats and orders -------------------------------------------------------------------------------------
 
 
-def self_agreement(groups: Iterable[Sequence[float]]) -> Estimate:
+def self_agreement(groups: Iterable[Sequence[float]], *, items: Iterable[str] | None = None) -> Estimate:
     """How often repeated verdicts on the same question agree, over the groups that have two or more.
 
     The mean over groups of the share of equal pairs, in [0, 1]: the observed agreement of J. Fleiss, "Measuring
-    nominal scale agreement among many raters", Psychological Bulletin 76 (1971). The interval is Wilson's for as many
-    trials as there are groups, which for shares between 0 and 1 is wide enough.
+    nominal scale agreement among many raters", Psychological Bulletin 76 (1971). `items` names the item of each group,
+    by default each its own. The interval is Wilson's for as many trials as there are items, which for shares between 0
+    and 1 is wide enough.
     """
     shares = []
-    for group in groups:
+    clusters: set[str | int] = set()
+    names: Iterable[str | int] = count() if items is None else items
+    for item, group in zip(names, groups, strict=items is not None):
         if len(group) > 1:
             pairs = len(group) * (len(group) - 1)
-            shares.append(sum(count * (count - 1) for count in Counter(group).values()) / pairs)
-    return Rate(sum(shares), len(shares), len(shares)).estimate()
+            shares.append(sum(times * (times - 1) for times in Counter(group).values()) / pairs)
+            clusters.add(item)
+    return Rate(sum(shares), len(shares), len(clusters)).estimate()
 
 
 def position_bias(pairs: Iterable[tuple[float, float]]) -> dict[str, float | int | None]:

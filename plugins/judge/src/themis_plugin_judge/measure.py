@@ -118,8 +118,10 @@ def _measured(judge: JudgeScores, scale: Scale | None) -> JudgeMeasurement:
     binary = {value for each in seen for value in (each.value, each.label) if value is not None} <= {0.0, 1.0}
     scale = scale or ("nominal" if binary else "interval")
     pairs = [(each.value, each.label) for each in labelled if each.value is not None and each.label is not None]
+    items = [each.item_id for each in labelled]
     sensitivity, specificity = (_share(labelled, truth) if binary else Rate(0, 0, 0) for truth in (1.0, 0.0))
-    repeats = [group for each in judge.judged for group in _repeats(each.verdicts)]
+    repeated = [(each.item_id, group) for each in judge.judged for group in _repeats(each.verdicts)]
+    asked, repeats = [item for item, _ in repeated], [group for _, group in repeated]
     orders = [pair for each in judge.judged for pair in _orders(each.verdicts)]
     return JudgeMeasurement(
         score=judge.score,
@@ -136,12 +138,12 @@ def _measured(judge: JudgeScores, scale: Scale | None) -> JudgeMeasurement:
         human_mean=fmean(human for _, human in pairs) if pairs else None,
         judge_mean=fmean(value for value, _ in pairs) if pairs else None,
         accuracy=_rate([each.value == each.label for each in labelled], labelled).estimate(),
-        kappa=kappa(pairs, scale),
-        alpha=alpha(pairs, scale),
+        kappa=kappa(pairs, scale, items=items),
+        alpha=alpha(pairs, scale, items=items),
         sensitivity=sensitivity.estimate(),
         specificity=specificity.estimate(),
-        self_agreement=self_agreement(repeats),
-        self_alpha=alpha(repeats, scale),
+        self_agreement=self_agreement(repeats, items=asked),
+        self_alpha=alpha(repeats, scale, items=asked),
         position_bias=position_bias(orders) if orders else None,
         corrected=_corrected(judge.judged, labelled, (sensitivity, specificity) if binary else None),
     )

@@ -25,6 +25,10 @@ _SECRET_HEADER = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"\s*(?:bearer|basic)\s|sk-", re.IGNORECASE)
+_SCHEME = re.compile(r"^\s*(?:basic|bearer|digest|negotiate|token|api-?key)\s+(?=\S)", re.IGNORECASE)
+_BETWEEN_PARTS = re.compile(r"[\s;,=]+")
+SHORTEST_PART = 6
+"""Shorter parts of a header's value, such as `v1` or `Path`, are words of many a message."""
 _VISIBLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 _OWN_HEADERS = frozenset(
     {
@@ -192,8 +196,16 @@ class ServerConfig(Engine):
 
 
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
-    """What is secret in headers: their values, without a scheme such as `Bearer` before them."""
-    return [value.split(" ")[-1] for value in headers.values()]
+    """What is secret in headers: each value, without a scheme such as `Bearer` before it, and each of its parts.
+
+    A server may quote a part alone, such as one value of a cookie.
+    """
+    secrets = []
+    for value in headers.values():
+        bare = _SCHEME.sub("", value, count=1)  # what it says of the scheme is to stay readable
+        parts = _BETWEEN_PARTS.split(bare)
+        secrets += [bare, *(part for part in parts if len(part) >= SHORTEST_PART)]
+    return list(dict.fromkeys(secrets))
 
 
 def _split(address: str) -> SplitResult:

@@ -1,0 +1,255 @@
+"""Tables on terminals of several widths, and in files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from themis_core.cli.results import show_result
+from themis_core.cli.tables import Figure, aligned, table
+from themis_core.results import ResultRow, RunResult
+
+Print = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make stdout a terminal of some columns."""
+
+    def of(columns: int) -> None:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return of
+
+
+def printed(capsys: Print) -> list[str]:
+    return click.unstyle(capsys.readouterr().out).splitlines()
+
+
+def test_a_table_in_a_file_is_aligned_text_with_numbers_to_the_right(capsys: Print) -> None:
+    table(["model", "value", "95 %", "n"], [["small", 0.5, Figure("[0, 1]"), 10], ["[bold]x", None, Figure("–"), 2]])
+    assert printed(capsys) == [
+        "model    value    95 %   n",
+        "small      0.5  [0, 1]  10",
+        "[bold]x      –       –   2",
+    ]
+
+
+WIDE = (
+    ["run", "summary", "calls made", "cost"],
+    [["a-1", "Reads the last_number that a model wrote", 12345678, 0.5], ["b-2", "漢字漢字 漢字", 1, None]],
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (
+            80,
+            [
+                "run  summary                                   calls made  cost",
+                "───  ────────────────────────────────────────  ──────────  ────",
+                "a-1  Reads the last_number that a model wrote    12345678   0.5",
+                "b-2  漢字漢字 漢字                                      1     –",
+            ],
+        ),
+        (
+            40,  # what is widest gives way, between words and behind underscores; numbers and `whole` never do
+            [
+                "run  summary            calls made  cost",
+                "───  ─────────────────  ──────────  ────",
+                "a-1  Reads the last_      12345678   0.5",
+                "     number that a",
+                "     model wrote",
+                "b-2  漢字漢字 漢字               1     –",
+            ],
+        ),
+        (
+            30,  # a header of numbers is wrapped, its numbers are not
+            [
+                "run  summary       calls  cost",
+                "                    made",
+                "───  ────────  ─────────  ────",
+                "a-1  Reads      12345678   0.5",
+                "     the",
+                "     last_",
+                "     number",
+                "     that a",
+                "     model",
+                "     wrote",
+                "b-2  漢字漢字          1     –",
+                "     漢字",
+            ],
+        ),
+        (
+            20,  # too narrow for that: the plain table
+            [
+                "run  summary                                   calls made  cost",
+                "───  ────────────────────────────────────────  ──────────  ────",
+                "a-1  Reads the last_number that a model wrote    12345678   0.5",
+                "b-2  漢字漢字 漢字                                      1     –",
+            ],
+        ),
+    ],
+)
+def test_a_table_on_a_terminal_is_no_wider_than_it_and_loses_nothing(
+    capsys: Print, terminal: Any, columns: int, lines: list[str]
+) -> None:
+    terminal(columns)
+    table(*WIDE, whole=("run",))
+    assert printed(capsys) == lines
+
+
+def test_a_table_on_a_terminal_reads_no_markup_in_data(capsys: Print, terminal: Any) -> None:
+    terminal(80)
+    table(["model"], [["[bold]x[/bold]"]])
+    assert printed(capsys)[-1] == "[bold]x[/bold]"
+
+
+def test_a_cell_as_long_as_an_answer_is_broken_where_it_must_be(capsys: Print, terminal: Any) -> None:
+    terminal(40)
+    table(["found", "n"], [["x" * 100_000, 1]])
+    lines = printed(capsys)[2:]
+    assert lines[0] == "x" * 37 + "  1"
+    assert "".join(line.split()[0] for line in lines) == "x" * 100_000
+
+
+def test_a_stream_of_rows_is_aligned_by_its_first_rows() -> None:
+    rows = (["a" * 5 if number < 300 else "b" * 9, number] for number in range(301))
+    lines = list(aligned(["item", "n"], rows))
+    assert [lines[0], lines[1], lines[-1]] == ["item   n", "aaaaa  0", "bbbbbbbbb  300"]
+
+
+# --- results ------------------------------------------------------------------------------------------------
+
+
+def row(prompt: str, score: str, value: float | None, **changes: Any) -> ResultRow:
+    values: dict[str, Any] = {
+        "slice_id": "two_steps", "model_id": "small", "prompt_variant_id": prompt, "params": "default", "score": score,
+        "metric": {"accuracy": "text/numeric_match"}.get(score, "ends_in_number"), "value": value, "n": 20,
+        "standard_error": 0.1, "low": 0.25, "high": 0.5, "failed": 0, "unscored": 0, "unparsed": 0,
+    }  # fmt: skip
+    return ResultRow(**{**values, **changes})
+
+
+def result(*scores: ResultRow, **changes: Any) -> RunResult:
+    values: dict[str, Any] = {
+        "run_id": "maths-0a1b2c", "spec_digest": "0" * 64, "status": "completed", "trials": 80, "generated": 80,
+        "reused": 0, "failed": 0, "cost": 0.0000987654, "ledger": {"answered": 79, "empty": 1}, "scores": [*scores],
+        "thresholds": [], "storage": ".themis/themis.sqlite3",
+    }  # fmt: skip
+    return RunResult(**{**values, **changes})
+
+
+FOUR = (
+    row("direct", "accuracy", 0.3, unparsed=1),
+    row("direct", "format", 0.4),
+    row("step_by_step", "accuracy", 0.35),
+    row("step_by_step", "format", 0.45),
+)
+ROUNDED = "all rows: slice two_steps, model small, 0 unscored, 0 failed"
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (
+            100,
+            [
+                ROUNDED,
+                "prompt        score     metric               value   95 % interval   n  unparsed",
+                "────────────  ────────  ──────────────────  ──────  ──────────────  ──  ────────",
+                "direct        accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20         1",
+                "direct        format    ends_in_number      0.4000  [0.250, 0.500]  20         0",
+                "step_by_step  accuracy  text/numeric_match  0.3500  [0.250, 0.500]  20         0",
+                "step_by_step  format    ends_in_number      0.4500  [0.250, 0.500]  20         0",
+                "",
+                "maths-0a1b2c: completed; 80 trials (79 answered, 1 empty)",
+                "  80 calls answered, 0 trials reused; cost 0.00009877; store .themis/themis.sqlite3",
+            ],
+        ),
+        (
+            70,
+            [
+                ROUNDED,
+                "metrics: accuracy is text/numeric_match, format is ends_in_number",
+                "prompt        score      value   95 % interval   n  unparsed",
+                "────────────  ────────  ──────  ──────────────  ──  ────────",
+                "direct        accuracy  0.3000  [0.250, 0.500]  20         1",
+                "direct        format    0.4000  [0.250, 0.500]  20         0",
+                "step_by_step  accuracy  0.3500  [0.250, 0.500]  20         0",
+                "step_by_step  format    0.4500  [0.250, 0.500]  20         0",
+                "",
+                "maths-0a1b2c: completed; 80 trials (79 answered, 1 empty)",
+                "  80 calls answered, 0 trials reused; cost 0.00009877; store .themis/themis.sqlite3",
+            ],
+        ),
+    ],
+)
+def test_scores_fit_the_terminal_and_what_all_rows_share_is_said_once(
+    capsys: Print, terminal: Any, columns: int, lines: list[str]
+) -> None:
+    terminal(columns)
+    show_result(result(*FOUR))
+    assert printed(capsys) == lines
+
+
+def test_metrics_stay_in_the_table_if_a_score_has_two(capsys: Print, terminal: Any) -> None:
+    terminal(70)
+    show_result(
+        result(row("direct", "accuracy", 0.3), row("direct", "accuracy", 0.4, metric="text/rouge_of_all_lines"))
+    )
+    assert printed(capsys)[:5] == [
+        "all rows: slice two_steps, model small, prompt direct, 0 unparsed, 0 unscored, 0 failed",
+        "score     metric                    value   95 % interval   n",
+        "────────  ───────────────────────  ──────  ──────────────  ──",
+        "accuracy  text/numeric_match       0.3000  [0.250, 0.500]  20",
+        "accuracy  text/rouge_of_all_lines  0.4000  [0.250, 0.500]  20",
+    ]
+
+
+def test_results_print_the_same_table_in_python() -> None:
+    warm = row("direct", "accuracy", None, params="temperature=0.7", n=0, low=None, high=None, failed=20)
+    assert result(row("direct", "accuracy", 0.3), warm).table().splitlines() == [
+        "all rows: slice two_steps, model small, prompt direct, 0 unparsed, 0 unscored",
+        "params           score     metric               value   95 % interval   n  failed",
+        "default          accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20       0",
+        "temperature=0.7  accuracy  text/numeric_match       –               –   0      20",
+    ]
+
+
+def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) -> None:
+    names = {"slice_id": "all", "model_id": "small", "prompt_variant_id": "direct", "score": "accuracy", "metric": "m"}
+    missed = [{**names, "params": "default", "value": 0.4999961}, {**names, "params": "t=1", "value": None}]
+    thresholds = [
+        {"score": "accuracy", "minimum": 0.5, "met": False, "missed": missed},
+        {"score": "format", "maximum": 1.0, "met": True, "missed": []},
+        {"score": "format", "model_id": "large", "minimum": 0.0, "met": False, "missed": []},
+        {"score": "many", "minimum": 1.0, "met": False, "missed": [missed[0]] * 23},
+    ]
+    show_result(result(thresholds=thresholds))
+    one = "    all · small · direct · accuracy · m: 0.499996"
+    assert printed(capsys)[3:] == [
+        "  threshold NOT MET: score accuracy, minimum 0.5",
+        one,
+        "    all · small · direct · t=1 · accuracy · m: nothing scored",
+        "  threshold met: score format, maximum 1",
+        "  threshold NOT MET: score format, model_id large, minimum 0; no row of the results is of that kind",
+        "  threshold NOT MET: score many, minimum 1",
+        *[one] * 20,
+        "    and 3 more; `--format json` has them all",
+    ]
+
+
+def test_an_example_of_each_error_is_printed_beside_the_counts(capsys: Print) -> None:
+    scores = {"accuracy/mine/m": {"scored": 1, "unscored": {"metric_error": 2}}}
+    errors = {"timeout": "no reply in 60 s", "metric_error": "ZeroDivisionError: division by zero in mine/m"}
+    show_result(result(ledger={"answered": 3, "scores": scores}, errors=errors))
+    assert printed(capsys)[-3:] == [
+        "  accuracy/mine/m: 2 unscored (metric_error 2)",
+        "  timeout, such as: no reply in 60 s",
+        "  metric_error, such as: ZeroDivisionError: division by zero in mine/m",
+    ]

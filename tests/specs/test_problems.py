@@ -1,0 +1,102 @@
+"""What an error repeats of a bad spec, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import themis_core as themis
+
+KEY = "hunter2-canary-5f3a9c71"
+NO_INTEGER = "input should be a valid integer, unable to parse string as an integer"
+NO_NUMBER = "input should be a valid number, unable to parse string as a number"
+SOUND: dict[str, Any] = {
+    "project": {},
+    "benchmark": {
+        "benchmark_id": "b",
+        "models": [{"model_id": "m", "provider": "openai/chat", "extras": {"api_key_env": None}}],
+        "prompt_variants": [{"id": "v", "messages": [{"role": "user", "content": "{{ item.q }}"}]}],
+        "slices": [
+            {
+                "slice_id": "s",
+                "dataset": {"source": "files/inline", "extras": {"rows": [{"id": "1", "q": "?"}]}},
+                "generation": {},
+                "scores": [
+                    {
+                        "name": "graded",
+                        "metrics": [
+                            {
+                                "id": "judge/correctness",
+                                "judge": {"model": {"model_id": "j", "provider": "openai/chat"}, "extras": {}},
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+    },
+}
+MODEL = ("benchmark", "models", 0)
+SLICE = ("benchmark", "slices", 0)
+JUDGE = (*SLICE, "scores", 0, "metrics", 0, "judge")
+
+
+def mistaken(folder: Path, place: tuple[str | int, ...], value: Any) -> str:
+    """What is said of the sound spec with this value at this place."""
+    data = copy.deepcopy(SOUND)
+    at: Any = data
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    path = folder / "spec.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(themis.SpecError) as caught:
+        themis.plan(path)
+    return str(caught.value).removeprefix(f"{path}:1: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ((*MODEL, "extras"), f"x: {KEY}", "models[0].extras: input should be a valid dictionary"),
+        ((*MODEL, "extras"), [KEY], "models[0].extras: input should be a valid dictionary"),
+        ((*MODEL, "extras", "headers"), f"x: {KEY}", "models[0].extras.headers: input should be a valid dictionary"),
+        ((*MODEL, "extras", "headers"), {"x": [KEY]}, "models[0].extras.headers.x: input should be a valid string"),
+        (
+            (*MODEL, "extras", "api_key"),
+            KEY,
+            "models[0].extras.api_key: unknown key 'api_key'. Did you mean 'api_key_env'?",
+        ),
+        ((*MODEL, "extras", "connect_timeout_s"), KEY, f"models[0].extras.connect_timeout_s: {NO_NUMBER}"),
+        ((*JUDGE, "extras"), KEY, "slices[0].scores[0].metrics[0].judge[0].extras: input should be a valid dictionary"),
+        ((*SLICE, "dataset", "extras"), KEY, "slices[0].dataset.extras: input should be a valid dictionary"),
+        (
+            ("project", "storage"),
+            f"postgresql://u:{KEY}@h/db",
+            "storage: input should be a valid dictionary or instance of StorageConfig",
+        ),
+        (("project", "storage"), {"backend": "postgres", "url": [KEY]}, "storage.url: input should be a valid string"),
+    ],
+)
+def test_what_may_hold_a_secret_is_not_repeated(
+    place: tuple[str | int, ...], value: Any, said: str, tmp_path: Path
+) -> None:
+    assert mistaken(tmp_path, place, value) == said
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("benchmark", "num_samples"), "many", f"num_samples: {NO_INTEGER} (found: 'many')"),
+        (("project", "global_seed"), "x" * 80, f"global_seed: {NO_INTEGER} (found: '{'x' * 56}...)"),
+    ],
+    ids=["short", "long"],
+)
+def test_what_can_hold_none_is_repeated_in_short(
+    place: tuple[str | int, ...], value: Any, said: str, tmp_path: Path
+) -> None:
+    assert mistaken(tmp_path, place, value) == said

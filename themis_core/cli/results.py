@@ -1,0 +1,88 @@
+"""How a run's result is shown: its scores, its ledger, what went wrong, its thresholds."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from themis_core.cli.output import cell, number, safe
+from themis_core.cli.tables import Figure, fits, table
+
+if TYPE_CHECKING:
+    from themis_core.results import RunResult
+
+__all__ = ["show_result"]
+
+_NAMES = ("slice", "model", "prompt", "params", "score", "metric")
+_ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
+MISSED_SHOWN = 20
+"""Rows of one threshold; `--format json` has all of them."""
+
+
+def show_result(result: RunResult) -> None:
+    """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it."""
+    if result.scores:
+        _show_scores(result)
+    else:
+        click.echo("no scores")
+    _show_counts(result)
+    for name, counts in result.ledger.get("scores", {}).items():
+        if unscored := counts["unscored"]:
+            reasons = ", ".join(f"{cell(reason)} {count}" for reason, count in unscored.items())
+            click.echo(f"  {cell(name)}: {sum(unscored.values())} unscored ({reasons})")
+    for code, message in result.errors.items():
+        click.echo(f"  {cell(code)}, such as: {cell(message)}")
+    for threshold in result.thresholds:
+        _show_threshold(threshold)
+
+
+def _show_scores(result: RunResult) -> None:
+    from themis_core.results.summary import told_once
+
+    shown = told_once(result.scores)
+    above, header, cells = shown if fits(*shown[1:]) else _metrics_above(*shown)
+    for line in above:
+        click.echo(cell(line))
+    rows = [[text if name in _NAMES else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells]
+    table(header, rows)
+
+
+def _metrics_above(
+    above: list[str], header: Sequence[str], cells: Sequence[Sequence[str]]
+) -> tuple[list[str], Sequence[str], Sequence[Sequence[str]]]:
+    """Say above a table that is too wide which metric each score has, if none has two."""
+    score, metric = header.index("score"), header.index("metric")
+    pairs = list(dict.fromkeys((row[score], row[metric]) for row in cells))
+    if len({name for name, _ in pairs}) < len(pairs):
+        return above, header, cells
+    told = "metrics: " + ", ".join(f"{name} is {component}" for name, component in pairs)
+    kept = [[text for index, text in enumerate(row) if index != metric] for row in (header, *cells)]
+    return [*above, told], kept[0], kept[1:]
+
+
+def _show_counts(result: RunResult) -> None:
+    ends = ("answered", "refused", "truncated", "empty", "failed", "unfinished")
+    ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
+    cost = "" if result.cost is None else f"; cost {number(result.cost)}"
+    ended = f"{safe(result.run_id)}: {result.status}; {result.trials} trials ({ledger or 'none finished'})"
+    work = f"{result.generated} calls answered, {result.reused} trials reused{cost}; store {safe(result.storage)}"
+    narrow = sys.stdout.isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
+    parting = "\n  " if narrow else "; "
+    click.echo(f"\n{ended}{parting}{work}")
+
+
+def _show_threshold(threshold: Mapping[str, Any]) -> None:
+    bounds = {name: value for name, value in threshold.items() if name not in ("met", "missed")}
+    told = ", ".join(f"{name} {cell(value)}" for name, value in bounds.items())
+    missed = threshold["missed"]
+    why = "" if threshold["met"] or missed else "; no row of the results is of that kind"
+    click.echo(f"  threshold {'met' if threshold['met'] else 'NOT MET'}: {told}{why}")
+    for row in missed[:MISSED_SHOWN]:
+        names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
+        click.echo(f"    {names}: {'nothing scored' if row['value'] is None else number(row['value'], 6)}")
+    if len(missed) > MISSED_SHOWN:
+        click.echo(f"    and {len(missed) - MISSED_SHOWN} more; `--format json` has them all")
