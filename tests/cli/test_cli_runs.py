@@ -75,6 +75,22 @@ def test_plan_tells_calls_and_a_prompt_and_stores_nothing(spec: Path) -> None:
     assert not (spec.parent / ".themis").exists()
 
 
+@pytest.mark.parametrize(
+    ("params", "cost"),
+    [({"max_tokens": 100}, "≤ 0.000409"), ({}, "≥ 0.000009")],  # 18 tokens of input, two answers,
+)
+def test_plan_says_whether_a_cost_is_the_most_or_the_least(tmp_path: Path, params: dict[str, Any], cost: str) -> None:
+    model = {"model_id": "m", "provider": "replay/file", "extras": {"path": "answers.jsonl"}}
+    price = {"input_per_million": 0.5, "output_per_million": 2.0}
+    grid = {"params": [params]}
+    spec = write_spec(tmp_path, models=[{**model, "price": price}], inference_grid=grid)
+    lines = themis("plan", spec).stdout.splitlines()
+    assert lines[5].endswith(f"  {cost}")
+    assert (
+        lines[6] == "cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone"
+    )
+
+
 def test_run_prints_one_json_object_and_a_second_run_reuses_all(spec: Path) -> None:
     first, second = themis_json("run", spec), themis_json("run", spec)
     counts = ("status", "trials", "generated", "reused", "failed")
@@ -87,9 +103,11 @@ def test_run_prints_one_json_object_and_a_second_run_reuses_all(spec: Path) -> N
 def test_run_prints_the_table_on_stdout_and_progress_on_stderr(spec: Path) -> None:
     done = themis("run", spec)
     assert done.exit_code == 0
-    header, row = done.stdout.splitlines()[:2]
-    assert header.split()[:6] == ["slice", "model", "prompt", "params", "score", "metric"]
-    assert row.split()[:7] == ["test", "m", "plain", "default", "accuracy", "text/exact_match", "0.5000"]
+    assert done.stdout.splitlines()[:3] == [
+        "all rows: slice test, model m, prompt plain, 0 unparsed, 0 unscored, 0 failed",
+        "score     metric             value   95 % interval  n",
+        "accuracy  text/exact_match  0.5000  [0.095, 0.905]  2",
+    ]
     assert "completed; 2 trials (2 answered); 2 calls answered, 0 trials reused" in done.stdout
     assert "2/2 trials (100%)" in done.stderr
     assert "2/2 trials" not in themis("run", spec, "--quiet").stderr
@@ -106,13 +124,26 @@ def test_a_failed_trial_exits_with_5_and_says_how_to_go_on(spec: Path) -> None:
     assert done.exit_code == 5
     assert "1 failed" in done.stdout
     assert "missing, such as: " in done.stdout
-    assert "run the same command again" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "some trials failed: mend this first (missing: no recorded output for this item and model); "
+        "the same command then tries only those again"
+    )
 
 
-def test_a_threshold_that_is_not_met_exits_with_1(tmp_path: Path) -> None:
-    done = themis("run", write_spec(tmp_path, thresholds=[{"score": "accuracy", "minimum": 0.9}]))
+def test_a_threshold_that_is_not_met_exits_with_1_and_names_the_row(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, thresholds=[{"score": "accuracy", "minimum": 0.9}])
+    done = themis("run", spec)
     assert done.exit_code == 1
-    assert "threshold NOT MET: score accuracy, minimum 0.9" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        "  threshold NOT MET: score accuracy, minimum 0.9",
+        "    test · m · plain · accuracy · text/exact_match: 0.5",
+    ]
+    (threshold,) = themis_json("run", spec)["thresholds"]
+    missed = {
+        "slice_id": "test", "model_id": "m", "prompt_variant_id": "plain", "params": "default", "score": "accuracy",
+        "metric": "text/exact_match", "value": 0.5,
+    }  # fmt: skip
+    assert threshold == {"score": "accuracy", "minimum": 0.9, "met": False, "missed": [missed]}
 
 
 def test_a_mistake_in_the_spec_exits_with_2_before_anything_is_stored(tmp_path: Path) -> None:
@@ -125,11 +156,15 @@ def test_a_mistake_in_the_spec_exits_with_2_before_anything_is_stored(tmp_path: 
 
 
 def test_runs_lists_what_is_stored(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_id = themis_json("run", spec)["run_id"]
+    run_id = themis_json("run", spec, "--set", "num_samples=1")["run_id"]
     (listed,) = themis_json("runs", "--storage-from", spec)["runs"]
-    assert (listed["run_id"], listed["status"], listed["trials"], listed["failed"]) == (run_id, "completed", 2, 0)
+    counts = ("run_id", "status", "planned", "trials", "failed")
+    assert [listed[name] for name in counts] == [run_id, "completed", 2, 2, 0]
     monkeypatch.chdir(spec.parent)
-    assert run_id in themis("runs").stdout
+    header, line = themis("runs").stdout.splitlines()
+    assert header.split() == ["run", "id", "status", "started", "(UTC)", "planned", "trials", "failed"]
+    day, second = listed["started_at"][:19].split("T")
+    assert line.split() == [run_id, "completed", day, second, "2", "2", "0"]
 
 
 def test_show_run_finds_a_run_by_the_beginning_of_its_id(spec: Path) -> None:
@@ -137,10 +172,17 @@ def test_show_run_finds_a_run_by_the_beginning_of_its_id(spec: Path) -> None:
     shown = themis_json("show", "run", "capitals", "--spec", spec, "--trials")
     assert shown["run"]["run_id"] == first["run_id"]
     assert shown["result"]["scores"] == first["scores"]
-    assert [row["item_id"] for row in shown["trials"]] == ["a", "b"]
+    assert [(row["item_id"], row["scores"]) for row in shown["trials"]] == [
+        ("a", {"accuracy/text/exact_match": {"value": 1.0, "reason": None}}),
+        ("b", {"accuracy/text/exact_match": {"value": 0.0, "reason": None}}),
+    ]
     text = themis("show", "run", "capitals", "--spec", spec, "--trials").stdout
     assert "plugin replay: themis-plugin-replay" in text
-    assert "test  m  plain  default  b  0" in text
+    assert [line.split()[1:] for line in text.splitlines()[-3:]] == [
+        ["outcome", "slice", "model", "prompt", "params", "item", "sample", "accuracy/text/exact_match"],
+        ["answered", "test", "m", "plain", "default", "a", "0", "1"],
+        ["answered", "test", "m", "plain", "default", "b", "0", "0"],
+    ]
 
 
 def test_show_trial_tells_the_whole_timeline_and_escapes_it(spec: Path) -> None:
@@ -169,7 +211,7 @@ from themis_core import Engine, Generation, hookimpl
 class Slow(Engine):
     async def generate(self, request):
         print("asked", flush=True)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(SECONDS)
         return Generation(status="answered", text="Paris")
 
 @hookimpl
@@ -178,23 +220,43 @@ def themis_register_engines(register):
 """
 
 
+def start_slow(spec: Path, seconds: float) -> subprocess.Popen[str]:
+    (spec.parent / "slow.py").write_text(SLOW.replace("SECONDS", str(seconds)))
+    project = spec.parent / "project.yaml"
+    settings = {"plugins": {"mine": "./slow.py"}, "execution_policy": {"max_in_flight_work_items": 1}}
+    project.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-c", "from themis_core.cli import main; main()"]
+    command += ["run", str(spec), "--project", str(project)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 @pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_a_run_save_what_arrives_and_say_how_to_go_on(
     tmp_path: Path, sent: signal.Signals, exit_code: int
 ) -> None:
     spec = write_spec(tmp_path, models=[{"model_id": "m", "provider": "mine/slow"}], num_samples=50)
-    (tmp_path / "slow.py").write_text(SLOW)
-    project = tmp_path / "project.yaml"
-    settings = {"plugins": {"mine": "./slow.py"}, "execution_policy": {"max_in_flight_work_items": 1}}
-    project.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-c", "from themis_core.cli import main; main()"]
-    command += ["run", str(spec), "--project", str(project)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_slow(spec, seconds=0.5) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "asked\n"
         process.send_signal(sent)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == exit_code
+    assert stderr.splitlines()[0] == "stopping: waiting for 1 answer; Ctrl-C again stops now"
     assert "interrupted; 100 trials (1 answered, 99 unfinished)" in stdout
     assert "run the same command again to go on" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once_and_says_what_is_saved(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, models=[{"model_id": "m", "provider": "mine/slow"}])
+    with start_slow(spec, seconds=300) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "stopping: waiting for 1 answer; Ctrl-C again stops now\n"
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.splitlines()[-1] == ("interrupted: what was saved stays saved; run the same command again to go on")
     assert "Traceback" not in stderr

@@ -107,9 +107,7 @@ def _show_plan(report: PlanReport) -> None:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
     if any(row["cost"] for row in (*report.per_model, *report.judges)):
-        click.echo(
-            "cost: ≤ if each answer has max_tokens, the most it may have; ≥ without that limit: of the input alone"
-        )
+        click.echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     for sample in report.samples:
