@@ -11,10 +11,12 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from themis_core.cli import cli
+from themis_core.cli.describing import _show_plugins
 
 HEAVY = ("pydantic", "pydantic_core", "sqlalchemy", "psycopg", "httpx", "rich", "pluggy", "jinja2", "yaml")
 Install = Callable[[str, str], Path]
@@ -98,6 +100,30 @@ def test_plugins_list_tells_each_from_metadata_even_a_broken_one(install: Instal
         "origin": None,
     }
     assert "clibroken" in themis("plugins", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("distribution", "told"), [("themis-plugin-narrow", True), ("another-name", False)], ids=["usual", "own"]
+)
+def test_plugins_list_says_usual_distributions_once_where_there_is_no_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, distribution: str, told: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    origin = {"url": "file:///src/narrow", "dir_info": {"editable": True}}
+    about = {"version": "1.0", "summary": "Extractors that find what is narrow", "origin": origin}
+    _show_plugins([{"namespace": "narrow", "distribution": distribution, **about}])
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    if told:
+        assert lines == [
+            "distributions: themis-plugin-NAMESPACE",
+            "namespace  version  summary                         origin",
+            "─────────  ───────  ──────────────────────────────  ────────",
+            "narrow     1.0      Extractors that find what is    editable",
+            "                    narrow",
+        ]
+    else:
+        assert lines[0].split() == ["namespace", "distribution", "version", "summary", "origin"]
 
 
 def test_plugins_show_prints_components_with_their_config(install: Install) -> None:

@@ -32,7 +32,7 @@ def themis(*args: object) -> Result:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
-    """A spec that was run: two items for three models, and a third item that only m3 answered."""
+    """A spec that was run: two items for three models, and in a slice of its own a third one for m3."""
     golds = {"a": "Paris", "b": "Lima", "only": "Oslo"}
     rows = [json.dumps({"id": name, "gold": gold}) for name, gold in golds.items()]
     (tmp_path / "items.jsonl").write_text("\n".join(rows))
@@ -51,7 +51,7 @@ def spec(tmp_path: Path) -> Path:
                 {"name": "own", "metrics": ["mine/fragile"]},
             ],
         }
-        for name, items, models in (("all", ["a", "b"], ["m1", "m2", "m3"]), ("rest", ["only"], ["m3"]))
+        for name, items, models in (("all", ["a", "b"], ["m1", "m2", "m3"]), ("rest", ["b", "only"], ["m3"]))
     ]
     models = [{"model_id": m, "provider": "replay/file", "extras": {"path": f"{m}.jsonl"}} for m in ANSWERS]
     variants = [{"id": "plain", "messages": [{"role": "user", "content": "Capital?"}]}]
@@ -78,6 +78,7 @@ def test_each_trial_has_its_own_scores_or_why_there_is_none(spec: Path) -> None:
         "failed (missing)  all    m2     plain   default  b     0       –                          –",
         "answered          all    m3     plain   default  a     0       1                          1",
         "failed (missing)  all    m3     plain   default  b     0       –                          –",
+        "failed (missing)  rest   m3     plain   default  b     0       –                          –",
         "answered          rest   m3     plain   default  only  0       1                          1",
     ]
     assert [(each["item_id"], each["scores"]) for each in trials_of(spec)][1:3] == [
@@ -111,6 +112,17 @@ def test_the_trials_of_an_item_are_listed_if_there_are_several(spec: Path) -> No
         f"  {second}  failed (missing)  all    m2     plain   default  a     0",
         f"  {third}  answered          all    m3     plain   default  a     0",
     ]
+
+
+def test_a_trial_that_is_in_two_slices_is_shown_of_the_slice_that_is_named(spec: Path) -> None:
+    *_, both, _ = trials_of(spec)
+    done = themis("show", "trial", "capitals", both["trial_id"], "--spec", spec)
+    assert done.exit_code == 2
+    assert f"begin with '{both['trial_id']}': give the beginning of a trial's id, and --slice\n" in done.stderr
+    for name in (both["trial_id"], "b"):
+        shown = themis("show", "trial", "capitals", name, "--slice", "rest", "--spec", spec, "--format", "json")
+        trial = json.loads(shown.stdout)["trial"]
+        assert (trial["slice_id"], trial["trial_id"]) == ("rest", both["trial_id"])
 
 
 def test_what_is_neither_an_item_nor_a_trial_gets_the_command_that_lists_them(spec: Path) -> None:

@@ -109,6 +109,29 @@ def test_a_table_on_a_terminal_reads_no_markup_in_data(capsys: Print, terminal: 
     assert printed(capsys)[-1] == "[bold]x[/bold]"
 
 
+def test_what_all_rows_share_leaves_a_table_that_is_too_wide(capsys: Print, terminal: Any) -> None:
+    rows = [["m1", "openai/chat", 1], ["m2", "openai/chat", 2]]
+    terminal(25)
+    table(["model", "provider", "calls"], rows, shared=("model", "provider"))
+    assert printed(capsys)[2:] == ["m1     openai/chat      1", "m2     openai/chat      2"]
+    terminal(24)
+    table(["model", "provider", "calls"], rows, shared=("model", "provider"))
+    assert printed(capsys) == [
+        "all rows: provider openai/chat",
+        "model  calls",
+        "─────  ─────",
+        "m1         1",
+        "m2         2",
+    ]
+
+
+@pytest.mark.parametrize("columns", [5, 80])
+def test_a_table_without_rows_is_its_header(capsys: Print, terminal: Any, columns: int) -> None:
+    terminal(columns)
+    table(["model", "calls"], [], shared=("model",))
+    assert printed(capsys) == ["model  calls", "─────  ─────"]
+
+
 def test_a_cell_as_long_as_an_answer_is_broken_where_it_must_be(capsys: Print, terminal: Any) -> None:
     terminal(40)
     table(["found", "n"], [["x" * 100_000, 1]])
@@ -208,6 +231,21 @@ def test_metrics_stay_in_the_table_if_a_score_has_two(capsys: Print, terminal: A
         "────────  ───────────────────────  ──────  ──────────────  ──",
         "accuracy  text/numeric_match       0.3000  [0.250, 0.500]  20",
         "accuracy  text/rouge_of_all_lines  0.4000  [0.250, 0.500]  20",
+    ]
+
+
+def test_parameters_that_all_rows_share_are_said_once_too() -> None:
+    both = [
+        row("direct", "accuracy", 0.3, params=f"{own}top_p=0.9, max_tokens=64") for own in ("temperature=0.7, ", "")
+    ]
+    assert result(*both).table().splitlines() == [
+        (
+            "all rows: params top_p=0.9, max_tokens=64, slice two_steps, model small, prompt direct, "
+            "0 unparsed, 0 unscored, 0 failed"
+        ),
+        "params           score     metric               value   95 % interval   n",
+        "temperature=0.7  accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20",
+        "–                accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20",
     ]
 
 

@@ -76,8 +76,8 @@ def test_no_template_reaches_internals_or_changes_the_item(template: str) -> Non
     [
         ("{{ item.questoin }}",
          "here: the item has no field 'questoin'. Fields: a, question. Did you mean 'question'? (item '1')"),
-        ("{{ question }}", "here: the template names 'question', which nothing defines. Known: item."
-         " Did you mean 'item.question'? (item '1')"),
+        ("{{ question }}", ("here: the template names 'question', which nothing defines. Known: item."
+         " Did you mean 'item.question'? (item '1')")),
         ("{{ 1 // 0 }}", "here: the template can't be rendered for item '1': "),
     ],
 )  # fmt: skip

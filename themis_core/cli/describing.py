@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe
-from themis_core.cli.tables import table
+from themis_core.cli.tables import fits, table
 
 if TYPE_CHECKING:
     from themis_core.components import Component
@@ -45,12 +45,13 @@ def _metadata(each: Installed) -> dict[str, Any]:
 
 
 def _show_plugins(found: list[dict[str, Any]]) -> None:
-    names = ["namespace", "distribution", "version", "summary"]
-    if all(each["distribution"] == f"themis-plugin-{each['namespace']}" for each in found):
-        names.remove("distribution")
+    columns = ["namespace", "distribution", "version", "summary", "origin"]
+    listed = [{**each, "origin": _brief_origin(each["origin"])} for each in found]
+    as_usual = all(each["distribution"] == f"themis-plugin-{each['namespace']}" for each in found)
+    if as_usual and not fits(columns, [list(each.values()) for each in listed]):
+        columns.remove("distribution")
         click.echo("distributions: themis-plugin-NAMESPACE")
-    rows = [[*(each[name] for name in names), _brief_origin(each["origin"])] for each in found]
-    table([*names, "origin"], rows, whole=("namespace", "version"))
+    table(columns, [[each[name] for name in columns] for each in listed], whole=("namespace", "version"))
 
 
 def _brief_origin(origin: dict[str, Any] | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby, islice
 from operator import attrgetter
@@ -66,7 +66,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
             [_second(record[name]) if name == "started_at" else record[name] for name in columns.values()]
             for record in records
         ]
-        table(list(columns), rows, whole=columns)
+        table(list(columns), rows, whole=set(columns) - {"run id"})
     else:
         click.echo("no runs yet", err=True)
 
@@ -170,42 +170,57 @@ def _trial_cells(row: Mapping[str, Any]) -> list[object]:
 @show.command("trial")
 @click.argument("run_id")
 @click.argument("trial")
+@click.option("--slice", "slice_id", metavar="ID", help="Look in this slice only.")
 @_store_options
-def show_trial(run_id: str, trial: str, spec: Path | None, project: Path | None, as_format: str) -> None:
+def show_trial(
+    run_id: str, trial: str, slice_id: str | None, spec: Path | None, project: Path | None, as_format: str
+) -> None:
     """Show a trial's whole timeline: item, requests, answers, what was read in them, scores.
 
-    TRIAL is the id of an item, or the beginning of a trial's id, which an item with several trials needs.
+    TRIAL is the id of an item, or the beginning of a trial's id, which an item with several trials needs. Slices that
+    share their items may have trials of the same id.
     """
     from themis_core.session import open_results
 
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
-        timeline = results.trial(record.run_id, _trial_id(results, record.run_id, trial))
+        meant = _trial_meant(results, record.run_id, trial, slice_id)
+        timeline = results.trial(record.run_id, meant.trial_id, meant.slice_id)
     if as_format == "json":
         click.echo(as_json(timeline))
     else:
         _show_timeline(timeline)
 
 
-def _trial_id(results: Results, run_id: str, name: str) -> str:
-    """The id of the trial that is meant: a unique beginning of six or more characters, or an item's id."""
-    found = list(islice(results.trials(run_id, name), CANDIDATES + 1))
+def _trial_meant(results: Results, run_id: str, name: str, slice_id: str | None) -> TrialRow:
+    """The trial that is meant: a unique beginning of six or more characters, or an item's id."""
+    found = _some(results.trials(run_id, name), slice_id)
     if len(found) == 1 and len(name) >= UNMISTAKABLE:
-        return found[0].trial_id
-    of_item = list(islice((row for row in results.trials(run_id) if row.item_id == name), CANDIDATES + 1))
+        return found[0]
+    of_item = _some((row for row in results.trials(run_id) if row.item_id == name), slice_id)
     found = of_item or found
     if len(found) == 1:
-        return found[0].trial_id
-    if not found:
-        raise SpecError(
-            f"no trial of {run_id} has the item {name!r}, or an id that begins so: "
-            f"`themis show run {run_id} --trials` lists them"
-        )
-    of_what = f"are of the item {name!r}" if of_item else f"begin with {name!r}"
+        return found[0]
+    if found:
+        of_what = f"are of the item {name!r}" if of_item else f"begin with {name!r}"
+        raise SpecError(f"several trials of {run_id} {of_what}: {_candidates(run_id, found)}")
+    where = f" in its slice {slice_id!r}" if slice_id else ""
+    raise SpecError(
+        f"no trial of {run_id}{where} has the item {name!r}, or an id that begins so: "
+        f"`themis show run {run_id} --trials` lists them"
+    )
+
+
+def _some(rows: Iterable[TrialRow], slice_id: str | None) -> list[TrialRow]:
+    return list(islice((row for row in rows if slice_id in (None, row.slice_id)), CANDIDATES + 1))
+
+
+def _candidates(run_id: str, found: list[TrialRow]) -> str:
+    same = len({row.trial_id for row in found}) < len(found)
     lines = aligned(_TRIAL_COLUMNS, [_trial_cells(asdict(row)) for row in found[:CANDIDATES]])
     more = [f"and more: `themis show run {run_id} --trials` lists them"] if len(found) > CANDIDATES else []
     listed = "\n  ".join([*lines, *more])
-    raise SpecError(f"several trials of {run_id} {of_what}: give the beginning of a trial's id\n  {listed}")
+    return f"give the beginning of a trial's id{', and --slice' if same else ''}\n  {listed}"
 
 
 def _show_timeline(timeline: Mapping[str, Any]) -> None:
@@ -238,7 +253,7 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     answer = turn["generation"]
     heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
     show_messages(turn["request"]["messages"])
-    took = "" if answer["latency_s"] is None else f" in {answer['latency_s']:.3g} s"
+    took = "" if answer["latency_s"] is None else f" in {number(answer['latency_s'], 3)} s"
     cost = "" if answer["cost"] is None else f", cost {number(answer['cost'])}"
     click.echo(f"  → {answer['status']}{took}, attempts: {answer['attempts']}{cost}")
     if answer["status"] == "failed":

@@ -48,7 +48,7 @@ def _show_scores(result: RunResult) -> None:
     for line in above:
         click.echo(cell(line))
     rows = [[text if name in _NAMES else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells]
-    table(header, rows)
+    table(header, rows, shared=("score",))
 
 
 def _metrics_above(

@@ -116,7 +116,8 @@ def _show_plan(report: PlanReport) -> None:
 
 
 def _show_calls(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    _show_dicts([{**row, "cost": _bounded(row["cost"], row["max_output_tokens"])} for row in rows], columns)
+    bounded = [{**row, "cost": _bounded(row["cost"], row["max_output_tokens"])} for row in rows]
+    _show_dicts(bounded, columns, shared=("provider", "endpoint", "slice", "score", "metric"))
 
 
 def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None:
@@ -125,10 +126,11 @@ def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None
     return Figure(f"{'≥' if max_output_tokens is None else '≤'} {number(cost)}" if cost else "0")
 
 
-def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...], shared: tuple[str, ...] = ()) -> None:
     table(
         [name.removesuffix("_id").replace("_", " ") for name in columns],
         [[row[name] for name in columns] for row in rows],
+        shared=shared,
     )
 
 

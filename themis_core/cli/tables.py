@@ -23,7 +23,7 @@ LONGEST_PIECE = 24
 """Characters without a place to break from which on a cell is broken anywhere."""
 MEASURED = 200
 """Rows that say how wide the columns of a stream are."""
-_PIECE = re.compile(r"[^\s_/.:,@-]*[\s_/.:,@-]+|[^\s_/.:,@-]+")
+_PIECE = re.compile(r"[^\s_/:@-]*[\s_/:@-]+|[^\s_/:@-]+")
 
 
 class Figure(str):
@@ -32,8 +32,20 @@ class Figure(str):
     __slots__ = ()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> None:
-    """Print a table, its numbers to the right. The columns in `whole` are never wrapped, and numbers never are."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    whole: Collection[str] = (),
+    shared: Collection[str] = (),
+) -> None:
+    """Print a table, its numbers to the right.
+
+    The columns in `whole` are never wrapped, and numbers never are. Those in `shared` are said once, above the table,
+    if it is too wide and they are equal in all rows.
+    """
+    if rows and not fits(columns, rows):
+        columns, rows = _said_once(columns, rows, shared)
     cells = [[cell(value) for value in row] for row in rows]
     right = [_is_number(values) for values in zip(*rows, strict=True)] if rows else [False] * len(columns)
     whole_too = [is_right or name in whole for name, is_right in zip(columns, right, strict=True)]
@@ -61,6 +73,18 @@ def fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Whether nothing has to be wrapped: the terminal is wide enough, or it is no terminal."""
     widths = _widths(columns, [[cell(value) for value in row] for row in rows])
     return not sys.stdout.isatty() or sum(widths) <= _room(len(columns))
+
+
+def _said_once(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], names: Collection[str]
+) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    values = zip(columns, zip(*rows, strict=True), strict=True)
+    equal = {name: cell(of[0]) for name, of in values if name in names and all(each == of[0] for each in of)}
+    if not equal:
+        return columns, rows
+    click.echo(f"all rows: {', '.join(f'{name} {value}' for name, value in equal.items())}")
+    kept = [index for index, name in enumerate(columns) if name not in equal]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _is_number(values: Sequence[object]) -> bool:

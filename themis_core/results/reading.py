@@ -61,13 +61,14 @@ class Results:
         """The scores of a run as a stream, one per trial, score and metric."""
         return self._store.score_rows(self.run(run_id).run_id)
 
-    def trial(self, run_id: str, prefix: str) -> dict[str, Any]:
+    def trial(self, run_id: str, prefix: str, slice_id: str | None = None) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.
 
-        Raises SpecError if no trial of the run, or more than one, begins with `prefix`.
+        Slices that share their items may have trials of the same id. Raises SpecError if no trial of the run, or more
+        than one, begins with `prefix`.
         """
         run = self.run(run_id)
-        found = list(self._store.trial_rows(run.run_id, prefix))
+        found = [row for row in self._store.trial_rows(run.run_id, prefix) if slice_id in (None, row.slice_id)]
         if len(found) != 1:
             listed = ", ".join(f"{each.trial_id[:12]} ({each.slice_id})" for each in found[:5])
             raise SpecError(

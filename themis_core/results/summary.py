@@ -112,13 +112,14 @@ def told_once(rows: Sequence[ResultRow]) -> tuple[list[str], tuple[str, ...], li
     Shared are names that are equal in all rows, and counts that are zero in all. Nothing is left out but `default`
     parameters.
     """
-    cells = [table_cells(row) for row in rows]
+    settings, cells = _settings_once([table_cells(row) for row in rows])
     shared: dict[str, str] = {}
     for name, (first, *others) in zip(HEADER, zip(*cells, strict=True), strict=False):
         if all(each == first for each in others) and (name in HEADER[:4] or (name in _COUNTS and first == "0")):
             shared[name] = first
     kept = [index for index, name in enumerate(HEADER) if name not in shared]
-    told = [
+    told = [f"params {settings}"] if settings else []
+    told += [
         f"{value} {name}" if name in _COUNTS else f"{name} {value}"
         for name, value in shared.items()
         if (name, value) != ("params", "default")
@@ -128,6 +129,18 @@ def told_once(rows: Sequence[ResultRow]) -> tuple[list[str], tuple[str, ...], li
         tuple(HEADER[index] for index in kept),
         [tuple(line[index] for index in kept) for line in cells],
     )
+
+
+def _settings_once(cells: list[tuple[str, ...]]) -> tuple[str, list[tuple[str, ...]]]:
+    """Take the settings out of the column of parameters that are the same in all rows, if others differ."""
+    at = HEADER.index("params")
+    settings = [row[at].split(", ") for row in cells]
+    common = [each for each in settings[0] if all(each in others for others in settings)] if cells else []
+    if not common or all(each == settings[0] for each in settings):
+        return "", cells
+    left = [", ".join(each for each in of_row if each not in common) or "–" for of_row in settings]
+    kept = [(*row[:at], rest, *row[at + 1 :]) for row, rest in zip(cells, left, strict=True)]
+    return ", ".join(common), kept
 
 
 def table_cells(row: ResultRow) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ class ExecutionPolicySpec(Spec):
     breaker_max_probes: int = Field(
         5,
         ge=0,
-        description="Probes that may fail before the endpoint's remaining trials are given up for this run; one at most "
-        "if it has not answered once in it.",
+        description="Probes that may fail before an endpoint's remaining trials are given up for this run; at most one "
+        "if it has not answered once.",
     )
     max_calls: int | None = Field(
         None, ge=1, description="Engine calls that this execution may start, retries included."
