@@ -20,10 +20,9 @@ nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
-OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 FAULTS = ("tests/chaos", "tests/network")
 PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
-OTHER_VERSIONS = [version for version in ("3.11", "3.12", "3.13") if version != OWN_VERSION]
+VERSIONS = ("3.11", "3.12", "3.13")
 
 
 @nox.session
@@ -47,31 +46,26 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, with branch coverage. Arguments after `--` go to pytest."""
+    """All tests, those but of faults with branch coverage. Arguments after `--` go to pytest."""
     if session.posargs:
         uv_run(session, "tests", "pytest", *session.posargs)
         return
-    uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=")
-    # One after another: a busy neighbour would be one more fault than they mean to cause.
-    uv_run(session, "tests", "pytest", *FAULTS, "--cov", "--cov-append", "--cov-report=term")
+    uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=term")
+    # One after another, and nothing measured: a slow process would be one more fault than they mean to cause.
+    uv_run(session, "tests", "pytest", *FAULTS)
 
 
 @nox.session
-@nox.parametrize("version", OTHER_VERSIONS)
-def other_python(session: nox.Session, version: str) -> None:
-    """All tests but those of faults on another Python version, if this machine has it."""
-    python = find_python(version)
-    if python is None:
-        session.warn(f"NOT RUN: no Python {version} on this machine; the tests were not run on it.")
-        session.skip(f"NOT RUN: no Python {version} on this machine")
-    environment = str(ROOT / ".nox" / f"python-{version}")
-    arguments = session.posargs or PARALLEL
-    session.run(
-        *("uv", "run", "--python", python, "--no-default-groups", "--extra", "standard", "--group", "tests"),
-        *("pytest", *arguments),
-        env={"UV_PROJECT_ENVIRONMENT": environment, "VIRTUAL_ENV": None},
-        external=True,
-    )
+def other_python(session: nox.Session) -> None:
+    """All tests but those of faults on the Python furthest from this one, if the machine has it."""
+    test_on(session, max(VERSIONS, key=lambda version: abs(minor(version) - sys.version_info.minor)))
+
+
+@nox.session(default=False)
+@nox.parametrize("version", VERSIONS)
+def every_python(session: nox.Session, version: str) -> None:
+    """The same on each supported Python that the machine has."""
+    test_on(session, version)
 
 
 @nox.session
@@ -117,6 +111,26 @@ def calibration(session: nox.Session) -> None:
 def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command in the project's environment, with a dependency group added to what is there."""
     session.run("uv", "run", "--group", group, *command, env=env, external=True)
+
+
+def test_on(session: nox.Session, version: str) -> None:
+    """Run the tests in an environment of its own on another Python version."""
+    python = find_python(version)
+    if python is None:
+        session.warn(f"NOT RUN: no Python {version} on this machine; the tests were not run on it.")
+        session.skip(f"NOT RUN: no Python {version} on this machine")
+    environment = str(ROOT / ".nox" / f"python-{version}")
+    arguments = session.posargs or PARALLEL
+    session.run(
+        *("uv", "run", "--python", python, "--no-default-groups", "--extra", "standard", "--group", "tests"),
+        *("pytest", *arguments),
+        env={"UV_PROJECT_ENVIRONMENT": environment, "VIRTUAL_ENV": None},
+        external=True,
+    )
+
+
+def minor(version: str) -> int:
+    return int(version.split(".")[1])
 
 
 def find_python(version: str) -> str | None:
