@@ -46,7 +46,7 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, those but of faults with branch coverage. Arguments after `--` go to pytest."""
+    """All tests, with branch coverage but for those of faults. Arguments after `--` go to pytest."""
     if session.posargs:
         uv_run(session, "tests", "pytest", *session.posargs)
         return
