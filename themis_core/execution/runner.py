@@ -26,7 +26,7 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial
-from themis_core.plugins import ComposedModel, Scorer, component_failed
+from themis_core.plugins import ComposedModel, Scorer, blaming
 from themis_core.records import (
     Event,
     Extraction,
@@ -186,12 +186,13 @@ class Runner:
             try:
                 await self._writer.save(events)
             except Unsavable:
+                await self._save_answers(paid)
                 ended = [await self._saved_alone(each) for each in ended]
         for each in ended:
-            self._release(each)
+            self._let_go(each.work.owned, each.generation)
             self._count(each.finished, each.error)
         for work in stopped:
-            self._abandon(work)
+            self._let_go(work.owned, None)
 
     async def _saved_alone(self, ended: _Ended) -> _Ended:
         """Save one trial; if something of it can't be stored, as failed, with what was paid for."""
@@ -199,13 +200,17 @@ class Runner:
             await self._writer.save(ended.events)
         except Unsavable as error:
             failed = replace(ended.finished, outcome="failed", error_code="engine_error", scores=())
-            for event in ended.events:
-                if isinstance(event, GenerationRecorded):
-                    with suppress(Unsavable):
-                        await self._writer.save([event])
+            await self._save_answers(ended.events)
             await self._writer.save([failed])
             return replace(ended, finished=failed, error=str(error))
         return ended
+
+    async def _save_answers(self, events: Sequence[Event]) -> None:
+        """Save what was paid for, each answer alone, as far as it can be stored."""
+        for event in events:
+            if isinstance(event, GenerationRecorded):
+                with suppress(Unsavable):
+                    await self._writer.save([event])
 
     async def _look_up(self, batch: list[Trial]) -> list[_Work]:
         """Ask the store once what it has of all these trials."""
@@ -229,7 +234,7 @@ class Runner:
             if (trial.slice_id, trial.trial_id) in finished:
                 self.progress.done += 1
                 self.progress.reused += 1
-                self._abandon(work)
+                self._let_go(work.owned, None)
             else:
                 works.append(work)
         return works
@@ -252,23 +257,17 @@ class Runner:
         if future is not None and not future.done():
             future.set_result(generation)
 
-    def _abandon(self, work: _Work) -> None:
-        for key in work.owned:
-            self._settle(key, None)
-            self._pending.pop(key, None)
-
-    def _release(self, ended: _Ended) -> None:
-        for key in ended.work.owned:
-            self._settle(key, ended.generation)
+    def _let_go(self, keys: Sequence[str], generation: Generation | None) -> None:
+        """End claims: who waits gets the generation, or with None sees for itself."""
+        for key in keys:
+            self._settle(key, generation)
             self._pending.pop(key, None)
 
     def _release_baselines(self, work: _Work) -> None:
         """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
         own = {request.key for request in work.trial.requests}
-        for key in [key for key in work.owned if key not in own]:
-            self._settle(key, None)
-            self._pending.pop(key, None)
-            work.owned.remove(key)
+        self._let_go([key for key in work.owned if key not in own], None)
+        work.owned[:] = [key for key in work.owned if key in own]
 
     async def _trial(self, work: _Work, events: list[Event]) -> _Ended:
         """The straight line of one trial; what is to be saved of it joins the events."""
@@ -281,7 +280,7 @@ class Runner:
         failure = (generation.error_code, generation.error) if generation.failed else None
         if not failure:
             for scorer, key in zip(work.scorers, work.score_keys, strict=True):
-                entry = await self._score(work, scorer, key, generation, events)
+                entry = await self._score(work, scorer, key, generation)
                 if isinstance(entry, Generation):  # a judge that could not be asked: the next run asks again
                     failure = (entry.error_code, f"judge {scorer.component}: {entry.error}")
                     break
@@ -414,9 +413,7 @@ class Runner:
             self.progress.judged += 1
         return reply
 
-    async def _score(
-        self, work: _Work, scorer: Scorer, key: str, generation: Generation, events: list[Event]
-    ) -> ScoreEntry | Generation:
+    async def _score(self, work: _Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry | Generation:
         """One score; or the failed generation of a judge that could not be asked."""
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
@@ -449,12 +446,8 @@ class Runner:
 
 
 async def _start(model: ComposedModel) -> None:
-    try:
+    with blaming(model.component, "start"):
         await model.engine.start()
-    except ThemisError:
-        raise
-    except Exception as error:
-        raise component_failed(model.component, "start", error) from error
 
 
 async def _stop(model: ComposedModel) -> None:

@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from themis_core.errors import SpecError, ThemisError
+from themis_core.errors import SpecError
 from themis_core.planning.templates import compile_template, render
-from themis_core.plugins import LoadedDataset, component_failed
+from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json, digest
 from themis_core.specs.problems import Place
@@ -184,16 +184,13 @@ def _mark(item: Item) -> int:
 
 def _placed(rows: Iterator[Row], dataset: LoadedDataset) -> Iterator[Row]:
     """Pass rows on; a loader's error without a file of its own gets the dataset's place in the spec."""
-    try:
-        yield from rows
-    except SpecError as error:
-        if error.path is None:
-            raise dataset.place.error(error.message) from error
-        raise
-    except ThemisError:
-        raise
-    except Exception as error:
-        raise component_failed(dataset.component, "rows", error) from error
+    with blaming(dataset.component, "rows"):
+        try:
+            yield from rows
+        except SpecError as error:
+            if error.path is None:
+                raise dataset.place.error(error.message) from error
+            raise
 
 
 class _Watch:

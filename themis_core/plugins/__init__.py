@@ -6,7 +6,7 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, installed
-from themis_core.plugins.loading import Loaded, Plugins, component_failed
+from themis_core.plugins.loading import Loaded, Plugins, blaming
 
 __all__ = [
     "Chain",
@@ -19,7 +19,7 @@ __all__ = [
     "LoadedDataset",
     "Plugins",
     "Scorer",
-    "component_failed",
+    "blaming",
     "compose",
     "installed",
     "open_storage",

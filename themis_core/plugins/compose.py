@@ -22,7 +22,7 @@ from themis_core.components import (
     Metric,
     StorageBackend,
 )
-from themis_core.errors import SpecError, ThemisError
+from themis_core.errors import SpecError
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,
@@ -32,7 +32,7 @@ from themis_core.plugins.composed import (
     Scorer,
     identity_of,
 )
-from themis_core.plugins.loading import Plugins, component_failed
+from themis_core.plugins.loading import Plugins, blaming
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
@@ -299,15 +299,12 @@ def _baseline(judge: Judge, models: Sequence[ComposedModel], place: Place) -> Co
 
 
 def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
-    try:
-        component.check(base_dir)
-    except SpecError as error:
-        if error.path is not None:
-            raise
-        raise config_at.error(error.message) from error
-    except ValueError as error:
-        raise config_at.error(str(error)) from error
-    except ThemisError:
-        raise
-    except Exception as error:
-        raise component_failed(name, "check", error) from error
+    with blaming(name, "check"):
+        try:
+            component.check(base_dir)
+        except SpecError as error:
+            if error.path is not None:
+                raise
+            raise config_at.error(error.message) from error
+        except ValueError as error:
+            raise config_at.error(str(error)) from error

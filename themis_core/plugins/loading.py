@@ -9,7 +9,8 @@ import hashlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,11 @@ import pluggy
 
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
-from themis_core.errors import PluginError, SpecError
+from themis_core.errors import PluginError, SpecError, ThemisError
 from themis_core.plugins.discovery import Installed, installed
 from themis_core.specs.source import close_match
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins", "component_failed"]
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins", "blaming"]
 
 _CORE = str(Path(__file__).parents[1])
 
@@ -264,9 +265,15 @@ def _label(provenance: Mapping[str, Any]) -> str:
     return str(provenance.get("path") or f"{provenance['distribution']} {provenance['version']}")
 
 
-def component_failed(name: str, during: str, error: BaseException) -> PluginError:
-    """Return what an exception of a component's own becomes where the run can't go on without it."""
-    return _failed(f"{name!r}", during, error)
+@contextmanager
+def blaming(component: str, during: str) -> Iterator[None]:
+    """Turn an exception of a component's own, without which the run can't go on, into a PluginError that names it."""
+    try:
+        yield
+    except ThemisError:
+        raise
+    except Exception as error:
+        raise _failed(f"{component!r}", during, error) from error
 
 
 def _broken(namespace: str, label: str, during: str, error: BaseException) -> PluginError:

@@ -16,10 +16,9 @@ from typing import Any, Literal
 from importlib_metadata import version
 
 from themis_core.components import Judge, Store
-from themis_core.errors import ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan
-from themis_core.plugins import Composition, LoadedDataset, component_failed
+from themis_core.plugins import Composition, LoadedDataset, blaming
 from themis_core.records import ERROR_CODES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -223,9 +222,5 @@ def manifest_of(made: Plan) -> dict[str, Any]:
 
 
 def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
-    try:
+    with blaming(dataset.component, "fingerprint"):
         return dataset.loader.fingerprint(dataset.spec, base_dir)
-    except ThemisError:
-        raise
-    except Exception as error:
-        raise component_failed(dataset.component, "fingerprint", error) from error

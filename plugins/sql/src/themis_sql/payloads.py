@@ -17,6 +17,7 @@ from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 from themis_core import StorageError
 from themis_sql.codec import display_form, lookup_of, to_bytes
 from themis_sql.database import Database
+from themis_sql.folders import make_folder, sync_folder
 
 __all__ = ["BlobFiles", "NewPayloads", "Payloads"]
 
@@ -39,7 +40,7 @@ class BlobFiles:
         path = self.path(digest)
         if self._holds(digest):  # that it exists proves nothing: a crash may have left it torn
             return
-        made = _make_folder(path.parent)
+        made = make_folder(path.parent)
         part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
         try:
             with part.open("xb") as file:
@@ -50,7 +51,7 @@ class BlobFiles:
         finally:
             part.unlink(missing_ok=True)
         for folder in (path.parent, *made):
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def read(self, digest: bytes) -> bytes:
         path = self.path(digest)
@@ -141,23 +142,3 @@ class NewPayloads:
 
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder, and return the existing folders whose entries that changed, nearest last."""
-    changed = []
-    for each in (*reversed(folder.parents), folder):
-        if not each.exists():
-            each.mkdir(exist_ok=True)
-            changed.append(each.parent)
-    return changed
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows has no handle to a folder to sync
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

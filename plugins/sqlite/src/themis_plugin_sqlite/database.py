@@ -18,10 +18,11 @@ from typing import Final, Literal
 from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import locks
 from themis_sql import SCHEMA_VERSION
+from themis_sql.folders import make_folder, sync_folder
 from themis_sql.layout import PROJECTIONS
 from themis_sql.migrations import VersionedDatabase
 
-__all__ = ["SqliteDatabase", "sync_folder"]
+__all__ = ["SqliteDatabase"]
 
 APPLICATION_ID: Final = 0x54686D73  # "Thms"
 _MAGIC: Final = b"SQLite format 3\0"
@@ -53,7 +54,8 @@ class SqliteDatabase(VersionedDatabase):
         self.close()
         try:
             if self._mode == "write":
-                _make_folder(self._path.parent)
+                for folder in make_folder(self._path.parent):
+                    sync_folder(folder)
             check_header(self._path)
             if self._mode == "write":
                 self._create()
@@ -280,17 +282,6 @@ def _schema_statements(hex_of: str, *, without: Collection[str] = ()) -> Iterato
             yield statement
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the new file's name durable; SQLite does it for its journal only."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:
     """Bring what is in the log to the main file and empty the log, all of it on stable storage.
 
@@ -306,14 +297,6 @@ def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) ->
     if not busy and log.exists():
         with log.open("rb+") as file:
             os.fsync(file.fileno())
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder and those around it, their names on stable storage as well."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in made:
-        sync_folder(each.parent)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, timeout_s: float) -> None:

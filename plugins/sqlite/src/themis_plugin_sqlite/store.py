@@ -14,9 +14,10 @@ from typing import Final, Literal
 from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
 from themis_plugin_sqlite.backend import FILE_NAME
-from themis_plugin_sqlite.database import SqliteDatabase, sync_folder
+from themis_plugin_sqlite.database import SqliteDatabase
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused, stored_digests
+from themis_sql.folders import sync_folder
 from themis_sql.migrations import bring_up_to_date
 from themis_sql.payloads import BlobFiles
 from themis_sql.verify import damages
