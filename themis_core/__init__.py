@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from themis_core.records import (
         ERROR_CODES,
+        SCORE_FAULTS,
         Event,
         Extraction,
         Generation,
@@ -162,6 +163,7 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "RunStarted",
+    "SCORE_FAULTS",
     "Score",
     "ScoreEntry",
     "ScoreRow",
@@ -236,6 +238,7 @@ _ROOMS = {
         "RunFinished",
         "RunRecord",
         "RunStarted",
+        "SCORE_FAULTS",
         "Score",
         "ScoreEntry",
         "ScoreRow",

@@ -28,6 +28,7 @@ __all__ = [
     "RunRecord",
     "RunStarted",
     "Score",
+    "SCORE_FAULTS",
     "ScoreEntry",
     "ScoreRow",
     "TrialFinished",
@@ -60,6 +61,19 @@ ERROR_CODES: Final = {
     "cancelled": "stopped before the reply came",
 }
 """Stable codes of failed generations, with their meaning."""
+
+SCORE_FAULTS: Final = {
+    "extractor_error": "an extractor raised an exception",
+    "extractor_timeout": "an extractor needed more time than it may take",
+    "metric_error": "the metric or judge raised an exception",
+    "metric_timeout": "the metric or judge needed more time than it may take",
+    "not_finite": "the metric or judge gave a number that is not finite",
+    "out_of_range": "the metric or judge gave a number outside of the range that it declares",
+}
+"""Reasons of scores that are missing by a component's own fault, with their meaning: nothing is known of the answer.
+
+Nothing that is stored with such a reason is final: the next run tries it again, which asks no model under test.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +208,10 @@ class Extraction:
     value: Any = None
     """JSON-like; meaningful only if `reason` is None."""
     reason: str | None = None
-    """Short and stable, such as `no_match`; None if something was found."""
+    """Short and stable, such as `no_match`; None if something was found.
+
+    `extractor_timeout` says that it could not be decided: no other extractor is tried, and the score is missing.
+    """
 
     @property
     def parsed(self) -> bool:
@@ -231,7 +248,7 @@ class ScoreEntry:
     result: Score
     parse: str | None = None
     extraction: Extraction | None = None
-    """None if the raw answer was scored, or there was none to read."""
+    """None if the raw answer was scored, there was none to read, or an extractor failed at it."""
     new: bool = True
     """False if it was found stored."""
     judged_by: tuple[str, ...] = ()

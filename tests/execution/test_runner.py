@@ -227,7 +227,7 @@ class Bench:
         """Item, score, value and reason."""
         with themis.open_results(self.folder / "spec.json") as results:
             rows = results.score_rows(result.run_id)
-            return sorted((row.item_id, row.metric.split("/")[1], row.value, row.reason) for row in rows)
+            return sorted(((row.item_id, row.metric.split("/")[1], row.value, row.reason) for row in rows), key=str)
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def told(result: themis.RunResult) -> tuple[str, int, int, int, int]:
         ({"metrics": ["mine/nan"]}, None, "not_finite"),
         ({"metrics": ["mine/nothing"]}, None, "metric_error"),
         ({"metrics": ["mine/objects"]}, None, "metric_error"),  # what can't be stored is no score
-        ({"metrics": ["mine/good"], "parse": "bad"}, 0.0, None),  # the extractor broke: unparsed
+        ({"metrics": ["mine/good"], "parse": "bad"}, None, "extractor_error"),
         ({"metrics": ["mine/good"], "parse": "never"}, 0.0, None),
         ({"metrics": ["mine/errors"], "parse": "never"}, 9.0, None),  # lower is better: the worst is the highest
     ],
@@ -260,7 +260,7 @@ def test_a_broken_component_costs_its_own_score_only(
     result = bench.run(scores=[{**GOOD, "name": "first"}, {**score, "name": "odd"}], items=1)
     assert told(result) == ("completed", 1, 0, 0, 0)
     name = score["metrics"][0].split("/")[1]
-    assert bench.scores(result) == sorted([("i0", "good", 1.0, None), ("i0", name, value, reason)])
+    assert bench.scores(result) == sorted([("i0", "good", 1.0, None), ("i0", name, value, reason)], key=str)
 
 
 @pytest.mark.parametrize("status", ["refused", "empty"])

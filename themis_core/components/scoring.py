@@ -22,7 +22,12 @@ class Extractor(Component):
 
     @abstractmethod
     def extract(self, text: str) -> Extraction:
-        """Return what the text holds, or the reason why not; never raise on any text, and return in bounded time."""
+        """Return what the text holds, or the reason why not; never raise on any text, and return in bounded time.
+
+        The reason `extractor_timeout` says that the bound was reached: what the text holds could not be decided. It
+        ends the parse, and the score is missing until a later run can decide. So does an exception, with reason
+        `extractor_error` (a TimeoutError: `extractor_timeout`).
+        """
 
 
 class Metric(Component):
@@ -42,7 +47,8 @@ class Metric(Component):
         """Score one answer; `value` is what the parse found, or the raw text if the score has no parse.
 
         Return a finite number, or `Score(reason=...)` where it can't be scored (`no_reference`). Runs in the event
-        loop's thread; an exception becomes an unscored score with reason `metric_error`.
+        loop's thread; an exception becomes an unscored score with reason `metric_error` (a TimeoutError:
+        `metric_timeout`).
         """
 
     def worst(self, item: Item, generation: Generation) -> Score:

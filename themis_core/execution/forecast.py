@@ -18,7 +18,7 @@ from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import nothing_to_read, read_answer
 from themis_core.planning import Plan, Trial, questions
 from themis_core.plugins import JudgingModel, Scorer
-from themis_core.records import Generation, Request, Usage
+from themis_core.records import Generation, Request, Score, Usage
 from themis_core.specs import digest
 
 __all__ = ["Counted", "JudgeForecast", "goes_on"]
@@ -152,7 +152,7 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
         to_come = trial.requests[-1].params.get("max_tokens") or 0
         return _as_sent(lambda: questions(scorer, trial.item, messages), to_come, final=False)
     extraction = read_answer(scorer.chain, generation)
-    if nothing_to_read(generation, extraction):
+    if isinstance(extraction, Score) or nothing_to_read(generation, extraction):
         return _Written()
     baseline = trial.baseline_of(scorer)
     against = _scored(baseline.requests, answers) if baseline else None

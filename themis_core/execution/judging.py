@@ -128,7 +128,7 @@ def _safely(scorer: Scorer, function: Callable[[], T]) -> T | Score:
     try:
         return function()
     except BaseException as error:  # noqa: BLE001 - see above
-        return broken(scorer, error)
+        return broken(scorer.component, error)
 
 
 def _asked_again(judge: Judge, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:

@@ -28,6 +28,7 @@ from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, Scorer, blaming
 from themis_core.records import (
+    SCORE_FAULTS,
     Event,
     Extraction,
     Generation,
@@ -99,7 +100,7 @@ class Runner:
         self._recorded_items: set[str] = set()
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self.errors: dict[str, str] = {}
-        """Code of failed trials, or `metric_error`: one message, as an example."""
+        """Code of failed trials, or of `SCORE_FAULTS`: one message, as an example."""
         self.codes: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -312,9 +313,9 @@ class Runner:
         elif finished.reused:
             progress.reused += 1
         for entry in finished.scores:
-            if entry.result.reason == "metric_error":
+            if (reason := entry.result.reason) in SCORE_FAULTS and reason is not None:
                 told = entry.result.details
-                self.errors.setdefault("metric_error", f"{told.get('error')} in {told.get('component')}")
+                self.errors.setdefault(reason, f"{told.get('error')} in {told.get('component')}")
         if self._budget.priced:
             progress.cost = self._budget.cost
         for name, observe in self._observers:
@@ -422,6 +423,8 @@ class Runner:
                 scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False, judged_by=judged_by
             )
         extraction = read_answer(scorer.chain, generation)
+        if isinstance(extraction, Score):  # a component failed at it
+            return ScoreEntry(scorer.score, scorer.metric, key, extraction, parse)
         if scorer.baseline is not None and scorer.baseline is work.trial.model:
             return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse, extraction)
         if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):

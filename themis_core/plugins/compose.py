@@ -217,7 +217,7 @@ class _Composer:
             "prepare": [self._reading_identity(name, each) for name, each in prepare],
             "extractors": [self._reading_identity(name, each) for name, each in extractors],
         }
-        return Chain(spec.name, tuple(each for _, each in prepare), tuple(extractors), identity)
+        return Chain(spec.name, tuple(prepare), tuple(extractors), identity)
 
     def extractor(self, spec: ExtractorSpec, place: Place) -> tuple[str, Extractor]:
         return self.component(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
-from themis_core.records import Extraction
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 from themis_core.specs.problems import Place
 
@@ -43,23 +42,10 @@ class Chain:
     """A parse: preparing extractors in a row, then extractors of which the first success wins."""
 
     name: str
-    prepare: tuple[Extractor, ...]
+    prepare: tuple[tuple[str, Extractor], ...]
+    """Each with the name of its component, here and below."""
     extractors: tuple[tuple[str, Extractor], ...]
     identity: dict[str, Any]
-
-    def extract(self, text: str) -> Extraction:
-        """Find the value in a text; the reason is that of the last extractor tried."""
-        for extractor in self.prepare:
-            prepared = extractor.extract(text)
-            if prepared.reason is not None:
-                return prepared
-            text = prepared.value if isinstance(prepared.value, str) else str(prepared.value)
-        found = Extraction(reason="no_match")
-        for _, extractor in self.extractors:
-            found = extractor.extract(text)
-            if found.reason is None:
-                break
-        return found
 
 
 @dataclass(frozen=True, slots=True)
