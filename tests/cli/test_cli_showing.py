@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from themis_core.cli import cli
+from themis_core.cli.output import shortened
 
 FRAGILE = """
 from themis_core import Metric, Score, hookimpl
@@ -135,3 +140,105 @@ def test_a_trial_tells_what_its_metric_raised(spec: Path) -> None:
     trial = trials_of(spec)[1]["trial_id"]
     text = themis("show", "trial", "capitals", trial, "--spec", spec).stdout
     assert text.splitlines()[-1] == "  own/mine/fragile: metric_error: ZeroDivisionError: division by zero"
+
+
+TALKATIVE = """
+from themis_core import Capabilities, Engine, Generation, hookimpl
+
+class Talkative(Engine):
+    capabilities = Capabilities(batch=True, images=True)
+
+    async def generate(self, request):
+        tokens = [
+            {"token": f"t{n}\\x1b", "logprob": -n / 4, "top_logprobs": [{"token": "other", "logprob": -9.5}]}
+            for n in range(25)
+        ]
+        return Generation(
+            "answered",
+            text="Paris\\x1b]52;c;ZXZpbA==\\x07\\x9b31m\\u202e",
+            finish_reason="tool_calls",
+            tool_calls=({"id": "c1", "function": {"name": "look_up", "arguments": '{"place": "\\x1b[31mParis"}'}},),
+            alternatives=("Rome", "Lima\\x9b"),
+            logprobs=tuple(tokens),
+        )
+
+@hookimpl
+def themis_register_engines(register):
+    register("talkative", Talkative)
+"""
+
+
+def asked_once(folder: Path, row: dict[str, Any], content: Any) -> Path:
+    """A spec that was run: one item, sent to an engine that says all that an answer can hold."""
+    (folder / "items.jsonl").write_text(json.dumps(row))
+    (folder / "talkative.py").write_text(TALKATIVE)
+    benchmark = {
+        "benchmark_id": "talk",
+        "models": [{"model_id": "m", "provider": "mine/talkative"}],
+        "prompt_variants": [{"id": "plain", "messages": [{"role": "user", "content": content}]}],
+        "slices": [
+            {
+                "slice_id": "all",
+                "dataset": {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"reference": "gold"}},
+                "generation": {},
+                "scores": [{"name": "accuracy", "metrics": ["text/exact_match"]}],
+            }
+        ],
+    }
+    file = folder / "talk.yaml"
+    file.write_text(yaml.safe_dump({"project": {"plugins": {"mine": "./talkative.py"}}, "benchmark": benchmark}))
+    done = themis("run", file, "--quiet")
+    assert done.exit_code == 0, done.output
+    return file
+
+
+def test_a_trial_shows_tool_calls_choices_and_log_probabilities_and_shortens_data_urls(tmp_path: Path) -> None:
+    image = "data:image/png;base64," + "iVBORw0KGgo" * 100
+    parts = [{"type": "text", "text": "Where? {{ item.pic }}"}, {"type": "image_url", "image_url": "{{ item.pic }}"}]
+    file = asked_once(tmp_path, {"id": "a", "gold": "Paris", "pic": image}, parts)
+    text = themis("show", "trial", "talk", "a", "--spec", file).stdout
+    assert "answered (tool_calls)" in text
+    assert "tool call:" in text
+    assert '"name":"look_up"' in text.replace(": ", ":")
+    assert "choice 2:\n    Rome\n  choice 3:\n    Lima\\x9b\n" in text
+    assert "'t3\\x1b' -0.75  (of 'other' -9.5)\n" in text
+    assert "and 5 more tokens; --format json has them all" in text
+    assert "\x1b" not in text
+    assert image not in text
+    assert text.count("data:image/png;base64,iVBORw0KGgoi… (1,100 characters)") == 3
+    whole = json.loads(themis("show", "trial", "talk", "a", "--spec", file, "--format", "json").stdout)
+    assert whole["item"]["fields"]["pic"] == image
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("data:image/png;base64," + "A" * 100, "data:image/png;base64,AAAAAAAAAAAA… (100 characters)"),
+        ("see data:image/svg+xml;charset=utf-8,%3Csvg" + "x" * 96 + " and on",
+         "see data:image/svg+xml;charset=utf-8,%3Csvgxxxxxx… (102 characters) and on"),
+        ('{"url": "data:audio/wav;base64,' + "B" * 200 + '"}',
+         '{"url": "data:audio/wav;base64,BBBBBBBBBBBB… (200 characters)"}'),
+        ("data:text/plain,short", "data:text/plain,short"),
+        ("the data: a/b, c", "the data: a/b, c"),
+        ("x" * 500, "x" * 500),
+    ],
+)  # fmt: skip
+def test_data_urls_are_cut_to_their_length(text: str, short: str) -> None:
+    assert shortened(text) == short
+
+
+def test_what_a_terminal_is_shown_of_an_export_can_not_steer_it(tmp_path: Path) -> None:
+    spec = asked_once(tmp_path, {"id": "a", "gold": "Paris"}, "Where?")
+    near, far = pty.openpty()
+    command = [sys.executable, "-c", "from themis_core.cli import main; main()"]
+    export = ["storage", "export", "--what", "trials", "--spec", str(spec), "--format"]
+    shown = ""
+    for name in ("csv", "jsonl"):
+        subprocess.run([*command, *export, name], stdout=far, check=True)
+        shown += os.read(near, 100_000).decode()
+    os.close(near)
+    os.close(far)
+    assert shown.count("]52;c;ZXZpbA==") == 2
+    assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    piped = subprocess.run([*command, *export, "csv"], capture_output=True, check=True)
+    assert b"\x1b]52;c;" in piped.stdout

@@ -14,10 +14,10 @@ from made_store import HOSTILE, LONG, RUNS, fill
 from pyarrow import parquet
 
 from themis_core import SpecError, StorageError, Store
+from themis_core.results.output import atomic_output
 from themis_core.results.tables import (
     TABLES,
     Column,
-    atomic_output,
     table_rows,
     write_csv,
     write_jsonl,

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-__all__ = ["as_json", "cell", "format_option", "heading", "number", "quoted", "safe"]
+__all__ = ["as_json", "cell", "format_option", "heading", "number", "quoted", "safe", "shortened"]
 
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
 # lone surrogates, which no encoding can print.
@@ -27,6 +27,14 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
+_DATA_URL = re.compile(r"(data:[\w.+-]+/[\w.+-]+[^\s\"',]{0,200},)([^\s\"'<>()]{100,})")
+
+
+def shortened(text: str) -> str:
+    """The text with what its data URLs hold, such as an image, cut to its length."""
+    return _DATA_URL.sub(lambda match: f"{match[1]}{match[2][:12]}… ({len(match[2]):,} characters)", text)
+
+
 def cell(value: object) -> str:
     """One line for one value: None as a dash, floats to four significant digits."""
     if value is None:
@@ -34,7 +42,7 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     text = str(value) if isinstance(value, (str, int)) else as_json(value, indent=None)
-    return safe(text).replace("\n", "\\n").replace("\t", "\\t")
+    return safe(shortened(text)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -46,7 +54,7 @@ def number(value: float, digits: int = 4) -> str:
 
 def quoted(text: str) -> str:
     """Text of a model or an item, indented, so that it is not taken for the command's own words."""
-    return "\n".join(f"    {line}" for line in safe(text).split("\n"))
+    return "\n".join(f"    {line}" for line in safe(shortened(text)).split("\n"))
 
 
 def heading(text: str) -> None:

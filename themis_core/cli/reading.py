@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, islice
 from operator import attrgetter
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["runs", "show"]
 
 CANDIDATES = 10
+TOKENS = 20
+"""Tokens of an answer whose log-probabilities are shown."""
 UNMISTAKABLE = 6
 """Characters of a trial's id that are not looked for among the items first."""
 
@@ -255,12 +257,32 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     show_messages(turn["request"]["messages"])
     took = "" if answer["latency_s"] is None else f" in {number(answer['latency_s'], 3)} s"
     cost = "" if answer["cost"] is None else f", cost {number(answer['cost'])}"
-    click.echo(f"  → {answer['status']}{took}, attempts: {answer['attempts']}{cost}")
+    ended = "" if answer["finish_reason"] is None else f" ({cell(answer['finish_reason'])})"
+    click.echo(f"  → {answer['status']}{ended}{took}, attempts: {answer['attempts']}{cost}")
     if answer["status"] == "failed":
         click.echo(f"  {cell(answer['error_code'])}: {cell(answer['error'])}")
     for part in ("reasoning", "text", "refusal"):
         if answer[part]:
             click.echo(f"  {part}:\n{quoted(answer[part])}")
+    for call in answer["tool_calls"]:
+        click.echo(f"  tool call:\n{quoted(as_json(call, indent=None))}")
+    for ordinal, text in enumerate(answer["alternatives"], 2):
+        click.echo(f"  choice {ordinal}:\n{quoted(text)}")
+    if answer["logprobs"]:
+        _show_logprobs(answer["logprobs"])
+
+
+def _show_logprobs(tokens: Sequence[Mapping[str, Any]]) -> None:
+    """The first tokens with their log-probabilities and the likeliest others."""
+    shown = [f"{cell(repr(each.get('token')))} {cell(each.get('logprob'))}{_others(each)}" for each in tokens[:TOKENS]]
+    more = f"\n    and {len(tokens) - TOKENS} more tokens; --format json has them all" if len(tokens) > TOKENS else ""
+    click.echo("  logprobs:\n    " + "\n    ".join(shown) + more)
+
+
+def _others(token: Mapping[str, Any]) -> str:
+    others = [each for each in token.get("top_logprobs") or () if isinstance(each, dict)]
+    likeliest = ", ".join(f"{cell(repr(each.get('token')))} {cell(each.get('logprob'))}" for each in others[:5])
+    return f"  (of {likeliest})" if likeliest else ""
 
 
 def _show_verdicts(entry: Mapping[str, Any]) -> None:

@@ -239,14 +239,8 @@ def _export_canonical(store: Store, run_id: str, output: Path | None) -> None:
 
 
 def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: str, output: Path | None) -> None:
-    from themis_core.results.tables import (
-        TABLES,
-        atomic_output,
-        table_rows,
-        write_csv,
-        write_jsonl,
-        write_parquet,
-    )
+    from themis_core.results.output import atomic_output
+    from themis_core.results.tables import TABLES, table_rows, write_csv, write_jsonl, write_parquet
 
     rows, columns = table_rows(store, what, run_ids), TABLES[what]
     if as_format != "parquet":
@@ -268,9 +262,16 @@ def _format_of(output: Path | None) -> str:
 
 def _write_text(write: Callable[[IO[str]], Any], output: Path | None) -> None:
     if output is None:
-        write(sys.stdout)
+        write(sys.stdout if not sys.stdout.isatty() else _Screen())  # type: ignore[arg-type]
         return
-    from themis_core.results.tables import atomic_output
+    from themis_core.results.output import atomic_output
 
     with atomic_output(output) as part, part.open("w", encoding="utf-8", newline="") as file:
         write(file)
+
+
+class _Screen:
+    """Standard output as a terminal shows it: what could steer the terminal is escaped."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(safe(text.replace("\r\n", "\n")))

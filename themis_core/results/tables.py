@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias
 
 from themis_core.components import Store
-from themis_core.errors import SpecError, StorageError
+from themis_core.errors import SpecError
 from themis_core.records import GenerationRecorded, TrialRow
 
-__all__ = ["FORMATS", "TABLES", "Column", "atomic_output", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
+__all__ = ["FORMATS", "TABLES", "Column", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
 
 Row: TypeAlias = dict[str, Any]
 _BATCH = 200
@@ -197,18 +194,3 @@ def _parquet_cell(row: Row, column: Column) -> Any:
             raise SpecError(f"{column.name} {value} has more than 64 bits, which Parquet can't hold: export as jsonl")
         return value
     return _flat(value, column.kind)
-
-
-@contextmanager
-def atomic_output(path: Path) -> Iterator[Path]:
-    """Give a path to write to; the file is at `path`, whole and synced, when the block ends well, else as before."""
-    part = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)

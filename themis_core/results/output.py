@@ -1,0 +1,80 @@
+"""Files that a command writes for others: whole or not at all, and only plain files are ever replaced.
+
+What is written comes to be in a file beside the target and takes its place when it is whole. A device, a pipe or a
+socket has no place that could be taken: the content is written into it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from themis_core.errors import StorageError
+
+__all__ = ["atomic_output"]
+
+
+@contextmanager
+def atomic_output(path: Path) -> Iterator[Path]:
+    """Give a path to write a new file to; what it holds is at `path` when the block ends well, else all is as before.
+
+    A link is followed, and a file that is replaced keeps its permissions. Raises StorageError if `path` can't be
+    written.
+    """
+    try:
+        target = _plain_target(path)
+        if target is None:
+            with TemporaryDirectory(prefix="themis-") as folder:
+                part = Path(folder) / "output"
+                yield part
+                _write_into(path, part)
+        else:
+            yield from _replaced(target)
+    except OSError as error:
+        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
+
+
+def _replaced(target: Path) -> Iterator[Path]:
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            part.chmod(stat.S_IMODE(target.stat().st_mode))
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _plain_target(path: Path) -> Path | None:
+    """The file that may be replaced, or made; None for what can only be written into."""
+    target = Path(os.path.realpath(path))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(21, "it is a folder: name a file")
+    # What /dev/stdout leads to is a file that somebody has open. Another one in its place would not be read.
+    opened = Path(os.path.abspath(path)).parts[:2] in (("/", "dev"), ("/", "proc"))  # noqa: PTH100 - links are kept
+    return target if stat.S_ISREG(found.st_mode) and not opened else None
+
+
+def _write_into(path: Path, part: Path) -> None:
+    with part.open("rb") as source:
+        if stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(path))
+                connection.sendfile(source)
+            return
+        # Not made and not cut: it is there, and may be a file that a shell appends to.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as target:
+            shutil.copyfileobj(source, target)
