@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from themis_core.cli.describing import plugins, schema
-from themis_core.cli.output import safe
+from themis_core.cli.output import leave_stdout, own_stdout, safe
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import plan, run
 from themis_core.cli.storage import storage
@@ -64,6 +65,19 @@ def cli() -> None:
 
 for _command in (run, plan, runs, show, storage, plugins, schema):
     cli.add_command(_command)
+
+
+def _built_in(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _built_in(command)
+        else:
+            yield command
+
+
+for _command in _built_in(cli):
+    if _command.callback is not None:
+        _command.callback = own_stdout()(_command.callback)
 
 
 def _plugin_commands(namespace: str) -> click.Group | None:
@@ -116,4 +130,5 @@ def _flush_and_exit(code: Any) -> None:
     except BrokenPipeError:
         # The reader left (`themis runs | head`); the interpreter would complain while it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    leave_stdout()
     sys.exit(code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, quoted, safe
+from themis_core.cli.output import as_json, cell, echo, format_option, heading, quoted, safe
 from themis_core.cli.tables import fits, table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def list_plugins(as_format: str) -> None:
 
     found = [_metadata(each) for same in installed().values() for each in same]
     if as_format == "json":
-        click.echo(as_json({"plugins": found}))
+        echo(as_json({"plugins": found}))
     elif found:
         _show_plugins(found)
     else:
@@ -50,7 +50,7 @@ def _show_plugins(found: list[dict[str, Any]]) -> None:
     as_usual = all(each["distribution"] == f"themis-plugin-{each['namespace']}" for each in found)
     if as_usual and not fits(columns, [list(each.values()) for each in listed]):
         columns.remove("distribution")
-        click.echo("distributions: themis-plugin-NAMESPACE")
+        echo("distributions: themis-plugin-NAMESPACE")
     table(columns, [[each[name] for name in columns] for each in listed], whole=("namespace", "version"))
 
 
@@ -87,10 +87,10 @@ def show_plugin(name: str, as_format: str) -> None:
     if component and not components:
         raise _no_component(name, loaded)
     if as_format == "json":
-        click.echo(as_json({**loaded.provenance, "components": components}))
+        echo(as_json({**loaded.provenance, "components": components}))
         return
-    click.echo(f"{safe(namespace)}: {loaded.provenance['distribution']} {loaded.provenance['version']}")
-    click.echo(f"origin: {safe(_origin(loaded.provenance['origin']))}")
+    echo(f"{safe(namespace)}: {loaded.provenance['distribution']} {loaded.provenance['version']}")
+    echo(f"origin: {safe(_origin(loaded.provenance['origin']))}")
     for kind, all_described in components.items():
         heading(f"{kind.replace('_', ' ')}s")
         for described in all_described:
@@ -132,16 +132,16 @@ def _no_component(name: str, loaded: Loaded) -> SpecError:
 
 
 def _show_component(component: dict[str, Any], *, in_full: bool) -> None:
-    click.echo(f"  {component['name']} (version {component['version']}): {cell(component['description'])}")
+    echo(f"  {component['name']} (version {component['version']}): {cell(component['description'])}")
     for field in component["config"]:
         long = in_full and isinstance(field.get("default"), str) and "\n" in field["default"]
         default = f" = {cell(as_json(field['default'], indent=None))}" if "default" in field and not long else ""
         required = " (required)" if field["required"] else ""
-        click.echo(f"      {field['name']}: {field['type']}{default}{required}")
+        echo(f"      {field['name']}: {field['type']}{default}{required}")
         if field["description"]:
-            click.echo(f"          {cell(field['description'])}")
+            echo(f"          {cell(field['description'])}")
         if long:
-            click.echo(quoted(quoted(field["default"])))
+            echo(quoted(quoted(field["default"])))
 
 
 @click.command()
@@ -152,7 +152,7 @@ def schema(part: str) -> None:
 
     models: dict[str, type[Spec]] = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
     body = _file_schema(models) if part == "file" else models[part].model_json_schema()
-    click.echo(as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **body}))
+    echo(as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **body}))
 
 
 def _file_schema(models: dict[str, type[Spec]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How values are shown: text made safe for terminals, numbers in plain form, JSON.
+"""How values are shown: text made safe for terminals, numbers in plain form, JSON; and where, on standard output.
 
 It knows no command; what it shows was computed elsewhere.
 """
@@ -8,14 +8,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
-__all__ = ["as_json", "cell", "format_option", "heading", "number", "quoted", "safe", "shortened"]
+__all__ = [
+    "as_json", "cell", "echo", "format_option", "heading", "leave_stdout", "number", "own_path", "own_stdout",
+    "quoted", "safe", "shortened", "stdout",
+]  # fmt: skip
 
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
 # lone surrogates, which no encoding can print.
@@ -58,7 +65,7 @@ def quoted(text: str) -> str:
 
 
 def heading(text: str) -> None:
-    click.secho(f"\n{safe(text)}", bold=True)
+    echo(f"\n{safe(text)}", bold=True)
 
 
 def as_json(value: object, indent: int | None = 2) -> str:
@@ -87,3 +94,88 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="For people, or one JSON object for programs.",
     )(command)
+
+
+# --- standard output ----------------------------------------------------------------------------------------
+
+_own: TextIO | None = None
+"""Where the command prints while everything else that prints is sent to standard error."""
+_was_own = False
+
+
+def stdout() -> TextIO:
+    """Standard output, for the command itself."""
+    return _own or sys.stdout
+
+
+def echo(text: str = "", *, err: bool = False, **style: Any) -> None:
+    """Print a line as the command's own; all that commands print goes through here."""
+    click.secho(text, file=None if err else stdout(), err=err, **style)
+
+
+def own_path(path: Path) -> Path:
+    """The path itself; for one of the names of standard output, a name of where the command prints."""
+    if _own is not None and str(path) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        return Path(f"/dev/fd/{_own.fileno()}")
+    return path
+
+
+@contextmanager
+def own_stdout() -> Iterator[None]:
+    """Keep standard output for `echo`: what components print goes to standard error.
+
+    That holds for `print`, for what is written to the descriptor itself, and for the processes that they start.
+    """
+    global _own, _was_own
+    shared = sys.stdout
+    if shared is None or _own is not None:  # closed before the command began; or within a command
+        yield
+        return
+    shared.flush()
+    _own = _duplicate(shared)
+    _was_own = True
+    _send_to_stderr(shared)
+    try:
+        yield
+    finally:
+        own, _own, sys.stdout = _own, None, shared
+        if own is not shared:
+            try:
+                shared.flush()  # what a component wrote to `sys.__stdout__`, which leads to standard error until here
+                own.flush()
+            finally:
+                os.dup2(own.fileno(), 1)
+                with suppress(OSError):  # told by `flush`
+                    own.close()
+
+
+def leave_stdout() -> None:
+    """Send to standard error what is printed from here on, if the command had standard output for itself.
+
+    Libraries print when the interpreter ends, and threads do when they like.
+    """
+    if _was_own and sys.stdout is not None:
+        _send_to_stderr(sys.stdout)
+
+
+def _is_descriptor_1(stream: TextIO) -> bool:
+    with suppress(OSError, ValueError, AttributeError):  # a stream that stands in for standard output has none
+        return stream.fileno() == 1
+    return False
+
+
+def _duplicate(shared: TextIO) -> TextIO:
+    if not _is_descriptor_1(shared):
+        return shared
+    return open(  # noqa: PTH123 - a descriptor; closed where `own_stdout` ends
+        os.dup(1), "w", encoding=shared.encoding, errors=shared.errors, buffering=1 if shared.isatty() else -1
+    )
+
+
+def _send_to_stderr(shared: TextIO) -> None:
+    sys.stdout = sys.stderr
+    if _is_descriptor_1(shared):
+        try:
+            os.dup2(2, 1)
+        except OSError:  # standard error is closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, number, quoted
+from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted
 from themis_core.cli.results import show_result
 from themis_core.cli.running import show_messages
 from themis_core.cli.tables import aligned, table
@@ -54,7 +54,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
     with open_results(spec, project=project) as results:
         records = [_brief(record) for record in results.runs()]
     if as_format == "json":
-        click.echo(as_json({"runs": records}))
+        echo(as_json({"runs": records}))
     elif records:
         columns = {
             "run id": "run_id",
@@ -109,7 +109,7 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
         result = results.result(record.run_id)
         if as_format == "json":
             listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
-            click.echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
+            echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
             return
         _show_record(record)
         show_result(result)
@@ -121,12 +121,12 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
 def _show_record(record: RunRecord) -> None:
     for name, value in _brief(record).items():
         if name.endswith("_at"):
-            click.echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")
+            echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")
         else:
-            click.echo(f"{name.replace('_', ' ')}: {cell(value)}")
+            echo(f"{name.replace('_', ' ')}: {cell(value)}")
     for plugin in record.manifest.get("plugins") or ():
         label = plugin.get("path") or f"{plugin.get('distribution')} {plugin.get('version')}"
-        click.echo(f"plugin {cell(plugin.get('namespace'))}: {cell(label)}")
+        echo(f"plugin {cell(plugin.get('namespace'))}: {cell(label)}")
 
 
 def _list_trials(results: Results, record: RunRecord) -> None:
@@ -137,7 +137,7 @@ def _list_trials(results: Results, record: RunRecord) -> None:
         for row, scores in _trials(results, record)
     )
     for line in aligned((*_TRIAL_COLUMNS, *scorers), rows):
-        click.echo(line)
+        echo(line)
 
 
 def _trials(results: Results, record: RunRecord) -> Iterator[tuple[TrialRow, dict[str, dict[str, Any]]]]:
@@ -189,7 +189,7 @@ def show_trial(
         meant = _trial_meant(results, record.run_id, trial, slice_id)
         timeline = results.trial(record.run_id, meant.trial_id, meant.slice_id)
     if as_format == "json":
-        click.echo(as_json(timeline))
+        echo(as_json(timeline))
     else:
         _show_timeline(timeline)
 
@@ -228,11 +228,11 @@ def _candidates(run_id: str, found: list[TrialRow]) -> str:
 def _show_timeline(timeline: Mapping[str, Any]) -> None:
     heading(f"Trial {timeline['trial']['trial_id']}")
     for line in aligned(_TRIAL_COLUMNS, [_trial_cells(timeline["trial"])]):
-        click.echo(line)
+        echo(line)
     if item := timeline["item"]:
         heading(f"Item {item['id']}")
         for name, value in {**item["fields"], "reference": item["reference"]}.items():
-            click.echo(f"  {cell(name)}: {cell(value)}")
+            echo(f"  {cell(name)}: {cell(value)}")
     for ordinal, turn in enumerate(timeline["turns"], 1):
         _show_turn(f"Turn {ordinal}", turn)
     for entry in timeline["scores"]:
@@ -246,9 +246,7 @@ def _show_timeline(timeline: Mapping[str, Any]) -> None:
     for entry in timeline["scores"]:
         # A component that failed leaves what it raised; see the reason `metric_error`.
         if entry["result"]["value"] is None and (error := entry["result"]["details"].get("error")) is not None:
-            click.echo(
-                f"  {cell(entry['score'])}/{cell(entry['metric'])}: {cell(entry['result']['reason'])}: {cell(error)}"
-            )
+            echo(f"  {cell(entry['score'])}/{cell(entry['metric'])}: {cell(entry['result']['reason'])}: {cell(error)}")
 
 
 def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
@@ -258,16 +256,16 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     took = "" if answer["latency_s"] is None else f" in {number(answer['latency_s'], 3)} s"
     cost = "" if answer["cost"] is None else f", cost {number(answer['cost'])}"
     ended = "" if answer["finish_reason"] is None else f" ({cell(answer['finish_reason'])})"
-    click.echo(f"  → {answer['status']}{ended}{took}, attempts: {answer['attempts']}{cost}")
+    echo(f"  → {answer['status']}{ended}{took}, attempts: {answer['attempts']}{cost}")
     if answer["status"] == "failed":
-        click.echo(f"  {cell(answer['error_code'])}: {cell(answer['error'])}")
+        echo(f"  {cell(answer['error_code'])}: {cell(answer['error'])}")
     for part in ("reasoning", "text", "refusal"):
         if answer[part]:
-            click.echo(f"  {part}:\n{quoted(answer[part])}")
+            echo(f"  {part}:\n{quoted(answer[part])}")
     for call in answer["tool_calls"]:
-        click.echo(f"  tool call:\n{quoted(as_json(call, indent=None))}")
+        echo(f"  tool call:\n{quoted(as_json(call, indent=None))}")
     for ordinal, text in enumerate(answer["alternatives"], 2):
-        click.echo(f"  choice {ordinal}:\n{quoted(text)}")
+        echo(f"  choice {ordinal}:\n{quoted(text)}")
     if answer["logprobs"]:
         _show_logprobs(answer["logprobs"])
 
@@ -276,7 +274,7 @@ def _show_logprobs(tokens: Sequence[Mapping[str, Any]]) -> None:
     """The first tokens with their log-probabilities and the likeliest others."""
     shown = [f"{cell(repr(each.get('token')))} {cell(each.get('logprob'))}{_others(each)}" for each in tokens[:TOKENS]]
     more = f"\n    and {len(tokens) - TOKENS} more tokens; --format json has them all" if len(tokens) > TOKENS else ""
-    click.echo("  logprobs:\n    " + "\n    ".join(shown) + more)
+    echo("  logprobs:\n    " + "\n    ".join(shown) + more)
 
 
 def _others(token: Mapping[str, Any]) -> str:

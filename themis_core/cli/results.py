@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from themis_core.cli.output import cell, number, safe
+from themis_core.cli.output import cell, echo, number, safe, stdout
 from themis_core.cli.tables import Figure, fits, table
 
 if TYPE_CHECKING:
@@ -28,14 +25,14 @@ def show_result(result: RunResult) -> None:
     if result.scores:
         _show_scores(result)
     else:
-        click.echo("no scores")
+        echo("no scores")
     _show_counts(result)
     for name, counts in result.ledger.get("scores", {}).items():
         if unscored := counts["unscored"]:
             reasons = ", ".join(f"{cell(reason)} {count}" for reason, count in unscored.items())
-            click.echo(f"  {cell(name)}: {sum(unscored.values())} unscored ({reasons})")
+            echo(f"  {cell(name)}: {sum(unscored.values())} unscored ({reasons})")
     for code, message in result.errors.items():
-        click.echo(f"  {cell(code)}, such as: {cell(message)}")
+        echo(f"  {cell(code)}, such as: {cell(message)}")
     for threshold in result.thresholds:
         _show_threshold(threshold)
 
@@ -46,7 +43,7 @@ def _show_scores(result: RunResult) -> None:
     shown = told_once(result.scores)
     above, header, cells = shown if fits(*shown[1:]) else _metrics_above(*shown)
     for line in above:
-        click.echo(cell(line))
+        echo(cell(line))
     rows = [[text if name in _NAMES else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells]
     table(header, rows, shared=("score",))
 
@@ -70,9 +67,9 @@ def _show_counts(result: RunResult) -> None:
     cost = "" if result.cost is None else f"; cost {number(result.cost)}"
     ended = f"{safe(result.run_id)}: {result.status}; {result.trials} trials ({ledger or 'none finished'})"
     work = f"{result.generated} calls answered, {result.reused} trials reused{cost}; store {safe(result.storage)}"
-    narrow = sys.stdout.isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
+    narrow = stdout().isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
     parting = "\n  " if narrow else "; "
-    click.echo(f"\n{ended}{parting}{work}")
+    echo(f"\n{ended}{parting}{work}")
 
 
 def _show_threshold(threshold: Mapping[str, Any]) -> None:
@@ -80,9 +77,9 @@ def _show_threshold(threshold: Mapping[str, Any]) -> None:
     told = ", ".join(f"{name} {cell(value)}" for name, value in bounds.items())
     missed = threshold["missed"]
     why = "" if threshold["met"] or missed else "; no row of the results is of that kind"
-    click.echo(f"  threshold {'met' if threshold['met'] else 'NOT MET'}: {told}{why}")
+    echo(f"  threshold {'met' if threshold['met'] else 'NOT MET'}: {told}{why}")
     for row in missed[:MISSED_SHOWN]:
         names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
-        click.echo(f"    {names}: {'nothing scored' if row['value'] is None else number(row['value'], 6)}")
+        echo(f"    {names}: {'nothing scored' if row['value'] is None else number(row['value'], 6)}")
     if len(missed) > MISSED_SHOWN:
-        click.echo(f"    and {len(missed) - MISSED_SHOWN} more; `--format json` has them all")
+        echo(f"    and {len(missed) - MISSED_SHOWN} more; `--format json` has them all")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, heading, number, quoted, safe
+from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted, safe
 from themis_core.cli.results import show_result
 from themis_core.cli.tables import Figure, table
 
@@ -61,7 +61,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         click.echo("interrupted: what was saved stays saved; run the same command again to go on", err=True)
         raise
     if as_format == "json":
-        click.echo(as_json(result.to_dict()))
+        echo(as_json(result.to_dict()))
     else:
         show_result(result)
     if result.note:
@@ -92,14 +92,14 @@ def plan(spec: Path, as_format: str, **options: Any) -> None:
 
     report = session.plan(spec, **options)
     if as_format == "json":
-        click.echo(as_json(report.to_dict()))
+        echo(as_json(report.to_dict()))
     else:
         _show_plan(report)
 
 
 def _show_plan(report: PlanReport) -> None:
-    click.echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
-    click.echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
+    echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
+    echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
     heading("Calls by model (input tokens are an estimate)")
     names = ("calls", "input_tokens", "max_output_tokens", "cost")
     _show_calls(report.per_model, ("model_id", "provider", "endpoint", "trials", "stored", *names))
@@ -107,7 +107,7 @@ def _show_plan(report: PlanReport) -> None:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
     if any(row["cost"] for row in (*report.per_model, *report.judges)):
-        click.echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
+        echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     for sample in report.samples:
@@ -137,8 +137,8 @@ def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...], shared: tu
 def show_messages(messages: list[dict[str, Any]]) -> None:
     """Print rendered messages: the role, and beneath it what is said; parts that are no text as JSON."""
     for message in messages:
-        click.echo(f"  {cell(message.get('role'))}:")
+        echo(f"  {cell(message.get('role'))}:")
         content = message.get("content")
         for part in [content] if isinstance(content, str) or content is None else content:
             text = part if isinstance(part, str) else (part or {}).get("text")
-            click.echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))
+            echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
-from themis_core.cli.output import as_json, cell, format_option, safe
+from themis_core.cli.output import as_json, cell, echo, format_option, own_path, safe, stdout
 
 if TYPE_CHECKING:
     from themis_core.components import Store
@@ -71,18 +70,18 @@ def verify(spec: Path | None, project: Path | None, as_format: str) -> None:
         found = store.verify()
         if as_format == "json":
             damages = list(found)
-            click.echo(as_json({"storage": location, "damages": damages}))
+            echo(as_json({"storage": location, "damages": damages}))
             count = len(damages)
         else:
             count = 0
             for each in found:
                 count += 1
-                click.echo(f"{safe(each.place)}: {cell(each.problem)}")
+                echo(f"{safe(each.place)}: {cell(each.problem)}")
     if count:
         click.echo(f"{count} things are wrong in {safe(location)}", err=True)
         click.get_current_context().exit(DAMAGED)
     if as_format == "text":
-        click.echo(f"nothing is wrong in {safe(location)}")
+        echo(f"nothing is wrong in {safe(location)}")
 
 
 @storage.command()
@@ -91,7 +90,7 @@ def rebuild(spec: Path | None, project: Path | None) -> None:
     """Make the tables that SQL tools read again from the log, in one transaction; nothing else may write meanwhile."""
     with _opened(spec, project, "write") as (store, location):
         store.rebuild()
-    click.echo(f"rebuilt {safe(location)}")
+    echo(f"rebuilt {safe(location)}")
 
 
 @storage.command()
@@ -99,7 +98,7 @@ def rebuild(spec: Path | None, project: Path | None) -> None:
 def migrate(spec: Path | None, project: Path | None) -> None:
     """Bring a store that an older Themis made up to date, as every run does that writes to it."""
     with _opened(spec, project, "write") as (_, location):
-        click.echo(f"up to date: {safe(location)}")
+        echo(f"up to date: {safe(location)}")
 
 
 @storage.command()
@@ -109,7 +108,7 @@ def backup(target: Path, spec: Path | None, project: Path | None) -> None:
     """Copy the store to the new folder TARGET, also while runs go on; the copy is verified before it is there."""
     with _opened(spec, project, "read") as (store, location):
         store.back_up(target)
-    click.echo(f"copied {safe(location)} to {safe(str(target))}")
+    echo(f"copied {safe(location)} to {safe(str(target))}")
 
 
 @storage.command()
@@ -123,10 +122,10 @@ def gc(grace: str, dry_run: bool, spec: Path | None, project: Path | None, as_fo
     with _opened(spec, project, "write") as (store, _):
         found = list(store.remove_unused_files(older_than_s=older_than_s, dry_run=dry_run))
     if as_format == "json":
-        click.echo(as_json({"dry_run": dry_run, "files": found}))
+        echo(as_json({"dry_run": dry_run, "files": found}))
         return
     for each in found:
-        click.echo(safe(each.path))
+        echo(safe(each.path))
     size = sum(each.size_bytes for each in found)
     click.echo(f"{len(found)} files, {size:,} bytes{': would be removed' if dry_run else ' removed'}", err=True)
 
@@ -159,13 +158,13 @@ def merge(other: Path, spec: Path | None, project: Path | None, as_format: str) 
     with closing(source.open(source_dir, mode="read")) as read, closing(target.open(target_dir)) as store:
         merged = merge_stores(read, store)
     if as_format == "json":
-        click.echo(as_json(merged))
+        echo(as_json(merged))
         return
     into = safe(target.location(target_dir))
     if not merged.events:
-        click.echo(f"nothing new: all of it is in {into} already")
+        echo(f"nothing new: all of it is in {into} already")
         return
-    click.echo(f"merged {merged.runs} runs, {merged.events} new events into {into}")
+    echo(f"merged {merged.runs} runs, {merged.events} new events into {into}")
     if merged.earlier_executions:
         click.echo(
             f"{merged.earlier_executions} earlier executions of runs that are here too: their results were merged, "
@@ -235,7 +234,7 @@ def _export_canonical(store: Store, run_id: str, output: Path | None) -> None:
             file.write(f"{line}\n")
 
     _write_text(write, output)
-    click.echo(f"{digest.hexdigest()}  {safe(str(output or run_id))}", err=output is None)
+    echo(f"{digest.hexdigest()}  {safe(str(output or run_id))}", err=output is None)
 
 
 def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: str, output: Path | None) -> None:
@@ -249,7 +248,7 @@ def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: st
         return
     if output is None:
         raise click.UsageError("Parquet needs a file: add --output FILE")
-    with atomic_output(output) as part:
+    with atomic_output(own_path(output)) as part:
         write_parquet(rows, columns, part)
 
 
@@ -262,11 +261,11 @@ def _format_of(output: Path | None) -> str:
 
 def _write_text(write: Callable[[IO[str]], Any], output: Path | None) -> None:
     if output is None:
-        write(sys.stdout if not sys.stdout.isatty() else _Screen())  # type: ignore[arg-type]
+        write(stdout() if not stdout().isatty() else _Screen())  # type: ignore[arg-type]
         return
     from themis_core.results.output import atomic_output
 
-    with atomic_output(output) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_output(own_path(output)) as part, part.open("w", encoding="utf-8", newline="") as file:
         write(file)
 
 
@@ -274,4 +273,4 @@ class _Screen:
     """Standard output as a terminal shows it: what could steer the terminal is escaped."""
 
     def write(self, text: str) -> int:
-        return sys.stdout.write(safe(text.replace("\r\n", "\n")))
+        return stdout().write(safe(text.replace("\r\n", "\n")))

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 
-import click
-
-from themis_core.cli.output import cell
+from themis_core.cli.output import cell, echo, stdout
 
 __all__ = ["Figure", "aligned", "fits", "table"]
 
@@ -49,15 +46,15 @@ def table(
     cells = [[cell(value) for value in row] for row in rows]
     right = [_is_number(values) for values in zip(*rows, strict=True)] if rows else [False] * len(columns)
     whole_too = [is_right or name in whole for name, is_right in zip(columns, right, strict=True)]
-    on_terminal = sys.stdout.isatty()
+    on_terminal = stdout().isatty()
     widths = (_narrowed(columns, cells, whole_too) if on_terminal else None) or _widths(columns, cells)
     for line in _lines(columns, widths, right):
-        click.secho(line, bold=True)
+        echo(line, bold=True)
     if on_terminal:
-        click.secho(GAP.join("─" * width for width in widths), dim=True)
+        echo(GAP.join("─" * width for width in widths), dim=True)
     for row in cells:
         for line in _lines(row, widths, right):
-            click.echo(line)
+            echo(line)
 
 
 def aligned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -72,7 +69,7 @@ def aligned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterato
 def fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Whether nothing has to be wrapped: the terminal is wide enough, or it is no terminal."""
     widths = _widths(columns, [[cell(value) for value in row] for row in rows])
-    return not sys.stdout.isatty() or sum(widths) <= _room(len(columns))
+    return not stdout().isatty() or sum(widths) <= _room(len(columns))
 
 
 def _said_once(
@@ -82,7 +79,7 @@ def _said_once(
     equal = {name: cell(of[0]) for name, of in values if name in names and all(each == of[0] for each in of)}
     if not equal:
         return columns, rows
-    click.echo(f"all rows: {', '.join(f'{name} {value}' for name, value in equal.items())}")
+    echo(f"all rows: {', '.join(f'{name} {value}' for name, value in equal.items())}")
     kept = [index for index, name in enumerate(columns) if name not in equal]
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
