@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from themis_core.records import (
         ERROR_CODES,
+        ERROR_REMEDIES,
         SCORE_FAULTS,
         Event,
         Extraction,
@@ -119,6 +120,7 @@ __all__ = [
     "DatasetQuerySpec",
     "DatasetSpec",
     "ERROR_CODES",
+    "ERROR_REMEDIES",
     "Engine",
     "EngineError",
     "Event",
@@ -226,6 +228,7 @@ _ROOMS = {
     "planning": ("PromptTemplate",),
     "records": (
         "ERROR_CODES",
+        "ERROR_REMEDIES",
         "Event",
         "Extraction",
         "Generation",

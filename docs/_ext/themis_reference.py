@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 import themis_core.cli
 from themis_core import components, errors, hookspecs, specs
-from themis_core.records import ERROR_CODES, SCORE_FAULTS
+from themis_core.records import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
 from themis_core.specs import Spec
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def _error(cls: type[errors.ThemisError]) -> str:
     lines = [f"# {cls.__name__}", _doc(cls)]
     if cls is errors.EngineError:
         lines.append("**Exit code:** none of its own. The run catches it, and ends with 5 if trials failed.")
-        rows = [[f"`{code}`", meaning] for code, meaning in ERROR_CODES.items()]
-        lines.append("## Codes\n\n" + _table(["code", "meaning"], rows))
+        rows = [[f"`{code}`", meaning, ERROR_REMEDIES[code]] for code, meaning in ERROR_CODES.items()]
+        lines.append("## Codes\n\n" + _table(["code", "meaning", "what to do"], rows))
         faults = [[f"`{reason}`", meaning] for reason, meaning in SCORE_FAULTS.items()]
         lines.append(
             "## Faults of extractors, metrics and judges\n\nThey fail no trial. The score is unscored, with one of"

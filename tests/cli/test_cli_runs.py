@@ -123,11 +123,15 @@ def test_a_failed_trial_exits_with_5_and_says_how_to_go_on(spec: Path) -> None:
     done = themis("run", spec)
     assert done.exit_code == 5
     assert "1 failed" in done.stdout
-    assert "missing, such as: " in done.stdout
+    assert "missing (1), such as: " in done.stdout
+    remedy = "record the output, or take the item or model out of the spec"
     assert done.stderr.splitlines()[-1] == (
-        "some trials failed: mend this first (missing: no recorded output for this item and model); "
-        "the same command then tries only those again"
+        f"some trials failed. missing (1): {remedy}. Then run the same command again to try only those again"
     )
+    again = themis_json("run", spec)
+    assert (again["ledger"]["failures"], again["remedies"]) == ({"missing": 1}, {"missing": remedy})
+    shown = themis("show", "run", again["run_id"], "--spec", spec).stdout
+    assert f"missing, what to do: {remedy}" in shown
 
 
 def test_a_threshold_that_is_not_met_exits_with_1_and_names_the_row(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ProgressLine", "progress_text"]
 
 LOG_EVERY_S = 10.0
+NEWS_AFTER_S = 2.0
+"""After so long a log says what holds the run up, if it did not say so before."""
 DRAW_EVERY_S = 0.1
 
 
@@ -57,6 +59,7 @@ class ProgressLine:
         self._live: Any = None
         self._last: Progress | None = None
         self._shown = ""
+        self._noted = False
         self._next = time.monotonic() + LOG_EVERY_S
 
     def __enter__(self) -> ProgressLine:
@@ -72,7 +75,9 @@ class ProgressLine:
 
     def __call__(self, now: Progress) -> None:
         self._last = now
-        if (at := time.monotonic()) >= self._next:
+        at = time.monotonic()
+        if at >= self._next or (now.note and not self._noted and at >= self._next - LOG_EVERY_S + NEWS_AFTER_S):
+            self._noted = bool(now.note)
             self._show()
             self._next = at + (DRAW_EVERY_S if self._live else LOG_EVERY_S)
 

@@ -32,7 +32,11 @@ def show_result(result: RunResult) -> None:
             reasons = ", ".join(f"{cell(reason)} {count}" for reason, count in unscored.items())
             echo(f"  {cell(name)}: {sum(unscored.values())} unscored ({reasons})")
     for code, message in result.errors.items():
-        echo(f"  {cell(code)}, such as: {cell(message)}")
+        count = result.ledger.get("failures", {}).get(code)
+        echo(f"  {cell(code)}{f' ({count})' if count else ''}, such as: {cell(message)}")
+    if not result.note:  # which names the remedies
+        for code, remedy in result.remedies.items():
+            echo(f"  {cell(code)}, what to do: {cell(remedy)}")
     for threshold in result.thresholds:
         _show_threshold(threshold)
 

@@ -9,10 +9,15 @@ from themis_core.specs import ExecutionPolicySpec
 
 __all__ = ["Breaker"]
 
-OUTAGES: Final = frozenset({"timeout", "connection", "overloaded", "server_error"})
+OUTAGES: Final = frozenset({"timeout", "connection", "unreachable", "proxy", "overloaded", "server_error"})
 """Codes that count towards opening the breaker."""
-LASTING: Final = frozenset({"unauthorized", "forbidden", "not_found"})
-"""Codes that no further call of the same model would escape: they open the breaker for it at once."""
+LASTING: Final = frozenset({"unauthorized", "forbidden", "not_found", "certificate", "tls", "redirect", "proxy"})
+"""Codes that no further call of the same model would escape: they open the breaker for it at once, unless the engine
+says that the call may be tried again."""
+NOT_THERE: Final = frozenset({"unreachable", "proxy", "connection"})
+"""Codes by which a wrong address or a server that does not run shows itself."""
+PATIENCE_S: Final = 4.0
+"""Seconds for which an endpoint that was never there is tried: enough for one that is being started."""
 
 
 class Breaker:
@@ -29,6 +34,9 @@ class Breaker:
         self._failures = 0
         self._failed_probes = 0
         self._answered = False
+        self._was_there = False
+        self.absent_until: float | None = None
+        """When an endpoint that was never there is given up; None if it was there, or was not called yet."""
         self._given_up: str | None = None
         self._lasting: dict[str, str] = {}
 
@@ -46,7 +54,8 @@ class Breaker:
     def succeeded(self) -> None:
         """The endpoint answered, if only with an error of the request's own."""
         self._failures = 0
-        self._answered = True
+        self._answered = self._was_there = True
+        self.absent_until = None
         if self.open_until is not None:
             self.open_until = None
             self._failed_probes = 0
@@ -54,9 +63,10 @@ class Breaker:
 
     def failed(self, error: EngineError, model_id: str, probing: bool, now: float) -> bool:
         """Take in a failure; True if calls stop because of it, or stay stopped."""
-        if error.code in LASTING:
+        lasting = error.code in LASTING and not error.retryable
+        if lasting:
             self._lasting[model_id] = f"{self._name} answered {error}"
-        if error.code not in OUTAGES:
+        if lasting or error.code not in OUTAGES:
             if probing:
                 self.succeeded()
             return False
@@ -72,4 +82,15 @@ class Breaker:
         elif self.open_until is not None or self._failures < self._policy.breaker_failures:
             return False
         self.open_until = now + self._cooldown
+        if self.absent_until is not None:
+            self.open_until = min(self.open_until, max(self.absent_until, now))
         return True
+
+    def look_for(self, error: EngineError, now: float, alone: bool) -> None:
+        """Give up an endpoint that was never there, once it had its time and no other call to it is under way."""
+        if error.code not in NOT_THERE:
+            self._was_there, self.absent_until = True, None
+        elif not self._was_there and self.absent_until is None:
+            self.absent_until = now + PATIENCE_S
+        elif not self._was_there and alone and now >= (self.absent_until or now):
+            self._given_up = f"{self._name} was not there within {PATIENCE_S:.0f} s, last with {error}"

@@ -60,6 +60,7 @@ class Endpoint:
         self._has_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
         self._tokens_used = 1.0
         """How many tokens a call takes of the most that it could take, on the average of late."""
+        self._under_way = 0
         self._allowance = RetryAllowance(policy.backoff_base_s / 10)
         self._random = random.Random().random
         self._asleep: set[asyncio.Future[None]] = set()
@@ -73,6 +74,7 @@ class Endpoint:
         if engine.capabilities.batch:
             return await self._local(engine, request, price)
         retrying: Retrying | None = None
+        failure: Generation | None = None
         attempt = 0
         while True:
             attempt += 1
@@ -80,14 +82,20 @@ class Endpoint:
             if isinstance(result, Generation):
                 return result if attempt == 1 else replace(result, attempts=attempt)
             error, begun = result
+            if error.code == "circuit_open" and failure is not None:
+                return failure  # it was called, and how that failed says more
+            failure = _failure(error, attempt)
             self._check_pause(error)
             if retrying is None:
                 retrying = Retrying(self._policy, begun, self._random)
             now = time.monotonic()
             wait = retrying.wait_after(error, now)
             if wait is None:
-                return _failure(error, attempt)
-            await self._sleep(max(wait, self._allowance.take(now)))
+                return failure
+            wait = max(wait, self._allowance.take(now))
+            if (absent_until := self._breaker.absent_until) is not None and absent_until > now:
+                wait = min(wait, absent_until - now)
+            await self._sleep(wait, request.model_id)
 
     async def _local(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         if self._budget.stopped is not None:
@@ -135,6 +143,7 @@ class Endpoint:
         self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool
     ) -> Generation | _Failed:
         self._budget.start_call()
+        self._under_way += 1
         self._allowance.earn()
         cost: float | None = None
         begun = time.monotonic()
@@ -147,6 +156,7 @@ class Endpoint:
             self._failed(error, request, probing, begun)
             return _Failed(error, begun)
         finally:
+            self._under_way -= 1
             self._budget.end_call(cost)
         self._succeeded()
         if self._has_rates:
@@ -209,10 +219,10 @@ class Endpoint:
             used = (usage.input_tokens + usage.output_tokens) / max(_most_tokens(request), 1)
             self._tokens_used += (used - self._tokens_used) * LEARNING
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep so long, but no longer than the run lasts."""
+    async def _sleep(self, seconds: float, model_id: str) -> None:
+        """Sleep so long, but no longer than the run lasts or the model may be called."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 and not self._breaker.why_not(model_id):
             await self._doze(left)
 
     async def _doze(self, seconds: float) -> None:
@@ -251,9 +261,14 @@ class Endpoint:
                 self._pace.refuse(begun, now)
             else:
                 self._limit.cut(begun, now)
+        self._breaker.look_for(error, now, alone=self._under_way == 1)
+        if (absent_until := self._breaker.absent_until) is not None and absent_until > now:
+            self.note = f"{self.name} does not answer ({error.code}); given up in {absent_until - now:.0f} s"
         if self._breaker.failed(error, request.model_id, probing, now):
             assert self._breaker.open_until is not None
             self.note = f"{self.name} fails ({error.code}); next try in {self._breaker.open_until - now:.0f} s"
+        if self._breaker.why_not(request.model_id):
+            self._rouse()
 
     def _succeeded(self) -> None:
         if self._breaker.open_until is not None:
@@ -296,6 +311,8 @@ def _wake(waking: asyncio.Future[None]) -> None:
 
 
 def _failure(error: EngineError, attempts: int) -> Generation:
+    if error.code == "content_filter":  # no failure: it counts as if the answer had been filtered
+        return Generation("refused", refusal=error.message, finish_reason="content_filter", attempts=attempts)
     provider = {"unknown_outcome": True} if error.unknown_outcome else {}
     return Generation("failed", error_code=error.code, error=error.message, attempts=attempts, provider=provider)
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from themis_core.components import Judge, Metric, Store
-from themis_core.records import RunRecord, Score, ScoreRow
+from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.specs import ThresholdSpec
 from themis_core.stats import ClusteredMean
 
@@ -78,6 +78,8 @@ class RunResult:
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
     """Error code: one message, as an example."""
+    remedies: dict[str, str] = field(default_factory=dict)
+    """Error code: what to do about it. All codes of failed trials."""
 
     @property
     def exit_code(self) -> int:
@@ -206,6 +208,7 @@ def summarise(
     return RunResult(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
         outcomes["failed"], counts.get("cost"), ledger, rows, thresholds, storage, note, counts.get("errors", {}),
+        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)},
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from themis_core.components import Judge, Store
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan
 from themis_core.plugins import Composition, LoadedDataset, blaming
-from themis_core.records import ERROR_CODES, RunFinished, RunRecord, RunStarted
+from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 
@@ -114,20 +115,18 @@ def _is_complete(record: RunRecord, planned: int) -> bool:
     return record.status == "completed" and record.failed == 0 and record.trials == planned
 
 
-_MEND_FIRST = ("unauthorized", "forbidden", "not_found", "missing", "bad_request", "unsupported", "quota_exhausted")
-"""Codes of failures that come again until somebody has done something about them."""
-
-
-def _note(status: str, reason: str | None, codes: Collection[str]) -> str:
+def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
+    again = "run the same command again"
     if status == "interrupted":
-        return "interrupted: what arrived is saved; run the same command again to go on"
+        return f"interrupted: what arrived is saved; {again} to go on"
     if status == "stopped":
-        return f"stopped: {reason}; what arrived is saved; run the same command again to go on"
-    if status == "failed" and (lasting := [code for code in _MEND_FIRST if code in codes]):
-        told = "; ".join(f"{code}: {ERROR_CODES[code]}" for code in lasting)
-        return f"some trials failed: mend this first ({told}); the same command then tries only those again"
+        return f"stopped: {reason}; what arrived is saved; {again} to go on"
     if status == "failed":
-        return "some trials failed: run the same command again to try only those again"
+        told = [
+            f"{code} ({count}): {ERROR_REMEDIES.get(code, 'mend what its message names')}"
+            for code, count in codes.most_common()
+        ]
+        return f"some trials failed. {'; '.join(told)}. Then {again} to try only those again"
     return ""
 
 

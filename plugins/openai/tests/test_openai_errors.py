@@ -16,10 +16,10 @@ from aiohttp import http_exceptions
 
 from themis_core import ERROR_CODES, EngineError, Generation, Request
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_openai.connection import FOREIGN, transport_error
 from themis_plugin_openai.engines import OpenAIChat
-from themis_plugin_openai.failures import retry_after
 from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.transport_errors import FOREIGN, transport_error
+from themis_plugin_openai.waits import retry_after
 
 Ask = Callable[..., list[Generation | EngineError]]
 
@@ -87,7 +87,8 @@ def test_a_status_has_a_stable_code(
     (failure,) = ask(chat, request_of())
     assert isinstance(failure, EngineError)
     assert (failure.code, failure.retryable, failure.status) == (code, retryable, status)
-    assert failure.message == message
+    assert failure.message.removesuffix(f" (called: {server.base_url}/chat/completions)") == message
+    assert (server.base_url in failure.message) == (status in (404, 405))
     assert failure.unknown_outcome == (status in (502, 504))
     assert failure.code in ERROR_CODES
 
@@ -202,7 +203,7 @@ def test_no_exception_of_the_transport_is_unmapped(kind: type[Exception]) -> Non
         (httpx.ReadTimeout("x"), "timeout", True, True),
         (httpx.ReadError("x"), "connection", True, True),
         (httpx.WriteError("x"), "connection", True, True),
-        (httpx.ProxyError("x"), "connection", True, False),
+        (httpx.ProxyError("x"), "proxy", True, False),
         (httpx.RemoteProtocolError("x"), "invalid_reply", True, True),
         (httpx.LocalProtocolError("x"), "bad_request", False, False),
         (httpx.UnsupportedProtocol("x"), "bad_request", False, False),
@@ -210,8 +211,8 @@ def test_no_exception_of_the_transport_is_unmapped(kind: type[Exception]) -> Non
         (aiohttp.ServerDisconnectedError(), "connection", True, True),
         (aiohttp.SocketTimeoutError("x"), "timeout", True, True),
         (ConnectionResetError("x"), "connection", True, True),
-        (instance(aiohttp.ClientConnectorDNSError), "connection", True, False),
-        (instance(aiohttp.ClientConnectorCertificateError), "connection", False, False),
+        (instance(aiohttp.ClientConnectorDNSError), "unreachable", True, False),
+        (instance(aiohttp.ClientConnectorCertificateError), "certificate", False, False),
         (instance(aiohttp.ClientResponseError), "invalid_reply", True, True),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
@@ -239,7 +240,8 @@ def test_nobody_listening_is_a_connection_error_with_a_known_outcome(
         port = taken.getsockname()[1]
         (failure,) = ask(OpenAIChat(base_url=f"http://127.0.0.1:{port}/v1"), request_of())
     assert isinstance(failure, EngineError)
-    assert (failure.code, failure.retryable, failure.unknown_outcome) == ("connection", True, False)
+    assert (failure.code, failure.retryable, failure.unknown_outcome) == ("unreachable", True, False)
+    assert "nobody listens there: start the server, or correct the port in base_url" in failure.message
     assert f"127.0.0.1:{port}" in failure.message
 
 

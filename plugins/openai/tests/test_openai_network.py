@@ -170,8 +170,10 @@ def test_a_redirect_is_never_followed(
         assert other.count == 0
         place = f"{other.base_url}/chat/completions"
     assert isinstance(failure, EngineError)
-    assert (failure.code, failure.retryable, failure.status) == ("invalid_reply", False, status)
-    assert failure.message == f"HTTP {status}: redirects to {place}, which is never followed: correct base_url"
+    assert (failure.code, failure.retryable, failure.status) == ("redirect", False, status)
+    assert (
+        failure.message == f"HTTP {status}: redirects to {place}, which is never followed: correct the path in base_url"
+    )
     assert server.count == 1
 
 

@@ -1,6 +1,6 @@
 """Sends a body to one URL and brings back the body of a 200; everything else becomes an EngineError.
 
-The only room that knows httpx and aiohttp, so it is imported when the first call is near.
+With `transport_errors` the only room that knows httpx and aiohttp, so it is imported when the first call is near.
 
 Requests are handed to the transport itself: an `httpx.AsyncClient` around it doubles the cost of a request (merging
 of headers, redirects, authentication, cookies, logging), none of which is wanted here.
@@ -20,17 +20,17 @@ if "httpx" not in sys.modules:
 
 import aiohttp
 import httpx
-from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from themis_core import EngineError
 from themis_plugin_openai.failures import status_error
 from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.transport_errors import FOREIGN, transport_error
 
 if sys.modules.get("httpx._main", httpx) is None:
     del sys.modules["httpx._main"]
 
-__all__ = ["Connection", "transport_error"]
+__all__ = ["Connection"]
 
 KEEP_ALIVE_S: Final = 4.0
 """Less than the 5 s after which uvicorn, under most local model servers, closes an idle connection: a request sent
@@ -39,72 +39,6 @@ LONGEST_ERROR_BODY: Final = 65_536
 UNPACKED_PIECE: Final = 65_536
 LARGE_BODY: Final = 1_000_000
 """From this size on aiohttp wants a body in pieces, and warns otherwise."""
-
-FOREIGN = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    httpx.InvalidURL,
-    aiohttp.ClientError,
-    HttpProcessingError,
-    OSError,
-)
-"""All that the transport may raise for what happens on the wire."""
-
-# Exceptions, code, may be tried again, may have been answered, what to say. The first line that fits counts.
-_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], str, bool, bool, str], ...]] = (
-    (
-        (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch),
-        *("connection", False, False, "the server's certificate is not trusted"),
-    ),
-    (
-        (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, httpx.PoolTimeout),
-        *("timeout", True, False, "no connection in time"),
-    ),
-    (
-        (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, httpx.ConnectError, httpx.ProxyError),
-        *("connection", True, False, "no connection"),
-    ),
-    (
-        (aiohttp.ServerTimeoutError, httpx.TimeoutException, TimeoutError),
-        *("timeout", True, True, "no reply in time"),
-    ),
-    (
-        (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, httpx.InvalidURL, httpx.UnsupportedProtocol),
-        *("bad_request", False, False, "the address can't be called"),
-    ),
-    (
-        (aiohttp.RedirectClientError, httpx.LocalProtocolError),
-        *("bad_request", False, False, "the request can't be sent"),
-    ),
-    (
-        (aiohttp.ClientResponseError, HttpProcessingError, httpx.ProtocolError, httpx.DecodingError),
-        *("invalid_reply", True, True, "the reply is not HTTP"),
-    ),
-    (FOREIGN, "connection", True, True, "the connection broke before the reply was complete"),
-)
-
-
-def transport_error(error: Exception, redaction: Redaction) -> EngineError:
-    """Map what the transport raised.
-
-    aiohttp's exception, which is more exact, counts before httpx's: the transport calls every broken connection a
-    ConnectTimeout.
-    """
-    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    _, code, again, unknown, words = next(each for each in _MEANINGS if isinstance(cause, each[0]))
-    details = redaction.message(_details(cause))
-    message = f"{words} ({type(cause).__name__}: {details})" if details else f"{words} ({type(cause).__name__})"
-    mapped = EngineError(code, message, retryable=again, unknown_outcome=unknown)
-    # aiohttp's ClientResponseError shows the request's headers, the key among them.
-    if not isinstance(cause, aiohttp.ClientResponseError) and redaction.clean(f"{error} {error!r} {cause!r}"):
-        mapped.__cause__ = error
-    return mapped
-
-
-def _details(cause: BaseException) -> str:
-    if isinstance(cause, aiohttp.ClientResponseError):
-        return cause.message.partition("\n")[0]
-    return str(cause)
 
 
 class Connection:
@@ -125,6 +59,8 @@ class Connection:
         trust_env: bool,
     ) -> None:
         self._url = httpx.URL(url)
+        self._address = url
+        self._answered = False
         # Told the encoding, httpx does not look for it in all headers at each use of one.
         self._headers = httpx.Headers(dict(headers), encoding="latin-1")
         self._redaction = redaction
@@ -151,7 +87,7 @@ class Connection:
             finally:
                 await response.stream.aclose()  # type: ignore[union-attr]
         except FOREIGN as error:
-            failure = transport_error(error, self._redaction)
+            failure = transport_error(error, self._redaction, "" if self._answered else self._address)
         # Outside the handler, so that the foreign exception is not dragged along as context.
         raise failure
 
@@ -171,13 +107,14 @@ class Connection:
         return request
 
     async def _content(self, response: httpx.Response) -> bytes:
+        self._answered = True
         if response.status_code == 200:
             return self._redaction.answer(await self._read(response))
         try:
             content = await _beginning(response)
         except FOREIGN:
             content = b""  # the status alone says enough
-        raise status_error(response.status_code, response.headers, content, self._redaction)
+        raise status_error(response.status_code, response.headers, content, self._redaction, self._address)
 
     async def _read(self, response: httpx.Response) -> bytes:
         length, encoding = _size_and_encoding(response)

@@ -1,19 +1,18 @@
-"""What a status other than 200 means: a stable code, whether to try again, and after how long. No I/O."""
+"""What a status other than 200 means: a stable code, and whether to try again. No I/O."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from themis_core import EngineError
 from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.waits import asks_to_come_back, retry_after, violations
 
-__all__ = ["error_message", "retry_after", "status_error"]
+__all__ = ["error_message", "path_hint", "status_error"]
 
 STATUSES: Final[dict[int, tuple[str, bool]]] = {
     400: ("bad_request", False),
@@ -21,6 +20,7 @@ STATUSES: Final[dict[int, tuple[str, bool]]] = {
     402: ("quota_exhausted", False),
     403: ("forbidden", False),
     404: ("not_found", False),
+    407: ("proxy", False),
     408: ("server_error", True),
     409: ("server_error", True),
     413: ("too_large", False),
@@ -32,43 +32,93 @@ STATUSES: Final[dict[int, tuple[str, bool]]] = {
 """Status to code and whether to try again; other 4xx are `bad_request`, other 5xx `server_error`."""
 MAY_HAVE_ANSWERED = frozenset({502, 504, 520, 522, 524})
 """A gateway speaks, which does not know what the model did."""
-LONGEST_WAIT: Final = 31 * 86_400.0
-"""Seconds; what is longer is no wait but a mistake."""
 
-# The words of OpenAI, Azure, vLLM, llama.cpp, TGI and OpenRouter.
-_QUOTA = re.compile(r"insufficient_quota|billing_hard_limit|insufficient[ _](?:credit|fund|balance)", re.IGNORECASE)
+# The words of OpenAI, Azure, Anthropic, xAI, Moonshot, DeepSeek, Zhipu, Alibaba, Google, LiteLLM and Hugging Face.
+_QUOTA = re.compile(
+    r"insufficient[ _](?:quota|credit|fund|balance)|billing_(?:hard_limit|not_active)|exceeded_current_quota|"
+    r"credit balance is too low|(?:used(?: up)? all|run out|out) (?:of )?(?:your |the )?(?:available )?credits|"
+    r"(?:monthly|spend(?:ing)?|billing|credit) limit|usage limits?\. you will regain|budget.?(?:has been )?exceeded|"
+    r"exceeded your monthly|(?:calls|requests) ?(?:/|per) ?month|PerDayPer|arrear|overdue|account (?:is )?suspended|"
+    r"\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",
+    re.IGNORECASE,
+)
+_PERHAPS_QUOTA = re.compile(r"exceeded your current quota|(?:out of|no more|used up(?: your)?) quota", re.IGNORECASE)
+"""Google says the same of a limit per minute, and then says when to come back."""
 _CONTEXT = re.compile(
     r"context_length_exceeded|exceed_context_size|context (?:length|window|size)|maximum context|"
     r"maximum (?:input|model) length|max_model_len|prompt is too long|too many input tokens",
     re.IGNORECASE,
 )
-_FILTER = re.compile(r"content_filter|content_policy|ResponsibleAIPolicyViolation|moderation_blocked", re.IGNORECASE)
+_FILTER = re.compile(
+    r"content_filter|content_policy|ResponsibleAIPolicyViolation|moderation_blocked|requires moderation|"
+    r"data_?inspection_?failed|content exists risk|PROHIBITED_CONTENT|content violates usage",
+    re.IGNORECASE,
+)
+_TO_HTTPS = re.compile(r"http request (?:was sent )?to (?:an )?https (?:port|server)", re.IGNORECASE)
+_OTHER_PATH = re.compile(r"/(completions|responses|models|embeddings|messages|generate)/(?:chat/)?completions$")
+_VERSION = re.compile(r"/v\d|/openai/deployments/")
+_UNKNOWN_MODEL = re.compile(r"model.{0,100}(?:not|no) |(?:no|unknown) (?:such )?model|model_not_found", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{0,300})", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, None: 1.0}
 
 
-def status_error(status: int, headers: Mapping[str, str], content: bytes, redaction: Redaction) -> EngineError:
-    """The error that a response with a status other than 200 stands for. Header names are in lower case."""
+def status_error(
+    status: int, headers: Mapping[str, str], content: bytes, redaction: Redaction, url: str = ""
+) -> EngineError:
+    """The error that a response with a status other than 200 stands for. Header names are in lower case.
+
+    `url` is what was called.
+    """
     if status < 300:
         message = f"HTTP {status}: not a reply to a request for an answer"
         return EngineError("invalid_reply", message, status=status)
     if status < 400:
-        place = redaction.message(headers.get("location", "nowhere").partition("?")[0])
-        message = f"HTTP {status}: redirects to {place}, which is never followed: correct base_url"
-        return EngineError("invalid_reply", message, status=status)
+        return _redirect(status, headers.get("location", ""), redaction, url)
     data = _json(content)
     code, again = _meaning(status, data)
     words = error_message(data) if data is not None else _words(content)
+    if _TO_HTTPS.search(words):
+        code, words = "tls", f"the server speaks https at this port: write https: in base_url ({words})"
+    if status == 407:
+        words = f"the proxy wants another user or password than the variable that names it gives ({words})"
     said = redaction.message(words) or "the server gave no reason"
+    if status in (404, 405):
+        hint = "" if _UNKNOWN_MODEL.search(_signs(data)) else path_hint(url)
+        said = f"{said} (called: {redaction.message(url)}{hint})" if url else said
     return EngineError(
         code,
         f"HTTP {status}: {said}",
         retryable=again,
-        retry_after=retry_after(status, headers) if again else None,
+        retry_after=retry_after(status, headers, data) if again else None,
         status=status,
         unknown_outcome=status in MAY_HAVE_ANSWERED,
     )
+
+
+def path_hint(url: str) -> str:
+    """What may be wrong with the path of an address that was called, as a clause; empty if it looks right."""
+    parts = urlsplit(url)
+    if found := _OTHER_PATH.search(parts.path):
+        return f"; the engine appends its path, so leave out what ends with /{found[1]} from base_url"
+    if "/v1/v1/" in parts.path:
+        return "; /v1 is there twice: leave one out of base_url"
+    if "/openai/deployments/" in parts.path and "api-version=" not in parts.query:
+        return "; Azure's deployments want ?api-version=... in base_url"
+    return "" if _VERSION.search(parts.path) else "; most servers want /v1 at the end of base_url"
+
+
+def _redirect(status: int, location: str, redaction: Redaction, url: str) -> EngineError:
+    bare = location.partition("?")[0]
+    there, here = urlsplit(bare), urlsplit(url)
+    if re.search(r"log[-_]?in|sign[-_]?in|sso|oauth|saml|\bauth", bare, re.IGNORECASE):
+        hint = "the server wants people to log in there: base_url has to be the address for programs, with its key"
+    elif (there.scheme, there.hostname) == ("https", here.hostname) and here.scheme == "http":
+        hint = "write https: in base_url"
+    elif there.hostname in (None, here.hostname):
+        hint = "correct the path in base_url"
+    else:
+        hint = "correct base_url, if that host is the one that is meant"
+    message = f"HTTP {status}: redirects to {redaction.message(bare) or 'nowhere'}, which is never followed: {hint}"
+    return EngineError("redirect", message, status=status)
 
 
 def error_message(data: Any) -> str:
@@ -85,26 +135,10 @@ def error_message(data: Any) -> str:
     return ""
 
 
-def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, or None if it does not say.
-
-    `retry-after-ms`, then `retry-after` (seconds or an HTTP date), then, with a 429 only, `x-ratelimit-reset-*` of
-    the limit that has nothing remaining; if that is not said, the longer one.
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _sensible(milliseconds / 1000)
-    given = headers.get("retry-after")
-    if given is not None:
-        seconds = _number(given)
-        return _sensible(_until(given) if seconds is None else seconds)
-    return _until_reset(headers) if status == 429 else None
-
-
 def _meaning(status: int, data: Any) -> tuple[str, bool]:
     code, again = STATUSES.get(status, ("server_error", True) if status >= 500 else ("bad_request", False))
     signs = _signs(data)
-    if status in (400, 403, 429) and _QUOTA.search(signs):
+    if status < 500 and (_QUOTA.search(signs) or (_PERHAPS_QUOTA.search(signs) and not asks_to_come_back(data))):
         return "quota_exhausted", False
     if status in (400, 403, 422) and _FILTER.search(signs):
         return "content_filter", False
@@ -120,6 +154,7 @@ def _signs(data: Any) -> str:
         return error_message(data)[:4000]
     inner = error.get("innererror")
     codes = [error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None]
+    codes += [each.get("quotaId") for each in violations(error)]
     return " ".join(str(each) for each in (*codes, error_message(error)) if isinstance(each, str))[:4000]
 
 
@@ -136,41 +171,3 @@ def _words(content: bytes) -> str:
         return text
     title = _TITLE.search(text)
     return f"an HTML page, {title[1].strip()!r}" if title else "an HTML page"
-
-
-def _until_reset(headers: Mapping[str, str]) -> float | None:
-    waits: dict[str, float] = {}
-    for kind in ("requests", "tokens"):
-        wait = _duration(headers.get(f"x-ratelimit-reset-{kind}"))
-        if wait is not None:
-            waits[kind] = wait
-    used_up = [waits[kind] for kind in waits if (_number(headers.get(f"x-ratelimit-remaining-{kind}")) or 0) <= 0]
-    return _sensible(max(used_up or waits.values(), default=None))
-
-
-def _duration(text: str | None) -> float | None:
-    """Seconds of `1s`, `6m0s`, `20ms` or a plain number."""
-    text = (text or "").strip().lower()
-    if not text or len(text) > 40 or _DURATION.sub("", text):
-        return None
-    return sum(float(number) * _SECONDS[unit or None] for number, unit in _DURATION.findall(text))
-
-
-def _until(date: str) -> float | None:
-    try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def _sensible(seconds: float | None) -> float | None:
-    if seconds is None or not math.isfinite(seconds) or seconds > LONGEST_WAIT:
-        return None
-    return max(0.0, seconds)
