@@ -269,6 +269,14 @@ class Score:
     def scored(self) -> bool:
         return self.value is not None
 
+    @property
+    def rank(self) -> int:
+        """How much it says: 0 nothing, by a fault of `SCORE_FAULTS`; 1 that there is no score; 2 a score.
+
+        A store keeps what has the higher rank. What has rank 0 is tried again by the next run.
+        """
+        return 2 if self.value is not None else int(self.reason not in SCORE_FAULTS)
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreEntry:
@@ -322,7 +330,8 @@ class GenerationRecorded:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A trial has its outcome. A later outcome of the same run, slice and trial replaces a failed one."""
+    """A trial has its outcome. A later outcome of the same run, slice and trial replaces a failed one, and one of which
+    it raises the rank of a score."""
 
     kind: ClassVar[str] = "trial"
     run_id: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_store import RUNS, batches, fill, lines
 
-from themis_core import Event, Generation, RunLocked, StorageBackend, StorageError, Store
+from themis_core import Event, Generation, RunLocked, Score, StorageBackend, StorageError, Store
 from themis_core.results.merging import Merged, event_from, merge
 from themis_core.testing.append_rules import LATER, snapshot
 from themis_core.testing.events import (
@@ -19,6 +19,7 @@ from themis_core.testing.events import (
     key_of,
     run_finished,
     run_started,
+    score_entry,
     trial_finished,
 )
 from themis_core.testing.memory import MemoryStorage
@@ -117,6 +118,17 @@ def test_a_merge_counts_what_the_target_lacked_or_had_as_a_failure(
     assert sum(1 for _ in target.events()) == before + new
     assert merge(source, target).events == 0
     assert sum(1 for _ in target.events()) == before + new
+
+
+def test_a_score_that_was_tried_again_is_merged_and_then_there_is_nothing_new(source: Store, target: Store) -> None:
+    fault, other = score_entry("a", Score(reason="metric_error")), score_entry("b", metric="b")
+    target.append([run_started(), trial_finished(scores=(fault, other))])
+    source.append([run_started(), trial_finished(scores=(fault, other))])
+    assert merge(source, target) == Merged(1, 0, 0)
+    source.append([trial_finished(at=LATER, scores=(score_entry("a", Score(0.5)), other))])
+    assert (merge(source, target), merge(source, target)) == (Merged(1, 1, 0), Merged(1, 0, 0))
+    assert [(row.metric, row.value) for row in target.score_rows("run")] == [("b", 1.0), ("match", 0.5)]
+    assert list(target.verify()) == []
 
 
 def test_an_earlier_execution_does_not_hide_the_later_one_of_the_same_run(source: Store, target: Store) -> None:

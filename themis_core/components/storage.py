@@ -12,6 +12,7 @@ from typing import Any, Literal
 from themis_core.components.base import Component
 from themis_core.errors import StorageError
 from themis_core.records import (
+    SCORE_FAULTS,
     Event,
     Extraction,
     Generation,
@@ -56,13 +57,15 @@ class Store(ABC):
         """Save the events in order, all or none; they are on stable storage when this returns.
 
         Repeating a batch changes nothing. A generation, item or score that is stored under its key stays as it is,
-        except that a success replaces a failure and a score replaces an unscored one; a trial's later outcome replaces
-        a failed one. Numbers must be finite: NaN and infinities raise ValueError, and nothing of the batch is saved.
+        except that a success replaces a failure and a score replaces one of lower `Score.rank`; a trial's later outcome
+        replaces a failed one, and one of which it raises the rank of a score. Numbers must be finite: NaN and
+        infinities raise ValueError, and nothing of the batch is saved.
         """
 
     @abstractmethod
     def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Of these (slice id, trial id), those that the run has with an outcome other than failed."""
+        """Of these (slice id, trial id), those that the run has with an outcome other than failed, and without a score
+        of rank 0: those that are not to be tried again."""
 
     @abstractmethod
     def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
@@ -98,6 +101,10 @@ class Store(ABC):
     @abstractmethod
     def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
         """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
+
+    def has_faults(self, run_id: str) -> bool:
+        """Whether the run has a score of rank 0, which is to be tried again."""
+        return any(row.reason in SCORE_FAULTS for row in self.score_rows(run_id))
 
     @abstractmethod
     def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:

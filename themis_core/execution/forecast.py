@@ -100,7 +100,7 @@ class JudgeForecast:
         scores = store.scores([trial.score_key(scorer) for trial, scorer in judged]) if store is not None else {}
         asked: list[tuple[dict[str, Any], JudgingModel, Request, str, int]] = []
         for trial, scorer in judged:
-            stored = trial.score_key(scorer) in scores
+            stored = (known := scores.get(trial.score_key(scorer))) is not None and known[0].rank > 0
             written = _Written() if stored else _written(trial, scorer, answers)
             for judging in scorer.judges or ():
                 row = self._row(trial, scorer, judging)

@@ -225,7 +225,8 @@ class Runner:
             answered = [key for i in left if batch[i].key in generations for key in keys[i]]
             return finished, generations, store.scores(answered) if answered else {}
 
-        finished, generations, scores = await self._writer.read(look)
+        finished, generations, stored = await self._writer.read(look)
+        scores = {key: each for key, each in stored.items() if each[0].rank}
         works = []
         for trial, owned, its_keys in zip(batch, owners, keys, strict=True):
             work = _Work(trial, self._scorers[trial.slice_id], its_keys, generations, scores, owned)

@@ -109,8 +109,17 @@ class _Lacking:
                 failed = set()
             for each in trials:
                 place = (each.slice_id, each.trial_id)
-                count += place not in there and (each.outcome != "failed" or place not in failed)
+                if place not in there:
+                    count += place not in failed if each.outcome == "failed" else not self._has_scores(each)
         return count
+
+    def _has_scores(self, finished: TrialFinished) -> bool:
+        """Whether the target had the trial with scores that are to be tried again, and is told nothing new of them."""
+        if finished.run_id not in self._known:
+            return False
+        entries = self._target.score_entries(finished.run_id, finished.slice_id, finished.trial_id)
+        ranks = {entry.key: entry.result.rank for entry in entries}
+        return bool(ranks) and all(entry.result.rank <= ranks.get(entry.key, 2) for entry in finished.scores)
 
     def _failed_before(self, run_id: str) -> set[tuple[str, str]]:
         """The failed trials of a run that the target had before the merge; they are read once."""

@@ -221,11 +221,12 @@ class _ScoreLedger:
         self._parse_of: dict[tuple[str, str], str] = {}
 
     def add(self, row: ScoreRow) -> None:
-        if row.parse is not None and row.outcome not in ("refused", "empty"):
+        read = row.parsed or row.parse_reason is not None  # else there was nothing to read, or an extractor failed
+        if row.parse is not None and read:
             # Several metrics may read one parse: its extractions are counted with the first of them only.
             reader = f"{row.score}/{row.metric}"
             if self._parse_of.setdefault((row.slice_id, row.parse), reader) == reader:
-                self._parses.setdefault(row.parse, Counter())["parsed" if row.parsed else row.parse_reason or "?"] += 1
+                self._parses.setdefault(row.parse, Counter())[row.parse_reason or "parsed"] += 1
         score = self._scores.setdefault(f"{row.score}/{row.metric}", Counter())
         score["scored" if row.value is not None else row.reason or "?"] += 1
 

@@ -39,6 +39,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
     progress = Progress(made.count())
     before = await writer.read(lambda store: store.run(made.run_id))
     complete = before is not None and _is_complete(before, progress.planned)
+    complete = complete and not await writer.read(lambda store: store.has_faults(made.run_id))
     started = RunStarted(made.run_id, before.started_at if before and complete else now(), manifest)
     if complete:
         progress.done = progress.reused = progress.planned

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from themis_core.components import Store
-from themis_core.records import Event, Extraction, Generation, RunRecord, Score, Usage
+from themis_core.records import SCORE_FAULTS, Event, Extraction, Generation, RunRecord, Score, Usage
 from themis_core.testing.events import (
     AT,
     generation_recorded,
@@ -123,6 +123,31 @@ class AppendRules:
             store.append([trial_finished(str(number), scores=(score_entry("same", result),))])
         assert store.scores([key_of("same")]) == {key_of("same"): (Score(0.25), Extraction("4"))}
         assert [each.value for each in store.score_rows("run")] == [0.25, 0.25, 0.25]
+
+    @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two batches"])
+    @pytest.mark.parametrize("reason", sorted(SCORE_FAULTS))
+    def test_a_components_fault_is_not_final_and_what_comes_later_replaces_it(
+        self, store: Store, reason: str, *, together: bool
+    ) -> None:
+        pair = ("test", key_of("trial 1"))
+        fault, unscored, scored = Score(reason=reason), Score(reason="no_reference"), Score(0.5)
+        store.append([run_started(), trial_finished(scores=(score_entry("a", fault), score_entry("b", metric="b")))])
+        assert (store.finished_trials("run", [pair]), store.has_faults("run")) == (set(), True)
+
+        ranks = [fault, unscored, fault, scored, unscored]
+        events = [
+            trial_finished(at=f"2027-01-0{day}T00:00:00+00:00", scores=(score_entry("a", each),))
+            for day, each in enumerate(ranks, 1)
+        ]
+        for batch in [events] if together else [[each] for each in events]:
+            store.append(batch)
+        assert store.scores([key_of("a")]) == {key_of("a"): (scored, Extraction("4"))}
+        assert (store.finished_trials("run", [pair]), store.has_faults("run")) == ({pair}, False)
+        (row,) = store.trial_rows("run")
+        assert row.finished_at == "2027-01-04T00:00:00+00:00", "the outcome that brought the score is the one kept"
+        before = snapshot(store)
+        store.append(events)
+        assert snapshot(store) == before
 
     def test_an_item_stays_as_it_was_stored_first(self, store: Store) -> None:
         store.append([trial_finished(), item_recorded(text="first")])

@@ -107,10 +107,9 @@ class MemoryStore(Store):
                     content.log.append({"seq": len(content.log) + 1, **data})
 
     def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        known = self._open.trials
-        return {
-            pair for pair in trials if (found := known.get((run_id, *pair))) is not None and found.outcome != "failed"
-        }
+        content = self._open
+        known = {pair: content.trials.get((run_id, *pair)) for pair in trials}
+        return {pair for pair, found in known.items() if found is not None and _is_final(content, found)}
 
     def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
         known = self._open.generations
@@ -282,14 +281,23 @@ def _apply_trial(content: _Content, event: TrialFinished) -> bool:
     known = content.trials.get(place)
     if known is not None:
         again = event.outcome == "failed" and event.at <= known.at
-        if known.outcome != "failed" or again:
+        if (known.outcome != "failed" and not _raises_a_rank(content, event)) or again:
             return False
     content.trials[place] = event
     for entry in event.scores:
         stored = content.scores.get(entry.key)
-        if stored is None or (entry.result.scored and not stored[0].scored):
+        if stored is None or entry.result.rank > stored[0].rank:
             content.scores[entry.key] = (entry.result, entry.extraction)
     return True
+
+
+def _raises_a_rank(content: _Content, event: TrialFinished) -> bool:
+    stored = ((entry, content.scores.get(entry.key)) for entry in event.scores)
+    return any(known is not None and entry.result.rank > known[0].rank for entry, known in stored)
+
+
+def _is_final(content: _Content, trial: TrialFinished) -> bool:
+    return trial.outcome != "failed" and all(content.scores[entry.key][0].rank for entry in trial.scores)
 
 
 def _apply_run_finished(content: _Content, event: RunFinished) -> bool:

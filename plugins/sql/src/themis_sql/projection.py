@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from themis_core import Event, GenerationRecorded, ItemRecorded, RunFinished, RunStarted, TrialFinished
+from themis_core import (
+    Event,
+    GenerationRecorded,
+    ItemRecorded,
+    RunFinished,
+    RunStarted,
+    Score,
+    ScoreEntry,
+    TrialFinished,
+)
 from themis_sql.codec import json_ascii, lookup_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import Fact
@@ -124,8 +133,9 @@ class Projection:
         self.trials = {key: Known(p := pack_key(key[2]), lookup_of(p, salt_of(key[0], key[1]))) for key in keys.trials}
         for number, key, status in self._stored("SELECT id, key, status FROM generations", self.generations):
             _note(self.generations, unpack_key(key), number, status)
-        for number, key, value in self._stored("SELECT id, key, value FROM scores", self.scores):
-            _note(self.scores, unpack_key(key), number, value is not None)
+        for number, key, value, reason in self._stored("SELECT id, key, value, reason FROM scores", self.scores):
+            rank = Score(value, None if reason is None else unpack_name(reason)).rank
+            _note(self.scores, unpack_key(key), number, rank)
         for number, key, item_id, content in self._stored("SELECT id, digest, item_id, content FROM items", self.items):
             _note(self.items, (unpack_key(key), unpack_name(item_id)), number, content)
         for number, key, run_id, slice_id, *state in self._stored(
@@ -148,10 +158,16 @@ class Projection:
             if known.id is None:
                 return True
             outcome, at = known.state
-            return outcome == FAILED and (event.outcome != FAILED or event.at > at)
+            if outcome != FAILED:
+                return any(self._raises_rank(entry) for entry in event.scores)
+            return bool(event.outcome != FAILED or event.at > at)
         if isinstance(event, ItemRecorded):
             return self.items[event.item.digest, event.item.id].state is None
         return not self._has_run_event(event)
+
+    def _raises_rank(self, entry: ScoreEntry) -> bool:
+        rank = self.scores[entry.key].state
+        return rank is not None and entry.result.rank > rank
 
     def _has_run_event(self, event: RunStarted | RunFinished) -> bool:
         column = "started_at" if isinstance(event, RunStarted) else "finished_at"
@@ -274,12 +290,12 @@ class Projection:
     def _score(self, fact: Fact) -> int:
         known = self.scores[fact["key"]]
         value = fact.get("value")
-        scored = value is not None
+        rank = Score(value, fact.get("reason")).rank
         if known.id is None:
             known.id = self._scores.take_id()
-        elif known.state or not scored:
+        elif rank <= known.state:
             return known.id
-        known.state = scored
+        known.state = rank
         parsed = fact.get("parsed")
         self._scores.put(
             (

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from themis_core import (
+    SCORE_FAULTS,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -45,6 +46,7 @@ _TEXTS = "LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id =
 _SCORE = f"""s.value, s.reason, s.parts, s.parsed, s.parse_reason, s.extracted,
 {_text_columns("x")}, {_text_columns("d")}"""
 _SCORE_TEXTS = "LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details"
+_FAULTS = ", ".join(f"'{pack_name(reason)}'" for reason in SCORE_FAULTS)
 _RUNS = """SELECT r.id, r.run_id, e.status, e.started_at, e.finished_at, e.counts, e.manifest
 FROM runs r JOIN executions e ON e.id = (SELECT max(x.id) FROM executions x WHERE x.run = r.id)"""
 
@@ -61,7 +63,9 @@ class SqlReader(Store):
         lookups = [lookup_of(pack_key(trial), salt_of(run_id, slice_id)) for slice_id, trial in wanted]
         sql = (
             "SELECT a.slice_id, t.trial_id, r.run_id FROM trials t JOIN arms a ON a.id = t.arm"
-            " JOIN runs r ON r.id = a.run WHERE t.lookup IN (*) AND t.outcome <> 'failed'"
+            " JOIN runs r ON r.id = a.run WHERE t.lookup IN (*) AND t.outcome <> 'failed' AND NOT EXISTS"
+            " (SELECT 1 FROM score_links l JOIN scores s ON s.id = l.score"
+            f"  WHERE l.trial = t.id AND s.reason IN ({_FAULTS}))"
         )
         packed_run = pack_name(run_id)
         with self._database.errors():
@@ -206,6 +210,15 @@ class SqlReader(Store):
                 for row in self._database.rows(sql, (arm, *values)):
                     if trial_id is None or unpack_key(row[4]).startswith(trial_id):
                         yield _score_row(names, row)
+
+    def has_faults(self, run_id: str) -> bool:
+        sql = (
+            "SELECT 1 FROM runs r JOIN arms a ON a.run = r.id JOIN trials t ON t.arm = a.id"
+            " JOIN score_links l ON l.trial = t.id JOIN scores s ON s.id = l.score"
+            f" WHERE r.run_id = ? AND s.reason IN ({_FAULTS}) LIMIT 1"
+        )
+        with self._database.errors():
+            return self._database.row(sql, (pack_name(run_id),)) is not None
 
     def _arms(self, run_id: str) -> list[tuple[int, tuple[str, ...]]]:
         """Return the run's arms in order, each with slice, model, variant and params."""
