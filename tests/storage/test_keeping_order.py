@@ -12,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_store import LONG, fill, lines
+from made_store import LONG, RUNS, fill, lines
 
 from themis_core import Damage, Generation, StorageError, Store
-from themis_core.results.export import canonical_digest
+from themis_core.results.export import canonical_digest, canonical_lines
+from themis_core.results.merging import merge
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
 from themis_core.testing.memory import MemoryStore
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_sql.codec import json_ascii, pack_body, unpack_body
 
 BACKEND = SqliteBlobStorageSpec(root_dir="store", inline_limit_bytes=1_024)
 
@@ -95,6 +97,120 @@ def test_verify_says_where_a_store_is_damaged(
     found = list(store.verify())
     pattern = problem if ".*" in problem else re.escape(problem)
     assert any(re.fullmatch(place, each.place) and re.fullmatch(pattern, each.problem) for each in found), found
+
+
+def change_body(folder: Path) -> None:
+    """Change one digit of a recorded event, and pack it again as if it had been written so."""
+    with closing(sqlite3.connect(folder / "themis.sqlite3")) as connection:
+        seq, encoding, body = connection.execute(
+            "SELECT seq, encoding, body FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1", ("first",)
+        ).fetchone()
+        facts = unpack_body(encoding, body)
+        facts[0]["at"] = facts[0]["at"].replace("2026", "2027")
+        connection.execute(
+            "UPDATE events SET encoding = ?, body = ? WHERE seq = ?", (*pack_body(json_ascii(facts)), seq)
+        )
+        connection.commit()
+
+
+LAST_OF_FIRST = "(SELECT max(seq) FROM events WHERE run_id = 'first')"
+TAMPERED: dict[str, Callable[[Path], None]] = {
+    "a body that decodes to something else": change_body,
+    "the head of the log": sql("DELETE FROM events WHERE seq = 1"),
+    "the middle": sql("DELETE FROM events WHERE seq = 6"),
+    "the end of a run": sql(f"DELETE FROM events WHERE seq = {LAST_OF_FIRST}"),
+    "the end of the log": sql("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)"),
+    "a whole run": sql("DELETE FROM events WHERE run_id = 'first'"),
+    "the last run with its chain": sql(
+        "DELETE FROM events WHERE run_id LIKE 'json:%'", "DELETE FROM chains WHERE run_id LIKE 'json:%'"
+    ),
+    "the whole log": sql("DELETE FROM events", "DELETE FROM chains"),
+    "the ends of all chains": sql("DELETE FROM chains"),
+    "the end of one chain": sql("UPDATE chains SET digest = x'00' WHERE id = 1"),
+    "the length of one chain": sql("UPDATE chains SET length = length - 1 WHERE id = 1"),
+    "the run of a chain": sql("UPDATE chains SET run_id = 'second' WHERE id = 1"),
+    "the run of a row": sql("UPDATE events SET run_id = 'third' WHERE seq = 4"),
+    "the time of a row": sql("UPDATE events SET at = '2020' WHERE seq = 4"),
+    "the chain of a row": sql("UPDATE events SET chain = 2 WHERE seq = 4"),
+    "the digest of a row": sql("UPDATE events SET digest = zeroblob(32) WHERE seq = 4"),
+    "the predecessor of a row": sql("UPDATE events SET previous = zeroblob(32) WHERE seq = 4"),
+    "the number of a row": sql("UPDATE events SET seq = 100 WHERE seq = 4"),
+    "the order of two rows": sql(
+        "UPDATE events SET seq = -1 WHERE seq = 4", "UPDATE events SET seq = 4 WHERE seq = 6",
+        "UPDATE events SET seq = 6 WHERE seq = -1",
+    ),
+    "a text, with its hash": sql("UPDATE payloads SET digest = zeroblob(32) WHERE id = 2"),
+    "two texts, one for the other": sql(
+        "UPDATE payloads SET id = -1 WHERE id = 2", "UPDATE payloads SET id = 2 WHERE id = 3",
+        "UPDATE payloads SET id = 3 WHERE id = -1",
+    ),
+    "a row that nobody wrote": sql(
+        "INSERT INTO events SELECT seq + count, 1, run_id, at, chain, digest, digest, 0, CAST('[]' AS BLOB)"
+        " FROM events ORDER BY seq DESC LIMIT 1"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tampered", TAMPERED)
+def test_a_damaged_log_is_told_and_never_made_into_tables_or_merged(
+    store: Store, tmp_path: Path, tampered: str
+) -> None:
+    TAMPERED[tampered](tmp_path / "store")
+    before = list(store.verify())
+    assert before
+    with pytest.raises(StorageError, match=r"the log is damaged \(.*--accept-loss"):
+        store.rebuild()
+    assert list(store.verify()) == before
+    with pytest.raises(StorageError, match=r"to be merged is damaged \(.*nothing was merged"):
+        merge(store, MemoryStore())
+
+
+@pytest.mark.parametrize("tampered", TAMPERED)
+def test_who_accepts_the_loss_is_told_it_and_verify_goes_on_to_tell_it(
+    store: Store, tmp_path: Path, tampered: str
+) -> None:
+    TAMPERED[tampered](tmp_path / "store")
+    lost = store.rebuild(accept_loss=True)
+    assert lost
+    store.append([run_started("later"), generation_recorded("later", run_id="later")])
+    assert {each.place for each in lost} <= {each.place for each in store.verify()} | {"chains 0"}
+    assert store.stored_generations([key_of("later")]) == {key_of("later")}
+
+
+def test_verify_names_the_first_event_that_does_not_fit(store: Store, tmp_path: Path) -> None:
+    change_body(tmp_path / "store")
+    first = next(store.verify())
+    with closing(sqlite3.connect(tmp_path / "store" / "themis.sqlite3")) as connection:
+        (seq,) = connection.execute(f"SELECT {LAST_OF_FIRST}").fetchone()
+    assert first.place == f"events {seq}"
+    assert first.problem.startswith("the row does not match its digest")
+
+
+def test_only_what_is_lost_is_left_out_when_the_loss_is_accepted(store: Store, tmp_path: Path) -> None:
+    second = list(canonical_lines(store, RUNS[1]))
+    change_body(tmp_path / "store")
+    [lost] = store.rebuild(accept_loss=True)
+    assert list(canonical_lines(store, RUNS[1])) == second
+    assert lost.place in {each.place for each in store.verify()}
+    trials = {row.item_id: row.outcome for row in store.trial_rows(RUNS[0])}
+    assert trials == {"1": "failed", "2": "answered"}  # the later outcome of 1 was in the row
+
+
+def test_chains_of_several_writers_and_of_several_openings_fit(tmp_path: Path) -> None:
+    stores = [BACKEND.open(tmp_path) for _ in range(3)]
+    for number in range(12):
+        store = stores[number % 3]
+        store.append([run_started(f"run {number % 2}", at=str(number)), generation_recorded(str(number))])
+    for store in stores:
+        store.close()
+    with closing(BACKEND.open(tmp_path)) as store:
+        with pytest.raises(ValueError, match="JSON"):
+            store.append([generation_recorded("x", Generation("answered", cost=float("nan")))])
+        store.append([generation_recorded("y")])
+        assert list(store.verify()) == []
+        store.rebuild()
+        target = MemoryStore()
+        assert merge(store, target).runs == 2
 
 
 def test_verify_says_that_a_page_of_the_file_is_damaged(tmp_path: Path) -> None:

@@ -85,12 +85,20 @@ def verify(spec: Path | None, project: Path | None, as_format: str) -> None:
 
 
 @storage.command()
+@click.option("--accept-loss", is_flag=True, help="Leave out what of a damaged log can't be read, and say what it is.")
 @_of_store
-def rebuild(spec: Path | None, project: Path | None) -> None:
-    """Make the tables that SQL tools read again from the log, in one transaction; nothing else may write meanwhile."""
+def rebuild(accept_loss: bool, spec: Path | None, project: Path | None) -> None:
+    """Make the tables that SQL tools read again from the log, in one transaction; nothing else may write meanwhile.
+
+    A damaged log is refused: tables that are made from it would lack results, and nobody would see it.
+    """
     with _opened(spec, project, "write") as (store, location):
-        store.rebuild()
-    echo(f"rebuilt {safe(location)}")
+        lost = store.rebuild(accept_loss=accept_loss)
+    for each in lost:
+        echo(f"{safe(each.place)}: {cell(each.problem)}")
+    if lost:
+        echo("what is listed is lost, and `themis storage verify` goes on to say so", err=True)
+    echo(f"rebuilt {safe(location)}{' without it' if lost else ''}")
 
 
 @storage.command()

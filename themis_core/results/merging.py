@@ -53,8 +53,14 @@ class Merged:
 def merge(source: Store, target: Store) -> Merged:
     """Add all that `source` holds to `target`.
 
-    Runs that both have are locked in the target meanwhile: raises RunLocked if one is being worked on.
+    Runs that both have are locked in the target meanwhile: raises RunLocked if one is being worked on. Raises
+    StorageError, before anything is added, if the log of the source is damaged.
     """
+    for damage in source.check_log():
+        raise StorageError(
+            f"the store to be merged is damaged ({damage.place}: {damage.problem}), so nothing was merged: "
+            "verify it, and bring it back from a backup"
+        )
     runs = [run.run_id for run in source.runs()]
     known = {run_id: run for run_id in runs if (run := target.run(run_id)) is not None}
     with ExitStack() as locks:

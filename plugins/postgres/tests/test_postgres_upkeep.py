@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from themis_core import Damage, StorageError
+from themis_core.testing.append_rules import snapshot
 from themis_core.testing.events import generation_recorded, key_of, run_started, score_entry, trial_finished
 from themis_plugin_postgres import creation, database
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 from themis_plugin_postgres.store import PostgresStore
-from themis_sql import migrations
+from themis_sql import SCHEMA_VERSION, migrations
 from themis_sql.database import Database
 from themis_sql.migrations import Migration
 
@@ -111,11 +112,14 @@ def test_a_copy_is_left_to_the_tools_of_the_database(backend: PostgresBlobStorag
     store.close()
 
 
+NEXT = SCHEMA_VERSION + 1
+
+
 def upgrade(monkeypatch: pytest.MonkeyPatch, *steps: Migration) -> None:
-    """Make this program one of schema 2."""
+    """Make this program one of the next schema."""
     monkeypatch.setattr(migrations, "MIGRATIONS", steps)
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(creation, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", NEXT)
+    monkeypatch.setattr(creation, "SCHEMA_VERSION", NEXT)
 
 
 def add_column(database: Database) -> None:
@@ -127,21 +131,44 @@ def test_an_older_store_is_brought_up_to_date_by_whoever_opens_it_to_write(
 ) -> None:
     store = filled(backend, tmp_path)
     before = contents(store)
-    upgrade(monkeypatch, Migration(2, add_column))
-    with pytest.raises(StorageError, match=r"made by an older Themis \(schema 1, this one has 2\)"):
+    upgrade(monkeypatch, Migration(NEXT, add_column))
+    with pytest.raises(
+        StorageError, match=rf"made by an older Themis \(schema {SCHEMA_VERSION}, this one has {NEXT}\)"
+    ):
         backend.open(tmp_path, mode="read")
     newer = backend.open(tmp_path)
     assert isinstance(newer, PostgresStore)
     after = contents(newer)
-    assert [row[0] for row in after.pop("store_info")] == [2]
+    assert [row[0] for row in after.pop("store_info")] == [NEXT]
     assert after.pop("payloads") == [(*row, None) for row in before.pop("payloads")]
     assert after == {name: rows for name, rows in before.items() if name != "store_info"}
     assert list(newer._database.rows("SELECT DISTINCT run_id FROM v_trials")) == [("run",)]
-    with pytest.raises(StorageError, match=r"a newer Themis has brought .* to schema 2 meanwhile"):
+    with pytest.raises(StorageError, match=f"a newer Themis has brought .* to schema {NEXT} meanwhile"):
         store.append([generation_recorded("new")])
     newer.append([generation_recorded("new")])
     for each in (store, newer):
         each.close()
+
+
+def test_the_rows_of_a_store_of_the_first_version_are_put_into_chains(
+    backend: PostgresBlobStorageSpec, tmp_path: Path
+) -> None:
+    store = filled(backend, tmp_path)
+    before = snapshot(store)
+    with store._database.transaction():
+        store._database.run("DROP TABLE chains")
+        for column in ("chain", "previous", "digest"):
+            store._database.run(f"ALTER TABLE events DROP COLUMN {column}")
+        store._database.run("UPDATE store_info SET version = 1")
+    store.close()
+    newer = backend.open(tmp_path)
+    newer.append([generation_recorded("new")])
+    assert list(newer.verify()) == []
+    newer.close()
+    assert isinstance(newer, PostgresStore)
+    with_chains = backend.open(tmp_path, mode="read")
+    assert snapshot(with_chains)["events"][:-1] == before["events"]
+    with_chains.close()
 
 
 class Cut(Exception):
@@ -154,7 +181,7 @@ def test_a_migration_that_is_cut_off_leaves_the_store_as_it_was(
 ) -> None:
     store = filled(backend, tmp_path)
     before = contents(store)
-    upgrade(monkeypatch, Migration(2, add_column))
+    upgrade(monkeypatch, Migration(NEXT, add_column))
     steps = 0
 
     class CutOff(database.PostgresDatabase):

@@ -24,6 +24,7 @@ from themis_plugin_sqlite import database, locks, mounts
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug
 from themis_plugin_sqlite.mounts import Mount, mount_of
+from themis_sql import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -54,9 +55,11 @@ def test_a_newer_store_is_refused_and_left_as_it_was(
     backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path, mode: str
 ) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = content_of(tmp_path)
-    with pytest.raises(StorageError, match=r"newer Themis \(schema 2, this one knows 1\): update"):
+    with pytest.raises(
+        StorageError, match=rf"newer Themis \(schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}\): update"
+    ):
         backend.open(tmp_path, mode=mode)  # type: ignore[arg-type]
     assert content_of(tmp_path) == before
 
@@ -65,8 +68,8 @@ def test_a_newer_store_whose_version_is_still_in_its_log_is_refused(
     backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-        assert path.read_bytes()[60:64] == b"\0\0\0\1"
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        assert path.read_bytes()[60:64] == SCHEMA_VERSION.to_bytes(4, "big")
         with pytest.raises(StorageError, match="newer Themis"):
             backend.open(tmp_path)
 

@@ -14,8 +14,9 @@ from themis_core import StorageError, StoreMissing, StoreOutdated
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.locks import CREATE_LOCKS
 from themis_sql import SCHEMA_VERSION
+from themis_sql.layout import PROJECTIONS, TRUTH
 
-__all__ = ["StoreInfo", "prepare", "remake_projections"]
+__all__ = ["StoreInfo", "make_tables", "prepare", "remake_projections"]
 
 HEX_OF: Final = "encode({}, 'hex')"
 
@@ -32,7 +33,6 @@ _INDICES: Final = {
 """In place of unique constraints over names: B-trees refuse values above some 2,700 bytes, and one process at a time
 gives out ids."""
 
-_TRUTH: Final = ("events", "payloads")
 _OWN: Final = ("store_info", "run_locks")
 
 
@@ -98,7 +98,10 @@ def _create(connection: PostgresConnection, schema: str) -> None:
     [(exists,)] = connection.fetch("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", (schema,))
     if not exists:  # IF NOT EXISTS would ask for the right to create one even then
         connection.run(f'CREATE SCHEMA "{schema}"')
-    connection.run(_script(()))
+    connection.run("CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)")
+    connection.run(CREATE_LOCKS)
+    make_tables(connection, (*TRUTH, *PROJECTIONS))
+    connection.run(_views())
     connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))
 
 
@@ -108,31 +111,40 @@ def remake_projections(connection: PostgresConnection) -> None:
         "SELECT relkind = 'v', relname FROM pg_class WHERE relkind IN ('r', 'v')"
         " AND relnamespace = quote_ident(current_schema())::regnamespace ORDER BY 1 DESC, 2"
     ):
-        if kind or name not in (*_TRUTH, *_OWN):
+        if kind or name not in (*TRUTH, *_OWN):
             connection.run(f'DROP {"VIEW" if kind else "TABLE"} IF EXISTS "{name}" CASCADE')
-    connection.run(_script(_TRUTH))
+    make_tables(connection, PROJECTIONS)
+    connection.run(_views())
+
+
+def make_tables(connection: PostgresConnection, names: Collection[str]) -> None:
+    """Make these tables, with their indices, as they are in this version."""
+    connection.run(_script(tuple(names)))
 
 
 @cache
-def _script(without: Collection[str]) -> str:
-    """Return the statements that make all tables and views, but for these tables and what belongs to them."""
-    return ";\n".join(_statements(without))
+def _script(names: Collection[str]) -> str:
+    return ";\n".join(_statements(names))
 
 
-def _statements(without: Collection[str]) -> Iterator[str]:
+@cache
+def _views() -> str:
+    from themis_sql.schema import views
+
+    return ";\n".join(views(HEX_OF))
+
+
+def _statements(names: Collection[str]) -> Iterator[str]:
     # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
     from sqlalchemy import MetaData, Text, UniqueConstraint
     from sqlalchemy.dialects.postgresql import dialect as postgres_dialect
     from sqlalchemy.schema import CreateIndex, CreateTable
 
-    from themis_sql.schema import metadata, more_statements
+    from themis_sql.schema import indices, metadata
 
     dialect = postgres_dialect()  # type: ignore[no-untyped-call]
-    if not without:
-        yield "CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)"
-        yield CREATE_LOCKS
     for shared in metadata.sorted_tables:
-        if shared.name in without:
+        if shared.name not in names:
             continue
         table = shared.to_metadata(MetaData())
         for column in table.columns:
@@ -146,6 +158,4 @@ def _statements(without: Collection[str]) -> Iterator[str]:
                 yield str(CreateIndex(index).compile(dialect=dialect))
         if index_on := _INDICES.get(table.name):
             yield f"CREATE INDEX {table.name}_names ON {table.name} {index_on}"
-    for statement in more_statements(HEX_OF):
-        if not without or statement.startswith("CREATE VIEW"):
-            yield statement
+        yield from indices(table.name)

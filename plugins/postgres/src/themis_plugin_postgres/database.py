@@ -9,7 +9,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -215,6 +215,9 @@ class PostgresDatabase(VersionedDatabase):
     def set_schema_version(self, version: int) -> None:
         self.run("UPDATE store_info SET version = ?", (version,))
         self.info = self.info._replace(version=version)
+
+    def make_tables(self, names: Collection[str]) -> None:
+        creation.make_tables(self._connection(), names)
 
     def remake_projections(self) -> None:
         creation.remake_projections(self._connection())

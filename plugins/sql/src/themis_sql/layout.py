@@ -8,13 +8,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["PROJECTIONS", "SCHEMA_VERSION", "WIDTHS", "insert_sql"]
+__all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
-    "events": 6,
+    "events": 9,
+    "chains": 5,
     "payloads": 6,
     "runs": 2,
     "executions": 7,
@@ -28,8 +29,10 @@ WIDTHS: Final = {
     "score_links": 6,
 }
 """Table to number of columns."""
-PROJECTIONS: Final = tuple(name for name in WIDTHS if name not in ("events", "payloads"))
-"""What `rebuild` empties and fills again; events and payloads are the truth."""
+TRUTH: Final = ("events", "chains", "payloads")
+"""What can't be made again: the log, and the texts that it refers to."""
+PROJECTIONS: Final = tuple(name for name in WIDTHS if name not in TRUTH)
+"""What `rebuild` makes again from the log."""
 
 
 @lru_cache

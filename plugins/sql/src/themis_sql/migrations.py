@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from themis_core import StorageError
+from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
+from themis_sql.facts import payload_ids
 from themis_sql.layout import SCHEMA_VERSION
+from themis_sql.log import UNREADABLE, Log, text_digests
 from themis_sql.store import replay
 
 __all__ = ["MIGRATIONS", "Migration", "VersionedDatabase", "bring_up_to_date"]
@@ -34,8 +37,12 @@ class VersionedDatabase(Database):
         """Change it, within the transaction."""
 
     @abstractmethod
+    def make_tables(self, names: Collection[str]) -> None:
+        """Make these tables, with their indices, as they are in this version."""
+
+    @abstractmethod
     def remake_projections(self) -> None:
-        """Drop all views and all tables of the store but `events` and `payloads`; make those of this version, empty."""
+        """Drop all views and all tables of the store but those of `layout.TRUTH`; make those of this version, empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,37 @@ class Migration:
     """What leads from the version before to `version`."""
 
     version: int
-    change: Callable[[Database], None] | None = None
+    change: Callable[[VersionedDatabase], None] | None = None
     """Changes the log and the texts, which can't be made again; None if they stay as they are."""
     rebuild: bool = True
     """False if tables and views stay as they are, but for what `change` does."""
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = ()
+def _link_log(database: VersionedDatabase) -> None:
+    """Put the rows of the log into chains; what was changed in them before is not noticed by that."""
+    database.run("ALTER TABLE events RENAME TO unlinked_events")
+    database.make_tables(("events", "chains"))
+    log = Log(database)
+    seq = 0
+    while (row := database.row(_UNLINKED, (seq,))) is not None:
+        seq, count, run_id, at, encoding, body = row
+        log.add(seq, count, run_id, at, encoding, body, _texts_of(database, seq, encoding, body))
+    database.run("DROP TABLE unlinked_events")
+
+
+_UNLINKED: Final = (
+    "SELECT seq, count, run_id, at, encoding, body FROM unlinked_events WHERE seq > ? ORDER BY seq LIMIT 1"
+)
+
+
+def _texts_of(database: Database, seq: int, encoding: int, body: bytes) -> dict[int, bytes]:
+    try:
+        return text_digests(database, set(payload_ids(unpack_body(encoding, body))))
+    except UNREADABLE as error:
+        raise StorageError(f"events {seq} does not decode: bring the store back from a backup") from error
+
+
+MIGRATIONS: Final = (Migration(2, _link_log),)
 """From version 1 on, without a gap."""
 
 

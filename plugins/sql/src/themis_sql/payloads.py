@@ -104,6 +104,8 @@ class NewPayloads:
         self._shared: dict[bytes, int] = {}
         self._digests: dict[str, bytes] = {}
         self.rows: list[tuple[Any, ...]] = []
+        self.used: dict[int, bytes] = {}
+        """Digests of all texts that were asked for, new or not, by their ids."""
 
     def find_shared(self, texts: Iterable[str]) -> None:
         """Look up which of these texts are stored, so that `shared` finds them."""
@@ -119,6 +121,7 @@ class NewPayloads:
         number = self._shared.get(digest)
         if number is None:
             number = self._shared[digest] = self._add(text, to_bytes(text), digest, lookup_of(digest))
+        self.used[number] = digest
         return number
 
     def own(self, text: str) -> int:
@@ -129,6 +132,7 @@ class NewPayloads:
     def _add(self, text: str, data: bytes, digest: bytes, lookup: int | None) -> int:
         number = self._next
         self._next += 1
+        self.used[number] = digest
         if len(data) > self._inline_limit:
             self._blobs.write(digest, data)
             start = text[:_DISPLAYED]

@@ -1,6 +1,6 @@
 """Tables, indices and views of a store, in SQLAlchemy Core; the README documents each column.
 
-It runs nothing. The log is `events` with `payloads`; every other table is a projection that can be rebuilt from it.
+It runs nothing. The log is `events` with `chains` and `payloads`; every other table is a projection of it.
 A change here needs a new `layout.SCHEMA_VERSION`; `layout` counts the columns.
 """
 
@@ -11,6 +11,7 @@ from sqlalchemy.schema import UniqueConstraint
 
 __all__ = [
     "arms",
+    "chains",
     "events",
     "executions",
     "generations",
@@ -23,7 +24,8 @@ __all__ = [
     "scores",
     "settings",
     "trials",
-    "more_statements",
+    "indices",
+    "views",
 ]
 
 metadata = MetaData()
@@ -42,8 +44,20 @@ events = Table(
     Column("count", Integer, nullable=False),
     Column("run_id", Text),
     Column("at", Text, nullable=False),
+    Column("chain", Number, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
     Column("encoding", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+chains = Table(
+    "chains",
+    metadata,
+    _id(),
+    Column("run_id", Text),
+    Column("length", Number, nullable=False),
+    Column("next", Number, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
 )
 payloads = Table(
     "payloads",
@@ -174,18 +188,23 @@ score_links = Table(
 )
 
 
-def more_statements(hex_of: str) -> list[str]:
-    """Return the statements that make what has no table of its own: a partial index, and the public views.
+def indices(table: str) -> list[str]:
+    """Return the statements that make the indices of a table which `Index` can't say.
 
-    `hex_of` is the dialect's `lower(hex({}))`.
+    As an option of `Index`, a condition would import the dialect of every database that it is meant for.
     """
+    if table == "payloads":
+        return ["CREATE INDEX payloads_shared ON payloads (lookup) WHERE lookup IS NOT NULL"]
+    return []
+
+
+def views(hex_of: str) -> list[str]:
+    """Return the statements that make the public views. `hex_of` is the dialect's `lower(hex({}))`."""
 
     def shown(column: str) -> str:
         return hex_of.format(column)
 
     return [
-        # As an option of `Index` it would import the dialect of every database that it is meant for.
-        "CREATE INDEX payloads_shared ON payloads (lookup) WHERE lookup IS NOT NULL",
         """CREATE VIEW v_runs AS
 SELECT r.run_id, e.status, e.started_at, e.finished_at, m.text AS manifest, e.counts,
   (SELECT count(*) FROM executions x WHERE x.run = r.id) AS executions,

@@ -5,16 +5,16 @@ What a batch changes is `projection`; this is when and how it is made durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from themis_core import Event, StorageError
-from themis_sql.codec import json_ascii, pack_body, pack_name, unpack_body
+from themis_core import Damage, Event, StorageError
+from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import Fact, fact_of, messages_of
 from themis_sql.layout import PROJECTIONS, insert_sql
+from themis_sql.log import Log, LogCheck
 from themis_sql.names import Names
 from themis_sql.payloads import BlobFiles, NewPayloads, Payloads
 from themis_sql.projection import Keys, Projection
@@ -23,9 +23,12 @@ from themis_sql.reader import SqlReader
 __all__ = ["SqlStore", "replay"]
 
 _NUMBERED = ("payloads", "items", "generations", "trials", "scores")
+# What the log was is told by its chain, even if events were deleted: their numbers are not given again.
+_NEXT_EVENT = """(SELECT coalesce(max(next), 1) FROM (
+  SELECT next FROM chains WHERE id = 0
+  UNION ALL SELECT seq + count FROM (SELECT seq, count FROM events ORDER BY seq DESC LIMIT 1) AS newest) AS ends)"""
 _NEXT_IDS = "SELECT " + ", ".join(
-    [f"(SELECT coalesce(max(id), 0) + 1 FROM {table})" for table in _NUMBERED]
-    + ["coalesce((SELECT seq + count FROM events ORDER BY seq DESC LIMIT 1), 1)"]
+    [*(f"(SELECT coalesce(max(id), 0) + 1 FROM {table})" for table in _NUMBERED), _NEXT_EVENT]
 )
 _NEXT_GROUP = "SELECT seq, encoding, body FROM events WHERE seq > ? ORDER BY seq LIMIT 1"
 
@@ -37,6 +40,7 @@ class SqlStore(SqlReader):
         self._blobs = BlobFiles(blob_folder)
         super().__init__(database, Payloads(database, self._blobs))
         self._names = Names(database)
+        self._log = Log(database)
         self._inline_limit = inline_limit_bytes
 
     def append(self, events: Sequence[Event]) -> None:
@@ -61,8 +65,13 @@ class SqlStore(SqlReader):
             with self._database.transaction():
                 self._save(events)
         except BaseException:
-            self._names.forget()  # what was rolled back has no number any more
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        """Forget numbers and ends of chains: what was rolled back is not stored any more."""
+        self._names.forget()
+        self._log.forget()
 
     def _save(self, events: Sequence[Event]) -> None:
         *ids, seq = self._database.row(_NEXT_IDS)
@@ -79,27 +88,33 @@ class SqlStore(SqlReader):
                 projection.add(fact)
                 facts.append(fact)
         if facts:
-            self._log(seq, facts)
+            self._log.append(seq, facts, texts.used)
             if texts.rows:
                 self._database.write(insert_sql("payloads"), texts.rows)
             projection.write()
 
-    def _log(self, seq: int, facts: list[Fact]) -> None:
-        runs = {run_id for fact in facts if (run_id := fact.get("run_id")) is not None}
-        run_id = pack_name(runs.pop()) if len(runs) == 1 else None
-        at = datetime.now(UTC).isoformat(timespec="microseconds")
-        self._database.run(insert_sql("events"), (seq, len(facts), run_id, at, *pack_body(json_ascii(facts))))
+    def check_log(self) -> Iterator[Damage]:
+        with self._database.errors():
+            yield from LogCheck(self._database).damages()
 
-    def rebuild(self) -> None:
+    def rebuild(self, *, accept_loss: bool = False) -> Sequence[Damage]:
         """Make all projections again from the log, in one transaction; no other process may write meanwhile."""
         try:
             with self._database.errors(), self._database.transaction():
                 self._names.forget()
-                for table in PROJECTIONS:
-                    self._database.run(f"DELETE FROM {table}")
-                replay(self._database)
+                check = LogCheck(self._database)
+                lost = list(check.damages())
+                if lost and not accept_loss:
+                    raise StorageError(refusal(lost))
+                self._empty_projections()
+                replay(self._database, without=check.lost)
         finally:
-            self._names.forget()
+            self._forget()
+        return lost
+
+    def _empty_projections(self) -> None:
+        for table in PROJECTIONS:
+            self._database.run(f"DELETE FROM {table}")
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         return self._database.lock_run(run_id)
@@ -108,13 +123,26 @@ class SqlStore(SqlReader):
         self._database.close()
 
 
-def replay(database: Database) -> None:
-    """Make the projections from the log, within the caller's transaction; their tables are empty."""
+def refusal(found: Sequence[Damage]) -> str:
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"the log is damaged ({found[0].place}: {found[0].problem}{more}), and tables made from what is left would "
+        "hide the loss: bring the store back from a backup, or add --accept-loss to go on without what is lost"
+    )
+
+
+def replay(database: Database, *, without: Container[int] = ()) -> None:
+    """Make the projections from the log, within the caller's transaction; their tables are empty.
+
+    `without` has the numbers of rows to pass over.
+    """
     names = Names(database)
     seq = 0
     # Row by row: not every driver lets one query go on while others run and change what it could see.
     while (row := database.row(_NEXT_GROUP, (seq,))) is not None:
         seq, encoding, body = row
+        if seq in without:
+            continue
         facts = unpack_body(encoding, body)
         *ids, _ = database.row(_NEXT_IDS)
         projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)))

@@ -9,19 +9,16 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from zstandard import ZstdError
-
 from themis_core import Damage, StorageError
-from themis_sql.codec import display_form, to_bytes, unpack_body
+from themis_sql.codec import display_form, to_bytes
 from themis_sql.database import Database
-from themis_sql.facts import payload_ids
 from themis_sql.layout import PROJECTIONS
+from themis_sql.log import UNREADABLE, LogCheck
 from themis_sql.payloads import BlobFiles
 from themis_sql.store import replay
 
 __all__ = ["damages"]
 
-_KINDS = frozenset({"run_started", "item", "generation", "trial", "run_finished"})
 _PAGE = 200
 """Rows, with texts of up to 64 KiB, that are in memory at once."""
 _SHOWN = 100
@@ -34,44 +31,21 @@ def damages(scratch: Database, blobs: BlobFiles, stored: str) -> Iterator[Damage
     `scratch` is a connection that sees the store as of one moment, in which the tables of `layout.PROJECTIONS` are
     empty temporary ones; `stored` gives the name of a stored table, such as `main.{}`.
     """
-    readable = True
-    for each in _damaged_events(scratch):
-        readable = False
+    check = LogCheck(scratch)
+    sound = True
+    for each in check.damages():
+        sound = False
         yield each
     yield from _damaged_payloads(scratch, blobs)
-    if not readable:
+    if not sound:
         yield Damage("projections", "they were not compared with the log, which is damaged itself")
         return
     try:
         replay(scratch)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         yield Damage("events", f"the log can't be replayed ({type(error).__name__})")
         return
     yield from _differing_projections(scratch, stored)
-
-
-def _damaged_events(database: Database) -> Iterator[Damage]:
-    """Yield what is wrong in the log: rows that don't decode, numbers that are missing, texts that are."""
-    expected = 1
-    for seq, count, encoding, body in _pages(database, "seq, count, encoding, body", "events", ("seq",)):
-        place = f"events {seq}"
-        if seq != expected:
-            yield Damage(place, f"the log goes on with {seq} where {expected} was to come: events are missing")
-        expected = seq + count
-        try:
-            facts = unpack_body(encoding, body)
-            wanted = set(payload_ids(facts))
-            unknown = sorted({str(each["kind"]) for each in facts} - _KINDS)
-        except (ZstdError, ValueError, KeyError, TypeError, AttributeError) as error:
-            yield Damage(place, f"the row does not decode ({type(error).__name__})")
-            continue
-        if len(facts) != count:
-            yield Damage(place, f"the row holds {len(facts)} events where {count} were written")
-        if unknown:
-            yield Damage(place, f"events of unknown kinds: {', '.join(unknown)}")
-        found = {row[0] for row in database.rows_in("SELECT id FROM payloads WHERE id IN (*)", sorted(wanted))}
-        for number in sorted(wanted - found):
-            yield Damage(place, f"its text, payloads {number}, is missing")
 
 
 def _damaged_payloads(database: Database, blobs: BlobFiles) -> Iterator[Damage]:

@@ -19,7 +19,7 @@ from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import locks
 from themis_sql import SCHEMA_VERSION
 from themis_sql.folders import make_folder, sync_folder
-from themis_sql.layout import PROJECTIONS
+from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.migrations import VersionedDatabase
 
 __all__ = ["SqliteDatabase"]
@@ -28,7 +28,6 @@ APPLICATION_ID: Final = 0x54686D73  # "Thms"
 _MAGIC: Final = b"SQLite format 3\0"
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 4_000
-_TRUTH: Final = ("events", "payloads")
 _DEFINITIONS: Final = f"""SELECT sql FROM sqlite_master
 WHERE type IN ('table', 'index') AND sql IS NOT NULL AND tbl_name IN ({", ".join("?" * len(PROJECTIONS))})
 ORDER BY type DESC, name"""  # tables, which their indices need, first
@@ -93,11 +92,16 @@ class SqliteDatabase(VersionedDatabase):
     def set_schema_version(self, version: int) -> None:
         self.run(f"PRAGMA user_version = {version:d}")
 
+    def make_tables(self, names: Collection[str]) -> None:
+        for statement in table_statements(names):
+            self.run(statement)
+
     def remake_projections(self) -> None:
         for kind, name in list(self.rows("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")):
-            if kind == "view" or name not in _TRUTH:
+            if kind == "view" or name not in TRUTH:
                 self.run(f'DROP {kind} "{name}"')
-        for statement in _schema_statements(self.hex_of, without=_TRUTH):
+        self.make_tables(PROJECTIONS)
+        for statement in view_statements():
             self.run(statement)
 
     @contextmanager
@@ -174,7 +178,7 @@ class SqliteDatabase(VersionedDatabase):
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("BEGIN EXCLUSIVE")
             if not connection.execute("PRAGMA user_version").fetchone()[0]:  # or another process was first
-                for statement in _schema_statements(self.hex_of):
+                for statement in (*table_statements((*TRUTH, *PROJECTIONS)), *view_statements()):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -263,23 +267,27 @@ def _temporary(match: re.Match[str]) -> str:
     return "CREATE TEMP TABLE " if match[1] == "TABLE " else "CREATE INDEX temp."
 
 
-def _schema_statements(hex_of: str, *, without: Collection[str] = ()) -> Iterator[str]:
+def table_statements(names: Collection[str]) -> Iterator[str]:
+    """Yield what makes these tables and their indices."""
     # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
     from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
     from sqlalchemy.schema import CreateIndex, CreateTable
 
-    from themis_sql.schema import metadata, more_statements
+    from themis_sql.schema import indices, metadata
 
     dialect = sqlite_dialect()
     for table in metadata.sorted_tables:
-        if table.name in without:
-            continue
-        yield str(CreateTable(table).compile(dialect=dialect))
-        for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            yield str(CreateIndex(index).compile(dialect=dialect))
-    for statement in more_statements(hex_of):
-        if not without or statement.startswith("CREATE VIEW"):
-            yield statement
+        if table.name in names:
+            yield str(CreateTable(table).compile(dialect=dialect))
+            for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                yield str(CreateIndex(index).compile(dialect=dialect))
+            yield from indices(table.name)
+
+
+def view_statements() -> list[str]:
+    from themis_sql.schema import views
+
+    return views(SqliteDatabase.hex_of)
 
 
 def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -65,11 +65,11 @@ class SqliteStore(SqlStore):
         except sqlite3.Error as error:  # a page that can't be read ends the check, and is what it was to find
             yield Damage("database", self._sqlite.explain(error))
 
-    def rebuild(self) -> None:
+    def rebuild(self, *, accept_loss: bool = False) -> Sequence[Damage]:
         # A run at work knows names by their old numbers, and in tables that had been damaged they may change.
         if (message := locks.held(self._folder / "locks")) is not None:
             raise RunLocked(message)
-        super().rebuild()
+        return super().rebuild(accept_loss=accept_loss)
 
     def back_up(self, target: Path) -> None:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
