@@ -106,7 +106,11 @@ if TYPE_CHECKING:
         ThresholdSpec,
         TransformSpec,
         canonical_json,
+        current_folder,
         digest,
+        path_kind,
+        resolve_path,
+        shown_path,
     )
 
 __all__ = [
@@ -187,12 +191,16 @@ __all__ = [
     "UnusedFile",
     "Usage",
     "canonical_json",
+    "current_folder",
     "digest",
     "hookimpl",
     "open_results",
+    "path_kind",
     "plan",
+    "resolve_path",
     "run",
     "run_async",
+    "shown_path",
 ]
 
 _ROOMS = {
@@ -289,7 +297,11 @@ _ROOMS = {
         "ThresholdSpec",
         "TransformSpec",
         "canonical_json",
+        "current_folder",
         "digest",
+        "path_kind",
+        "resolve_path",
+        "shown_path",
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

@@ -53,8 +53,8 @@ def mistake(spec: Path | BenchmarkSpec, *overrides: str, project: Path | Project
             "--set slices[0].dataset.sorce: slices[0].dataset.sorce: unknown key 'sorce'. Did you mean 'source'?",
         ),
         (
-            "slices.0.dataset.split=5",  # an index in the other form
-            "--set slices.0.dataset.split: slices[0].dataset.split: input should be a valid string (found: 5)",
+            "slices.0.dataset.split=[5]",  # an index in the other form
+            "--set slices.0.dataset.split: slices[0].dataset.split: input should be a valid string (found: [5])",
         ),
         (
             "inference_grids.params=[]",  # a whole branch of the spec that only the option made

@@ -54,8 +54,23 @@ class Themis(click.Group):
             ctx.exit(INTERRUPTED)
 
 
+def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from themis_core.plugins import core_version
+
+        click.echo(f"themis, version {core_version()}")
+        ctx.exit()
+
+
 @click.group(cls=Themis, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="themis-core", prog_name="themis")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Reproducible evaluations of language models, composed from plugins.
 
@@ -108,6 +123,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # replaced by something that is no text file
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # pydantic would look for plugins of its own in all that is installed, and a leftover there would end the command.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     terminated = False
 
     def terminate(signum: int, frame: FrameType | None) -> None:

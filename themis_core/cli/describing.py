@@ -28,12 +28,16 @@ def plugins() -> None:
 @format_option
 def list_plugins(as_format: str) -> None:
     """List the installed plugins from their metadata; none is imported."""
-    from themis_core.plugins import installed
+    from themis_core.plugins import discover
 
-    found = [_metadata(each) for same in installed().values() for each in same]
+    by_namespace, unreadable = discover()
+    found = [_metadata(each) for same in by_namespace.values() for each in same]
     if as_format == "json":
-        echo(as_json({"plugins": found}))
-    elif found:
+        echo(as_json({"plugins": found, "unreadable": unreadable}))
+        return
+    for leftover in unreadable:
+        echo(f"can't be read, and harms no other: {cell(leftover.path)} ({cell(leftover.problem)})", err=True)
+    if found:
         _show_plugins(found)
     else:
         click.echo("no plugins are installed: pip install 'themis-core[standard]'", err=True)

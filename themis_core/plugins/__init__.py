@@ -5,7 +5,7 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.discovery import Installed, installed
+from themis_core.plugins.discovery import Installed, Unreadable, core_version, discover, installed
 from themis_core.plugins.loading import Loaded, Plugins, blaming
 
 __all__ = [
@@ -19,8 +19,11 @@ __all__ = [
     "LoadedDataset",
     "Plugins",
     "Scorer",
+    "Unreadable",
     "blaming",
     "compose",
+    "core_version",
+    "discover",
     "installed",
     "open_storage",
 ]

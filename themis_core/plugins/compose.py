@@ -45,7 +45,9 @@ from themis_core.specs import (
     ScoreSpec,
     SliceSpec,
     digest,
+    resolve_path,
 )
+from themis_core.specs.numbers import as_meant
 from themis_core.specs.problems import Place, spec_error
 
 __all__ = ["Composition", "compose", "open_storage"]
@@ -123,7 +125,7 @@ def open_storage(project: ProjectSpec, project_dir: Path, place: Place) -> tuple
 
 
 def _plugins(project: ProjectSpec, project_dir: Path) -> Plugins:
-    return Plugins({name: project_dir / Path(path).expanduser() for name, path in project.plugins.items()})
+    return Plugins({name: resolve_path(path, project_dir) for name, path in project.plugins.items()})
 
 
 class _Composer:
@@ -149,8 +151,10 @@ class _Composer:
             full_name, cls = self.plugins.resolve(kind, name)
         except SpecError as error:
             raise name_at.error(error.message) from error
+        # What an engine passes on to a server, such as `extra_body`, is of numbers.
+        config = as_meant(dict(config), cls, config_at, free=int if base is Engine else str)
         try:
-            made = cls.model_validate(dict(config))
+            made = cls.model_validate(config)
         except ValidationError as error:
             raise spec_error(error, cls, config_at) from None  # pydantic's own message quotes what was given, keys too
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from importlib_metadata import Distribution, EntryPoint, entry_points
+from importlib_metadata import Distribution, EntryPoint
 
-__all__ = ["GROUP", "Installed", "installed"]
+__all__ = ["GROUP", "Installed", "Unreadable", "core_version", "discover", "installed", "published"]
+
+_CORE = "themis-core"
 
 GROUP = "themis"
 """The entry point group that plugins register in; the entry point's name is the namespace."""
@@ -40,14 +43,73 @@ class Installed:
         return _plain(origin) if origin is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What an installer left, and what can't be read in it."""
+
+    path: str
+    problem: str
+
+
 def installed() -> dict[str, list[Installed]]:
     """All installed plugins by namespace, sorted; more than one under a namespace is a conflict."""
+    return discover()[0]
+
+
+def discover() -> tuple[dict[str, list[Installed]], list[Unreadable]]:
+    """All installed plugins by namespace, and what declares one or may declare one and can't be read.
+
+    Whatever is broken in `site-packages` is nobody's error but that of who names it.
+    """
     found: dict[str, list[Installed]] = {}
-    for point in entry_points(group=GROUP):
-        name = point.dist.name if point.dist else "(unknown)"
-        version = point.dist.version if point.dist else "(unknown)"
-        found.setdefault(point.name, []).append(Installed(point.name, name, version, point))
-    return {name: sorted(found[name], key=lambda each: each.distribution) for name in sorted(found)}
+    unreadable: list[Unreadable] = []
+    seen: set[str] = set()
+    for distribution in Distribution.discover():
+        try:
+            points = [point for point in distribution.entry_points if point.group == GROUP]
+            if points:
+                name, version = _name_and_version(distribution)
+                if name not in seen:  # what comes later on the path is hidden, as for an import
+                    for point in points:
+                        found.setdefault(point.name, []).append(Installed(point.name, name, version, point))
+                seen.add(name)
+        except Exception as error:  # noqa: BLE001 - see the docstring
+            unreadable.append(Unreadable(_path_of(distribution), f"{type(error).__name__}: {error}"))
+    by_name = {name: sorted(found[name], key=lambda each: each.distribution) for name in sorted(found)}
+    return by_name, unreadable
+
+
+def published() -> frozenset[str]:
+    """Namespaces of the plugins that this project publishes, from the core's own metadata."""
+    requires = next((each.requires for each in _cores()), None) or []
+    names = (re.match(r"themis-plugin-([\w-]+)", each) for each in requires)
+    return frozenset(name[1] for name in names if name)
+
+
+def core_version() -> str:
+    """The version of the core; `unknown` if its own metadata is gone."""
+    return next((_name_and_version(each)[1] for each in _cores()), "unknown")
+
+
+def _cores() -> Iterator[Distribution]:
+    """The core's distribution, without leftovers of others that had its name."""
+    for each in Distribution.discover(name=_CORE):
+        try:
+            _name_and_version(each)
+        except Exception:  # noqa: BLE001 - a leftover can be broken in any way
+            continue
+        yield each
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+    if not name or not version:
+        raise ValueError("its metadata name no distribution and version: an installation or removal was cut off")
+    return str(name), str(version)
+
+
+def _path_of(distribution: Distribution) -> str:
+    return str(getattr(distribution, "_path", "(unknown)"))  # importlib-metadata has no public name for it
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,7 @@ Each `Plugins` starts empty: nothing is shared between sessions, and nothing is 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +20,8 @@ import pluggy
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
 from themis_core.errors import PluginError, SpecError, ThemisError
-from themis_core.plugins.discovery import Installed, installed
+from themis_core.plugins.discovery import Installed, installed, published
+from themis_core.plugins.loose import content_of, import_loose, neighbours
 from themis_core.specs.source import close_match
 
 __all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins", "blaming"]
@@ -50,6 +49,7 @@ class Plugins:
         self._loose = dict(loose or {})
         self._installed = installed()
         self._loaded: dict[str, Loaded] = {}
+        self._beside: dict[str, Path] = {}
         self._manager = pluggy.PluginManager("themis")
         self._manager.add_hookspecs(hookspecs)
         for namespace in self._loose:
@@ -163,21 +163,20 @@ class Plugins:
 
     def _import_loose(self, namespace: str, path: Path) -> tuple[ModuleType, dict[str, Any], str]:
         try:
-            content = path.read_bytes()
+            content = content_of(path)
         except OSError as error:
             raise SpecError(f"plugins.{namespace}: can't read {path}: {error.strerror or error}") from error
-        content_hash = hashlib.sha256(content).hexdigest()
-        # The hash in the name keeps two files, or two versions of one, apart within a process.
-        name = f"themis_loose_{namespace.replace('-', '_')}_{content_hash[:12]}"
-        module = ModuleType(name)
-        module.__file__ = str(path)
-        sys.modules[name] = module
+        for name, file in neighbours(path).items():
+            if (other := self._beside.setdefault(name, file)) != file:
+                raise SpecError(
+                    f"plugins.{namespace}: {path} imports {file}, but another loose file imports {other}, and "
+                    f"there can be one {name!r} only: rename one of the two"
+                )
         try:
-            exec(compile(content, str(path), "exec"), module.__dict__)
+            module = import_loose(namespace, path, content)
         except (Exception, SystemExit) as error:
-            del sys.modules[name]
             raise _broken(namespace, str(path), "import", error) from error
-        return module, {"namespace": namespace, "path": str(path), "sha256": content_hash}, str(path)
+        return module, {"namespace": namespace, "path": str(path), "sha256": content}, str(path)
 
     def _check_contract(self, module: ModuleType, namespace: str, label: str) -> None:
         default = CONTRACT_VERSION if namespace in self._loose else None
@@ -232,10 +231,9 @@ class Plugins:
         guess = close_match(namespace, known)
         listed = f"Installed: {', '.join(known)}." if known else "No plugin is installed."
         hint = f" Did you mean {guess!r}?" if guess else ""
-        return (
-            f"plugin {namespace!r} is not installed. {listed}{hint} To install one of that name: "
-            f"pip install themis-plugin-{namespace}"
-        )
+        # What a public index has under the name of a typo, or of somebody's plugin, is a stranger's.
+        install = f" To install it: pip install themis-plugin-{namespace}" if namespace in published() else ""
+        return f"plugin {namespace!r} is not installed. {listed}{hint}{install}"
 
     def _kind_hint(self, namespace: str, component: str, kind: str) -> str:
         for other, offered in self._loaded[namespace].offers.items():

@@ -16,6 +16,7 @@ from themis_core.results import Results, RunResult
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, report_of
 from themis_core.session.loading import ProjectLike, SpecLike, load_project, load_specs
+from themis_core.specs import current_folder
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
@@ -112,7 +113,7 @@ def find_storage(
     if spec is not None:
         loaded = load_specs(spec, project, (), None, (), base_dir)
         return open_storage(loaded.project, loaded.project_dir, loaded.project_place)[1], loaded.project_dir
-    settings, directory, place = load_project(project, base_dir or Path.cwd())
+    settings, directory, place = load_project(project, base_dir or current_folder())
     return open_storage(settings, directory, place)[1], directory
 
 

@@ -14,12 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from importlib_metadata import version
-
 from themis_core.components import Judge, Store
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan
-from themis_core.plugins import Composition, LoadedDataset, blaming
+from themis_core.plugins import Composition, LoadedDataset, blaming, core_version
 from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -203,7 +201,7 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         for each in made.slices
     ]
     return {
-        "themis": version("themis-core"),
+        "themis": core_version(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "spec_digest": made.spec_digest,

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from themis_core.errors import SpecError
 from themis_core.plugins import Composition, compose
-from themis_core.specs import BenchmarkSpec, ProjectSpec
+from themis_core.specs import BenchmarkSpec, ProjectSpec, current_folder
+from themis_core.specs.numbers import as_meant
 from themis_core.specs.problems import Place, spec_error
 from themis_core.specs.source import Source, close_match, read_source, set_value, steps_of
 
@@ -49,7 +50,7 @@ def load_specs(
     models: Sequence[str],
     base_dir: Path | None,
 ) -> Loaded:
-    here = base_dir or Path.cwd()
+    here = base_dir or current_folder()
     changes = [_override(each) for each in overrides]
     source, inline = None, None
     offset: tuple[str, ...] = ()
@@ -143,6 +144,7 @@ def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] =
 
 
 def _valid(model: Any, data: Any, place: Place) -> Any:
+    data = as_meant(data, model, place)
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from themis_core.specs.inference import (
     ModelSpec,
     PriceSpec,
 )
+from themis_core.specs.paths import current_folder, path_kind, resolve_path, shown_path
 from themis_core.specs.project import ExecutionPolicySpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
 from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
@@ -45,5 +46,9 @@ __all__ = [
     "ThresholdSpec",
     "TransformSpec",
     "canonical_json",
+    "current_folder",
     "digest",
+    "path_kind",
+    "resolve_path",
+    "shown_path",
 ]

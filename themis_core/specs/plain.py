@@ -12,6 +12,8 @@ __all__ = [
     "TOO_LONG",
     "Loc",
     "SpecProblem",
+    "WrittenFloat",
+    "WrittenInt",
     "finite",
     "nearest_line",
     "there_twice",
@@ -47,3 +49,15 @@ def finite(value: float, text: str, line: int | None) -> float:
 
 def there_twice(key: str | int, first: int, second: int) -> SpecProblem:
     return SpecProblem(f"the key {key!r} is there twice, in lines {first} and {second}", second)
+
+
+class WrittenInt(int):
+    """A whole number of a YAML file, with its text there: `007`."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number of a YAML file, with its text there: `1.10`."""
+
+    written: str

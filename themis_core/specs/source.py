@@ -8,6 +8,7 @@ lists, and mappings with text keys; dates are text.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from themis_core.specs.yaml_nodes import parse_yaml, plain_scalar
 Kind = Literal["yaml", "toml", "json"]
 
 KINDS: Mapping[str, Kind] = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
+STANDARD_INPUT = "-"
+_STDIN = "standard input"
 _MAPPING = "a spec is a mapping, with keys such as 'benchmark' at the top"
 
 
@@ -50,29 +53,35 @@ class Source:
 
 
 def read_source(path: Path | str) -> Source:
-    """Read a spec file; the suffix says the format. Raises `SpecError`."""
+    """Read a spec file; the suffix says the format. `-` is standard input, YAML or JSON. Raises `SpecError`."""
     file, shown = Path(path), str(path)
+    if shown == STANDARD_INPUT:
+        return parse_source(_decoded(sys.stdin.buffer.read(), _STDIN), "yaml", _STDIN)
     try:
         raw = file.read_bytes()
     except FileNotFoundError as exc:
         raise SpecError(f"no such file{_did_you_mean(file)}", path=shown) from exc
     except IsADirectoryError as exc:
         raise SpecError("is a folder: name the spec file in it", path=shown) from exc
-    except OSError as exc:
-        raise SpecError(f"cannot be read: {exc.strerror or exc}", path=shown) from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        raise SpecError(f"cannot be read: {reason}", path=shown if len(shown) < 200 else f"{shown[:160]}…") from exc
     kind = KINDS.get(file.suffix.lower())
     if kind is None:
         what = f"the suffix {file.suffix!r}" if file.suffix else "a name without a suffix"
         raise SpecError(f"{what} does not say the format: use {', '.join(KINDS)}", path=shown)
+    return parse_source(_decoded(raw, shown), kind, shown)
+
+
+def _decoded(raw: bytes, shown: str) -> str:
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         # utf-8-sig counts from behind the byte order mark
         offset = exc.start + len(raw) - len(exc.object)
         message = f"not UTF-8 (byte 0x{exc.object[exc.start]:02x} at offset {offset}): save the file as UTF-8"
         raise SpecError(message, path=shown, line=line) from exc
-    return parse_source(text, kind, shown)
 
 
 def parse_source(text: str, kind: Kind, path: str) -> Source:

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from themis_core.specs.plain import MAX_DEPTH, NOT_FINITE, TOO_DEEP, TOO_LONG, Loc, SpecProblem, finite, there_twice
+from themis_core.specs.plain import (
+    MAX_DEPTH,
+    NOT_FINITE,
+    TOO_DEEP,
+    TOO_LONG,
+    Loc,
+    SpecProblem,
+    WrittenFloat,
+    WrittenInt,
+    finite,
+    there_twice,
+)
 
 __all__ = ["parse_yaml", "plain_scalar"]
 
@@ -39,12 +50,18 @@ def plain_scalar(text: str, line: int | None) -> Any:
         return text.lower() == "true"
     if _INT.fullmatch(text):
         try:
-            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+            number: Any = WrittenInt(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         except ValueError as exc:
             raise SpecProblem(TOO_LONG, line) from exc
+        number.written = text
+        return number
     if _INF_OR_NAN.fullmatch(text):
         raise SpecProblem(f"{text} {NOT_FINITE}", line)
-    return finite(float(text), text, line) if _FLOAT.fullmatch(text) else text
+    if not _FLOAT.fullmatch(text):
+        return text
+    number = WrittenFloat(finite(float(text), text, line))
+    number.written = text
+    return number
 
 
 def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
@@ -173,9 +190,11 @@ class _Nodes:
         value = plain_scalar(node.value, _line(node))
         if wanted is float and _FLOAT.fullmatch(node.value):
             return finite(float(node.value), node.value, _line(node))
-        if wanted is not None and type(value) is not wanted:
+        if wanted is None:
+            return value
+        if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
             raise SpecProblem(f"{node.value!r} is no {node.tag.removeprefix(_CORE)}", _line(node))
-        return value
+        return int(value) if isinstance(value, WrittenInt) else value  # the tag says that a number is meant
 
     def _refused(self, node: Any) -> SpecProblem:
         tag = node.tag.replace(_CORE, "!!", 1)

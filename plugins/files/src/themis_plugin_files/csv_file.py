@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError
+from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, shown_path
 from themis_plugin_files.base import FileLoader
-from themis_plugin_files.paths import shown
 from themis_plugin_files.pushdown import ruled_out, wanted_texts
 from themis_plugin_files.reading import MAX_LINE, lines, utf8
 
@@ -65,7 +64,7 @@ class CsvLoader(FileLoader):
         return self
 
     def read(self, path: Path, dataset: DatasetSpec, query: DatasetQuerySpec) -> Iterator[Row]:
-        name, wanted = shown(path), wanted_texts(dataset, query)
+        name, wanted = shown_path(path), wanted_texts(dataset, query)
         header = self.columns
         for line, cells in self._records(path):
             if header is None:
@@ -94,7 +93,7 @@ class CsvLoader(FileLoader):
                     yield line, cells
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise SpecError(f"no valid CSV: {_explained(error)}", path=shown(path), line=line) from error
+            raise SpecError(f"no valid CSV: {_explained(error)}", path=shown_path(path), line=line) from error
 
     def _reader(self, source: Iterator[str]) -> Any:
         quoting: Any = csv.QUOTE_NONE if self.quotechar is None else csv.QUOTE_MINIMAL
@@ -109,7 +108,7 @@ class CsvLoader(FileLoader):
                 yield line.decode(self.encoding)
             except UnicodeDecodeError as error:
                 message = f"no valid {self.encoding}: byte 0x{line[error.start]:02x} at position {error.start + 1}"
-                raise SpecError(message, path=shown(path), line=number) from error
+                raise SpecError(message, path=shown_path(path), line=number) from error
 
 
 def _twice(names: list[str]) -> str | None:

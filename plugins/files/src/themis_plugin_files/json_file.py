@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError
+from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, shown_path
 from themis_plugin_files.base import FileLoader
-from themis_plugin_files.paths import shown
 from themis_plugin_files.pushdown import ruled_out, wanted_texts
 from themis_plugin_files.reading import opened, utf8
 from themis_plugin_files.strict_json import DECODER, check_depth, problem, type_name
@@ -36,7 +35,7 @@ class JsonLoader(FileLoader):
     )
 
     def read(self, path: Path, dataset: DatasetSpec, query: DatasetQuerySpec) -> Iterator[Row]:
-        name, wanted = shown(path), wanted_texts(dataset, query)
+        name, wanted = shown_path(path), wanted_texts(dataset, query)
         text = _text(path)
         line, counted = 1, 0
         found = _document(text, self.rows_path.split(".") if self.rows_path else [])
@@ -74,7 +73,7 @@ def _text(path: Path) -> str:
         data = stream.read(MAX_DOCUMENT + 1)
     if len(data) > MAX_DOCUMENT:
         message = f"the document has more than {MAX_DOCUMENT // 2**20} MiB: convert it to JSON Lines (files/jsonl)"
-        raise SpecError(message, path=shown(path))
+        raise SpecError(message, path=shown_path(path))
     return utf8(data, path, 1).removeprefix("\ufeff")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError
+from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, shown_path
 from themis_plugin_files.base import FileLoader
-from themis_plugin_files.paths import shown
 from themis_plugin_files.pushdown import ruled_out, wanted_texts
 from themis_plugin_files.reading import lines, utf8
 from themis_plugin_files.strict_json import DECODER, check_depth, problem, type_name
@@ -19,7 +18,7 @@ class JsonlLoader(FileLoader):
     """Reads JSON Lines: one JSON object per line, in UTF-8; blank lines are skipped."""
 
     def read(self, path: Path, dataset: DatasetSpec, query: DatasetQuerySpec) -> Iterator[Row]:
-        name, wanted, decode = shown(path), wanted_texts(dataset, query), DECODER.decode
+        name, wanted, decode = shown_path(path), wanted_texts(dataset, query), DECODER.decode
         for number, line in lines(path):
             if line.isspace():
                 continue

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError
+from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, shown_path
 from themis_plugin_files.base import FileLoader
-from themis_plugin_files.paths import shown
 from themis_plugin_files.pushdown import Wanted, columns_needed, ruled_out, wanted_texts
 
 __all__ = ["ParquetLoader"]
@@ -32,7 +31,7 @@ class ParquetLoader(FileLoader):
 
     def read(self, path: Path, dataset: DatasetSpec, query: DatasetQuerySpec) -> Iterator[Row]:
         pyarrow, parquet = _pyarrow(path)
-        name, wanted = shown(path), wanted_texts(dataset, query)
+        name, wanted = shown_path(path), wanted_texts(dataset, query)
         number = 0
         try:
             # Without pre-buffering, a row group of any size is read piece by piece.
@@ -81,7 +80,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         message = "reading Parquet needs a further package: pip install 'themis-plugin-files[parquet]'"
-        raise SpecError(message, path=shown(path)) from error
+        raise SpecError(message, path=shown_path(path)) from error
     return pyarrow, pyarrow.parquet
 
 

@@ -6,9 +6,9 @@ import difflib
 import glob
 from pathlib import Path
 
-from themis_core import DatasetSpec, SpecError
+from themis_core import DatasetSpec, SpecError, path_kind, resolve_path, shown_path
 
-__all__ = ["files_of", "shown"]
+__all__ = ["files_of"]
 
 
 def files_of(dataset: DatasetSpec, base_dir: Path) -> list[Path]:
@@ -17,25 +17,20 @@ def files_of(dataset: DatasetSpec, base_dir: Path) -> list[Path]:
     `~` is expanded, `{split}` replaced by the split, and a relative path starts at `base_dir`. Raises SpecError
     that names the nearest existing file if there is none.
     """
-    given = Path(_with_split(dataset)).expanduser()
+    given = resolve_path(_with_split(dataset), Path())
     pattern = base_dir / given
-    if pattern.is_dir():
-        raise SpecError(f"this is a folder: name its files, such as {dataset.dataset_id}/*", path=shown(pattern))
+    kind = path_kind(pattern)
+    if kind == "folder":
+        raise SpecError(f"this is a folder: name its files, such as {dataset.dataset_id}/*", path=shown_path(pattern))
     # A name that exists means itself, even with a bracket in it.
-    if pattern.exists() or not glob.has_magic(str(given)):
+    if kind != "nothing" or not glob.has_magic(str(given)):
         return [_regular(pattern)]
     # `Path.glob` takes no absolute patterns, and a bracket in the name of `base_dir` is no pattern.
     found = glob.glob(str(given), root_dir=base_dir, recursive=True)  # noqa: PTH207
-    files = [path for path in (base_dir / name for name in sorted(found)) if path.is_file()]
+    files = [path for path in (base_dir / name for name in sorted(found)) if path_kind(path) == "file"]
     if not files:
-        raise SpecError("no file matches this pattern", path=shown(pattern))
+        raise SpecError("no file matches this pattern", path=shown_path(pattern))
     return files
-
-
-def shown(path: Path) -> str:
-    """The path as messages show it: relative to the working folder where it lies in it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _with_split(dataset: DatasetSpec) -> str:
@@ -47,16 +42,21 @@ def _with_split(dataset: DatasetSpec) -> str:
 
 
 def _regular(path: Path) -> Path:
-    if path.is_file():
+    kind = path_kind(path)
+    if kind == "file":
         return path
-    if path.exists():
-        raise SpecError("this is no regular file", path=shown(path))
-    raise SpecError(f"no such file{_nearest(path)}", path=shown(path))
+    if kind != "nothing":
+        raise SpecError("this is no regular file", path=shown_path(path))
+    raise SpecError(f"no such file{_nearest(path)}", path=shown_path(path))
 
 
 def _nearest(path: Path) -> str:
     folder = path.parent
-    if not folder.is_dir():
-        return f"; the folder {shown(folder)} does not exist"
-    close = difflib.get_close_matches(path.name, sorted(each.name for each in folder.iterdir()), n=1)
-    return f". Did you mean {shown(folder / close[0])!r}?" if close else ""
+    if path_kind(folder) != "folder":
+        return f"; the folder {shown_path(folder)} does not exist"
+    try:
+        names = sorted(each.name for each in folder.iterdir())
+    except OSError:  # it may be searched and not read
+        return ""
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f". Did you mean {shown_path(folder / close[0])!r}?" if close else ""

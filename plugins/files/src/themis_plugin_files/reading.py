@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from themis_core import SpecError
-from themis_plugin_files.paths import shown
+from themis_core import SpecError, shown_path
 
 __all__ = ["MAX_LINE", "fingerprint", "lines", "opened", "utf8"]
 
@@ -45,7 +44,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with io.BufferedReader(raw, _BUFFER) as stream:
             yield cast(BinaryIO, stream)
     except broken as error:
-        raise SpecError(f"can't be read: {error}", path=shown(path)) from error
+        raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -58,7 +57,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(iter(partial(stream.readline, MAX_LINE + 1), b""), 1):
             if len(line) > MAX_LINE:
                 message = f"the line has more than {MAX_LINE // 2**20} MiB; is this a file of lines?"
-                raise SpecError(message, path=shown(path), line=number)
+                raise SpecError(message, path=shown_path(path), line=number)
             yield number, line.removeprefix(_BOM) if number == 1 else line
 
 
@@ -70,7 +69,7 @@ def utf8(data: bytes, path: Path, line: int) -> str:
         line += data.count(b"\n", 0, error.start)
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"no valid UTF-8: byte 0x{data[error.start]:02x} at position {column}; convert the file to UTF-8"
-        raise SpecError(message, path=shown(path), line=line) from error
+        raise SpecError(message, path=shown_path(path), line=line) from error
 
 
 def fingerprint(path: Path, base_dir: Path) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def fingerprint(path: Path, base_dir: Path) -> dict[str, Any]:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             size = stream.tell()
     except OSError as error:
-        raise SpecError(f"can't be read: {error}", path=shown(path)) from error
+        raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
     name = path.relative_to(base_dir) if path.is_relative_to(base_dir) else path
     return {"path": name.as_posix(), "size": size, "sha256": sha256}
 
@@ -90,7 +89,7 @@ def _zstandard(path: Path) -> Any:
         import zstandard
     except ImportError as error:
         message = "reading Zstandard needs a further package: pip install 'themis-plugin-files[zstd]'"
-        raise SpecError(message, path=shown(path)) from error
+        raise SpecError(message, path=shown_path(path)) from error
     return zstandard
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
-from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Row, SpecError
+from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Row, SpecError, path_kind, resolve_path
 from themis_plugin_huggingface.problems import explained
 from themis_plugin_huggingface.sources import BUILDERS, data_paths, fingerprints
 from themis_plugin_huggingface.values import NoJson, class_names, plain, undecoded
@@ -86,9 +86,9 @@ class HubLoader(DatasetLoader):
             raise SpecError("dataset_id is empty: give a name on the hub, a folder, or a reader such as json")
         datasets.disable_progress_bars()
         local = _is_local(dataset, base_dir)
-        folder = base_dir / Path(dataset.dataset_id).expanduser()
+        folder = resolve_path(dataset.dataset_id, base_dir)
         found = datasets.load_dataset(
-            str(folder.resolve()) if folder.is_dir() else dataset.dataset_id,
+            str(folder.resolve()) if path_kind(folder) == "folder" else dataset.dataset_id,
             dataset.config_name,
             data_files=data_paths(dataset.dataset_id, self.data_files, base_dir),
             split=dataset.split,
@@ -138,4 +138,4 @@ class HubLoader(DatasetLoader):
 
 
 def _is_local(dataset: DatasetSpec, base_dir: Path) -> bool:
-    return dataset.dataset_id in BUILDERS or (base_dir / Path(dataset.dataset_id).expanduser()).is_dir()
+    return dataset.dataset_id in BUILDERS or path_kind(resolve_path(dataset.dataset_id, base_dir)) == "folder"

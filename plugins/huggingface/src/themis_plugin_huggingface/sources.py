@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from themis_core import SpecError
+from themis_core import SpecError, resolve_path
 
 __all__ = ["BUILDERS", "data_paths", "fingerprints"]
 
@@ -25,7 +25,7 @@ def data_paths(dataset_id: str, data_files: Any, base_dir: Path) -> Any:
         return {split: data_paths(dataset_id, each, base_dir) for split, each in data_files.items()}
     if isinstance(data_files, list):
         return [data_paths(dataset_id, each, base_dir) for each in data_files]
-    return data_files if "://" in data_files else str(base_dir.resolve() / Path(data_files).expanduser())
+    return data_files if "://" in data_files else str(resolve_path(data_files, base_dir.resolve()))
 
 
 def fingerprints(dataset_id: str, data_files: Any, base_dir: Path) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def fingerprints(dataset_id: str, data_files: Any, base_dir: Path) -> list[dict[
     if dataset_id in BUILDERS:
         paths = _matches(data_paths(dataset_id, data_files, base_dir))
     else:
-        folder = (base_dir / Path(dataset_id).expanduser()).resolve()
+        folder = resolve_path(dataset_id, base_dir).resolve()
         paths = {path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))}
     return [_fingerprint(path, base_dir.resolve()) for path in sorted(paths) if path.is_file()]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from themis_core import StorageBackend, StorageError, Store
+from themis_core import StorageBackend, StorageError, Store, resolve_path
 from themis_plugin_postgres.address import has_password, mistake_in, shown
 
 __all__ = ["PostgresBlobStorageSpec"]
@@ -154,7 +154,7 @@ class PostgresBlobStorageSpec(StorageBackend):
         except BaseException:
             database.close()
             raise
-        root = base_dir / Path(self.blob_root).expanduser()
+        root = resolve_path(self.blob_root, base_dir)
         return PostgresStore(database, root, self.schema_name, inline_limit_bytes=self.inline_limit_bytes)
 
     def _address(self) -> str:

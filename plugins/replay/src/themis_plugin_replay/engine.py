@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import glob
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from themis_core import Capabilities, Engine, EngineError, Generation, Request, SpecError, digest
+from themis_core import (
+    Capabilities,
+    Engine,
+    EngineError,
+    Generation,
+    Request,
+    SpecError,
+    digest,
+    path_kind,
+    resolve_path,
+    shown_path,
+)
 from themis_plugin_replay.columns import Columns, ReplayFields
-from themis_plugin_replay.reading import shown
 from themis_plugin_replay.recording import Recording
 
 __all__ = ["FileEngine", "files_of"]
@@ -85,16 +96,16 @@ class FileEngine(Engine):
 
 def files_of(path: str, base_dir: Path) -> list[tuple[str, Path]]:
     """Return the files that a path means in sorted order, each with the model that its name says, or ``."""
-    given = Path(path).expanduser()
-    if _MODEL not in path and ((base_dir / given).exists() or not glob.has_magic(path)):
+    given = resolve_path(path, Path())
+    if _MODEL not in path and (not glob.has_magic(path) or path_kind(base_dir / given) != "nothing"):
         return [("", _regular(base_dir / given))]
     before, model, after = str(given).partition(_MODEL)
     pattern = f"{glob.escape(before)}*{glob.escape(after)}" if model else str(given)
     # `Path.glob` takes no absolute patterns, and a bracket in the name of `base_dir` is no pattern.
     names = sorted(glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207
-    files = [(name, base_dir / name) for name in names if (base_dir / name).is_file()]
+    files = [(name, base_dir / name) for name in names if path_kind(base_dir / name) == "file"]
     if not files:
-        raise SpecError("no file matches this pattern", path=shown(base_dir / given))
+        raise SpecError("no file matches this pattern", path=shown_path(base_dir / given))
     if not model:
         return [("", file) for _, file in files]
     named = re.compile(re.escape(before) + "(.*)" + re.escape(after), re.DOTALL)
@@ -102,14 +113,17 @@ def files_of(path: str, base_dir: Path) -> list[tuple[str, Path]]:
 
 
 def _regular(path: Path) -> Path:
-    if path.is_file():
+    kind = path_kind(path)
+    if kind == "file":
         return path
-    if path.exists():
-        raise SpecError("this is no file; name the files in it, such as by *.jsonl", path=shown(path))
+    if kind != "nothing":
+        raise SpecError("this is no file; name the files in it, such as by *.jsonl", path=shown_path(path))
     import difflib
 
     folder = path.parent
-    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    names: list[str] = []
+    with suppress(OSError):  # there is none, or it may not be read
+        names = sorted(each.name for each in folder.iterdir())
     close = difflib.get_close_matches(path.name, names, n=1)
-    hint = f". Did you mean {shown(folder / close[0])!r}?" if close else ""
-    raise SpecError(f"no such file{hint}", path=shown(path))
+    hint = f". Did you mean {shown_path(folder / close[0])!r}?" if close else ""
+    raise SpecError(f"no such file{hint}", path=shown_path(path))

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from themis_core import SpecError
+from themis_core import SpecError, shown_path
 
-__all__ = ["MAX_LINE", "decode", "is_plain_jsonl", "lines", "opened", "rows", "shown"]
+__all__ = ["MAX_LINE", "decode", "is_plain_jsonl", "lines", "opened", "rows"]
 
 MAX_LINE: Final = 64 * 2**20
 """Most bytes that one line may have, decompressed: the bound on memory for a hostile or broken file."""
@@ -25,12 +25,6 @@ MAX_DOCUMENT: Final = 512 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
 _space = re.compile(r"[ \t\n\r]*").match
-
-
-def shown(path: Path) -> str:
-    """The path as messages show it: relative to the working folder where it lies in it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def is_plain_jsonl(path: Path) -> bool:
@@ -45,7 +39,7 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if kind not in readers:
         known = ", ".join(readers)
         message = f"the name says no format: it must end in one of {known}, also with .gz or .zst behind"
-        raise SpecError(message, path=shown(path))
+        raise SpecError(message, path=shown_path(path))
     return readers[kind](path)
 
 
@@ -67,7 +61,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with io.BufferedReader(raw, 2**20) as stream:
             yield cast(BinaryIO, stream)
     except broken as error:
-        raise SpecError(f"can't be read: {error}", path=shown(path)) from error
+        raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
 
 
 def lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -75,7 +69,7 @@ def lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
     for number, line in enumerate(iter(partial(stream.readline, MAX_LINE + 1), b""), 1):
         if len(line) > MAX_LINE:
             message = f"the line has more than {MAX_LINE // 2**20} MiB; is this a file of lines?"
-            raise SpecError(message, path=shown(path), line=number)
+            raise SpecError(message, path=shown_path(path), line=number)
         yield line
 
 
@@ -84,9 +78,9 @@ def decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = _decode(line.removeprefix(_BOM).rstrip().decode())
     except (ValueError, RecursionError) as error:
-        raise SpecError(_explained(error), path=shown(path), line=number) from error
+        raise SpecError(_explained(error), path=shown_path(path), line=number) from error
     if type(row) is not dict:
-        raise SpecError("the row is not a JSON object", path=shown(path), line=number)
+        raise SpecError("the row is not a JSON object", path=shown_path(path), line=number)
     return row
 
 
@@ -124,7 +118,7 @@ def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         data = stream.read(MAX_DOCUMENT + 1)
     if len(data) > MAX_DOCUMENT:
         message = f"the document has more than {MAX_DOCUMENT // 2**20} MiB: convert it to JSON Lines"
-        raise SpecError(message, path=shown(path))
+        raise SpecError(message, path=shown_path(path))
     line, counted = 1, 0
     try:
         text = data.removeprefix(_BOM).decode()
@@ -132,11 +126,11 @@ def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for row, start in _elements(text):
             line, counted = line + text.count("\n", counted, start), start
             if type(row) is not dict:
-                raise SpecError("the row is not a JSON object", path=shown(path), line=line)
+                raise SpecError("the row is not a JSON object", path=shown_path(path), line=line)
             yield line, row
     except (ValueError, RecursionError) as error:
         at = error.lineno if isinstance(error, json.JSONDecodeError) else line
-        raise SpecError(f"at or after this line: {_explained(error)}", path=shown(path), line=at) from error
+        raise SpecError(f"at or after this line: {_explained(error)}", path=shown_path(path), line=at) from error
 
 
 def _elements(text: str) -> Iterator[tuple[Any, int]]:
@@ -181,7 +175,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield line, dict(zip(header, cells, strict=True))
                 line = reader.line_num + 1
         except (csv.Error, ValueError) as error:
-            raise SpecError(_explained(error), path=shown(path), line=line) from error
+            raise SpecError(_explained(error), path=shown_path(path), line=line) from error
 
 
 def _header(cells: list[str]) -> list[str]:
@@ -195,7 +189,7 @@ def _zstandard(path: Path) -> Any:
         import zstandard
     except ImportError as error:
         message = "reading Zstandard needs a further package: pip install 'themis-plugin-replay[zstd]'"
-        raise SpecError(message, path=shown(path)) from error
+        raise SpecError(message, path=shown_path(path)) from error
     return zstandard
 
 

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from themis_core import EngineError, Generation, Request, SpecError
+from themis_core import EngineError, Generation, Request, SpecError, shown_path
 from themis_plugin_replay.columns import Columns
-from themis_plugin_replay.reading import decode, is_plain_jsonl, lines, rows, shown
+from themis_plugin_replay.reading import decode, is_plain_jsonl, lines, rows
 
 __all__ = ["Recording"]
 
@@ -64,7 +64,7 @@ class Recording:
             try:
                 self._add(model, path, opened)
             except OSError as error:
-                raise SpecError(f"can't be read: {error}", path=shown(path)) from error
+                raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
         self.content.sort()
 
     def find(self, model: str, request: Request) -> Generation:
@@ -147,7 +147,7 @@ class Recording:
             self._columns.check(row)
             match = self._columns.match(row)
         except ValueError as error:
-            raise SpecError(str(error), path=shown(source.path), line=number) from error
+            raise SpecError(str(error), path=shown_path(source.path), line=number) from error
         place = ((len(self._sources) - 1) << _OFFSET_BITS | offset) << _LENGTH_BITS | length
         hashed = hash(key)
         known = self._index.get(hashed)
@@ -160,7 +160,7 @@ class Recording:
             self._check_differs(earlier, key, match, source.path, number)
         if len(places) == MAX_ROWS_PER_KEY:
             message = f"more than {MAX_ROWS_PER_KEY} rows for item {key[1]!r}, sample {key[2]}"
-            raise SpecError(message, path=shown(source.path), line=number)
+            raise SpecError(message, path=shown_path(source.path), line=number)
         self._index[hashed] = (*places, place)
 
     def _check_differs(self, earlier: int, key: tuple[str, str, int], match: str, path: Path, number: int) -> None:
@@ -168,10 +168,10 @@ class Recording:
         if self._columns.key(row, source.model) != key or self._columns.match(row) != match:
             return
         model = f" and model {key[0]!r}" if key[0] else ""
-        where = f"{shown(source.path)}:{self._line_of(earlier)}"
+        where = f"{shown_path(source.path)}:{self._line_of(earlier)}"
         hint = "" if match else "; columns for model, sample and match tell rows apart, if named in fields"
         message = f"a second output for item {key[1]!r}{model}, sample {key[2]}; the first is at {where}{hint}"
-        raise SpecError(message, path=shown(path), line=number)
+        raise SpecError(message, path=shown_path(path), line=number)
 
     def _row(self, place: int) -> tuple[dict[str, Any], _Source]:
         source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from themis_core import Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest
+from themis_core import Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest, shown_path
 from themis_plugin_replay.columns import Columns, ReplayFields
 from themis_plugin_replay.engine import files_of
-from themis_plugin_replay.reading import rows, shown
+from themis_plugin_replay.reading import rows
 
 __all__ = ["VerdictFields", "Verdicts"]
 
@@ -94,12 +94,12 @@ class Verdicts(Judge):
                     key = columns.key(row, "")
                     verdicts[key] = self._value(columns.value(row), row)
                 except ValueError as error:
-                    raise SpecError(str(error), path=shown(path), line=line) from error
-                where = f"{shown(path)}:{line}"
+                    raise SpecError(str(error), path=shown_path(path), line=line) from error
+                where = f"{shown_path(path)}:{line}"
                 if key in first:
                     message = f"a second verdict for item {key[1]!r}, sample {key[2]}; the first is at {first[key]}"
                     hint = "" if self.fields.model else "; name the column of the model in fields.model"
-                    raise SpecError(message + hint, path=shown(path), line=line)
+                    raise SpecError(message + hint, path=shown_path(path), line=line)
                 first[key] = where
         self._verdicts, self._content = verdicts, sorted(content)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from themis_core import StorageBackend, StorageError, Store, StoreMissing
+from themis_core import SpecError, StorageBackend, StorageError, Store, StoreMissing, path_kind, resolve_path
 
 __all__ = ["SqliteBlobStorageSpec"]
 
@@ -66,7 +66,11 @@ class SqliteBlobStorageSpec(StorageBackend):
     def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
         root = self._root(base_dir)
         path = root / FILE_NAME
-        if mode == "read" and not path.exists():
+        try:
+            kind = path_kind(path)
+        except SpecError as error:
+            raise StorageError(f"the store {error}") from error
+        if mode == "read" and kind == "nothing":
             raise StoreMissing(f"there is no store at {path}: run something first, or name another root_dir")
         if mode == "write" and not self.allow_network_file_system:
             _refuse_network(root)
@@ -81,7 +85,7 @@ class SqliteBlobStorageSpec(StorageBackend):
         )
 
     def _root(self, base_dir: Path) -> Path:
-        return base_dir / Path(self.root_dir).expanduser()
+        return resolve_path(self.root_dir, base_dir)
 
 
 def _refuse_network(root: Path) -> None:
