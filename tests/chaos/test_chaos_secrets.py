@@ -45,7 +45,7 @@ def told(
 ) -> dict[str, bytes]:
     """Everything that runs with secrets left or said, by sink; the secrets are in `secrets`."""
     keys, headers = secrets_of("key", count(10, 2)), secrets_of("header", HEADERS)
-    bystander = secrets_of("env", 1)
+    bystander, passwords = secrets_of("env", 1), secrets_of("password", 2)
     folder = tmp_path_factory.mktemp("secrets")
     sinks: dict[str, bytes] = {}
     with ScriptedServer() as server:
@@ -60,8 +60,33 @@ def told(
             sinks |= sinks_of(benchmark, number)
             if number < count(5, 1):  # one of each script
                 sinks[f"{number} commands"] = shown(benchmark, environment)
-    sinks["secrets"] = json.dumps([*keys, *headers, *bystander]).encode()
+        for number, password in enumerate(passwords):
+            sinks |= through_a_proxy(session_workers, folder / f"proxy {number}", server, password, number)
+    sinks["secrets"] = json.dumps([*keys, *headers, *bystander, *passwords]).encode()
     return sinks
+
+
+def through_a_proxy(
+    workers: Workers, folder: Path, proxy: ScriptedServer, password: str, number: int
+) -> dict[str, bytes]:
+    """Sinks of a run whose proxy refuses the password and repeats it: as it is, in Basic form, in its URL."""
+    pair = base64.b64encode(f"someone:{password}".encode()).decode()
+    said = {"message": f"no entry for someone:{password} ({pair}) of {quote(password, safe='')}"}
+    proxy.reset({"faults": [{"status": 407, "error": said}]})
+    benchmark = make_benchmark(
+        folder,
+        "http://models.invalid/v1",
+        trials=5,
+        policy={"max_retries": 0},
+        extras={"api_key_env": None, "trust_env": True},
+    )
+    url = f"http://someone:{quote(password, safe='')}@{proxy.origin.removeprefix('http://')}"
+    environment = {"http_proxy": url, "no_proxy": ""}
+    worker = workers.start(benchmark, environment=environment, arguments=("--format", "json"))
+    assert worker.wait() == 5, worker.said
+    assert proxy.requests()[0].headers["proxy-authorization"] == f"Basic {pair}", "it was in use"
+    found = sinks_of(benchmark, number) | {"commands": shown(benchmark, environment)}
+    return {f"proxy {name}": data for name, data in found.items()}
 
 
 def script(number: int, key: str) -> dict[str, object]:

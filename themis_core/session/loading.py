@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from themis_core.plugins import Composition, compose
 from themis_core.specs import BenchmarkSpec, ProjectSpec, current_folder
 from themis_core.specs.numbers import as_meant
 from themis_core.specs.problems import Place, spec_error
+from themis_core.specs.secrets import key_in_spec, looks_like_a_key
 from themis_core.specs.source import Source, close_match, read_source, set_value, steps_of
 
 __all__ = ["Loaded", "ProjectLike", "SpecLike", "load_project", "load_specs"]
@@ -104,13 +106,17 @@ class Override:
 def _override(text: str) -> Override:
     path, equals, value = text.partition("=")
     if not equals:
-        raise SpecError(f"--set {text}: write it as path=value, such as benchmark.num_samples=3")
-    head, told = path.split(".")[0].split("[")[0], f"--set {path}"
+        raise SpecError(f"--set {_shown(text)}: write it as path=value, such as benchmark.num_samples=3")
+    head, told = path.split(".")[0].split("[")[0], f"--set {_shown(path)}"
     if head in ("benchmark", "project"):
         return Override(told, head, path, value)
     if head in ProjectSpec.model_fields and head not in BenchmarkSpec.model_fields:
         raise SpecError(f"{told}: {head!r} is a setting of the project. Did you mean `--set project.{path}`?")
     return Override(told, "benchmark", f"benchmark.{path}", value)
+
+
+def _shown(path: str) -> str:
+    return "..." if any(map(looks_like_a_key, re.split(r"[.\[\]]", path))) else path
 
 
 def _overridden(data: Any, part: str, changes: Sequence[Override], place: Place) -> tuple[Any, Place]:
@@ -144,6 +150,12 @@ def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] =
 
 
 def _valid(model: Any, data: Any, place: Place) -> Any:
+    if (found := key_in_spec(data)) is not None:
+        known = [step for step in found if not looks_like_a_key(str(step))]
+        raise place.at(*known).error(
+            "here stands a key, or what looks like one, and specs are shown and stored: put it into an environment "
+            "variable, and write that variable's name where the component asks for one, such as `api_key_env`"
+        )
     data = as_meant(data, model, place)
     try:
         return model.model_validate(data)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from themis_core.specs.base import Spec, canonical_json
+from themis_core.specs.secrets import refuse_keys
 
 __all__ = [
     "GenerationSpec",
@@ -41,6 +42,8 @@ class ModelSpec(Spec):
 class InferenceParamsSpec(Spec):
     """Sampling and response-shape settings of a request. What is not set is not sent."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     temperature: float | None = Field(None, ge=0, description="Sampling temperature.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling: probability mass considered.")
     top_k: int | None = Field(None, ge=1, description="Sample from the k most likely tokens.")
@@ -64,6 +67,13 @@ class InferenceParamsSpec(Spec):
         default_factory=dict,
         description="Further keys of the request body, for servers with settings of their own.",
     )
+
+    @field_validator("extra_body", "response_format", "tools", "tool_choice", "stop", "reasoning_effort")
+    @classmethod
+    def _hold_no_key(cls, value: Any, info: ValidationInfo) -> Any:
+        # Schemas of tools and answers may well describe a field named `password`.
+        refuse_keys(value, by_name=info.field_name == "extra_body")
+        return value
 
     @field_validator("stop", mode="before")
     @classmethod

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from themis_core.errors import SpecError
+from themis_core.specs.base import Spec
+from themis_core.specs.secrets import looks_like_a_key
 from themis_core.specs.source import Source, close_match
 
 if TYPE_CHECKING:
@@ -95,13 +97,14 @@ def _without_tags(loc: Sequence[Any], value: Any) -> Loc:
 _BRANCHES = frozenset({"str", "int", "float", "bool", "none", "dict", "list"})
 
 
-_SECRET_PLACES = frozenset({"extras", "headers", "storage"})
+_SECRET_PLACES = frozenset({"extra_body", "extras", "headers", "storage"})
 """Keys beneath which people write keys, passwords and addresses that hold them, though they should not."""
 
 
 def _may_be_secret(model: type[BaseModel], loc: Loc) -> bool:
     """Whether what was found at a place is not to be repeated; a component says that of all of its config."""
-    return bool(model.model_config.get("hide_input_in_errors")) or not _SECRET_PLACES.isdisjoint(loc)
+    is_component = not issubclass(model, Spec) and bool(model.model_config.get("hide_input_in_errors"))
+    return is_component or not _SECRET_PLACES.isdisjoint(loc)
 
 
 def _lower(text: str) -> str:
@@ -109,6 +112,8 @@ def _lower(text: str) -> str:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, str) and looks_like_a_key(value):
+        return "not shown, as it looks like a key"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -265,7 +265,7 @@ def test_a_proxy_is_used_only_if_the_config_says_so(
 
 def test_certificates_are_checked() -> None:
     async def trusted(url: str) -> tuple[bool, int]:
-        connection = Connection(url, {}, redaction=Redaction(()), most_bytes=1, connect_timeout_s=1, trust_env=False)
+        connection = Connection(url, {}, redaction=Redaction(()), most_bytes=1, connect_timeout_s=1)
         context = connection._transport.ssl_context
         await connection.close()
         return context.check_hostname, context.cert_store_stats()["x509_ca"]

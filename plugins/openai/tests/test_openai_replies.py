@@ -161,6 +161,7 @@ def bad_chat(**message: Any) -> str:
 
 
 NOT_JSON = "the reply is not JSON"
+HTML = "the reply is HTML, a page for people (called: http://h/v1/chat/completions)"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ NOT_JSON = "the reply is not JSON"
         (b'{"choices": []} {"choices": []}', True, NOT_JSON),
         (b'\xff\xfe{"choices": []}', True, NOT_JSON),
         (b'{"choices": [{"message": {"content": "\xc3\x28"}}]}', True, NOT_JSON),
-        (b"<!doctype html><title>Sign in</title>", True, "the reply is HTML"),
+        (b"<!doctype html><title>Sign in</title>", True, HTML),
         (b"[" * 100_000, True, "the reply is nested too deeply"),
         (b'{"a":' * 100_000, True, "the reply is nested too deeply"),
         (b'{"x": ' + b"9" * 5000 + b"}", True, NOT_JSON),
@@ -206,10 +207,10 @@ NOT_JSON = "the reply is not JSON"
 def test_a_reply_against_the_protocol_is_an_error(content: bytes | str, retryable: bool, words: str) -> None:
     raw = content if isinstance(content, bytes) else content.encode()
     with pytest.raises(EngineError) as caught:
-        read_chat(json_object(raw, Redaction(())))
+        read_chat(json_object(raw, Redaction(()), "http://h/v1/chat/completions"))
     error = caught.value
     assert (error.code, error.message, error.retryable, error.status) == ("invalid_reply", words, retryable, 200)
-    assert error.unknown_outcome == (words in (NOT_JSON, "the reply is HTML", "the reply is nested too deeply"))
+    assert error.unknown_outcome == (words in (NOT_JSON, HTML, "the reply is nested too deeply"))
 
 
 def test_a_text_completion_without_text_is_an_error() -> None:

@@ -94,7 +94,9 @@ def test_the_rest_of_a_message_stays(secret: str, text: str, shown: str) -> None
         ("Bearer sk-canary-5f3a9c71", ["sk-canary-5f3a9c71"]),
         ("Bearer", ["Bearer"]),
         ("EMPTY", ["EMPTY"]),
-        ("Basic dXNlcjpwYXNzd29yZA==", ["dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"]),
+        ("Basic dXNlcjpwYXNzd29yZA==", ["dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA", "user:password", "password"]),
+        ("Basic bm9uZQ==", ["bm9uZQ==", "bm9uZQ", "none"]),
+        ("Basic not-base64", ["not-base64"]),
         ("token 5f3a9c71d2e8 v1", ["5f3a9c71d2e8 v1", "5f3a9c71d2e8"]),
         (
             "session=5f3a9c71d2e8; theme=dark",
@@ -161,6 +163,17 @@ def test_a_key_echoed_in_an_answer_is_not_stored(
     (answer,) = ask(chat, request_of())
     assert isinstance(answer, Generation)
     assert answer.text == "your key is [redacted]!"
+
+
+@pytest.mark.parametrize("secret", KEYS)
+@pytest.mark.parametrize("name", ["plain", "bearer", "url", "base64", "basic", "url base64", "hex"])
+def test_a_whole_key_in_a_reply_is_taken_out_in_any_encoding(secret: str, name: str) -> None:
+    encoded = dict(ENCODINGS)[name](secret)
+    reply = json.dumps({"id": "r", "system_fingerprint": encoded}).encode()
+    cleaned = Redaction([secret]).answer(reply)
+    assert b"[redacted]" in cleaned
+    assert_hidden(secret, cleaned.decode().replace(secret[-5:], ""))
+    assert Redaction(["another-key-0123456789"]).answer(reply) == reply
 
 
 def test_a_placeholder_for_a_key_is_left_in_answers(

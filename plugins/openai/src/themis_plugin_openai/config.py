@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import ConfigDict, Field, field_validator
 
-from themis_core import Engine, SpecError
+from themis_core import Engine, SpecError, looks_like_a_key
+from themis_plugin_openai.environment import Proxy, check_certificates, proxy_for
 
 __all__ = ["ServerConfig"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_LIKE_A_KEY = re.compile(r"(?:sk|pk|hf|gsk|xai|nvapi|AIza|eyJ)[A-Za-z0-9_]{16,}", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _SECRET_HEADER = re.compile(
-    r"(?:^|[-_])(?:auth|authorization|authentication|api-?key|apikey|key|token|secret|cookie|password|credentials?)"
+    r"(?:^|[-_])(?:auth|authorization|authentication|api-?key|apikey|key|token|secret|cookie|password|credentials?|sig|signature)"
     r"(?:$|[-_])",
     re.IGNORECASE,
 )
@@ -65,8 +66,8 @@ class ServerConfig(Engine):
 
     base_url: str = Field(
         "https://api.openai.com/v1",
-        description="Address that the interface's path is appended to. Part of identity: another server may serve "
-        "another model under the same name.",
+        description="Address that the interface's path is appended to, in front of its query, if there is one, such as "
+        "`?api-version=2024-10-21`. Part of identity: another server may serve another model under the same name.",
     )
     identity_name: str | None = Field(
         None,
@@ -95,7 +96,9 @@ class ServerConfig(Engine):
     )
     max_reply_bytes: int = Field(32 * 2**20, ge=1024, description="Bytes that a reply may have, packed and unpacked.")
     trust_env: bool = Field(
-        False, description="Whether to go through the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."
+        False,
+        description="Whether to go through the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name. One "
+        "that can't be used is an error.",
     )
 
     @field_validator("base_url")
@@ -109,11 +112,18 @@ class ServerConfig(Engine):
                 "the address holds credentials, which would be stored: put them into an environment variable and "
                 "name it in api_key_env or headers_env"
             )
-        if parts.query or parts.fragment:
-            raise ValueError("leave out what follows ? or #: only the interface's path is appended")
+        if any(
+            _SECRET_HEADER.search(name) or looks_like_a_key(given) for name, given in parse_qsl(parts.query, True)
+        ) or any(map(looks_like_a_key, parts.path.split("/"))):
+            raise ValueError(
+                "the address holds a key, which would be stored: put it into an environment variable and name it in "
+                "api_key_env or headers_env"
+            )
+        if parts.fragment:
+            raise ValueError("leave out what follows #")
         if not _VISIBLE.fullmatch(value) or " " in value:
             raise ValueError("an address has no spaces, control characters or letters beyond ASCII")
-        return value.rstrip("/")
+        return parts._replace(path=parts.path.rstrip("/")).geturl() if parts.query else value.rstrip("/?")
 
     @field_validator("api_key_env")
     @classmethod
@@ -122,9 +132,11 @@ class ServerConfig(Engine):
             _check_variable(value)
         return value
 
-    @field_validator("organization", "project")
+    @field_validator("organization", "project", "identity_name")
     @classmethod
-    def _fits_a_header(cls, value: str | None) -> str | None:
+    def _is_shown(cls, value: str | None) -> str | None:
+        if value is not None and looks_like_a_key(value):
+            raise ValueError("that looks like a key: put it into an environment variable and name it in api_key_env")
         if value is not None and not _VISIBLE.fullmatch(value):
             raise ValueError("use visible ASCII characters only")
         return value
@@ -134,7 +146,7 @@ class ServerConfig(Engine):
     def _hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
         for name, content in value.items():
             _check_header(name)
-            if _SECRET_HEADER.search(name) or _SECRET_VALUE.match(content):
+            if _SECRET_HEADER.search(name) or _SECRET_VALUE.match(content) or looks_like_a_key(content):
                 raise ValueError(
                     f"{name} looks like a secret, and specs are stored: put it into an environment variable and name "
                     f"that in headers_env"
@@ -165,8 +177,21 @@ class ServerConfig(Engine):
         return data
 
     def check(self, base_dir: Path) -> None:
-        """Raise SpecError, naming the variable, if a key that will be needed is not in the environment."""
+        """Raise SpecError, naming the variable, if a key that will be needed is not in the environment, or if it names
+        a proxy or certificates that can't be used."""
         self.secret_headers()
+        self.proxy()
+        if _split(self.base_url).scheme == "https":
+            check_certificates()
+
+    def proxy(self) -> Proxy | None:
+        """The proxy to go through, if the environment is to be trusted and names one. Raises SpecError."""
+        return proxy_for(self.base_url) if self.trust_env else None
+
+    def url(self, path: str) -> str:
+        """What is called: the base URL with the interface's path, and its query after that."""
+        parts = _split(self.base_url)
+        return parts._replace(path=parts.path + path).geturl()
 
     def plain_headers(self) -> dict[str, str]:
         """The headers that anybody may see, in lower case, without those that describe the body."""
@@ -198,14 +223,24 @@ class ServerConfig(Engine):
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
     """What is secret in headers: each value, without a scheme such as `Bearer` before it, and each of its parts.
 
-    A server may quote a part alone, such as one value of a cookie.
+    A server may quote a part alone, such as one value of a cookie or the password of a `Basic` header.
     """
     secrets = []
     for value in headers.values():
         bare = _SCHEME.sub("", value, count=1)  # what it says of the scheme is to stay readable
         parts = _BETWEEN_PARTS.split(bare)
         secrets += [bare, *(part for part in parts if len(part) >= SHORTEST_PART)]
-    return list(dict.fromkeys(secrets))
+        if value[:6].lower() == "basic ":
+            pair = _decoded(bare)
+            secrets += [pair, pair.partition(":")[2]]
+    return list(dict.fromkeys(filter(None, secrets)))
+
+
+def _decoded(basic: str) -> str:
+    try:
+        return b64decode(basic, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _split(address: str) -> SplitResult:
@@ -226,7 +261,7 @@ def _check_header(name: str) -> None:
 
 
 def _check_variable(name: str) -> None:
-    if not _VARIABLE.fullmatch(name) or _LIKE_A_KEY.match(name):
+    if not _VARIABLE.fullmatch(name) or looks_like_a_key(name):
         raise ValueError("write the name of an environment variable, such as OPENAI_API_KEY, and never the key itself")
 
 

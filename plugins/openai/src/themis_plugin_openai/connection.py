@@ -23,6 +23,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from themis_core import EngineError
+from themis_plugin_openai.environment import Proxy
 from themis_plugin_openai.failures import status_error
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.transport_errors import FOREIGN, transport_error
@@ -56,26 +57,31 @@ class Connection:
         redaction: Redaction,
         most_bytes: int,
         connect_timeout_s: float,
-        trust_env: bool,
+        proxy: Proxy | None = None,
     ) -> None:
         self._url = httpx.URL(url)
         self._address = url
         self._answered = False
+        if proxy is not None and self._url.scheme == "http":  # for https, the request that opens the tunnel has them
+            headers = {**headers, **proxy.headers}
         # Told the encoding, httpx does not look for it in all headers at each use of one.
         self._headers = httpx.Headers(dict(headers), encoding="latin-1")
         self._redaction = redaction
         self._most_bytes = most_bytes
-        self._trust_env = trust_env
         timeouts = {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}
         self._extensions = {"timeout": timeouts}
-        self._transport = AiohttpTransport(verify=_trust(self._url.scheme), client=self._session)
+        self._transport = AiohttpTransport(
+            verify=_trust(self._url.scheme),
+            client=self._session,
+            proxy=None if proxy is None else httpx.Proxy(proxy.url, headers=proxy.headers),
+        )
 
     def _session(self) -> aiohttp.ClientSession:
         context = self._transport.ssl_context
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=context),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=self._trust_env,
+            trust_env=False,  # aiohttp would pass over proxies that it can't use, and read ~/.netrc
         )
 
     async def post(self, body: bytes) -> bytes:

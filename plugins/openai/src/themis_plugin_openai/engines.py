@@ -36,15 +36,15 @@ class OpenAIEngine(ServerConfig):
 
         if self._connection is not None:
             return
-        secret = self.secret_headers()
-        self._redaction = Redaction(secrets_of(secret))
+        secret, proxy = self.secret_headers(), self.proxy()
+        self._redaction = Redaction([*secrets_of(secret), *(proxy.secrets if proxy else ())])
         self._connection = Connection(
-            self.base_url + self.path,
+            self.url(self.path),
             STANDARD_HEADERS | self.plain_headers() | secret,
             redaction=self._redaction,
             most_bytes=self.max_reply_bytes,
             connect_timeout_s=self.connect_timeout_s,
-            trust_env=self.trust_env,
+            proxy=proxy,
         )
 
     async def stop(self) -> None:
@@ -55,7 +55,7 @@ class OpenAIEngine(ServerConfig):
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._connection is None:
             raise RuntimeError("the engine is not started")
-        return json_object(await self._connection.post(encode(body)), self._redaction)
+        return json_object(await self._connection.post(encode(body)), self._redaction, self.url(self.path))
 
 
 STANDARD_HEADERS = {

@@ -6,6 +6,7 @@ It knows nothing of HTTP.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
@@ -36,7 +37,8 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = [secret for secret in secrets if len(secret) >= SHORTEST]
-        self._exact = [secret.encode() for secret in known if len(secret) >= SHORTEST_IN_ANSWERS]
+        exact = (form for secret in known if len(secret) >= SHORTEST_IN_ANSWERS for form in _whole_forms(secret))
+        self._exact = sorted(set(exact), key=len, reverse=True)  # so that no form is taken for a part of a longer one
         self._grams: dict[int, set[bytes]] = {}
         for form in {form for secret in known for form in _forms(secret)}:
             size = min(GRAM, len(form))
@@ -54,7 +56,8 @@ class Redaction:
         return self._without_secrets(text) == text
 
     def answer(self, content: bytes) -> bytes:
-        """The body of a reply. Only a whole key is replaced: what a model says is not to be changed by chance."""
+        """The body of a reply. Only a whole key is replaced, as it is or encoded: what a model says is not to be
+        changed by chance."""
         for secret in self._exact:
             if secret in content:
                 content = content.replace(secret, REDACTED.encode())
@@ -78,6 +81,24 @@ class Redaction:
                     yield start, start + size
 
 
+def _whole_forms(secret: str) -> Iterator[bytes]:
+    """A secret as it may stand in JSON, case kept; of Base64 the inner part, which is the same in any longer text."""
+    raw = secret.encode()
+    yield json.dumps(secret)[1:-1].encode()
+    yield from (raw, quote(secret).encode(), quote(secret, safe="").encode(), raw.hex().encode())
+    for form in _base64(raw):
+        yield form
+        yield form.replace(b"/", b"\\/")  # as PHP writes it
+
+
+def _base64(raw: bytes) -> Iterator[bytes]:
+    for offset, tainted in ((0, 0), (1, 2), (2, 3)):  # where in a longer text the secret may begin
+        text = base64.b64encode(b"\0" * offset + raw)
+        form = text[tainted : len(text) - 4]
+        yield form
+        yield form.replace(b"+", b"-").replace(b"/", b"_")
+
+
 def _forms(secret: str) -> Iterator[bytes]:
     raw = secret.encode()
     yield secret.encode("latin-1", "replace").lower()
@@ -86,11 +107,7 @@ def _forms(secret: str) -> Iterator[bytes]:
     yield quote(secret).encode().lower()
     yield quote(secret, safe="").encode().lower()
     yield raw.hex().encode()
-    for offset, tainted in ((0, 0), (1, 2), (2, 3)):  # where in a longer text the secret may begin
-        text = base64.b64encode(b"\0" * offset + raw)
-        form = text[tainted : len(text) - 4].lower()
-        yield form
-        yield form.replace(b"+", b"-").replace(b"/", b"_")
+    yield from (form.lower() for form in _base64(raw))
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from themis_core import EngineError, Generation, Usage
-from themis_plugin_openai.failures import error_message
+from themis_plugin_openai.failures import error_message, path_hint
 from themis_plugin_openai.redaction import Redaction
 
 __all__ = ["json_object", "read_chat", "read_completion"]
@@ -21,8 +21,8 @@ MOST_TOKENS = 10**9
 LONGEST_PROVIDER_TEXT = 200
 
 
-def json_object(content: bytes, redaction: Redaction) -> dict[str, Any]:
-    """Decode the body of a 200.
+def json_object(content: bytes, redaction: Redaction, url: str = "") -> dict[str, Any]:
+    """Decode the body of a 200 that came from `url`.
 
     What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
     recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
@@ -33,7 +33,7 @@ def json_object(content: bytes, redaction: Redaction) -> dict[str, Any]:
         del content  # so that a huge reply is there once only while it is parsed
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        kind = "HTML" if beginning == b"<" else "not JSON"
+        kind = f"HTML, a page for people (called: {url}{path_hint(url)})" if beginning == b"<" else "not JSON"
         reason = "nested too deeply" if isinstance(error, RecursionError) else kind
         raise EngineError(
             "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True
