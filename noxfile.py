@@ -6,7 +6,9 @@ group that they need. Only the other Python versions, and the built wheels, get 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,8 @@ ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
 PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
 VERSIONS = ("3.11", "3.12", "3.13")
+PINS = re.compile(r"# <pins>.*?# </pins>\n", re.DOTALL)
+"""In pyproject.toml: names and versions, no hosts. `uv.lock` names hosts, so it stays out of git."""
 
 
 @nox.session
@@ -106,6 +110,67 @@ def soak(session: nox.Session) -> None:
 def calibration(session: nox.Session) -> None:
     """Simulate how often the corrected scores of judges cover the truth; fails outside 93 to 97 %."""
     uv_run(session, "bench", "python", "-m", "benchmarks.judge_calibration")
+
+
+@nox.session(default=False)
+def newest(session: nox.Session) -> None:
+    """All tests but those of faults with the newest versions that the bounds allow, and not those that are pinned."""
+    test_unpinned(session, "highest")
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The same with the lowest versions of what the packages name themselves."""
+    test_unpinned(session, "lowest-direct")
+
+
+@nox.session(default=False)
+def pins(session: nox.Session) -> None:
+    """Write the versions with which `newest` has passed into pyproject.toml: what a clone gets from then on."""
+    copy = ROOT / ".nox" / "highest"
+    if not (copy / "passed").exists():
+        session.error("run `nox -s newest` first: only what passed the tests is pinned")
+    export = ("uv", "export", "-q", "--frozen", "--no-hashes", "--no-emit-workspace", "--no-header", "--no-annotate")
+    everything = ("--all-packages", "--all-extras", "--all-groups", "--format", "requirements.txt")
+    used = str(session.run(*export, *everything, "--project", str(copy), external=True, silent=True))
+    compiled = ("uv", "pip", "compile", "-q", "--universal", "--no-config", "--no-header", "--no-annotate")
+    (copy / "build.in").write_text("hatchling>=1.27,<2\neditables\n")
+    build = str(session.run(*compiled, str(copy / "build.in"), external=True, silent=True))
+    file = ROOT / "pyproject.toml"
+    unpinned = PINS.sub("", file.read_text(encoding="utf-8"))
+    head, _, tail = unpinned.partition("[tool.uv]\n")
+    file.write_text(f"{head}[tool.uv]\n{pins_of(used, build)}{tail}", encoding="utf-8")
+
+
+def pins_of(used: str, build: str) -> str:
+    """The block of pyproject.toml that says which versions were tested."""
+    lists = {"constraint-dependencies": used, "build-constraint-dependencies": build}
+    text = "# <pins> The versions that were tested, written by `nox -s pins`.\n"
+    for name, lines in lists.items():
+        listed = "".join(f"    {json.dumps(line)},\n" for line in lines.splitlines() if "==" in line)
+        text += f"{name} = [\n{listed}]\n"
+    return f"{text}# </pins>\n"
+
+
+def test_unpinned(session: nox.Session, resolution: str) -> None:
+    """Test a copy of the project that pins nothing, in an environment of its own."""
+    copy = ROOT / ".nox" / resolution
+    shutil.rmtree(copy, ignore_errors=True)
+    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    file = copy / "pyproject.toml"
+    file.write_text(PINS.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
+    shared = os.environ.get("THEMIS_SHARED_DATA") or str(ROOT.parent / "shared" / "data")
+    env = {"THEMIS_SHARED_DATA": shared, "VIRTUAL_ENV": None, "UV_PROJECT_ENVIRONMENT": None}
+    session.chdir(copy)
+    session.run("uv", "lock", "--resolution", resolution, env=env, external=True)
+    command = ("uv", "run", "--frozen", "--group", "tests", "pytest", *(session.posargs or PARALLEL))
+    session.run(*command, env=env, external=True)
+    (copy / "passed").touch()
 
 
 def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:

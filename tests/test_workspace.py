@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -99,3 +100,20 @@ def test_no_room_takes_the_place_of_a_public_function_of_its_name() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_package_that_is_named_is_pinned_to_what_was_tested_and_no_host_is_named() -> None:
+    pins = [*TOOL["uv"]["constraint-dependencies"], *TOOL["uv"]["build-constraint-dependencies"]]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][\w.+!]*( ; [\w\s.<>=!'()*]+)?", each) for each in pins)
+    pinned = {each.partition("==")[0] for each in pins}
+    files = [PROJECT, *(tomllib.loads((folder / "pyproject.toml").read_text("utf-8")) for folder in FOLDERS)]
+    wanted = set()
+    for each in files:
+        extras = each["project"].get("optional-dependencies", {}).values()
+        groups = each.get("dependency-groups", {}).values()
+        requirements = [*each["build-system"]["requires"], *each["project"].get("dependencies", [])]
+        for listed in (*extras, *groups):
+            requirements += [one for one in listed if isinstance(one, str)]
+        wanted |= {re.match(r"[\w.-]+", one)[0].lower() for one in requirements}  # type: ignore[index]
+    own = {"themis-core", *DISTRIBUTIONS}
+    assert wanted - own - pinned == set()

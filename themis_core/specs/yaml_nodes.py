@@ -79,6 +79,8 @@ def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
         node = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
+        if mark and _open_brackets(text[: mark.index + 1]) > MAX_DEPTH:  # newer libraries have a bound of their own
+            raise SpecProblem(TOO_DEEP, mark.line + 1) from exc
         since = f" {exc.context}" if exc.context else ""
         if since and exc.context_mark and mark and exc.context_mark.line != mark.line:
             since += f" that starts in line {exc.context_mark.line + 1}"
@@ -91,6 +93,10 @@ def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
         message = f"YAML does not allow the character U+{ord(bad[0]):04X}: escape it, in double quotes"
         raise SpecProblem(message, text.count("\n", 0, bad.start()) + 1) from exc
     return None if node is None else _Nodes(lines).build(node, ())
+
+
+def _open_brackets(text: str) -> int:
+    return sum(text.count(each) for each in "[{") - sum(text.count(each) for each in "]}")
 
 
 def _check_events(events: Iterable[Any]) -> None:
