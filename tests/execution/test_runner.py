@@ -479,16 +479,20 @@ def themis_run_finished(summary):
     ]
 
 
-def test_a_trial_that_cannot_be_stored_fails_alone_and_keeps_its_answer(bench: Bench) -> None:
+def test_a_trial_that_cannot_be_stored_fails_alone_and_keeps_its_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = bench.folder / "mine.py"
     text = file.read_text(encoding="utf-8")
-    meddling = """class Good(Metric):
+    unsavable = """class Good(Metric):
     def score(self, item, generation, value):
         if item.id == "i0":
-            item.fields["what"] = object()
+            return Score(1.0, details={"what": object()})
 """
-    file.write_text(text.replace("class Good(Metric):\n    def score(self, item, generation, value):\n", meddling))
-    result = bench.run()
+    file.write_text(text.replace("class Good(Metric):\n    def score(self, item, generation, value):\n", unsavable))
+    with monkeypatch.context() as without:
+        without.setattr("themis_core.execution.scoring.as_score", lambda score: score)  # as if a check had a hole
+        result = bench.run()
     assert (result.status, result.failed, result.ledger["failures"]) == ("failed", 1, {"engine_error": 1})
     assert "i0" in result.errors["engine_error"]
     assert len(bench.calls()) == 2

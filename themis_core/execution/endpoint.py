@@ -24,6 +24,7 @@ from themis_core.execution.budget import Budget, Stopped, cost_of, estimate_toke
 from themis_core.execution.limits import AdaptiveLimit, Pace
 from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation, ends_task, told
+from themis_core.planning import own
 from themis_core.records import Generation, Request, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
@@ -101,7 +102,7 @@ class Endpoint:
         if self._budget.stopped is not None:
             raise Stopped
         try:
-            generation = as_generation(await engine.generate(request))
+            generation = as_generation(await engine.generate(own(request)))
         except EngineError as error:
             return _failure(as_engine_error(error), 1)
         except BaseException as error:
@@ -168,7 +169,7 @@ class Endpoint:
         deadline = asyncio.timeout(limit)
         try:
             async with deadline:
-                return as_generation(await engine.generate(request))
+                return as_generation(await engine.generate(own(request)))
         except EngineError as error:
             raise as_engine_error(error) from error.__cause__
         except BaseException as error:

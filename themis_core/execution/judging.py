@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.execution.returned import as_question, as_score
 from themis_core.execution.scoring import broken
 from themis_core.execution.writer import Writer
+from themis_core.planning import Handed
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer
 from themis_core.records import Generation, GenerationRecorded, Request, Score
 from themis_core.specs import digest
@@ -58,10 +59,8 @@ class Judging:
 
     async def score(self, scorer: Scorer, judged: JudgedAnswer) -> tuple[Score, tuple[str, ...]] | Generation:
         """One score with the keys of the replies that it rests on; or a failed generation, if one was not to be had."""
-        judge = scorer.scoring
-        assert isinstance(judge, Judge)
         keys: list[str] = []
-        questions = _safely(scorer, lambda: [as_question(each) for each in judge.requests(judged)])
+        questions = _safely(scorer, _questions, judged=judged)
         if isinstance(questions, Score):
             return questions, ()
         replies = []
@@ -76,7 +75,7 @@ class Judging:
                     if isinstance(reply, Score):
                         return reply, tuple(keys)
                     replies.append(reply)
-        score = _safely(scorer, lambda: as_score(judge.score(judged, replies)))
+        score = _safely(scorer, _score, judged=judged, replies=replies)
         if keys:
             score = replace(score, details={**score.details, JUDGED_BY: keys})
         return score, tuple(keys)
@@ -85,8 +84,6 @@ class Judging:
         self, scorer: Scorer, judged: JudgedAnswer, judging: JudgingModel, asked: JudgeReply, keys: list[str]
     ) -> JudgeReply | Generation | Score:
         """The reply to one question, asked once more if the judge wants it; or what came instead of a reply."""
-        judge = scorer.scoring
-        assert isinstance(judge, Judge)
         while True:
             request = judge_request(judging, asked.request, judged.item.id, asked.repeat)
             generation = await self._stored_or_called(judging.model, request)
@@ -96,7 +93,7 @@ class Judging:
             reply = replace(asked, generation=generation)
             if asked.asked_again:
                 return reply
-            again = _safely(scorer, lambda reply=reply: _asked_again(judge, judged, reply))  # type: ignore[misc]
+            again = _safely(scorer, _asked_again, judged=judged, reply=reply)
             if isinstance(again, Score):
                 return again
             if again is None:
@@ -123,14 +120,26 @@ class Judging:
                 future.set_result(None)  # whoever waits asks for itself, or finds that the run has ended
 
 
-def _safely(scorer: Scorer, function: Callable[[], T]) -> T | Score:
+def _safely(scorer: Scorer, method: Callable[[Judge, Handed], T], **handed: Any) -> T | Score:
     """What a judge's method returns, or the score that its exception becomes: a plugin's bug costs this score only."""
     try:
-        return function()
+        assert isinstance(scorer.scoring, Judge)
+        its = Handed(**handed)
+        result = method(scorer.scoring, its)
+        its.check()
     except BaseException as error:  # noqa: BLE001 - see above
         return broken(scorer.component, error)
+    return result
 
 
-def _asked_again(judge: Judge, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:
-    again = judge.again(judged, reply)
+def _questions(judge: Judge, handed: Handed) -> list[JudgeRequest]:
+    return [as_question(each) for each in judge.requests(handed["judged"])]
+
+
+def _asked_again(judge: Judge, handed: Handed) -> JudgeRequest | None:
+    again = judge.again(handed["judged"], handed["reply"])
     return None if again is None else as_question(again)
+
+
+def _score(judge: Judge, handed: Handed) -> Score:
+    return as_score(judge.score(handed["judged"], handed["replies"]))

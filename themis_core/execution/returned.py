@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Integral, Real
 from operator import attrgetter
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from themis_core.components import JudgeRequest
 from themis_core.errors import EngineError
+from themis_core.planning import own
 from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
 from themis_core.specs import InferenceParamsSpec, canonical_json
 
@@ -117,8 +119,8 @@ def as_score(score: Any) -> Score:
     elif not -LARGEST <= value <= LARGEST or not all(map(math.isfinite, parts)):
         return Score(reason="not_finite", details={"value": str(value)})
     if value is score.value and reason is score.reason and parts is score.parts and type(score) is Score:
-        return score
-    return Score(value, reason, parts, details)
+        return score if details == {} else replace(score, details=own(details))
+    return Score(value, reason, parts, own(details))
 
 
 def _parts(parts: Any) -> tuple[float, ...]:
@@ -142,9 +144,9 @@ def as_extraction(found: Any) -> Extraction:
         _check_json(value, "Extraction.value")
     if reason is not None and type(reason) is not str:
         reason = _text(reason, "Extraction.reason")
-    if reason is found.reason and type(found) is Extraction:
+    if reason is found.reason and type(found) is Extraction and type(value) in (str, type(None)):
         return found
-    return Extraction(value, reason)
+    return Extraction(own(value), reason)
 
 
 def as_generation(generation: Any) -> Generation:
@@ -154,7 +156,7 @@ def as_generation(generation: Any) -> Generation:
     plain = generation if _has_plain_values(generation) else _plain(generation)
     if plain.provider != {}:
         _check_dict(plain.provider, "Generation.provider")
-    return plain
+    return own(plain)
 
 
 def _has_plain_values(it: Any) -> bool:
@@ -238,7 +240,7 @@ def as_question(asked: Any) -> JudgeRequest:
     _check_json(messages, "JudgeRequest.messages")
     if asked.params != {}:
         _check_params(asked.params)
-    return asked
+    return own(asked)
 
 
 def _is_message(message: Any) -> bool:

@@ -25,7 +25,7 @@ from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer
 from themis_core.execution.writer import Unsavable, Writer
-from themis_core.planning import Plan, Trial
+from themis_core.planning import Plan, Trial, own
 from themis_core.plugins import ComposedModel, Scorer, blaming
 from themis_core.records import (
     SCORE_FAULTS,
@@ -321,7 +321,7 @@ class Runner:
             progress.cost = self._budget.cost
         for name, observe in self._observers:
             try:
-                observe(event=finished)
+                observe(event=own(finished))
             except Exception:
                 log.exception("plugin %r: themis_trial_finished failed; the run goes on", name)
 

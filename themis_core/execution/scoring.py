@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from themis_core.components import Extractor, Metric
 from themis_core.execution.returned import as_extraction, as_score, interrupts, told
+from themis_core.planning import Handed
 from themis_core.plugins import Chain, Scorer
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 
@@ -51,10 +52,15 @@ def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Sc
 def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
     """The score that a metric gives, or the worst one of a judge; `extraction` is what `read_answer` gave."""
     try:
-        if nothing_to_read(generation, extraction):
-            return as_score(scorer.scoring.worst(item, generation))
         value: Any = extraction.value if extraction is not None else generation.text
-        return as_score(cast(Metric, scorer.scoring).score(item, generation, value))
+        handed = Handed(item=item, generation=generation, value=value)
+        item, generation, value = handed["item"], handed["generation"], handed["value"]
+        if nothing_to_read(generation, extraction):
+            score = as_score(scorer.scoring.worst(item, generation))
+        else:
+            score = as_score(cast(Metric, scorer.scoring).score(item, generation, value))
+        handed.check()
+        return score
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
         return broken(scorer.component, error)
 

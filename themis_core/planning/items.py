@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.errors import SpecError
+from themis_core.planning.handing import own
 from themis_core.planning.templates import compile_template, render
 from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import Item, Row
@@ -297,7 +298,8 @@ class _Mapping:
             model=_text(self._column(data, mapping.model, row, "model")),
         )
         try:
-            return _with_fields(item, fields)
+            # A copy: a loader may fill one and the same dict or list for every row.
+            return own(_with_fields(item, fields))
         except (TypeError, ValueError) as error:
             raise SpecError(f"the row holds a value that JSON can't: {error}", **_where(row)) from error
 

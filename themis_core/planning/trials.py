@@ -17,6 +17,7 @@ from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
 from themis_core.errors import SpecError
+from themis_core.planning.handing import own
 from themis_core.planning.items import Items
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer
@@ -244,7 +245,7 @@ def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) ->
     nothing = Generation("answered")
     baseline = nothing if scorer.baseline else None
     try:
-        return scorer.scoring.requests(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline))
+        return scorer.scoring.requests(own(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline)))
     except SpecError:
         raise
     except Exception:  # noqa: BLE001 - a judge of parsed values may not take an empty text, which is no mistake yet

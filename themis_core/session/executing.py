@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from themis_core.components import Judge, Store
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
-from themis_core.planning import Plan
+from themis_core.planning import Plan, own
 from themis_core.plugins import Composition, LoadedDataset, blaming, core_version
 from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
@@ -168,7 +168,7 @@ def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 def _observe(composition: Composition, hook: str, **facts: Any) -> None:
     for name, observe in composition.plugins.observers(hook):
         try:
-            observe(**facts)
+            observe(**own(facts))
         except Exception:
             log.exception("plugin %r: %s failed; the run goes on", name, hook)
 
