@@ -119,14 +119,16 @@ def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
     if status == "interrupted":
         return f"interrupted: what arrived is saved; {again} to go on"
     if status == "stopped":
-        return f"stopped: {reason}; what arrived is saved; {again} to go on"
+        remedy = f". {_to_do(codes)}" if "quota_exhausted" in codes else ""
+        return f"stopped: {reason}{remedy}; what arrived is saved; {again} to go on"
     if status == "failed":
-        told = [
-            f"{code} ({count}): {ERROR_REMEDIES.get(code, 'mend what its message names')}"
-            for code, count in codes.most_common()
-        ]
-        return f"some trials failed. {'; '.join(told)}. Then {again} to try only those again"
+        return f"some trials failed. {_to_do(codes)}. Then {again} to try only those again"
     return ""
+
+
+def _to_do(codes: Counter[str]) -> str:
+    remedies = {code: ERROR_REMEDIES.get(code, "mend what its message names") for code in codes}
+    return "; ".join(f"{code} ({count}): {remedies[code]}" for code, count in codes.most_common())
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

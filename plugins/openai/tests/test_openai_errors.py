@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any
@@ -125,12 +127,53 @@ def test_a_status_has_a_stable_code(
         ),
         (429, {"x-ratelimit-reset-requests": "3s", "x-ratelimit-reset-tokens": "2s"}, 3.0),
         (429, {"retry-after": "1", "x-ratelimit-reset-requests": "8m"}, 1.0),
+        # Behind the prefix of a proxy.
+        (429, {"llm_provider-retry-after": "7"}, 7.0),
+        (429, {"llm_provider-retry-after-ms": "350", "llm_provider-retry-after": "1"}, 0.35),
+        (429, {"x-llm-provider-retry-after": "7"}, 7.0),
+        (503, {"x-upstream-retry-after": "7"}, 7.0),
+        (429, {"x-ms-retry-after-ms": "350"}, 0.35),
+        (429, {"llm_provider-x-ratelimit-reset-requests": "3s"}, 3.0),
+        (429, {"retry-after": "1", "llm_provider-retry-after": "7"}, 1.0),
+        (429, {"x-retry-afterwards": "7"}, None),
+        # Other forms.
+        (429, {"retry-after": "2s"}, 2.0),
+        (429, {"retry-after": "2 seconds"}, 2.0),
+        (429, {"retry-after": "1m30s"}, 90.0),
+        (429, {"retry-after": "7, 7"}, 7.0),
+        (429, {"ratelimit-reset": "5"}, 5.0),
+        (429, {"x-ratelimit-reset": "5", "x-ratelimit-remaining": "0"}, 5.0),
+        (429, {"x-ratelimit-reset": "{now+30}"}, 30.0),
+        (429, {"x-ratelimit-reset": "{now+30}000"}, 30.0),
+        (429, {"anthropic-ratelimit-requests-reset": "{iso+30}"}, 30.0),
         # Sent with every reply; it says nothing about an overload.
         (503, {"x-ratelimit-reset-requests": "8m"}, None),
     ],
 )
 def test_the_wait_is_the_servers(status: int, headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(status, headers) == (None if seconds is None else pytest.approx(seconds))
+    now = int(time.time())
+    moment = datetime.fromtimestamp(now + 30, UTC).isoformat().replace("+00:00", "Z")
+    filled = {name: v.replace("{now+30}", str(now + 30)).replace("{iso+30}", moment) for name, v in headers.items()}
+    near = 1e-6 if filled == headers else 2
+    assert retry_after(status, filled) == (None if seconds is None else pytest.approx(seconds, abs=near))
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"message": "Please try again in 6m0s."}, 360.0),
+        ({"message": "Please try again in 20ms"}, 0.02),
+        ({"message": "Please retry after 7 seconds. See our docs."}, 7.0),
+        ({"message": "slow down", "details": [{"retryDelay": "34.5s"}]}, 34.5),
+        ({"message": "Please retry in 34.07s.", "details": ["?", {"retryDelay": 3}]}, 34.07),
+        ({"message": "try again in a while"}, None),
+        ({"message": ["try again in 3s"]}, None),
+    ],
+)
+def test_a_body_may_say_when_to_come_back(error: dict[str, Any], seconds: float | None) -> None:
+    assert retry_after(429, {}, {"error": error}) == (None if seconds is None else pytest.approx(seconds))
+    assert retry_after(429, {"retry-after": "1"}, {"error": error}) == 1.0
+    assert retry_after(503, {}, {"error": error}) is None
 
 
 def test_a_wait_may_be_a_date() -> None:
