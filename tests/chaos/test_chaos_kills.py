@@ -20,8 +20,8 @@ Count = Callable[[int, int], int]
 Figures = Callable[..., None]
 
 FAULTS = {
-    "while the tables are made": Fault("w", "themis.sqlite3", "tear"),
-    "while the tables are journalled": Fault("w", "themis.sqlite3-journal", "tear"),
+    "while the tables are made": Fault("w", ".part", "tear"),
+    "before the new file is synced": Fault("s", ".part", "kill"),
     "in the middle of a write to the log": Fault("w", "themis.sqlite3-wal", "tear"),
     "before a sync of the log": Fault("s", "themis.sqlite3-wal", "kill"),
     "during a checkpoint": Fault("w", "themis.sqlite3", "tear", nth=40),

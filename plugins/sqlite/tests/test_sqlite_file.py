@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import ValidationError
 
 from themis_core import RunLocked, StorageError
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
-from themis_plugin_sqlite import database, locks, mounts
+from themis_plugin_sqlite import locks, mounts
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug
 from themis_plugin_sqlite.mounts import Mount, mount_of
@@ -46,7 +47,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_store_is_one_file_in_its_folder(path: Path, tmp_path: Path) -> None:
-    assert list(content_of(tmp_path)) == [".themis/themis.sqlite3"]
+    assert set(content_of(tmp_path)) == {".themis/themis.sqlite3", ".themis/.gitignore"}
     assert path == tmp_path / ".themis" / "themis.sqlite3"
 
 
@@ -102,12 +103,39 @@ def test_a_file_that_is_no_store_is_refused_and_left_as_it_was(
     assert content_of(tmp_path) == before
 
 
-def test_an_empty_file_becomes_a_store(backend: SqliteBlobStorageSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_an_empty_file_is_refused_and_left_as_it_was(
+    backend: SqliteBlobStorageSpec, tmp_path: Path, mode: Literal["read", "write"]
+) -> None:
     path = Path(backend.location(tmp_path))
     path.parent.mkdir()
     path.touch()
+    with pytest.raises(StorageError, match="is empty, so it never was a store, or what it held is lost"):
+        backend.open(tmp_path, mode=mode)
+    assert content_of(tmp_path) == {".themis/themis.sqlite3": b""}
+
+
+def test_no_store_is_made_beside_the_log_of_a_lost_one(backend: SqliteBlobStorageSpec, tmp_path: Path) -> None:
+    path = Path(backend.location(tmp_path))
+    path.parent.mkdir()
+    path.with_name(f"{path.name}-wal").write_bytes(b"last changes")
+    with pytest.raises(StorageError, match="is there without its database"):
+        backend.open(tmp_path)
+    assert not path.exists()
+
+
+def test_git_leaves_a_folder_out_that_themis_made_and_no_other(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    ignored = path.with_name(".gitignore")
+    assert ignored.read_text().endswith("*\n")
+    ignored.unlink()
     backend.open(tmp_path).close()
-    assert path.read_bytes()[68:72] == database.APPLICATION_ID.to_bytes(4, "big")
+    assert not ignored.exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    SqliteBlobStorageSpec(root_dir="mine").open(tmp_path).close()
+    assert [each.name for each in mine.iterdir()] == ["themis.sqlite3"]
 
 
 def test_reading_changes_no_file(backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path) -> None:
@@ -128,7 +156,7 @@ def test_a_store_in_a_folder_that_can_not_be_written_is_readable(
     monkeypatch.setattr(os, "access", lambda *_: False)
     store = backend.open(tmp_path, mode="read")
     assert [run.run_id for run in store.runs()] == ["run"]
-    assert list(content_of(tmp_path)) == [".themis/themis.sqlite3"]
+    assert set(content_of(tmp_path)) == {".themis/themis.sqlite3", ".themis/.gitignore"}
     store.close()
 
 

@@ -19,7 +19,7 @@ from themis_sql.codec import display_form, lookup_of, to_bytes
 from themis_sql.database import Database
 from themis_sql.folders import make_folder, sync_folder
 
-__all__ = ["BlobFiles", "NewPayloads", "Payloads"]
+__all__ = ["BlobFiles", "NewPayloads", "Payloads", "displayed"]
 
 _DISPLAYED = 1_000
 """Characters of a long text that SQL shows."""
@@ -135,13 +135,18 @@ class NewPayloads:
         self.used[number] = digest
         if len(data) > self._inline_limit:
             self._blobs.write(digest, data)
-            start = text[:_DISPLAYED]
-            self.rows.append((number, lookup, digest, display_form(start) or start, None, 1))
+            self.rows.append((number, lookup, digest, displayed(text, external=True), None, 1))
         else:
             shown = display_form(text)
             row = (text, None) if shown is None else (shown, data)
             self.rows.append((number, lookup, digest, *row, 0))
         return number
+
+
+def displayed(text: str, *, external: bool) -> str:
+    """Return what SQL shows of a text."""
+    start = text[:_DISPLAYED] if external else text
+    return display_form(start) or start
 
 
 def _digest(data: bytes) -> bytes:

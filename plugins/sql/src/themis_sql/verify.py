@@ -5,31 +5,41 @@ It changes nothing. All of it streams, so memory does not grow with the store.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from themis_core import Damage, StorageError
-from themis_sql.codec import display_form, to_bytes
+from themis_sql.codec import lookup_of, to_bytes
 from themis_sql.database import Database
 from themis_sql.layout import PROJECTIONS
 from themis_sql.log import UNREADABLE, LogCheck
-from themis_sql.payloads import BlobFiles
+from themis_sql.payloads import BlobFiles, displayed
 from themis_sql.store import replay
 
-__all__ = ["damages"]
+__all__ = ["CouldNotCheck", "damages"]
+
+
+class CouldNotCheck(StorageError):
+    """The check can't be made: that says nothing of what is stored."""
+
 
 _PAGE = 200
 """Rows, with texts of up to 64 KiB, that are in memory at once."""
+_LOST = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EIO})
+"""Errors of a blob file that mean that its content is gone; others mean that it could not be looked at."""
 _SHOWN = 100
 """Differing rows of one table that are listed; after a lost table, all of them would help nobody."""
 
 
-def damages(scratch: Database, blobs: BlobFiles, stored: str) -> Iterator[Damage]:
+def damages(scratch: Database, blobs: BlobFiles, stored: str, *, without: Container[str] = ()) -> Iterator[Damage]:
     """Yield all that is wrong in a store; what its database says of itself is left to the caller.
 
     `scratch` is a connection that sees the store as of one moment, in which the tables of `layout.PROJECTIONS` are
-    empty temporary ones; `stored` gives the name of a stored table, such as `main.{}`.
+    empty temporary ones; `stored` gives the name of a stored table, such as `main.{}`. Tables `without` are known to be
+    missing or otherwise than Themis defines them. Raises StorageError if a blob file can't be read for a reason that
+    tells nothing of what it holds, such as a right that is lacking.
     """
     check = LogCheck(scratch)
     sound = True
@@ -45,39 +55,52 @@ def damages(scratch: Database, blobs: BlobFiles, stored: str) -> Iterator[Damage
     except UNREADABLE as error:
         yield Damage("events", f"the log can't be replayed ({type(error).__name__})")
         return
-    yield from _differing_projections(scratch, stored)
+    yield from _differing_projections(scratch, stored, without)
 
 
 def _damaged_payloads(database: Database, blobs: BlobFiles) -> Iterator[Damage]:
     """Yield texts, in the database and in blob files, that are not those whose hashes were stored."""
-    for number, digest, text, raw, external in _pages(database, "id, digest, text, raw, external", "payloads", ("id",)):
-        problem = _problem_of_text(blobs, bytes(digest), text, raw, external)
+    for number, *row in _pages(database, "id, lookup, digest, text, raw, external", "payloads", ("id",)):
+        problem = _problem_of_text(blobs, *row)
         if problem is not None:
             yield Damage(f"payloads {number}", problem)
 
 
-def _problem_of_text(blobs: BlobFiles, digest: bytes, text: Any, raw: Any, external: int) -> str | None:
-    if external:
-        try:
-            blobs.read(digest)
-        except StorageError as error:
-            return str(error)
-        except OSError as error:
-            return f"the blob file {blobs.path(digest)} can't be read: {error.strerror or error}"
-        return None
+def _problem_of_text(blobs: BlobFiles, lookup: Any, digest: Any, text: Any, raw: Any, external: Any) -> str | None:
+    if external not in (0, 1):
+        return "it is neither in the table nor in a file"
     try:
-        data = to_bytes(text) if raw is None else bytes(raw)
-        shown = text if raw is None else display_form(data.decode("utf-8", "surrogatepass"))
-    except (AttributeError, TypeError, ValueError):
+        digest = bytes(digest)
+        data = _blob(blobs, digest) if external else to_bytes(text) if raw is None else bytes(raw)
+        shown = displayed(data.decode("utf-8", "surrogatepass"), external=bool(external))
+    except CouldNotCheck:
+        raise
+    except StorageError as error:
+        return str(error)
+    except UNREADABLE:
         return "the text does not decode"
     if hashlib.sha256(data).digest() != digest:
         return "the text does not match its hash"
+    if lookup is not None and lookup != lookup_of(digest):
+        return "it would not be found by its hash"
     return None if shown == text else "what SQL shows is not the text"
 
 
-def _differing_projections(scratch: Database, stored: str) -> Iterator[Damage]:
+def _blob(blobs: BlobFiles, digest: bytes) -> bytes:
+    try:
+        return blobs.read(digest)
+    except OSError as error:
+        problem = f"the blob file {blobs.path(digest)} can't be read: {error.strerror or error}"
+        if error.errno in _LOST:
+            raise StorageError(problem) from error
+        raise CouldNotCheck(f"could not check the store: {problem}") from error
+
+
+def _differing_projections(scratch: Database, stored: str, without: Container[str]) -> Iterator[Damage]:
     """Yield the rows that are not as the log gave them when it was replayed into `scratch`."""
     for table in PROJECTIONS:
+        if table in without:
+            continue
         for count, (number, problem) in enumerate(_differences(scratch, stored.format(table), table)):
             if count == _SHOWN:
                 yield Damage(table, f"more than {_SHOWN} rows differ from the log: the rest is not listed")
@@ -97,7 +120,7 @@ def _differences(database: Database, stored: str, replayed: str) -> Iterator[tup
             yield _number(other[0]), "the row is missing"
             other = next(wanted, None)
         else:
-            if row[1] != other[1]:
+            if repr(row[1]) != repr(other[1]):  # 0 is not 0.0 or -0.0 here
                 yield _number(row[0]), "the row is not as the log gives it"
             row, other = next(there, None), next(wanted, None)
 

@@ -17,6 +17,8 @@ from typing import Final, Literal
 
 from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import locks
+from themis_plugin_sqlite.making import APPLICATION_ID, make_file, table_statements, view_names, view_statements
+from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
 from themis_sql.folders import make_folder, sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
@@ -24,13 +26,9 @@ from themis_sql.migrations import VersionedDatabase
 
 __all__ = ["SqliteDatabase"]
 
-APPLICATION_ID: Final = 0x54686D73  # "Thms"
 _MAGIC: Final = b"SQLite format 3\0"
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 4_000
-_DEFINITIONS: Final = f"""SELECT sql FROM sqlite_master
-WHERE type IN ('table', 'index') AND sql IS NOT NULL AND tbl_name IN ({", ".join("?" * len(PROJECTIONS))})
-ORDER BY type DESC, name"""  # tables, which their indices need, first
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +45,21 @@ class SqliteDatabase(VersionedDatabase):
         self._synchronous = synchronous
         self._timeout_s = busy_timeout_s
         self._open = False
+        self._watch: FileWatch | None = None
 
     def connect(self) -> None:
         again = self._open
         self.close()
         try:
             if self._mode == "write":
-                for folder in make_folder(self._path.parent):
-                    sync_folder(folder)
+                _make_folder(self._path.parent)
             check_header(self._path)
-            if self._mode == "write":
-                self._create()
+            if self._mode == "write" and not self._path.exists():
+                if again:
+                    raise StorageError(
+                        f"the store {self._path} is gone while it was in use: bring it back from a backup"
+                    )
+                make_file(self._path)
             self.connection = self._connect(again=again)
         except sqlite3.Error as error:
             raise StorageError(self.explain(error)) from error
@@ -72,9 +74,20 @@ class SqliteDatabase(VersionedDatabase):
                     f"{self._path} was made by an older Themis (schema {version}, this one has {SCHEMA_VERSION}):"
                     " bring it up to date with `themis storage migrate`"
                 )
-        except StorageError:
+            if self._mode == "write":
+                self._watch_files()
+        except BaseException:
             self.close()
             raise
+
+    def _watch_files(self) -> None:
+        """Watch the files from now on. Raises StorageError if this is another database than the one opened before."""
+        with self.errors():
+            watch = FileWatch(self._path, self.connection)
+        if self._watch is not None and not watch.continues(self._watch):
+            watch.close()
+            raise StorageError(f"{self._path} was replaced by another file while it was in use: nothing more is saved")
+        self._watch = watch
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -85,6 +98,11 @@ class SqliteDatabase(VersionedDatabase):
                     "the same command again"
                 )
             yield
+            if self._watch is not None:
+                self._watch.before_commit()
+        if self._watch is not None:
+            with self.errors():
+                self._watch.after_commit()
 
     def schema_version(self) -> int:
         return self._pragma("user_version")
@@ -97,12 +115,23 @@ class SqliteDatabase(VersionedDatabase):
             self.run(statement)
 
     def remake_projections(self) -> None:
+        ours = {*PROJECTIONS, *view_names()}
         for kind, name in list(self.rows("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")):
-            if kind == "view" or name not in TRUTH:
+            if name in ours:
                 self.run(f'DROP {kind} "{name}"')
         self.make_tables(PROJECTIONS)
         for statement in view_statements():
             self.run(statement)
+
+    def restore_definitions(self) -> None:
+        """Make tables, views and indices that are derived as they are to be, the tables empty; remove all triggers."""
+        for (name,) in list(self.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
+            self.run(f'DROP TRIGGER "{_quoted(name)}"')
+        for statement in table_statements(TRUTH):
+            if found := _INDEX.match(statement):
+                self.run(f"DROP INDEX IF EXISTS {found[1]}")
+                self.run(statement)
+        self.remake_projections()
 
     @contextmanager
     def scratch(self) -> Iterator[SqliteDatabase]:
@@ -116,8 +145,8 @@ class SqliteDatabase(VersionedDatabase):
         database.connect()
         try:
             database.run("PRAGMA query_only = OFF")
-            for statement in list(database.rows(_DEFINITIONS, PROJECTIONS)):
-                database.run(re.sub(r"^CREATE (TABLE |INDEX )", _temporary, statement[0]))
+            for statement in table_statements(PROJECTIONS):
+                database.run(re.sub(r"^\s*CREATE (TABLE |INDEX )", _temporary, statement))
             database.run("BEGIN")
             yield database
         finally:
@@ -168,23 +197,6 @@ class SqliteDatabase(VersionedDatabase):
         log = self._path.with_name(f"{self._path.name}-wal")
         return "mode=rw" if log.exists() else "mode=ro&immutable=1"
 
-    def _create(self) -> None:
-        """Make the tables, unless they are there: all of them in one transaction, so a kill leaves all or none."""
-        # With a journal beside it, its making was cut off: SQLite rolls that back, and then it is empty again.
-        journal = self._path.with_name(f"{self._path.name}-journal")
-        if self._path.exists() and self._path.stat().st_size and not journal.exists():
-            return
-        with closing(sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN EXCLUSIVE")
-            if not connection.execute("PRAGMA user_version").fetchone()[0]:  # or another process was first
-                for statement in (*table_statements((*TRUTH, *PROJECTIONS)), *view_statements()):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        sync_folder(self._path.parent)
-
     def explain(self, error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         advice = _ADVICE.get(code, "check the disk and the folder's permissions, then run the same command again")
@@ -218,6 +230,8 @@ class SqliteDatabase(VersionedDatabase):
     def close(self) -> None:
         if self._open:
             self._open = False
+            if self._watch is not None:
+                self._watch.close()
             with self.errors():
                 self.connection.close()
 
@@ -234,14 +248,32 @@ _ADVICE: Final = {
 }
 
 
+_UNAVAILABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERNAL,
+        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)  # fmt: skip
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the error tells of what is stored; else that could not be looked at, as on a full disk."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _UNAVAILABLE
+
+
 def check_header(path: Path) -> None:
     """Refuse a file that is no store, or a newer one, by its first bytes alone: SQLite has not touched it yet."""
-    if not path.exists() or path.with_name(f"{path.name}-journal").exists():
-        return  # none yet, or one whose making was cut off: SQLite must roll that back before it can be read
+    if not path.exists():
+        return
     with path.open("rb") as file:
         header = file.read(100)
     if not header:
-        return
+        raise StorageError(
+            f"{path} is empty, so it never was a store, or what it held is lost: bring it back from a backup, or "
+            "remove the file to begin anew"
+        )
     if len(header) < 100 or not header.startswith(_MAGIC):
         raise StorageError(f"{path} is not a store of Themis: name another root_dir, or move the file away")
     check_identity(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
@@ -263,31 +295,24 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     return not ((3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51))
 
 
+_INDEX: Final = re.compile(r"\s*CREATE (?:UNIQUE )?INDEX (\w+)")
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')
+
+
 def _temporary(match: re.Match[str]) -> str:
     return "CREATE TEMP TABLE " if match[1] == "TABLE " else "CREATE INDEX temp."
 
 
-def table_statements(names: Collection[str]) -> Iterator[str]:
-    """Yield what makes these tables and their indices."""
-    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
-    from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    from themis_sql.schema import indices, metadata
-
-    dialect = sqlite_dialect()
-    for table in metadata.sorted_tables:
-        if table.name in names:
-            yield str(CreateTable(table).compile(dialect=dialect))
-            for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                yield str(CreateIndex(index).compile(dialect=dialect))
-            yield from indices(table.name)
-
-
-def view_statements() -> list[str]:
-    from themis_sql.schema import views
-
-    return views(SqliteDatabase.hex_of)
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a store, if it is not there, so that git leaves out what is in it."""
+    new = not folder.is_dir()
+    for each in make_folder(folder):
+        sync_folder(each)
+    if new:
+        (folder / ".gitignore").write_text("# Made by Themis: a store is no source.\n*\n", "ascii")
 
 
 def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:

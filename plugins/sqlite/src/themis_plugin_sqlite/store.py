@@ -14,13 +14,14 @@ from typing import Final, Literal
 from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
 from themis_plugin_sqlite.backend import FILE_NAME
-from themis_plugin_sqlite.database import SqliteDatabase
+from themis_plugin_sqlite.database import SqliteDatabase, is_damage
+from themis_plugin_sqlite.making import differing
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused, stored_digests
 from themis_sql.folders import sync_folder
 from themis_sql.migrations import bring_up_to_date
 from themis_sql.payloads import BlobFiles
-from themis_sql.verify import damages
+from themis_sql.verify import CouldNotCheck, damages
 
 __all__ = ["SqliteStore", "open_store"]
 
@@ -61,15 +62,24 @@ class SqliteStore(SqlStore):
                 for (said,) in scratch.rows("PRAGMA integrity_check"):
                     if said != "ok":
                         yield Damage("database", str(said))
-                yield from damages(scratch, self._blobs, "main.{}")
-        except sqlite3.Error as error:  # a page that can't be read ends the check, and is what it was to find
-            yield Damage("database", self._sqlite.explain(error))
+                changed = set()
+                for name, each in differing(scratch.connection):
+                    changed.add(name)
+                    yield each
+                yield from damages(scratch, self._blobs, "main.{}", without=changed)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise CouldNotCheck(f"could not check the store: {self._sqlite.explain(error)}") from error
+            yield Damage("database", self._sqlite.explain(error))  # it ends the check, and is what it was to find
 
     def rebuild(self, *, accept_loss: bool = False) -> Sequence[Damage]:
         # A run at work knows names by their old numbers, and in tables that had been damaged they may change.
         if (message := locks.held(self._folder / "locks")) is not None:
             raise RunLocked(message)
         return super().rebuild(accept_loss=accept_loss)
+
+    def _empty_projections(self) -> None:
+        self._sqlite.restore_definitions()
 
     def back_up(self, target: Path) -> None:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):

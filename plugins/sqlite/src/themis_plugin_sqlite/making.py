@@ -1,0 +1,138 @@
+"""The file of a store as it is made: its tables and views, and how it appears whole or not at all.
+
+It reads and writes no rows.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from themis_core import Damage, StorageError
+from themis_sql import SCHEMA_VERSION
+from themis_sql.database import Database
+from themis_sql.folders import sync_folder
+from themis_sql.layout import PROJECTIONS, TRUTH
+
+__all__ = [
+    "APPLICATION_ID",
+    "differing",
+    "make_file",
+    "part_files",
+    "table_statements",
+    "view_names",
+    "view_statements",
+]
+
+APPLICATION_ID: Final = 0x54686D73  # "Thms"
+_MEND: Final = "`themis storage rebuild` makes it again"
+_LOST: Final = "bring the store back from a backup"
+
+
+def make_file(path: Path) -> None:
+    """Make a new store, under another name first: whoever finds the file finds all of it, a kill leaves none."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StorageError(
+            f"{log} is there without its database, whose last changes it holds: bring {path.name} back, or move it away"
+        )
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute("BEGIN EXCLUSIVE")
+            for statement in _all_statements():
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        _name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def part_files(folder: Path, name: str) -> Iterator[Path]:
+    """Yield what a kill left of the making of a store."""
+    yield from sorted(folder.glob(f".{name}.*.part"))
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give the file its name, unless another process has made the store meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            part.rename(path)
+
+
+def table_statements(names: Collection[str]) -> Iterator[str]:
+    """Yield what makes these tables and their indices."""
+    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
+    from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from themis_sql.schema import indices, metadata
+
+    dialect = sqlite_dialect()
+    for table in metadata.sorted_tables:
+        if table.name in names:
+            yield str(CreateTable(table).compile(dialect=dialect))
+            for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                yield str(CreateIndex(index).compile(dialect=dialect))
+            yield from indices(table.name)
+
+
+def view_statements() -> list[str]:
+    from themis_sql.schema import views
+
+    return views(Database.hex_of)
+
+
+def view_names() -> list[str]:
+    return [statement.split()[2] for statement in view_statements()]
+
+
+def _all_statements() -> Iterator[str]:
+    yield from table_statements((*TRUTH, *PROJECTIONS))
+    yield from view_statements()
+
+
+def definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str | None]]:
+    """Return all that a database defines, by name: its type, its table and its statement."""
+    rows = connection.execute("SELECT name, type, tbl_name, sql FROM main.sqlite_master")
+    return {name: (kind, table, sql) for name, kind, table, sql in rows}
+
+
+def expected() -> dict[str, tuple[str, str, str | None]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _all_statements():
+            connection.execute(statement)
+        return definitions(connection)
+
+
+def differing(connection: sqlite3.Connection) -> Iterator[tuple[str, Damage]]:
+    """Yield what is not defined as Themis defines it, by its name. Tables, views and indices of others are left alone.
+
+    A trigger is never Themis's: it changes what is written.
+    """
+    found = definitions(connection)
+    for name, wanted in expected().items():
+        kind, table, _ = wanted
+        mend = _LOST if kind == "table" and table in TRUTH else _MEND
+        if name not in found:
+            yield name, Damage(f"{kind} {name}", f"it is missing; {mend}")
+        elif found[name] != wanted:
+            yield name, Damage(f"{kind} {name}", f"it is not defined as Themis defines it; {mend}")
+    for name, (kind, table, _) in found.items():
+        if kind == "trigger":
+            yield name, Damage(f"trigger {name}", f"somebody added it to {table}; `themis storage rebuild` removes it")
