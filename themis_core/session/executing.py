@@ -28,6 +28,9 @@ log = logging.getLogger("themis")
 INTERRUPTED = "interrupted"
 """Why a run stopped, if the user stopped it."""
 Status = Literal["completed", "failed", "interrupted", "stopped"]
+_ASKED_AGAIN = 3
+"""How often a run goes over its trials again if the store lost some that it had acknowledged."""
+_UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
 
 
 async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None] | None) -> RunResult:
@@ -52,7 +55,18 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
     runner = Runner(made, writer, budget, progress)
     if not complete:
         await _work(runner, budget, report)
-    status = _status(progress, budget)
+    for _ in range(_ASKED_AGAIN if not complete else 0):
+        lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
+        if lost <= 0 or budget.stopped is not None:
+            break
+        log.warning("%d trials that the store had acknowledged are not in it any more: they are asked again", lost)
+        await writer.save([started])  # which may be lost as well
+        reused, progress.done, progress.failed = progress.reused, 0, 0
+        runner = Runner(made, writer, budget, progress)
+        await _work(runner, budget, report)
+        progress.reused = reused
+    record = await writer.read(lambda store: store.run(made.run_id))
+    status = _status(progress, budget, _stored(record))
     finished = RunFinished(made.run_id, now(), status, _counts(runner, budget))
     if not complete:
         await writer.save([finished])
@@ -67,7 +81,9 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         record = store.run(made.run_id)
         assert record is not None
         record = replace(record, manifest=manifest)
-        return summarise(store, record, aggregates, counts=finished.counts, status=status, storage=location, note=note)
+        ended = status if status != "completed" else _status(progress, budget, record.trials)
+        told = note if ended == status else _UNFINISHED
+        return summarise(store, record, aggregates, counts=finished.counts, status=ended, storage=location, note=told)
 
     result = await writer.read(look)
     _observe(composition, "themis_run_finished", event=finished, summary=result.to_dict())
@@ -92,10 +108,15 @@ def _interrupt(budget: Budget) -> None:
     log.warning("stopping: waiting for %s; Ctrl-C again stops now", answers)
 
 
-def _status(progress: Progress, budget: Budget) -> Status:
-    if budget.stopped is not None and (progress.done < progress.planned or budget.exhausted):
+def _status(progress: Progress, budget: Budget, stored: int) -> Status:
+    """What is stored decides: a store may lose what it acknowledged, as a standby does that lags and is promoted."""
+    if budget.stopped is not None and (min(stored, progress.done) < progress.planned or budget.exhausted):
         return "interrupted" if budget.stopped == INTERRUPTED else "stopped"
-    return "failed" if progress.failed or progress.done < progress.planned else "completed"
+    return "failed" if progress.failed or min(stored, progress.done) < progress.planned else "completed"
+
+
+def _stored(record: RunRecord | None) -> int:
+    return 0 if record is None else record.trials
 
 
 def _counts(runner: Runner, budget: Budget) -> dict[str, Any]:
@@ -121,6 +142,8 @@ def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
     if status == "stopped":
         remedy = f". {_to_do(codes)}" if "quota_exhausted" in codes else ""
         return f"stopped: {reason}{remedy}; what arrived is saved; {again} to go on"
+    if status == "failed" and not codes:
+        return _UNFINISHED
     if status == "failed":
         return f"some trials failed. {_to_do(codes)}. Then {again} to try only those again"
     return ""
