@@ -5,10 +5,12 @@ Everything public is importable from here and loaded on first use; what is not i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from themis_core.components import (
         CONTRACT_VERSION,
         Capabilities,
@@ -312,11 +314,23 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     # On first use (PEP 562), because `themis --help` must not wait for pydantic.
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib_metadata import Distribution
+
+    for found in Distribution.discover(name="themis-core"):
+        with suppress(Exception):  # what an installation that was cut off has left, and which comes first on the path
+            if version := found.metadata["Version"]:
+                return str(version)
+    return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -33,7 +33,8 @@ __all__ = [
 class ThemisError(Exception):
     """Base of all expected errors. The command prints it without a traceback and exits with `exit_code`."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 70
+    """Each class that is raised has one of its own; this is that of what nobody foresaw."""
 
 
 class SpecError(ThemisError):

@@ -11,17 +11,20 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
+import themis_core
 from themis_core.cli.describing import plugins, schema
-from themis_core.cli.output import leave_stdout, own_stdout, safe
+from themis_core.cli.output import CannotPrint, leave_stdout, own_stdout, safe
 from themis_core.cli.reading import runs, show
-from themis_core.cli.running import plan, run
+from themis_core.cli.running import EXIT_CODE, plan, run
 from themis_core.cli.storage import storage
-from themis_core.errors import ThemisError
+from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
+from themis_core.errors import SpecError, ThemisError
 
 __all__ = ["main"]
 
@@ -49,16 +52,32 @@ class Themis(click.Group):
         except ThemisError as error:
             click.echo(f"Error: {safe(str(error))}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
+        except CannotPrint as error:
+            ctx.exit(_told_unprinted(error, ctx.meta.get(EXIT_CODE, 0)))
+        except (KeyboardInterrupt, click.Abort):
             # click's own answer is "Aborted!" and exit 1, which here means a threshold that was not met.
             ctx.exit(INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            ctx.exit(max(error.exit_code, SpecError.exit_code))  # click has 1 for what is no mistake of usage
+        except (click.exceptions.Exit, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, no exit of it may mean something else
+            click.echo(f"Error: {safe(tell_unexpected(error))}", err=True)
+            ctx.exit(UNEXPECTED)
+
+
+def _told_unprinted(error: CannotPrint, code: int) -> int:
+    """The exit code of a command whose output was not taken: its own, if it has one that says more."""
+    if error.by_reader:  # such as `themis show run … | head`
+        return code
+    click.echo(f"Error: standard output can't be written: {error}. All that was done is stored.", err=True)
+    return code or CANNOT_PRINT
 
 
 def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from themis_core.plugins import core_version
-
-        click.echo(f"themis, version {core_version()}")
+        click.echo(f"themis, version {themis_core.__version__}")
         ctx.exit()
 
 
@@ -120,9 +139,12 @@ def _no_such_command(name: str, commands: list[str]) -> str:
 
 def main() -> None:
     """Run the command and exit. SIGINT ends in 130 and SIGTERM in 143, each after what is in flight was saved."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if (stream := getattr(sys, name)) is None:  # it was closed before the command began
+            stream = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, stream)
         with suppress(AttributeError):  # replaced by something that is no text file
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="backslashreplace")
     # pydantic would look for plugins of its own in all that is installed, and a leftover there would end the command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     terminated = False
@@ -138,14 +160,19 @@ def main() -> None:
         cli.main(prog_name="themis")
     except SystemExit as end:
         code = TERMINATED if terminated and end.code == INTERRUPTED else end.code
+    except OSError as error:  # of the help, which click prints
+        reader_left = isinstance(error, BrokenPipeError)
+        code = _told_unprinted(CannotPrint(error.strerror or str(error), by_reader=reader_left), 0)
     _flush_and_exit(code)
 
 
 def _flush_and_exit(code: Any) -> None:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader left (`themis runs | head`); the interpreter would complain while it closes the stream.
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            code = code or CANNOT_PRINT
+        # The interpreter would complain while it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     leave_stdout()
     sys.exit(code)

@@ -20,8 +20,8 @@ from typing import Any, TextIO
 import click
 
 __all__ = [
-    "as_json", "cell", "echo", "format_option", "heading", "leave_stdout", "number", "own_path", "own_stdout",
-    "quoted", "safe", "shortened", "stdout",
+    "CannotPrint", "as_json", "cell", "echo", "format_option", "heading", "leave_stdout", "number", "own_path",
+    "own_stdout", "printing", "quoted", "safe", "shortened", "stdout",
 ]  # fmt: skip
 
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
@@ -108,9 +108,27 @@ def stdout() -> TextIO:
     return _own or sys.stdout
 
 
+class CannotPrint(Exception):
+    """Standard output takes no more; `by_reader` is true if whoever reads it has left, as `head` does."""
+
+    def __init__(self, reason: str, *, by_reader: bool) -> None:
+        super().__init__(reason)
+        self.by_reader = by_reader
+
+
 def echo(text: str = "", *, err: bool = False, **style: Any) -> None:
-    """Print a line as the command's own; all that commands print goes through here."""
-    click.secho(text, file=None if err else stdout(), err=err, **style)
+    """Print a line as the command's own; all that commands print goes through here. Raises CannotPrint."""
+    with suppress(OSError) if err else printing():
+        click.secho(text, file=None if err else stdout(), err=err, **style)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Turn what standard output raises into CannotPrint."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotPrint(error.strerror or str(error), by_reader=isinstance(error, BrokenPipeError)) from error
 
 
 def own_path(path: Path) -> Path:
@@ -142,7 +160,8 @@ def own_stdout() -> Iterator[None]:
         if own is not shared:
             try:
                 shared.flush()  # what a component wrote to `sys.__stdout__`, which leads to standard error until here
-                own.flush()
+                with printing():
+                    own.flush()
             finally:
                 os.dup2(own.fileno(), 1)
                 with suppress(OSError):  # told by `flush`

@@ -18,7 +18,10 @@ from themis_core.cli.tables import Figure, table
 if TYPE_CHECKING:
     from themis_core.session import PlanReport
 
-__all__ = ["plan", "run"]
+__all__ = ["EXIT_CODE", "plan", "run"]
+
+EXIT_CODE = "themis.exit_code"
+"""In the context's `meta`: how a run ended that is over."""
 
 _OPTIONS = (
     click.argument("spec", type=click.Path(path_type=Path)),
@@ -49,7 +52,8 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
-    failed, 6 budget or quota reached, 130 interrupted, 143 terminated.
+    failed, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be printed, 130 interrupted, 143
+    terminated.
     """
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
@@ -60,13 +64,15 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     except KeyboardInterrupt:  # the second Ctrl-C: the first one ends a run in good order
         click.echo("interrupted: what was saved stays saved; run the same command again to go on", err=True)
         raise
+    context = click.get_current_context()
+    context.meta[EXIT_CODE] = result.exit_code  # it stands, also if the result can't be printed
     if as_format == "json":
         echo(as_json(result.to_dict()))
     else:
         show_result(result)
     if result.note:
         click.echo(safe(result.note), err=True)
-    click.get_current_context().exit(result.exit_code)
+    context.exit(result.exit_code)
 
 
 @contextmanager

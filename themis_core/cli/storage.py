@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
-from themis_core.cli.output import as_json, cell, echo, format_option, own_path, safe, stdout
+from themis_core.cli.output import as_json, cell, echo, format_option, own_path, printing, safe, stdout
 
 if TYPE_CHECKING:
     from themis_core.components import Store
@@ -269,7 +269,8 @@ def _format_of(output: Path | None) -> str:
 
 def _write_text(write: Callable[[IO[str]], Any], output: Path | None) -> None:
     if output is None:
-        write(stdout() if not stdout().isatty() else _Screen())  # type: ignore[arg-type]
+        with printing():
+            write(stdout() if not stdout().isatty() else _Screen())  # type: ignore[arg-type]
         return
     from themis_core.results.output import atomic_output
 

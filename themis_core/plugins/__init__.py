@@ -5,7 +5,7 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.discovery import Installed, Unreadable, core_version, discover, installed
+from themis_core.plugins.discovery import Installed, Unreadable, discover, installed
 from themis_core.plugins.loading import Loaded, Plugins, blaming
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Unreadable",
     "blaming",
     "compose",
-    "core_version",
     "discover",
     "installed",
     "open_storage",

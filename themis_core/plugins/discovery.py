@@ -9,7 +9,7 @@ from typing import Any
 
 from importlib_metadata import Distribution, EntryPoint
 
-__all__ = ["GROUP", "Installed", "Unreadable", "core_version", "discover", "installed", "published"]
+__all__ = ["GROUP", "Installed", "Unreadable", "discover", "installed", "published"]
 
 _CORE = "themis-core"
 
@@ -84,11 +84,6 @@ def published() -> frozenset[str]:
     requires = next((each.requires for each in _cores()), None) or []
     names = (re.match(r"themis-plugin-([\w-]+)", each) for each in requires)
     return frozenset(name[1] for name in names if name)
-
-
-def core_version() -> str:
-    """The version of the core; `unknown` if its own metadata is gone."""
-    return next((_name_and_version(each)[1] for each in _cores()), "unknown")
 
 
 def _cores() -> Iterator[Distribution]:

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from themis_core import __version__
 from themis_core.components import Judge, Store
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
 from themis_core.planning import Plan, own
-from themis_core.plugins import Composition, LoadedDataset, blaming, core_version
+from themis_core.plugins import Composition, LoadedDataset, blaming
 from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -226,7 +227,7 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         for each in made.slices
     ]
     return {
-        "themis": core_version(),
+        "themis": __version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "spec_digest": made.spec_digest,
