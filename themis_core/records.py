@@ -376,7 +376,10 @@ class RunRecord:
 
     run_id: str
     status: str
-    """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet)."""
+    """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet).
+
+    `Results` says `died` in its place if no process is at work on the run.
+    """
     started_at: str
     finished_at: str | None
     manifest: dict[str, Any]

@@ -115,6 +115,11 @@ class HoldsNoLocks(MemoryStore):
         yield
 
 
+class TellsNobodyOfItsLocks(MemoryStore):
+    def is_held(self, run_id: str) -> bool:
+        return False
+
+
 class ForgetsWhenItIsClosed(MemoryStore):
     def close(self) -> None:
         if self._content is not None:
@@ -151,4 +156,5 @@ TestCountsATrialTwice = suite_of(CountsATrialTwice)
 TestForgetsFailures = suite_of(ForgetsFailures)
 TestRoundsTimes = suite_of(RoundsTimes)
 TestHoldsNoLocks = suite_of(HoldsNoLocks)
+TestTellsNobodyOfItsLocks = suite_of(TellsNobodyOfItsLocks)
 TestForgetsWhenItIsClosed = suite_of(ForgetsWhenItIsClosed)

@@ -23,6 +23,7 @@ FOUND_BY = [
     ("ForgetsFailures", "test_a_trials_later_outcome_replaces_only_a_failed_one"),
     ("RoundsTimes", "test_the_log_gives_every_event_as_plain_data_in_its_order"),
     ("HoldsNoLocks", "test_a_run_can_be_held_once_and_others_beside_it"),
+    ("TellsNobodyOfItsLocks", "test_whether_a_run_is_held_can_be_asked_from_anywhere"),
     ("ForgetsWhenItIsClosed", "test_what_was_appended_is_there_after_opening_again"),
 ]
 

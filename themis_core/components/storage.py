@@ -126,6 +126,10 @@ class Store(ABC):
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Hold the run for this process; raises RunLocked, naming the holder, if another one has it."""
 
+    @abstractmethod
+    def is_held(self, run_id: str) -> bool:
+        """Whether a process holds the run: one that was killed does not, at once or after some seconds."""
+
     def verify(self) -> Iterator[Damage]:
         """Check everything that is stored, and yield what is wrong; changes nothing, and others may write meanwhile.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,17 +33,23 @@ class Results:
 
     def runs(self) -> Iterator[RunRecord]:
         """All runs, latest first."""
-        return self._store.runs()
+        return map(self._seen, self._store.runs())
 
     def run(self, run_id: str) -> RunRecord:
         """One run by its id or the beginning of it. Raises SpecError if there is none, or more than one."""
         if (exact := self._store.run(run_id)) is not None:
-            return exact
+            return self._seen(exact)
         found = [run for run in self._store.runs() if run.run_id.startswith(run_id)]
         if len(found) == 1:
-            return found[0]
+            return self._seen(found[0])
         listed = ", ".join(run.run_id for run in found[:5]) if found else "`themis runs` lists what there is"
         raise SpecError(f"{'more than one run begins' if found else 'no run begins'} with {run_id!r}: {listed}")
+
+    def _seen(self, run: RunRecord) -> RunRecord:
+        """Tell a run that goes on from one whose process is gone: no event could say that."""
+        if run.status != "running" or self._store.is_held(run.run_id):
+            return run
+        return replace(run, status="died")
 
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""

@@ -60,7 +60,8 @@ class RunResult:
     run_id: str
     spec_digest: str
     status: str
-    """`completed`, `failed` (some trials have no answer), `interrupted`, `stopped` (budget, quota), or `running`."""
+    """`completed`, `failed` (some trials have no answer), `interrupted`, `stopped` (budget, quota), `running`, or
+    `died` (its process ended without a word)."""
     trials: int
     """Planned."""
     generated: int

@@ -249,6 +249,9 @@ class MemoryStore(Store):
             with content.lock:
                 content.held.discard(run_id)
 
+    def is_held(self, run_id: str) -> bool:
+        return run_id in self._open.held
+
     def close(self) -> None:
         self._content = None
 

@@ -423,6 +423,19 @@ class StorageBackendSuite(AppendRules):
             pass
         other.close()
 
+    def test_whether_a_run_is_held_can_be_asked_from_anywhere(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        store.append([run_started()])
+        reader = backend.open(tmp_path, mode="read")
+        assert not reader.is_held("run")
+        with store.lock_run("run"):
+            assert reader.is_held("run")
+            assert store.is_held("run")
+            assert not reader.is_held("another")
+        assert not reader.is_held("run")
+        reader.close()
+
     def test_a_closed_store_can_not_be_used(self, backend: StorageBackend, tmp_path: Path) -> None:
         store = backend.open(tmp_path)
         store.close()

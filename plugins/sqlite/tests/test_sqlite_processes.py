@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from themis_core import RunLocked
-from themis_core.testing.events import key_of
+from themis_core import Results, RunLocked, StorageError
+from themis_core.testing.events import generation_recorded, key_of, run_started
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 
 START = """
@@ -111,3 +114,137 @@ def test_a_run_that_another_process_works_on_names_it_and_is_free_when_that_dies
         pass
     store.close()
     assert [each.name for each in tmp_path.iterdir()] == [".themis"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from themis_core.testing.events import run_started
+from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+store = SqliteBlobStorageSpec().open(Path(sys.argv[1]))
+with store.lock_run("run"):
+    store.append([run_started()])
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def empty_another(lock: Path) -> None:
+    lock.unlink()
+    lock.touch()
+
+
+def copy_over(lock: Path) -> None:
+    shutil.copy(lock, lock.with_name("copy"))
+    lock.with_name("copy").replace(lock)
+
+
+LOST_LOCKS: dict[str, Callable[[Path], object]] = {
+    "deleted": Path.unlink,
+    "its folder deleted": lambda lock: shutil.rmtree(lock.parent),
+    "moved": lambda lock: lock.rename(lock.with_name("elsewhere")),
+    "replaced by an empty one": empty_another,
+    "replaced by a copy": copy_over,
+}
+
+
+@pytest.mark.parametrize("lost", LOST_LOCKS)
+def test_a_run_whose_lock_file_is_gone_is_held_until_its_process_is_dead(
+    tmp_path: Path, holder: subprocess.Popen[str], lost: str
+) -> None:
+    LOST_LOCKS[lost](tmp_path / ".themis" / "locks" / "run.lock")
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as store:
+        assert store.is_held("run")
+        with pytest.raises(RunLocked, match=f"process {holder.pid} on "), store.lock_run("run"):
+            pass
+        with pytest.raises(RunLocked, match="is being worked on"):
+            store.rebuild()
+        holder.kill()
+        holder.wait()
+        assert not store.is_held("run")
+        with store.lock_run("run"):
+            assert store.is_held("run")
+
+
+def test_a_copy_of_a_store_is_held_by_nobody(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    shutil.copytree(tmp_path / ".themis", tmp_path / "copy" / ".themis", ignore=shutil.ignore_patterns("locks"))
+    with closing(SqliteBlobStorageSpec().open(tmp_path / "copy")) as store:
+        assert not store.is_held("run")
+        with store.lock_run("run"):
+            pass
+
+
+def test_a_process_that_lives_on_holds_no_run_that_it_has_given_back(tmp_path: Path) -> None:
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as store:
+        with store.lock_run("run"):
+            pass
+        shutil.rmtree(tmp_path / ".themis" / "locks")
+        assert not store.is_held("run")
+
+
+def test_a_writer_whose_lock_file_is_deleted_saves_nothing_more(tmp_path: Path) -> None:
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as store, store.lock_run("run"):
+        store.append([run_started()])
+        (tmp_path / ".themis" / "locks" / "run.lock").unlink()
+        with pytest.raises(StorageError, match=r"run\.lock is gone .* while the store was in use"):
+            store.append([generation_recorded("1")])
+
+
+def test_runs_tells_a_run_that_goes_on_from_one_whose_process_died(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with Results(SqliteBlobStorageSpec(), tmp_path) as results:
+        assert [run.status for run in results.runs()] == ["running"]
+        holder.kill()
+        holder.wait()
+        assert [run.status for run in results.runs()] == ["died"]
+        assert results.run("run").status == "died"
+
+
+BACKUP = """
+import sys, time
+from pathlib import Path
+import themis_plugin_sqlite.store as store
+def stand_still(self, folder):
+    (folder / "themis.sqlite3").write_bytes(b"half")
+    print("copying", flush=True)
+    time.sleep(60)
+store.SqliteStore._copy = stand_still
+store.open_store(Path(sys.argv[1]) / ".themis", mode="read").back_up(Path(sys.argv[1]) / "copy")
+"""
+
+
+def test_the_next_backup_removes_what_a_killed_one_left_but_not_one_at_work(tmp_path: Path) -> None:
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as store:
+        store.append([run_started()])
+        stranger = tmp_path / ".stranger.part"
+        stranger.mkdir()
+        command = [sys.executable, "-c", BACKUP, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "copying\n"
+            store.back_up(tmp_path / "first")
+            assert len(list(tmp_path.glob(".copy.*.part"))) == 1
+            process.kill()
+        store.back_up(tmp_path / "second")
+    assert {each.name for each in tmp_path.iterdir()} == {".themis", "first", "second", ".stranger.part"}
+    assert {each.name for each in (tmp_path / "second").iterdir()} == {"themis.sqlite3"}
+
+
+def test_gc_removes_what_the_making_of_a_store_left(tmp_path: Path) -> None:
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as store:
+        left = tmp_path / ".themis" / ".themis.sqlite3.1.abcd.part"
+        left.write_bytes(b"half")
+        assert list(store.remove_unused_files(older_than_s=60, dry_run=False)) == []
+        assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=True)] == [str(left)]
+        assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=False)] == [str(left)]
+    assert not left.exists()

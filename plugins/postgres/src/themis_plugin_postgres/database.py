@@ -265,6 +265,12 @@ class PostgresDatabase(VersionedDatabase):
             raise StorageError(f"the store {self._location} was opened to read only, so no run can be locked in it")
         return self._hold(run_id)
 
+    def is_held(self, run_id: str) -> bool:
+        key = RunLease.of(run_id).key
+        with self.errors():
+            row = self.row("SELECT expires > clock_timestamp() FROM run_locks WHERE key = ?", (key,))
+        return row is not None and bool(row[0])
+
     @contextmanager
     def _hold(self, run_id: str) -> Iterator[None]:
         lease = RunLease.of(run_id)

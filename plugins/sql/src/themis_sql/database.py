@@ -55,6 +55,10 @@ class Database(ABC):
         """As `Store.lock_run`."""
 
     @abstractmethod
+    def is_held(self, run_id: str) -> bool:
+        """As `Store.is_held`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release everything; a second call does nothing."""
 

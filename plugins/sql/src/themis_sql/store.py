@@ -119,6 +119,9 @@ class SqlStore(SqlReader):
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         return self._database.lock_run(run_id)
 
+    def is_held(self, run_id: str) -> bool:
+        return self._database.is_held(run_id)
+
     def close(self) -> None:
         self._database.close()
 

@@ -11,15 +11,16 @@ import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from themis_core import StorageError, StoreOutdated
-from themis_plugin_sqlite import locks
+from themis_plugin_sqlite import holders, locks
 from themis_plugin_sqlite.making import APPLICATION_ID, make_file, table_statements, view_names, view_statements
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
+from themis_sql.database import CommitUnknown
 from themis_sql.folders import make_folder, sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.migrations import VersionedDatabase
@@ -209,10 +210,40 @@ class SqliteDatabase(VersionedDatabase):
 
     @contextmanager
     def _hold(self, run_id: str) -> Iterator[None]:
-        with locks.hold(folder := self._path.parent / "locks", run_id):
+        with locks.hold(folder := self._path.parent / "locks", run_id) as lock, self._noted(run_id, lock):
             if has_wal_reset_bug(sqlite3.sqlite_version_info):
                 self._warn_of_wal_bug(folder, run_id)
             yield
+
+    @contextmanager
+    def _noted(self, run_id: str, lock: Path) -> Iterator[None]:
+        """Note in the database too that the run is held, and watch the lock file while it is."""
+        try:
+            with self.errors():
+                holders.take(self, run_id, self._path, lock)
+        except CommitUnknown as error:
+            raise StorageError(self.explain(error.error)) from error.error
+        assert self._watch is not None
+        self._watch.add(lock)
+        try:
+            yield
+        finally:
+            self._watch.remove(lock)
+            with suppress(StorageError, CommitUnknown, sqlite3.Error):  # the row counts only while this process lives
+                holders.give_back(self, run_id)
+
+    def is_held(self, run_id: str) -> bool:
+        lock = locks.lock_file(self._path.parent / "locks", run_id)
+        if locks.is_held(lock):
+            return True
+        with self.errors():
+            return holders.holder_of(self, run_id, self._path, lock) is not None
+
+    def held_without_lock_file(self) -> str | None:
+        """Return a run that is being worked on though its lock file was deleted, if there is one."""
+        with self.errors():
+            runs = holders.noted_runs(self)
+        return next((run_id for run_id in runs if self.is_held(run_id)), None)
 
     def _warn_of_wal_bug(self, folder: Path, run_id: str) -> None:
         """Log, once for a store and an SQLite version, that it can be damaged, when others write to it too."""

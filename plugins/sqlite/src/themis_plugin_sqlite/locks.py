@@ -8,39 +8,71 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from themis_core import RunLocked, StorageError
 
-__all__ = ["held", "hold", "seem_held"]
+__all__ = ["held", "hold", "is_held", "lock_file", "seem_held"]
+
+_TRIES: Final = 5
+_PAUSE_S: Final = 0.02
 
 
 @contextmanager
-def hold(folder: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock file of a run in this folder; raises RunLocked, naming the holder, if it is taken.
+def hold(folder: Path, run_id: str) -> Iterator[Path]:
+    """Hold the lock file of a run in this folder, and give its path.
+
+    Raises RunLocked, naming the holder, if it is taken.
 
     The file stays afterwards: if it were removed, two processes could hold a lock on two files of one name.
     """
-    path = folder / f"{_file_name(run_id)}.lock"
+    path = lock_file(folder, run_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
     except OSError as error:
         raise StorageError(f"can't make the lock file {path}: {error.strerror or error}") from error
     with file:
-        if not _lock(file):
+        if not _lock_soon(file):
             raise RunLocked(_held_message(file, path, run_id))
         try:
             _write_holder(file)
-            yield
+            yield path
         finally:
             with suppress(OSError):  # who reads it between the two lines sees an empty file, as while it is written
                 file.truncate(0)
             _unlock(file)
+
+
+def lock_file(folder: Path, run_id: str) -> Path:
+    return folder / f"{_file_name(run_id)}.lock"
+
+
+def is_held(path: Path) -> bool:
+    """Say whether somebody holds a lock file, by trying it for an instant."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        return False
+    with file:
+        if not _lock(file, shared=True):
+            return True
+        _unlock(file)
+        return False
+
+
+def _lock_soon(file: BinaryIO) -> bool:
+    """Lock it, waiting for whoever only tries it for an instant."""
+    for _ in range(_TRIES):
+        if _lock(file):
+            return True
+        time.sleep(_PAUSE_S)
+    return _lock(file)
 
 
 def held(folder: Path) -> str | None:
@@ -109,7 +141,7 @@ if sys.platform == "win32":
     # A byte beyond the content, because Windows also keeps others from reading what is locked.
     _PLACE = 1_000_000
 
-    def _lock(file: BinaryIO) -> bool:
+    def _lock(file: BinaryIO, *, shared: bool = False) -> bool:
         file.seek(_PLACE)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -124,9 +156,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: BinaryIO) -> bool:
+    def _lock(file: BinaryIO, *, shared: bool = False) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,7 +13,8 @@ from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
 from themis_plugin_sqlite.backend import FILE_NAME
 from themis_plugin_sqlite.database import SqliteDatabase, is_damage
-from themis_plugin_sqlite.making import differing
+from themis_plugin_sqlite.leftovers import remove_files, remove_leftovers, storage_errors, unfinished
+from themis_plugin_sqlite.making import differing, part_files
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused, stored_digests
 from themis_sql.folders import sync_folder
@@ -76,6 +75,8 @@ class SqliteStore(SqlStore):
         # A run at work knows names by their old numbers, and in tables that had been damaged they may change.
         if (message := locks.held(self._folder / "locks")) is not None:
             raise RunLocked(message)
+        if (run_id := self._sqlite.held_without_lock_file()) is not None:
+            raise RunLocked(f"run {run_id!r} is being worked on: wait for it, or stop it, then rebuild again")
         return super().rebuild(accept_loss=accept_loss)
 
     def _empty_projections(self) -> None:
@@ -84,18 +85,14 @@ class SqliteStore(SqlStore):
     def back_up(self, target: Path) -> None:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise StorageError(f"{target} is there already: name a new folder for the backup")
-        part = target.absolute().with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            part.mkdir(parents=True)
-            self._copy(part)
-            if target.exists():
-                target.rmdir()
-            part.rename(target)
+        with storage_errors(f"can't write the backup {target}"):
+            remove_leftovers(target.absolute().parent)
+            with unfinished(target.absolute()) as part:
+                self._copy(part)
+                if target.exists():
+                    target.rmdir()
+                part.rename(target)
             sync_folder(target.absolute().parent)
-        except OSError as error:
-            raise StorageError(f"can't write the backup {target}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     def _copy(self, folder: Path) -> None:
         """Copy the database first: whatever its copy refers to is a finished blob file then, and stays one."""
@@ -112,3 +109,4 @@ class SqliteStore(SqlStore):
     def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
         with self._sqlite.errors():
             yield from remove_unused(self._sqlite, self._blobs, older_than_s=older_than_s, dry_run=dry_run)
+            yield from remove_files(part_files(self._folder, FILE_NAME), older_than_s=older_than_s, dry_run=dry_run)
