@@ -100,6 +100,12 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Run or refuse 3,000 mutated specs, and read 2,000 mutated replies; `tests` does so with few."""
+    uv_run(session, "tests", "pytest", *(session.posargs or ("tests/fuzz",)), env={"THEMIS_FUZZ": "full"})
+
+
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Replay 100,000 trials, and watch memory and file descriptors."""
     test = "tests/chaos/test_chaos_soak.py"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,23 @@ def test_the_line_is_that_of_the_mistake_in_yaml_and_toml(folder: Path) -> None:
         first, second = sorted(str(caught.value).splitlines())
         assert (f"{name}:{line}" in first) or (f"{name}:{line}" in second)
         assert (f"{name}:4" in first) or (f"{name}:4" in second)
+
+
+@pytest.mark.parametrize("key", ["list", "str", "dict", "none", "int", "float", "bool", "a[0]", "[", "]", "list[int]"])
+@pytest.mark.parametrize("place", ["", "project.", "benchmark.", "benchmark.slices[0].", "benchmark.models[0].price."])
+def test_an_unknown_key_is_told_whatever_it_is_called(tmp_path: Path, place: str, key: str) -> None:
+    data: dict[str, Any] = {
+        "project": {},
+        "benchmark": {
+            "benchmark_id": "b",
+            "models": [{"model_id": "m", "provider": "x", "price": {}}],
+            "slices": [{"slice_id": "s", "dataset": {"source": "x"}, "scores": []}],
+        },
+    }
+    inner: Any = data
+    for step in place.replace("[0]", ".0").split(".")[:-1]:
+        inner = inner[int(step)] if step.isdigit() else inner[step]
+    inner[key] = 1
+    (tmp_path / "spec.json").write_text(json.dumps(data))
+    with pytest.raises(themis.SpecError, match=f"unknown key {re.escape(repr(key))}"):
+        themis.plan(tmp_path / "spec.json")

@@ -72,7 +72,7 @@ def spec_error(error: ValidationError, model: type[BaseModel], place: Place) -> 
 
 def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecError:
     context = detail.get("ctx", {})
-    loc = _without_tags(detail["loc"], detail["input"])
+    loc = _without_tags(detail["loc"], names_key=detail["type"] in ("extra_forbidden", "missing"))
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         known = _known_keys(model, loc[:-1])
@@ -89,9 +89,15 @@ def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecErro
     return place.at(*loc, *context.get("at", ())).error(message)
 
 
-def _without_tags(loc: Sequence[Any], value: Any) -> Loc:
-    # In a union, pydantic adds the name of the branch that it tried: no step of the user's spec.
-    return tuple(step for step in loc if not (isinstance(step, str) and (step in _BRANCHES or "[" in step)))
+def _without_tags(loc: Sequence[Any], *, names_key: bool) -> Loc:
+    # In a union, pydantic adds the name of the branch that it tried: no step of the user's spec. A key that is unknown
+    # or missing is one, whatever it is called.
+    last = len(loc) - 1 if names_key else len(loc)
+    return tuple(
+        step
+        for at, step in enumerate(loc)
+        if at == last or not (isinstance(step, str) and (step in _BRANCHES or "[" in step))
+    )
 
 
 _BRANCHES = frozenset({"str", "int", "float", "bool", "none", "dict", "list"})
