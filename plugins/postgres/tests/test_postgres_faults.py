@@ -16,8 +16,8 @@ from themis_core.testing.events import generation_recorded, key_of, run_started,
 from themis_core.testing.postgres import PostgresServer
 from themis_plugin_postgres import database
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
-from themis_plugin_postgres.connection import PostgresFault
 from themis_plugin_postgres.database import PostgresDatabase
+from themis_plugin_postgres.faults import PostgresFault
 from themis_plugin_postgres.store import PostgresStore
 from themis_sql.database import CommitUnknown
 

@@ -220,7 +220,7 @@ def test_a_lock_whose_reply_was_lost_is_taken_by_the_repeat(store: Store, monkey
         take(lease)
         calls.append(lease)
         if len(calls) == 1:
-            from themis_plugin_postgres.connection import PostgresFault
+            from themis_plugin_postgres.faults import PostgresFault
 
             raise PostgresFault("the connection is lost", lost=True)
 

@@ -120,6 +120,8 @@ def upgrade(monkeypatch: pytest.MonkeyPatch, *steps: Migration) -> None:
     monkeypatch.setattr(migrations, "MIGRATIONS", steps)
     monkeypatch.setattr(migrations, "SCHEMA_VERSION", NEXT)
     monkeypatch.setattr(creation, "SCHEMA_VERSION", NEXT)
+    # Its rows are those of this schema, which has a column less.
+    monkeypatch.setattr(database.PostgresDatabase, "read_back", lambda _: None)
 
 
 def add_column(database: Database) -> None:

@@ -5,6 +5,7 @@ It connects to nothing.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
 
@@ -12,6 +13,8 @@ __all__ = ["has_password", "masked", "mistake_in", "shown"]
 
 _SCHEMES: Final = ("postgresql", "postgres")
 _SECRET_OPTIONS: Final = ("password", "sslpassword")
+_NO_WORD: Final = 6
+"""Characters from which a password is hardly a word of a message by chance."""
 _EXAMPLE: Final = "postgresql://user@host:5432/database"
 
 
@@ -35,11 +38,26 @@ def has_password(url: str) -> bool:
 
 
 def masked(text: str, url: str) -> str:
-    """Return the text with the URL's password, if it is in there, made unreadable."""
-    for secret in _secrets(url):
+    """Return the text with the URL's password made unreadable where it stands as one.
+
+    That is in a URL, after `password=`, and, if it is too long to be a word of the message by chance, as a whole word.
+    """
+    for secret in sorted(_secrets(url), key=len, reverse=True):
         for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
-            text = text.replace(form, "***")
+            form = re.escape(form)
+            text = re.sub(rf"(://[^\s/@:]*:){form}(?=@)", r"\1***", text)
+            text = re.sub(rf"(password\s*[=:]?\s*['\"]?){form}(?![^\s'\"&;,)])", r"\1***", text, flags=re.IGNORECASE)
+            if len(form) >= _NO_WORD and unquote(secret) not in _plain_parts(url):
+                text = re.sub(rf"(?<!\w){form}(?!\w)", "***", text)
     return text
+
+
+def _plain_parts(url: str) -> set[str]:
+    """Return user, hosts and database: what messages may name, even if a password is equal to it."""
+    parts = urlsplit(url.strip())
+    user, _, hosts = parts.netloc.rpartition("@")
+    names = [user.partition(":")[0], parts.path[1:], *re.split(r"[,:]", hosts)]
+    return {unquote(name) for name in names}
 
 
 def shown(url: str, schema_name: str) -> str:

@@ -73,7 +73,13 @@ class PostgresBlobStorageSpec(StorageBackend):
         ),
     )
     connect_timeout_s: float = Field(
-        default=10.0, ge=1.0, le=3_600.0, description="Seconds to wait for the server when the store is opened."
+        default=10.0,
+        ge=1.0,
+        le=3_600.0,
+        description=(
+            "Seconds to wait for the server when the store is opened, and for a reply before its connection is "
+            "looked into."
+        ),
     )
     reconnect_timeout_s: float = Field(
         default=60.0,
@@ -151,6 +157,7 @@ class PostgresBlobStorageSpec(StorageBackend):
         try:
             if mode == "write":
                 bring_up_to_date(database, self.location(base_dir))
+                database.read_back()
         except BaseException:
             database.close()
             raise

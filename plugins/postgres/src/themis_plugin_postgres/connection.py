@@ -6,82 +6,103 @@ It knows no table. Errors of the driver quote rows, keys and parameters; what le
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import psycopg
-from psycopg import capabilities, sql
+from psycopg import capabilities
 
 from themis_plugin_postgres.address import masked
+from themis_plugin_postgres.faults import PostgresFault, is_repeatable, state_at_connecting
+from themis_plugin_postgres.settings import session_settings
+from themis_plugin_postgres.silence import Watch
 
 if TYPE_CHECKING:
     from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 
-__all__ = ["PostgresConnection", "PostgresFault"]
+__all__ = ["PostgresConnection"]
 
 _STREAMED: Final = 100
 """Rows of a stream that are in memory at once."""
-_REPEATABLE: Final = ("40001", "40P01", "53300", "57P")
-"""States after which the same may succeed: conflicts, no free connection, a server that ends or starts."""
-
-
-class PostgresFault(Exception):
-    """An error of the server or of the connection to it, as it may be shown and logged."""
-
-    def __init__(self, message: str, state: str = "", *, lost: bool = False) -> None:
-        super().__init__(message)
-        self.state = state
-        """SQLSTATE, five characters; empty if the server did not answer."""
-        self.lost = lost
-        """Whether the same may succeed on a new connection."""
+_LOOKS: Final = 4
+"""How often a pooler is looked through: one that hands out connections by turns shows it by the second time."""
+_SHARED: Final = (
+    "the connection goes through a pooler that hands it to several clients in turn (transaction or statement mode), so "
+    "that what one sets another has"
+)
 
 
 class PostgresConnection:
     """A connection in autocommit mode. Raises PostgresFault only."""
 
-    def __init__(self, url: str, spec: PostgresBlobStorageSpec, **settings: str) -> None:
-        """Connect. `settings` are the server's, by name; `search_path` is the store's schema."""
+    def __init__(
+        self, url: str, spec: PostgresBlobStorageSpec, mode: Literal["write", "read"], **settings: str
+    ) -> None:
+        """Connect. `settings` are the server's, by name, besides those of every session."""
         self._url = url
+        self._spec = spec
         self._numbers = itertools.count()
-        with self._errors(connecting=True):
-            self._raw = psycopg.connect(
-                url,
-                autocommit=True,
-                application_name="themis",
-                client_encoding="utf8",
-                connect_timeout=max(2, round(spec.connect_timeout_s)),  # less than 2 s is not granted
-                keepalives_idle=30,
-                keepalives_interval=10,
-                keepalives_count=3,
-                tcp_user_timeout=60_000,  # milliseconds; a network that drops everything is noticed then
-            )
-        settings = {
-            "search_path": f'"{spec.schema_name}"',
-            # Plans are made for the tables as they are: one made while they were empty would scan them for ever.
-            "plan_cache_mode": "force_custom_plan",
-            "client_min_messages": "warning",
-            **settings,
-        }
+        self.token = secrets.token_hex(8)
+        """What the session knows itself by; another one has another."""
+        with self._connecting():
+            self._raw = self._connect()
+        self._watch = Watch(self._raw, self._connect, spec.connect_timeout_s, spec.reconnect_timeout_s)
         try:
-            self.run(
-                "SELECT " + ", ".join(["set_config(%s, %s, false)"] * len(settings)),
-                tuple(part for setting in settings.items() for part in setting),
-            )
+            self._set_up({**session_settings(spec, mode, self._raw.info.server_version), **settings})
         except BaseException:
-            self._raw.close()
+            self.close()
             raise
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            application_name="themis",
+            client_encoding="utf8",
+            connect_timeout=max(2, round(self._spec.connect_timeout_s)),  # less than 2 s is not granted
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,  # milliseconds
+        )
+
+    def _set_up(self, settings: dict[str, str]) -> None:
+        # First the token alone, which harms nobody if the session turns out to be shared.
+        [(backend,)] = self.fetch("SELECT pg_backend_pid() FROM set_config('themis.session', %s, false)", (self.token,))
+        self._watch.start(backend)
+        if backend != self._raw.info.backend_pid:  # a pooler answers in the server's place
+            self._refuse_shared()
+        values = [f"set_config('{name}', {_literal(value)}, false)" for name, value in settings.items()]
+        self.run(f"SELECT {', '.join(values)}")
+
+    def _refuse_shared(self) -> None:
+        with self._connecting():
+            other = self._connect()
+        with self._errors(), closing(other):
+            for _ in range(_LOOKS):
+                row = other.execute("SELECT current_setting('themis.session', true)").fetchone()
+                self.check_token(self.fetch("SELECT current_setting('themis.session', true)")[0][0])
+                if row == (self.token,):
+                    self.check_token(None)
+
+    def check_token(self, found: str | None) -> None:
+        """Raise PostgresFault if the session has not the token that this one was given."""
+        if found != self.token:
+            raise PostgresFault(_SHARED, "08P01")
 
     @property
     def closed(self) -> bool:
         return self._raw.closed
 
     def close(self) -> None:
+        self._watch.end()
         self._raw.close()
 
     def run(self, text: str, values: Sequence[Any] = ()) -> str:
         """Run a statement (without values: or several), and return the server's word for the last one."""
-        with self._errors():
+        with self._errors(), self._watch.waiting():
             cursor = self._raw.execute(text.encode(), values or None)
             while cursor.nextset():
                 pass
@@ -89,7 +110,7 @@ class PostgresConnection:
 
     def fetch(self, text: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of a query (without values: of the last one of several)."""
-        with self._errors():
+        with self._errors(), self._watch.waiting():
             cursor = self._raw.execute(text.encode(), values or None, binary=bool(values))
             while cursor.nextset():
                 pass
@@ -99,19 +120,20 @@ class PostgresConnection:
         """Fetch rows as they are asked for; the connection is taken until the last one, or until this is closed."""
         size = _STREAMED if capabilities.has_stream_chunked() else 1
         with self._errors(), self._raw.cursor() as cursor:
-            yield from cursor.stream(text.encode(), values or None, binary=True, size=size)
+            yield from self._watch.each(cursor.stream(text.encode(), values or None, binary=True, size=size))
 
     def stream_beside(self, text: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         """Fetch rows as they are asked for, within a transaction that may run other statements meanwhile."""
         name = f"rows_{next(self._numbers)}"
         with self._errors(), self._raw.cursor(name) as cursor:
             cursor.itersize = _STREAMED
-            cursor.execute(text.encode(), values or None, binary=True)
-            yield from cursor
+            with self._watch.waiting():
+                cursor.execute(text.encode(), values or None, binary=True)
+            yield from self._watch.each(iter(cursor))
 
     def run_many(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement for each of the rows, sending all before the first reply is awaited."""
-        with self._errors(), self._raw.cursor() as cursor:
+        with self._errors(), self._watch.waiting(), self._raw.cursor() as cursor:
             cursor.executemany(text.encode(), rows)
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -121,22 +143,37 @@ class PostgresConnection:
 
     def copy(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """Add whole rows, and many of them, fast."""
-        statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
-        with self._errors(), self._raw.cursor() as cursor, cursor.copy(statement) as copy:
+        statement = f"COPY {table} FROM STDIN".encode()
+        with self._errors(), self._watch.waiting(), self._raw.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
 
     @contextmanager
-    def _errors(self, *, connecting: bool = False) -> Iterator[None]:
+    def _connecting(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            message = _message(error)
+            state = error.sqlstate or state_at_connecting(message)
+            lost = is_repeatable(state, connecting=True)
+            raise PostgresFault(masked(message, self._url), state, lost=lost) from None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
             state = error.sqlstate or ""
-            lost = state.startswith(_REPEATABLE) or (not state and isinstance(error, psycopg.OperationalError))
-            if not connecting:
-                lost = lost or self._raw.closed
+            lost = is_repeatable(state, connecting=False) or self._raw.closed
+            lost = lost or (not state and isinstance(error, psycopg.OperationalError))
             # Without its context: a traceback would show what the driver's message quotes.
             raise PostgresFault(masked(_message(error), self._url), state, lost=lost) from None
+
+
+def _literal(value: str) -> str:
+    """Quote a setting's value; none holds a backslash, which some settings would read otherwise."""
+    assert "\\" not in value
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _message(error: psycopg.Error) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from themis_core import StorageError
 from themis_plugin_postgres import creation
 from themis_plugin_postgres.address import shown
-from themis_plugin_postgres.connection import PostgresConnection, PostgresFault
+from themis_plugin_postgres.connection import PostgresConnection
+from themis_plugin_postgres.faults import PostgresFault, advice_on
 from themis_plugin_postgres.locks import RunLease, RunLocks
-from themis_sql.layout import PROJECTIONS
+from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
 from themis_sql.migrations import VersionedDatabase
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ _COPIED: Final = 8
 """Rows from which COPY is faster than INSERT."""
 _LOOK_UP_SETTINGS: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
 """Look-ups are of some keys, by an index; the planner would read whole tables while a new store has no statistics."""
+_BYTES: Final = bytes(range(256))
+_TEXT: Final = "\\x00 \\n \\' '' \" % %s \t\r\n \x7f \xe9 \u20ac \U0001f642 NULL \\. "
+"""What is written and read back when a store is opened: all bytes, and what quoting could change."""
 _FIRST_WAIT_S: Final = 0.02
 _MOST_WAIT_S: Final = 2.0
 _END: Final = object()
@@ -67,6 +72,9 @@ class PostgresDatabase(VersionedDatabase):
         self._streaming: set[PostgresConnection] = set()
         self._writing = False
         self._closed = False
+        self._place = f'"{spec.schema_name}".{{}}'
+        self.forget: Callable[[], None] = lambda: None
+        """Called when the connection that writes is made again: perhaps to another server, which may lack something."""
         self.info = creation.StoreInfo(0, "")
 
     def connect(self) -> None:
@@ -86,6 +94,7 @@ class PostgresDatabase(VersionedDatabase):
             connection.close()
             raise
         self._main = connection
+        self.forget()
         return connection
 
     def _prepared(self, connection: PostgresConnection) -> creation.StoreInfo:
@@ -98,17 +107,7 @@ class PostgresDatabase(VersionedDatabase):
         return info
 
     def _new_connection(self, **settings: str) -> PostgresConnection:
-        spec = self._spec
-        settings = {
-            "synchronous_commit": spec.synchronous_commit,
-            "statement_timeout": f"{spec.statement_timeout_s * 1000:.0f}",
-            # A process that stands still within a transaction keeps all others from writing.
-            "idle_in_transaction_session_timeout": f"{spec.lease_s * 4000:.0f}",
-            **settings,
-        }
-        if self._mode == "read":
-            settings["default_transaction_read_only"] = "on"
-        return PostgresConnection(self._url, spec, **settings)
+        return PostgresConnection(self._url, self._spec, self._mode, **settings)
 
     def _connection(self) -> PostgresConnection:
         """Return the connection that writes and looks up, made again if it was lost outside a transaction."""
@@ -117,19 +116,25 @@ class PostgresDatabase(VersionedDatabase):
         return self._main
 
     def repeating(self, do: Callable[[], T]) -> T:
-        """Return what it returns, repeating it on a new connection if one was lost, for `reconnect_timeout_s`."""
-        deadline = time.monotonic() + self._spec.reconnect_timeout_s
+        """Return what it returns, repeating it on a new connection if one was lost.
+
+        That it was lost may show late, so the time of `reconnect_timeout_s` begins when it does.
+        """
+        deadline: float | None = None
         wait_s = _FIRST_WAIT_S
         while True:
             try:
                 return do()
             except (StorageError, PostgresFault) as error:
                 fault = _fault_of(error)
-                if fault is None or not fault.lost or time.monotonic() + wait_s > deadline:
+                if fault is None or not fault.lost:
                     raise
-                if wait_s == _FIRST_WAIT_S:
-                    limit = self._spec.reconnect_timeout_s
+                limit = self._spec.reconnect_timeout_s
+                if deadline is None:
+                    deadline = time.monotonic() + limit
                     logger.warning("lost %s (%s); trying again for %g s", self._location, fault, limit)
+                if time.monotonic() + wait_s > deadline:
+                    raise
             time.sleep(wait_s)
             wait_s = min(wait_s * 2, _MOST_WAIT_S)
 
@@ -139,16 +144,16 @@ class PostgresDatabase(VersionedDatabase):
         return self.repeating(lambda: self._connection().fetch(sql, values))
 
     def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
-        found = self._look_up(_driver_text(sql, values), values)
+        found = self._look_up(self._named(_driver_text(sql, values)), values)
         return found[0] if found else None
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-        text = _driver_text(sql, values).replace("IN (*)", "= ANY(%s)")
+        text = self._named(_driver_text(sql, values)).replace("IN (*)", "= ANY(%s)")
         for start in range(0, len(values), _LOOKED_UP):
             yield from self._look_up(text, (list(values[start : start + _LOOKED_UP]),))
 
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        text = _driver_text(sql, values)
+        text = self._named(_driver_text(sql, values))
         if self._writing:  # only the connection that writes sees what is not committed
             yield from self._connection().stream_beside(text, values)
             return
@@ -178,17 +183,21 @@ class PostgresDatabase(VersionedDatabase):
             connection.close()
             raise
 
+    def _named(self, sql: str) -> str:
+        """Return the statement with the schema before each of its tables: what a session's path leads to can change."""
+        return _qualified(sql, self._place)
+
     def write(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         table = _table_of(sql)
         if table is None:
-            self._connection().run_many(_driver_text(sql, rows), rows)
+            self._connection().run_many(self._named(_driver_text(sql, rows)), rows)
         elif len(rows) < _COPIED:
-            self._connection().insert(table, rows)
+            self._connection().insert(self._place.format(table), rows)
         else:
-            self._connection().copy(table, rows)
+            self._connection().copy(self._place.format(table), rows)
 
     def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
-        done = self._connection().run(_driver_text(sql, values), values)
+        done = self._connection().run(self._named(_driver_text(sql, values)), values)
         if sql == "COMMIT" and done != "COMMIT":  # said without an error if a statement before it failed
             raise PostgresFault("the transaction was rolled back")
 
@@ -198,16 +207,47 @@ class PostgresDatabase(VersionedDatabase):
             raise StorageError(f"the store {self._location} was opened to read only")
         self._connection()
         with self._marked(), super().transaction():
-            [(version,)] = self._connection().fetch(
-                f"SELECT pg_advisory_xact_lock({self._write_lock}); SELECT version FROM store_info"
+            connection = self._connection()
+            # Names mean this store to the end of the transaction, whoever else may have the session.
+            schema = self._spec.schema_name
+            found = connection.fetch(
+                f"SELECT pg_advisory_xact_lock({self._write_lock}), set_config('search_path', '\"{schema}\"', true);"
+                f" SELECT version, store_id, current_setting('themis.session', true) FROM \"{schema}\".store_info"
             )
+            [(version, store_id, token)] = found or [(0, "", connection.token)]
+            connection.check_token(token)
+            if store_id != self.info.store_id:
+                raise StorageError(f"{self._location} holds another store than before: run the same command again")
             if version != self.info.version:
                 raise StorageError(
                     f"a newer Themis has brought {self._location} to schema {version} meanwhile: update this one, then "
                     "run the same command again"
                 )
-            self._locks.check(self._connection())
+            self._locks.check(connection)
             yield
+
+    def read_back(self) -> None:
+        """Write a batch by each way that rows take, read it and take it back.
+
+        Raises StorageError if something between here and the tables changes what it is given.
+        """
+        first = -secrets.randbits(60) - 2 * _COPIED
+        payloads = [(first + n, None, _BYTES[n:], f"{_TEXT}{n}", _BYTES[: n + 1], n % 2) for n in range(1 + _COPIED)]
+        scores = [(first + n, first, _BYTES, 0.1 + n * 1e-17, _TEXT, *[None] * 6) for n in range(1 + _COPIED)]
+        with self.errors(), self._marked():
+            self.run(self.begin)
+            try:
+                for table, rows in ("payloads", payloads), ("scores", scores):
+                    self.write(insert_sql(table), rows[:1])
+                    self.write(insert_sql(table), rows[1:])
+                    found = self.rows_in(f"SELECT * FROM {table} WHERE id IN (*)", [row[0] for row in rows])
+                    if sorted(tuple(row) for row in found) != rows:
+                        raise StorageError(
+                            f"{self._location} gives back other values of {table} than it was given, so nothing is "
+                            "saved there: look for a trigger, a rule or a proxy that changes what is written"
+                        )
+            finally:
+                self._roll_back()
 
     def schema_version(self) -> int:
         return int(self.row("SELECT version FROM store_info")[0])
@@ -230,6 +270,7 @@ class PostgresDatabase(VersionedDatabase):
             scratch._main = scratch._new_connection(
                 statement_timeout="0", idle_in_transaction_session_timeout="0", **_LOOK_UP_SETTINGS
             )
+        scratch._place = "{}"  # so that the temporary tables hide the stored ones
         scratch._writing = True  # all on this connection, which is not made again when it is lost
         try:
             scratch.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -249,12 +290,7 @@ class PostgresDatabase(VersionedDatabase):
             self._writing = False
 
     def explain(self, error: Exception) -> str:
-        fault = _fault_of(error)
-        if fault is not None and fault.lost:
-            advice = _LOST
-        else:
-            state = "" if fault is None else fault.state
-            advice = next((text for code, text in _ADVICE if state.startswith(code)), _UNKNOWN)
+        advice = advice_on(_fault_of(error))
         where = "url" if self._spec.url is not None else self._spec.url_env
         return f"the store {self._location} failed ({error}): " + advice.format(
             where=where, timeout=self._spec.statement_timeout_s, schema=self._spec.schema_name
@@ -306,6 +342,15 @@ def _with_values(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
+_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_locks", "v_runs", "v_trials", "v_generations", "v_scores"))
+_NAMED: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)(\s+)({_TABLES})\b")
+
+
+@lru_cache(maxsize=512)
+def _qualified(sql: str, place: str) -> str:
+    return _NAMED.sub(lambda found: found[1] + found[2] + place.format(found[3]), sql)
+
+
 @lru_cache(maxsize=64)
 def _table_of(sql: str) -> str | None:
     """Return the table of a statement that inserts whole rows and does nothing else."""
@@ -318,19 +363,3 @@ def _fault_of(error: BaseException | None) -> PostgresFault | None:
     while error is not None and not isinstance(error, PostgresFault):
         error = error.__cause__
     return error
-
-
-_LOST: Final = "check that the server runs and can be reached by the URL in {where}, then run the same command again"
-_UNKNOWN: Final = "the server's log says more; then run the same command again"
-_ADVICE: Final = (
-    ("28", "check the user and the password of the URL in {where}"),
-    ("3D000", "the database does not exist: make it, or correct the URL in {where}"),
-    ("42501", "ask its owner for the right to use, and if it is new to create, the schema {schema}"),
-    ("3F", "the schema is gone: bring the schema {schema} back from a backup"),
-    ("42", "the tables are not as Themis made them: bring the schema {schema} back from a backup"),
-    ("53100", "the server's disk is full: free some space, then run the same command again"),
-    ("53200", "the server is out of memory: free some, then run the same command again"),
-    ("57014", "a statement took {timeout:g} s, or waited that long for another process: raise statement_timeout_s"),
-    ("25006", "the server takes no writes, as a standby: give the URL of the primary in {where}"),
-    ("XX", "the database may be damaged: see the server's log, and bring it back from a backup"),
-)

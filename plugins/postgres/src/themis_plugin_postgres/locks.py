@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from themis_core import RunLocked, StorageError
-from themis_plugin_postgres.connection import PostgresConnection, PostgresFault
+from themis_plugin_postgres.connection import PostgresConnection
+from themis_plugin_postgres.faults import PostgresFault
 from themis_sql.codec import pack_name
 
 __all__ = ["CREATE_LOCKS", "RunLease", "RunLocks"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from themis_core import Damage, Event, StorageError, UnusedFile
-from themis_plugin_postgres.connection import PostgresFault
 from themis_plugin_postgres.database import PostgresDatabase
+from themis_plugin_postgres.faults import PostgresFault, unable_to_check
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused
 from themis_sql.verify import damages
@@ -22,6 +22,7 @@ class PostgresStore(SqlStore):
         super().__init__(database, blob_root / database.info.store_id, inline_limit_bytes=inline_limit_bytes)
         self._postgres = database
         self._schema = schema
+        database.forget = self._forget
 
     def append(self, events: Sequence[Event]) -> None:
         append = super().append
@@ -32,8 +33,10 @@ class PostgresStore(SqlStore):
         try:
             with self._postgres.scratch() as scratch:
                 yield from damages(scratch, self._blobs, f'"{self._schema}".{{}}')
-        except PostgresFault as error:  # a page that can't be read ends the check, and is what it was to find
-            yield Damage("database", self._postgres.explain(error))
+        except PostgresFault as error:
+            if unable_to_check(error):
+                raise StorageError(f"the check could not be done: {self._postgres.explain(error)}") from error
+            yield Damage("database", self._postgres.explain(error))  # a page that can't be read ends the check
 
     def back_up(self, target: Path) -> None:
         raise StorageError(
