@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import themis_core as themis
+from themis_core.execution.scoring import measure, unscorable
+from themis_core.plugins import Plugins, Scorer
 
 PLUGIN = """
 import json
@@ -151,9 +153,12 @@ FAULTS = [
     ("metric", "raise", "good", "metric_error"),
     ("metric", "be slow", "good", "metric_timeout"),
     ("metric", "nan", "good", "not_finite"),
+    ("metric", "17", "good", "out_of_range"),
+    ("metric", "-1e-6", "good", "out_of_range"),
     ("judge", "raise", "judged", "metric_error"),
     ("judge", "be slow", "judged", "metric_timeout"),
     ("judge", "inf", "judged", "not_finite"),
+    ("judge", "1.5", "judged", "out_of_range"),
 ]
 
 
@@ -177,3 +182,161 @@ def test_a_fault_is_in_no_number_and_the_next_run_tries_it_again_without_a_call(
     mended = bench.run({})
     assert (mended.run_id, rows(mended), bench.calls()) == (broken.run_id, whole, 0)
     assert (mended.status, mended.exit_code) == ("completed", 0)
+
+
+@pytest.mark.parametrize(
+    ("returned", "ends", "value", "reason"),
+    [
+        (17.0, (0.0, 1.0), None, "out_of_range"),
+        (-0.1, (0.0, 1.0), None, "out_of_range"),
+        (1.0000000000000002, (0.0, 1.0), 1.0, None),  # a rounding error is the end itself
+        (100.00000000000004, (0.0, 100.0), 100.0, None),
+        (1.001, (0.0, 1.0), None, "out_of_range"),
+        (-5.0, (None, 1.0), -5.0, None),
+        (1e9, (0.0, None), 1e9, None),
+        (0.0, (1.0, 5.0), None, "out_of_range"),
+        (-1e-12, (0.0, 1.0), 0.0, None),
+    ],
+)
+def test_a_value_outside_of_the_declared_range_is_unscored(
+    returned: float, ends: tuple[float | None, float | None], value: float | None, reason: str | None
+) -> None:
+    class Returning(themis.Metric):
+        lowest, highest = ends
+
+        def score(self, item: themis.Item, generation: themis.Generation, value: Any) -> themis.Score:
+            return themis.Score(returned)
+
+    scorer = Scorer("accuracy", "m", "mine/m", Returning(), None, None, None, "")
+    score = measure(scorer, themis.Item("1", {}), themis.Generation("answered", "x"), None)
+    assert (score.value, score.reason) == (value, reason)
+    if reason:
+        assert (score.details["value"], score.details["component"]) == (returned, "mine/m")
+
+
+# --- items that can't be scored -----------------------------------------------------------------------------
+
+ANSWERS = {"right": "0.75", "wrong": "7", "unreadable": "I can't tell.", "empty": "", "blank": " \n"}
+BAD = [
+    # a metric or judge, its config, a reference that it can't use, and the reason
+    ("text/numeric_match", {}, "3/4", "bad_reference"),
+    ("text/numeric_match", {}, [], "bad_reference"),
+    ("text/numeric_match", {}, "", "bad_reference"),
+    ("text/numeric_match", {}, True, "bad_reference"),
+    ("text/numeric_match", {}, ["1", None], "bad_reference"),
+    ("text/numeric_match", {}, None, "no_reference"),
+    ("text/choice_accuracy", {}, "the second", "bad_reference"),
+    ("text/choice_accuracy", {}, 99, "bad_reference"),
+    ("text/exact_match", {}, {"a": 1}, "bad_reference"),
+    ("text/exact_match", {}, [["x"]], "bad_reference"),
+    ("text/exact_match", {}, None, "no_reference"),
+    ("text/contains", {}, " ", "bad_reference"),
+    ("text/contains", {"ignore_punctuation": True}, "?!", "bad_reference"),
+    ("text/regex_match", {}, "(", "bad_reference"),
+    ("text/regex_match", {}, 5, "bad_reference"),
+    ("text/token_f1", {}, {"a": 1}, "bad_reference"),
+    ("text/rouge", {}, [], "bad_reference"),
+    ("text/bleu", {}, [], "bad_reference"),
+    ("text/bleu", {"max_characters": 3}, "four", "too_long"),
+    ("text/chrf", {}, {}, "bad_reference"),
+    ("text/ter", {"max_words": 1}, "two words", "too_long"),
+    ("text/json_match", {"per_field": True}, [1], "bad_reference"),
+    ("text/json_match", {"keys": ["b"]}, {"a": 1}, "bad_reference"),
+    ("judge/correctness", {"question": "q"}, None, "no_reference"),
+    ("judge/correctness", {"question": "q"}, [], "bad_reference"),
+    ("judge/correctness", {"question": "q"}, " ", "bad_reference"),
+    ("judge/rubric", {"question": "q", "field": "gold"}, "none", "bad_criteria"),
+    ("judge/pairwise", {"question": "q", "field": "gold"}, " ", "no_baseline"),
+    ("replay/verdicts", {"path": "verdicts.jsonl"}, "x", "no_verdict"),
+]
+
+
+@pytest.mark.parametrize(("component", "config", "reference", "reason"), BAD)
+def test_an_item_that_cannot_be_scored_is_unscored_for_every_answer_and_said_before_the_run(
+    tmp_path: Path,
+    component: str,
+    config: dict[str, Any],
+    reference: Any,
+    reason: str,
+    caplog: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": name, "gold": reference, "output": said} for name, said in ANSWERS.items()]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    verdicts = [{"id": name, "verdict": None} for name in ANSWERS]
+    (tmp_path / "verdicts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in verdicts), encoding="utf-8")
+    metric: dict[str, Any] = {"id": component, "config": config}
+    if component.startswith("judge/"):
+        metric["judge"] = {"model": {"model_id": "judge", "provider": "replay/file", "extras": {"path": "items.jsonl"}}}
+    benchmark = {
+        "benchmark_id": "bad",
+        "slices": [
+            {
+                "slice_id": "s",
+                "dataset": {
+                    "source": "files/jsonl",
+                    "dataset_id": "items.jsonl",
+                    "fields": {"id": "id", "reference": "gold", "output": "output"},
+                },
+                "parses": [{"name": "number", "extractors": ["extract/last_number"]}],
+                "scores": [{"name": "a", "metrics": [metric]}, {"name": "b", "parse": "number", "metrics": [metric]}],
+            }
+        ],
+    }
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"benchmark": benchmark}), encoding="utf-8")
+
+    (planned, _) = themis.plan(path).unscorable
+    assert (planned["reason"], planned["items"], planned["of_items"]) == (reason, 5, 5)
+    assert planned["examples"] == ("items.jsonl:1", "items.jsonl:2", "items.jsonl:3")
+
+    result = themis.run(path)
+    assert "5 of 5 items can't be scored" in caplog.text
+    assert "items.jsonl:1" in caplog.text
+    label = f"a/{component}"
+    assert result.ledger["scores"][label] == {"scored": 0, "unscored": {reason: 5}}
+    assert [(row.value, row.n, row.unscored, row.unparsed, row.failed) for row in result.scores] == [
+        (None, 0, 5, 0, 0)
+    ] * 2
+
+
+EMPTY = [
+    # a metric, a reference, and what an answer without text gets
+    ("text/exact_match", {}, "", 1.0),
+    ("text/exact_match", {}, [], 1.0),
+    ("text/exact_match", {}, ["", "none"], 1.0),
+    ("text/exact_match", {"ignore_punctuation": True}, "?", 1.0),
+    ("text/exact_match", {}, "Paris", 0.0),
+    ("text/token_f1", {}, "", 1.0),
+    ("text/token_f1", {}, [], 1.0),
+    ("text/token_f1", {}, "the", 1.0),  # SQuAD leaves out articles
+    ("text/token_f1", {}, "Paris", 0.0),
+    ("text/rouge", {}, "", 1.0),
+    ("text/rouge", {}, "Paris", 0.0),
+    ("text/regex_match", {"mode": "fullmatch"}, "x*", 1.0),
+    ("text/regex_match", {}, "x", 0.0),
+    ("text/json_match", {}, "", 1.0),
+    ("text/json_match", {}, {"a": 1}, 0.0),
+    ("text/contains", {}, "x", 0.0),
+    ("text/numeric_match", {}, 0, 0.0),
+    ("text/choice_accuracy", {}, "A", 0.0),
+]
+
+
+@pytest.mark.parametrize(("component", "config", "reference", "value"), EMPTY)
+def test_an_empty_answer_is_right_where_the_reference_is_empty(
+    component: str, config: dict[str, Any], reference: Any, value: float
+) -> None:
+    _, cls = Plugins().resolve("metric", component)
+    metric = cls.model_validate(config)
+    assert isinstance(metric, themis.Metric)
+    scorer = Scorer("s", "m", component, metric, None, None, None, "")
+    item = themis.Item("1", {}, reference)
+    assert unscorable(scorer, item) is None
+    tagged = themis.Generation("answered", "<answer></answer>"), themis.Extraction(reason="empty")
+    for generation, extraction in ((themis.Generation("empty", " "), None), tagged):
+        assert measure(scorer, item, generation, extraction) == themis.Score(value)
+    assert measure(scorer, item, themis.Generation("refused"), None) == themis.Score(0.0)
+    unparsed = themis.Extraction(reason="no_match")
+    assert measure(scorer, item, themis.Generation("answered", "x"), unparsed) == themis.Score(0.0)

@@ -146,7 +146,8 @@ def test_a_judge_that_repeats_the_answer_and_no_more_gives_no_verdict(court: Any
     court.script([], output="{quoted}")
     result = court.run(rows(answers(form)), [form.metric(court.judge())])
     found = court.scores(result)
-    assert set(found.values()) <= {"no_verdict", "two_verdicts", "out_of_range"}  # the format of the verdict, repeated
+    reasons = {"no_verdict", "two_verdicts", "unknown_verdict"}  # the format of the verdict, repeated
+    assert set(found.values()) <= reasons
     assert (result.scores[0].n, result.scores[0].unscored, result.scores[0].value) == (0, len(ANSWERS), None)
     (counts,) = result.ledger["scores"].values()
     assert counts == {"scored": 0, "unscored": dict(Counter(found.values()))}
@@ -159,13 +160,13 @@ EITHER: dict[str, tuple[Reply, str]] = {
     "refusal": (lambda form: {"content": None, "refusal": "I can't help with that."}, "judge_refused"),
     "filtered": (lambda form: {"content": form.says(form.good), "finish_reason": "content_filter"}, "judge_refused"),
     "cut off": (lambda form: {"content": form.says(form.good), "finish_reason": "length"}, "judge_truncated"),
-    "11 of 10": (lambda form: form.says("11"), "out_of_range"),
-    "10/10": (lambda form: form.says("10/10"), "out_of_range"),
-    "0/10": (lambda form: form.says("0/10"), "out_of_range"),
-    "a negative number": (lambda form: form.says("-1"), "out_of_range"),
-    "not a number": (lambda form: form.says("NaN"), "out_of_range"),
-    "two at once": (lambda form: form.says(f"{form.good} or {form.bad}"), "out_of_range"),
-    "homoglyphs": (lambda form: form.says("\u0410\u0415\u0130\uff11\uff10"), "out_of_range"),
+    "11 of 10": (lambda form: form.says("11"), "unknown_verdict"),
+    "10/10": (lambda form: form.says("10/10"), "unknown_verdict"),
+    "0/10": (lambda form: form.says("0/10"), "unknown_verdict"),
+    "a negative number": (lambda form: form.says("-1"), "unknown_verdict"),
+    "not a number": (lambda form: form.says("NaN"), "unknown_verdict"),
+    "two at once": (lambda form: form.says(f"{form.good} or {form.bad}"), "unknown_verdict"),
+    "homoglyphs": (lambda form: form.says("\u0410\u0415\u0130\uff11\uff10"), "unknown_verdict"),
     "no verdict": (lambda form: "The answer is right.", "no_verdict"),
     "100 kB without a verdict": (lambda form: "right " * 17_000, "no_verdict"),
     "not marked": (lambda form: form.says(form.good, "VERDICT", "verdict"), "no_verdict"),
@@ -187,9 +188,9 @@ IN_JSON: dict[str, tuple[Reply, str]] = {
     "deeper inside": (lambda form: '{"result": ' + form.says(form.good) + "}", "no_verdict"),
     "a list": (lambda form: f"[{form.says(form.good)}]", "no_verdict"),
     "a line of text instead": (lambda form: f"VERDICT-{{marker}}: {form.good}", "no_verdict"),
-    "a literal NaN": (lambda form: form.says("?").replace('"?"', "NaN"), "out_of_range"),
-    "beyond doubles": (lambda form: form.says("?").replace('"?"', "1e400"), "out_of_range"),
-    "true": (lambda form: form.says("?").replace('"?"', "true"), "out_of_range"),
+    "a literal NaN": (lambda form: form.says("?").replace('"?"', "NaN"), "unknown_verdict"),
+    "beyond doubles": (lambda form: form.says("?").replace('"?"', "1e400"), "unknown_verdict"),
+    "true": (lambda form: form.says("?").replace('"?"', "true"), "unknown_verdict"),
     "nothing": (lambda form: form.says("?").replace('"?"', "null"), "no_verdict"),
     "5,000 digits": (lambda form: form.says("?").replace('"?"', "1" * 5_000), "no_verdict"),
     "very deep": (lambda form: "[" * 50_000, "no_verdict"),

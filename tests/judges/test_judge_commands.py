@@ -50,7 +50,7 @@ def test_a_result_has_the_reasons_of_what_is_unscored_beside_it(court: Any) -> N
     assert shared.endswith("0 unparsed, 0 failed")
     assert columns.split()[-2:] == ["n", "unscored"]
     assert row.split()[-2:] == ["1", "1"]
-    assert "graded/judge/correctness: 1 unscored (out_of_range 1)" in shown
+    assert "graded/judge/correctness: 1 unscored (unknown_verdict 1)" in shown
 
 
 def test_a_trial_is_shown_with_requests_replies_verdicts_and_reasons(court: Any) -> None:
@@ -78,7 +78,7 @@ def test_a_trial_is_shown_with_requests_replies_verdicts_and_reasons(court: Any)
     assert shown["b"].count("Judge of graded/judge/correctness: asked judge-1") == 2
     assert "Hard to say.\\x1b[31m" in shown["b"]
     verdicts = shown["b"].partition("Verdicts of graded/judge/correctness\n")[2].splitlines()
-    assert verdicts[1].split() == ["judge-1", "0", "–", "out_of_range", "MAYBE", "True"]
+    assert verdicts[1].split() == ["judge-1", "0", "–", "unknown_verdict", "MAYBE", "True"]
 
 
 def test_a_prompt_is_shown_whole_where_one_judge_is_named(court: Any) -> None:

@@ -138,12 +138,12 @@ sqlite_only = pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
         ("majority", ["CORRECT", "INCORRECT", "INCORRECT"], 0.0),
         ("majority", ["CORRECT", "PARTIAL", "INCORRECT"], "no_majority"),
         ("majority", ["CORRECT", "CORRECT", "?"], 1.0),  # two of three, whatever the third would have said
-        ("majority", ["CORRECT", "INCORRECT", "?"], "out_of_range"),
+        ("majority", ["CORRECT", "INCORRECT", "?"], "unknown_verdict"),
         ("unanimity", ["CORRECT", "CORRECT", "CORRECT"], 1.0),
         ("unanimity", ["CORRECT", "CORRECT", "PARTIAL"], "not_unanimous"),
-        ("unanimity", ["CORRECT", "CORRECT", "?"], "out_of_range"),
-        ("mean", ["CORRECT", "CORRECT", "?"], "out_of_range"),
-        ("median", ["CORRECT", "CORRECT", "?"], "out_of_range"),
+        ("unanimity", ["CORRECT", "CORRECT", "?"], "unknown_verdict"),
+        ("mean", ["CORRECT", "CORRECT", "?"], "unknown_verdict"),
+        ("median", ["CORRECT", "CORRECT", "?"], "unknown_verdict"),
     ],
 )
 def test_a_panel_gives_one_score_of_several_judges(

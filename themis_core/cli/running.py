@@ -116,6 +116,12 @@ def _show_plan(report: PlanReport) -> None:
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
+    if report.unscorable:
+        heading("Items that can't be scored, whatever the answer is")
+        _show_dicts(
+            [{**row, "such as": ", ".join(row["examples"])} for row in report.unscorable],
+            ("slice_id", "score", "metric", "reason", "items", "of_items", "such as"),
+        )
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])

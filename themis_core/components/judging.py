@@ -109,8 +109,16 @@ class Judge(Component):
         A verdict that can't be read is `Score(reason=...)`, never the worst value.
         """
 
+    def unscorable(self, item: Item) -> str | None:
+        """Return why no answer to an item can be judged; None if any can be. As with a metric; nothing is asked."""
+        return None
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        """Return the score of an answer without text, which is not put to the judge: `worst` by default."""
+        return self.worst(item, generation)
+
     def worst(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer that was refused, empty or unparsed, which is not put to the judge."""
+        """Return the score of an answer that was refused or unparsed, which is not put to the judge."""
         end = self.lowest if self.higher_is_better else self.highest
         return Score(reason="no_worst_value") if end is None else Score(value=end)
 

@@ -46,13 +46,26 @@ class Metric(Component):
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
         """Score one answer; `value` is what the parse found, or the raw text if the score has no parse.
 
-        Return a finite number, or `Score(reason=...)` where it can't be scored (`no_reference`). Runs in the event
-        loop's thread; an exception becomes an unscored score with reason `metric_error` (a TimeoutError:
-        `metric_timeout`).
+        Return a finite number in the range, or `Score(reason=...)` where it can't be scored (`too_long`). A number
+        outside of the range leaves the answer unscored (`out_of_range`). Not called for items that are `unscorable`,
+        nor for answers without text. Runs in the event loop's thread; an exception becomes an unscored score with
+        reason `metric_error` (a TimeoutError: `metric_timeout`).
         """
 
+    def unscorable(self, item: Item) -> str | None:
+        """Return why no answer to an item can be scored, such as `no_reference` or `bad_reference`; None if any can be.
+
+        Called for every item before the run, which says it before a call is paid for, and before each score: an item
+        with a reason is unscored whatever the answer is, right, wrong, empty, refused or unparsed.
+        """
+        return None
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        """Return the score of an answer without text: `worst` by default. Override it if no text can be right."""
+        return self.worst(item, generation)
+
     def worst(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer that was refused, empty or unparsed: the bad end of the range by default."""
+        """Return the score of an answer that was refused or unparsed: the bad end of the range by default."""
         end = self.lowest if self.higher_is_better else self.highest
         return Score(reason="no_worst_value") if end is None else Score(value=end)
 

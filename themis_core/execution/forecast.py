@@ -15,7 +15,7 @@ from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
 from themis_core.execution.budget import cost_of, estimate_tokens
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
-from themis_core.execution.scoring import nothing_to_read, read_answer
+from themis_core.execution.scoring import nothing_to_read, read_answer, unscorable
 from themis_core.planning import Plan, Trial, questions
 from themis_core.plugins import JudgingModel, Scorer
 from themis_core.records import Generation, Request, Score, Usage
@@ -101,7 +101,8 @@ class JudgeForecast:
         asked: list[tuple[dict[str, Any], JudgingModel, Request, str, int]] = []
         for trial, scorer in judged:
             stored = (known := scores.get(trial.score_key(scorer))) is not None and known[0].rank > 0
-            written = _Written() if stored else _written(trial, scorer, answers)
+            nothing = stored or unscorable(scorer, trial.item) is not None
+            written = _Written() if nothing else _written(trial, scorer, answers)
             for judging in scorer.judges or ():
                 row = self._row(trial, scorer, judging)
                 row["scores"] += 1

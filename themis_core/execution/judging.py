@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
-from themis_core.execution.returned import as_question, as_score
-from themis_core.execution.scoring import broken
+from themis_core.execution.returned import as_question
+from themis_core.execution.scoring import accepted, broken
 from themis_core.execution.writer import Writer
 from themis_core.planning import Handed
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer
@@ -75,7 +76,7 @@ class Judging:
                     if isinstance(reply, Score):
                         return reply, tuple(keys)
                     replies.append(reply)
-        score = _safely(scorer, _score, judged=judged, replies=replies)
+        score = _safely(scorer, partial(_score, scorer), judged=judged, replies=replies)
         if keys:
             score = replace(score, details={**score.details, JUDGED_BY: keys})
         return score, tuple(keys)
@@ -141,5 +142,5 @@ def _asked_again(judge: Judge, handed: Handed) -> JudgeRequest | None:
     return None if again is None else as_question(again)
 
 
-def _score(judge: Judge, handed: Handed) -> Score:
-    return as_score(judge.score(handed["judged"], handed["replies"]))
+def _score(scorer: Scorer, judge: Judge, handed: Handed) -> Score:
+    return accepted(scorer, judge.score(handed["judged"], handed["replies"]))

@@ -23,7 +23,7 @@ from themis_core.errors import ThemisError
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
-from themis_core.execution.scoring import measure, nothing_to_read, read_answer
+from themis_core.execution.scoring import measure, nothing_to_read, read_answer, unscorable
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial, own
 from themis_core.plugins import ComposedModel, Scorer, blaming
@@ -423,11 +423,13 @@ class Runner:
             return ScoreEntry(
                 scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False, judged_by=judged_by
             )
+        if scorer.baseline is not None and scorer.baseline is work.trial.model:
+            return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
+        if (unscored := unscorable(scorer, work.trial.item)) is not None:
+            return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)
         extraction = read_answer(scorer.chain, generation)
         if isinstance(extraction, Score):  # a component failed at it
             return ScoreEntry(scorer.score, scorer.metric, key, extraction, parse)
-        if scorer.baseline is not None and scorer.baseline is work.trial.model:
-            return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse, extraction)
         if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
             result = measure(scorer, work.trial.item, generation, extraction)
             return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)

@@ -6,6 +6,8 @@ reason and no value.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import isclose
 from typing import Any, Literal, cast
 
 from themis_core.components import Extractor, Metric
@@ -14,7 +16,7 @@ from themis_core.planning import Handed
 from themis_core.plugins import Chain, Scorer
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 
-__all__ = ["broken", "measure", "nothing_to_read", "read_answer"]
+__all__ = ["accepted", "broken", "measure", "nothing_to_read", "read_answer", "unscorable"]
 
 
 def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Score | None:
@@ -49,24 +51,66 @@ def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Sc
     return found
 
 
+def unscorable(scorer: Scorer, item: Item) -> Score | None:
+    """The score, without a value, of every answer to an item that can't be scored; None for all other items."""
+    try:
+        handed = Handed(item=item)
+        reason = scorer.scoring.unscorable(handed["item"])
+        handed.check()
+        return None if reason is None else accepted(scorer, Score(reason=reason))
+    except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
+        return broken(scorer.component, error)
+
+
 def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
-    """The score that a metric gives, or the worst one of a judge; `extraction` is what `read_answer` gave."""
+    """The score that a metric gives, or that of an answer which no judge is asked about; `extraction` is what
+    `read_answer` gave."""
     try:
         value: Any = extraction.value if extraction is not None else generation.text
         handed = Handed(item=item, generation=generation, value=value)
-        item, generation, value = handed["item"], handed["generation"], handed["value"]
-        if nothing_to_read(generation, extraction):
-            score = as_score(scorer.scoring.worst(item, generation))
-        else:
-            score = as_score(cast(Metric, scorer.scoring).score(item, generation, value))
+        score = accepted(scorer, _returned(scorer, extraction, handed))
         handed.check()
         return score
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
         return broken(scorer.component, error)
 
 
+def _returned(scorer: Scorer, extraction: Extraction | None, handed: Handed) -> Any:
+    scoring, item, generation = scorer.scoring, handed["item"], handed["generation"]
+    if generation.status == "empty" or (extraction is not None and extraction.reason == "empty"):
+        return scoring.empty(item, generation)
+    if nothing_to_read(generation, extraction):
+        return scoring.worst(item, generation)
+    return cast(Metric, scoring).score(item, generation, handed["value"])
+
+
+def accepted(scorer: Scorer, returned: Any) -> Score:
+    """What a metric or judge returned, as a plain score in the range that it declares; what is outside is unscored.
+
+    A value beyond an end by a rounding error is that end. Raises TypeError or ValueError for what is no score.
+    """
+    score = as_score(returned)
+    low, high = scorer.scoring.lowest, scorer.scoring.highest
+    if (value := score.value) is not None:
+        end = low if low is not None and value < low else high if high is not None and value > high else None
+        if end is None:
+            return score
+        if isclose(value, end, rel_tol=1e-9, abs_tol=1e-9):
+            return replace(score, value=float(end))
+        told = f"{value:g} is not in the declared range from {_bound(low)} to {_bound(high)}"
+        score = Score(reason="out_of_range", details={"value": value, "error": told})
+    if score.reason in SCORE_FAULTS:
+        named = {"component": scorer.component, "error": SCORE_FAULTS[score.reason]}
+        return replace(score, details={**named, **score.details})
+    return score
+
+
+def _bound(end: float | None) -> str:
+    return "any number" if end is None else f"{end:g}"
+
+
 def nothing_to_read(generation: Generation, extraction: Extraction | None) -> bool:
-    """Whether the answer gets the worst value without being looked at, and no judge is asked about it."""
+    """Whether the answer is scored without being looked at, and no judge is asked about it."""
     return generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed)
 
 

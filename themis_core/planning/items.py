@@ -11,7 +11,7 @@ import hashlib
 import heapq
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,16 @@ class Items:
     def __iter__(self) -> Iterator[Item]:
         return iter(self._kept) if self._kept is not None else self._as_surveyed(self._taken(self._read()))
 
+    def places(self, ids: Collection[str]) -> dict[str, str]:
+        """Where these items are in their source, such as `data.jsonl:17`, as far as the loader says; read again."""
+        mapping, found = _Mapping(self._dataset), dict[str, str]()
+        for row in _placed(self._rows(), self._dataset):
+            if (item_id := mapping.item(row).id) in ids:
+                found.setdefault(item_id, row.location)
+                if len(found) == len(ids):
+                    break
+        return found
+
     def _as_surveyed(self, items: Iterator[Item]) -> Iterator[Item]:
         """Pass items on as long as they are those of the survey: what was planned must be what is run."""
         count = 0
@@ -114,9 +124,10 @@ class Items:
             raise self._at.error(f"no item is left: {watch.count} read, 0 match the query")
 
     def _read(self) -> Iterator[Item]:
-        mapping = _Mapping(self._dataset)
-        rows = self._dataset.loader.rows(self._dataset.spec, self._query, self._base_dir)
-        return map(mapping.item, _placed(rows, self._dataset))
+        return map(_Mapping(self._dataset).item, _placed(self._rows(), self._dataset))
+
+    def _rows(self) -> Iterator[Row]:
+        return self._dataset.loader.rows(self._dataset.spec, self._query, self._base_dir)
 
     def _taken(self, items: Iterator[Item]) -> Iterator[Item]:
         matching: Iterable[Item] = self._matching(items)

@@ -19,6 +19,7 @@ from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeReque
 from themis_core.errors import SpecError
 from themis_core.planning.handing import own
 from themis_core.planning.items import Items
+from themis_core.planning.scorable import Unscorable, unscorable_items
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer
 from themis_core.records import Generation, Item, Request
@@ -121,6 +122,8 @@ class Plan:
 
     composition: Composition
     slices: tuple[PlannedSlice, ...]
+    unscorable: tuple[Unscorable, ...]
+    """The items to which no answer can be scored."""
     spec_digest: str
     plan_digest: str
 
@@ -177,7 +180,10 @@ def make_plan(composition: Composition, place: Place) -> Plan:
         [model.identity() for model in composition.models()],
         [[scorer.digest for scorer in each.scorers] for each in slices],
     ]
-    return Plan(composition, tuple(slices), spec_digest, digest(identity))
+    refused = [
+        found for each in slices for found in unscorable_items(each.composed.spec.slice_id, each.items, each.scorers)
+    ]
+    return Plan(composition, tuple(slices), tuple(refused), spec_digest, digest(identity))
 
 
 def score_key(generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None) -> str:

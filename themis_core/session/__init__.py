@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from themis_core.session.loading import ProjectLike, SpecLike, load_project, loa
 from themis_core.specs import current_folder
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
+
+
+log = logging.getLogger("themis")
 
 
 def run(
@@ -65,6 +69,8 @@ async def run_async(
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     composition = loaded.compose()
     made = make_plan(composition, loaded.place)
+    for each in made.unscorable:
+        log.warning("%s", each.told())
     # The store's thread opens it; everything that can be wrong with the specs was found before.
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
     await writer.start()

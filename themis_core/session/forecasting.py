@@ -39,6 +39,9 @@ class PlanReport:
     judges: list[dict[str, Any]]
     """One per judge and judging model, as `JudgeForecast.rows` gives them; their calls are in `to_call`."""
 
+    unscorable: list[dict[str, Any]]
+    """Items to which no answer can be scored: `slice_id, score, metric, reason, items, of_items, examples`."""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
         return asdict(self)
@@ -80,6 +83,7 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         slices,
         location,
         judged.rows(),
+        [asdict(each) for each in made.unscorable],
     )
 
 

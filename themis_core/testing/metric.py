@@ -35,6 +35,10 @@ __all__ = ["MetricSuite"]
 
 ODD_VALUES: Sequence[Any] = (None, True, 0, -7, 10**400, 0.5, 1e308, [], {}, ["a", None], {"a": {"b": [1.5]}})
 """Values that a parse may hand over where a metric waits for others."""
+BAD_REFERENCES: Sequence[Any] = ("3/4", "", "(", [[]], [None], ["a", 1, None], float("nan"), {"a": None}, -1, 10**9)
+"""References that some metrics can't use, beside `ODD_VALUES`."""
+OF_ITEMS = frozenset({"no_reference", "bad_reference"})
+"""Reasons that say something of the item, whatever the answer is."""
 
 
 class MetricSuite:
@@ -98,14 +102,27 @@ class MetricSuite:
                 "`needs_reference` is False, so the scores must be the same without the item's reference"
             )
             return
-        expected = Score(reason="no_reference")
-        assert scores_of(metric, without, values) == [expected] * len(values), (
-            'without a reference `score` must return Score(reason="no_reference"); '
+        assert metric.unscorable(without) == "no_reference", (
+            'without a reference `unscorable` must return "no_reference"; '
             "if the metric needs none, set `needs_reference = False` in the test class"
         )
-        assert metric.worst(without, Generation("empty")) == expected, (
-            'without a reference `worst` too must return Score(reason="no_reference"): override it'
-        )
+
+    def test_an_item_is_unscorable_for_every_answer_or_for_none(
+        self, metric: Metric, item: Item, values: Sequence[Any]
+    ) -> None:
+        short = [text for text in HOSTILE_TEXTS.values() if len(text) < 1_000]
+        for reference in (*short, *ODD_VALUES, *BAD_REFERENCES):
+            other = replace(item, reference=reference)
+            if (reason := metric.unscorable(other)) is not None:
+                assert reason.isidentifier(), "a reason is a short, stable code such as bad_reference"
+                continue
+            given = [*scores_of(metric, other, (*values, "")), metric.empty(other, Generation("empty"))]
+            given.append(metric.worst(other, Generation("refused")))
+            assert {each.reason for each in given}.isdisjoint(OF_ITEMS), (
+                f"the reference {reference!r:.60} can't be used: `unscorable` must say so, or right answers leave the "
+                "mean, and silent ones stay in it as the worst"
+            )
+            check_score(metric, given[-2])
 
     def test_the_worst_score_is_no_better_than_any_value(
         self, metric: Metric, item: Item, values: Sequence[Any]
@@ -161,6 +178,8 @@ class MetricSuite:
 
 def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
     """Score each value as the run does: the generation's text is the value, if that is a text."""
+    if (reason := metric.unscorable(item)) is not None:
+        return [Score(reason=reason)] * len(values)
     return [
         metric.score(item, Generation("answered", text=value if isinstance(value, str) else ""), value)
         for value in values

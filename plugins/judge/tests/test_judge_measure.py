@@ -25,6 +25,8 @@ from themis_core import Judge, JudgeRequest, Score, hookimpl
 class Asking(Judge):
     """Asks one line per repeat and order; a verdict is a number, alone."""
 
+    highest = None
+
     tries: int = Field(1, description="How often.")
     orders: tuple[str, ...] = Field(("ab",), description="Which.")
 

@@ -16,7 +16,7 @@ YES, NO = Verdict(1.0, label="YES"), Verdict(0.0, label="NO")
 
 
 def odd(label: str) -> Verdict:
-    return Verdict(reason="out_of_range", label=label)
+    return Verdict(reason="unknown_verdict", label=label)
 
 
 @pytest.mark.parametrize(

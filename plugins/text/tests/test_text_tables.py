@@ -19,7 +19,9 @@ BAD = "bad_reference"
 
 def check(metric: Metric, value: Any, reference: Any, expected: float | str, **fields: Any) -> Score:
     """Score and compare: `expected` is the value, or the reason."""
-    score = metric.score(Item("1", fields, reference), Generation("answered"), value)
+    item = Item("1", fields, reference)
+    reason = metric.unscorable(item)
+    score = Score(reason=reason) if reason else metric.score(item, Generation("answered"), value)
     assert (score.reason or score.value) == expected
     return score
 
@@ -45,7 +47,8 @@ def check(metric: Metric, value: Any, reference: Any, expected: float | str, **f
         ({}, [1, {"b": 2}], '[1, {"b": 2}]', 1.0),
         ({}, None, "", 1.0),
         ({}, "x", {"a": 1}, BAD),
-        ({}, "x", [], BAD),
+        ({}, "x", [], 0.0),
+        ({}, "", [], 1.0),
         ({}, "x", [None], BAD),
         ({}, "a\x00\ud83d", "a\x00\ud83d", 1.0),
     ],
@@ -137,7 +140,7 @@ def test_contains(config: dict[str, Any], value: Any, reference: Any, expected: 
         ({}, "x", 5, BAD),
         ({}, "x", [], BAD),
         ({}, "x", None, "no_reference"),
-        ({"pattern": r"(\w+\s?)*$", "timeout_s": 0.1}, "word " * 12_000 + "!", None, "timeout"),
+        ({"pattern": r"(\w+\s?)*$", "timeout_s": 0.1}, "word " * 12_000 + "!", None, "metric_timeout"),
         ({"pattern": "a+b"}, "\x00\ud83daab", None, 1.0),
     ],
 )
@@ -193,7 +196,8 @@ def test_choice_accuracy(config: Any, choices: Any, value: Any, reference: Any, 
         ("", "cat", 0.0),
         ("18", 18, 1.0),
         ("x", {}, BAD),
-        ("x", [], BAD),
+        ("x", [], 0.0),
+        ("the", [], 1.0),
     ],
 )
 def test_token_f1(value: Any, reference: Any, expected: float | str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
-from themis_core import JudgedAnswer, Score
+from themis_core import Item, JudgedAnswer, Score
 from themis_plugin_judge.prompted import PromptedJudge, Question
 from themis_plugin_judge.prompts import PAIRWISE
 
@@ -46,10 +46,14 @@ class Pairwise(PromptedJudge):
             raise ValueError("give either field, with a recorded baseline answer, or model, a model of the slice")
         return self
 
+    def unscorable(self, item: Item) -> str | None:
+        if self.field is None:
+            return None
+        baseline = item.fields.get(self.field)
+        return None if isinstance(baseline, str) and baseline.strip() else "no_baseline"
+
     def questions(self, judged: JudgedAnswer) -> Sequence[Question] | Score:
         baseline = judged.item.fields.get(self.field) if self.field is not None else None
-        if self.field is not None and not (isinstance(baseline, str) and baseline.strip()):
-            return Score(reason="no_baseline", details={"field": self.field})
         if judged.baseline is not None:
             if judged.baseline.status in ("refused", "empty"):
                 return Score(reason=f"baseline_{judged.baseline.status}")

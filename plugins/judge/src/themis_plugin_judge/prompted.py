@@ -37,7 +37,7 @@ _KEPT_OF_REPLY: Final = 4_000
 _WHY: Final = {
     "judge_truncated": "Your reply was cut off before it ended.",
     "two_verdicts": "Your reply has more than one verdict.",
-    "out_of_range": "What stands where the verdict was to be is none of the possible verdicts.",
+    "unknown_verdict": "What stands where the verdict was to be is none of the possible verdicts.",
 }
 
 

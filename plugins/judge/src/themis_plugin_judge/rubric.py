@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from themis_core import JudgedAnswer, Score
+from themis_core import Item, JudgedAnswer
 from themis_plugin_judge.prompted import PromptedJudge, Question
 from themis_plugin_judge.prompts import RUBRIC
 
@@ -57,10 +57,11 @@ class Rubric(PromptedJudge):
             raise ValueError("criteria: none has positive points, so that there is nothing to reach")
         return self
 
-    def questions(self, judged: JudgedAnswer) -> Sequence[Question] | Score:
-        criteria = self._criteria(judged)
-        if criteria is None:
-            return Score(reason="bad_criteria", details={"field": self.field})
+    def unscorable(self, item: Item) -> str | None:
+        return None if self._criteria(item) else "bad_criteria"
+
+    def questions(self, judged: JudgedAnswer) -> Sequence[Question]:
+        criteria = self._criteria(judged.item) or []
         parts = [{"criterion": each.id or str(number)} for number, each in enumerate(criteria, 1)]
         texts = [{"text": each.text} for each in criteria]
         material = self.material(judged)
@@ -69,12 +70,12 @@ class Rubric(PromptedJudge):
         return [Question(material, _MET, {"criteria": [text]}, [part]) for text, part in zip(texts, parts, strict=True)]
 
     def worth(self, judged: JudgedAnswer, values: Sequence[float]) -> float:
-        criteria = self._criteria(judged) or []
+        criteria = self._criteria(judged.item) or []
         reached = sum(each.points * value for each, value in zip(criteria, values, strict=True))
         return min(max(0.0, reached / sum(each.points for each in criteria if each.points > 0)), 1.0)
 
-    def _criteria(self, judged: JudgedAnswer) -> list[Criterion] | None:
-        return self.criteria if self.field is None else _read(judged.item.fields.get(self.field))
+    def _criteria(self, item: Item) -> list[Criterion] | None:
+        return self.criteria if self.field is None else _read(item.fields.get(self.field))
 
 
 def _read(value: Any) -> list[Criterion] | None:

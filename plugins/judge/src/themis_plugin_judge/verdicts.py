@@ -5,7 +5,7 @@ What can't be read has a reason and no value. Nothing here guesses, and nothing 
     judge_refused, judge_truncated, judge_empty   how the judge's reply ended
     no_verdict      nothing stands where the verdict was to be
     two_verdicts    more than one stands there
-    out_of_range    what stands there is none of the labels: 11 of 10, NaN, a look-alike letter
+    unknown_verdict    what stands there is none of the labels: 11 of 10, NaN, a look-alike letter
     no_logprobs     the reply tells no probabilities at the verdict's token
 """
 
@@ -109,7 +109,7 @@ def _labelled(said: str, labels: Labels) -> Verdict:
     # ASCII first: upper() turns letters of other alphabets into Latin ones.
     label = said.upper() if said.isascii() and len(said) <= _MAX_LABEL else ""
     if label not in labels:
-        return Verdict(reason="out_of_range", label=said[:_MAX_LABEL])
+        return Verdict(reason="unknown_verdict", label=said[:_MAX_LABEL])
     return Verdict(labels[label], label=label)
 
 
@@ -146,7 +146,7 @@ def _member(data: Mapping[str, Any], key: str, labels: Labels) -> Verdict:
     value = data[key]
     if isinstance(value, str) or type(value) is int:
         return _labelled(str(value).strip(), labels)
-    return Verdict(reason="out_of_range", label=repr(value)[:_MAX_LABEL])
+    return Verdict(reason="unknown_verdict", label=repr(value)[:_MAX_LABEL])
 
 
 def _expected(alternatives: Mapping[str, float], labels: Labels, verdict: Verdict) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from themis_core import Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest, shown_path
+from themis_core import Item, Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest, shown_path
 from themis_plugin_replay.columns import Columns, ReplayFields
 from themis_plugin_replay.engine import files_of
 from themis_plugin_replay.reading import rows
@@ -67,6 +67,8 @@ class Verdicts(Judge):
     )
 
     _verdicts: dict[_Key, float | None] | None = PrivateAttr(None)
+    _known: dict[str, bool] = PrivateAttr(default_factory=dict)
+    """Item id to whether any answer to it has a verdict."""
     _content: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
@@ -102,6 +104,8 @@ class Verdicts(Judge):
                     raise SpecError(message + hint, path=shown_path(path), line=line)
                 first[key] = where
         self._verdicts, self._content = verdicts, sorted(content)
+        for (_, item_id, _), value in verdicts.items():
+            self._known[item_id] = self._known.get(item_id, False) or value is not None
 
     def _value(self, verdict: Any, row: dict[str, Any]) -> float | None:
         """The verdict as a number in [0, 1]; None if there is none. Raises ValueError for what is no verdict."""
@@ -123,6 +127,12 @@ class Verdicts(Judge):
     def identity(self) -> dict[str, Any]:
         """The config without the path, and a digest of what the files hold. Needs `check` before it."""
         return {**super().identity(), "content": digest(self._content)}
+
+    def unscorable(self, item: Item) -> str | None:
+        """`missing` or `no_verdict`, if that holds for the answers of all models and samples to an item."""
+        if self._verdicts is None or self._known.get(item.id):
+            return None  # without `check`, `score` says so
+        return "no_verdict" if item.id in self._known else "missing"
 
     def requests(self, judged: JudgedAnswer) -> Sequence[JudgeRequest]:
         return []

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from themis_core import Generation, Item, Metric, Score
-from themis_plugin_text.references import BAD_REFERENCE, CORRECT, NO_REFERENCE, WRONG
+from themis_plugin_text.references import BAD_REFERENCE, CORRECT, WRONG
 
 __all__ = ["ChoiceAccuracy"]
 
@@ -29,19 +29,20 @@ class ChoiceAccuracy(Metric):
     choices_field: str = Field("choices", description="Field of the item that holds the choices.")
     first_index: int = Field(0, ge=0, le=1, description="Index of the first choice where a reference is a number.")
 
-    def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        reference = item.reference
-        if reference is None:
-            return NO_REFERENCE
-        labels, texts = self._choices(item)
-        every = reference if isinstance(reference, list) else [reference]
-        accepted = {self._index(each, labels, texts) for each in every}
-        if not accepted or None in accepted:
-            return BAD_REFERENCE
-        return CORRECT if self._index(value, labels, texts) in accepted else WRONG
+    def unscorable(self, item: Item) -> str | None:
+        if item.reference is None:
+            return "no_reference"
+        accepted = self._accepted(item, *self._choices(item))
+        return None if accepted and None not in accepted else BAD_REFERENCE
 
-    def worst(self, item: Item, generation: Generation) -> Score:
-        return NO_REFERENCE if item.reference is None else WRONG
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        labels, texts = self._choices(item)
+        return CORRECT if self._index(value, labels, texts) in self._accepted(item, labels, texts) else WRONG
+
+    def _accepted(self, item: Item, labels: list[str], texts: list[str]) -> set[int | None]:
+        """Positions of the choices that the references name; None for a reference that names none."""
+        every = item.reference if isinstance(item.reference, list) else [item.reference]
+        return {self._index(each, labels, texts) for each in every}
 
     def _choices(self, item: Item) -> tuple[list[str], list[str]]:
         """The labels and the texts of the item's choices, in order and in small letters; no texts if unknown."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from themis_core import Generation, Item, Score, SpecError
-from themis_plugin_text.references import BAD_REFERENCE, ReferenceMetric, as_text, reference_texts
+from themis_plugin_text.references import ReferenceMetric, as_text, reference_texts
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacrebleuMetric
@@ -31,11 +31,13 @@ class _CorpusMetric(ReferenceMetric):
     def check(self, base_dir: Path) -> None:
         self._corpus_metric  # noqa: B018  so that a missing package is found before anything is paid for
 
+    def problem(self, reference: Any) -> str | None:
+        if any(map(self._too_long, reference_texts(reference))):
+            return "too_long"
+        return super().problem(reference)
+
     def compare(self, value: Any, reference: Any) -> Score:
-        accepted = reference_texts(reference)
-        if accepted is None:
-            return BAD_REFERENCE
-        answer = as_text(value)
+        accepted, answer = reference_texts(reference), as_text(value)
         if any(map(self._too_long, (answer, *accepted))):
             return Score(reason="too_long")
         # The public API gives a corpus score for all texts at once, no counts; these two methods are what each metric

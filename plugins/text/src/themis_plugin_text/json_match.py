@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from themis_core import Score
+from themis_core import Generation, Item, Score
 from themis_plugin_text.references import BAD_REFERENCE, CORRECT, WRONG, ReferenceMetric
 
 __all__ = ["JsonMatch"]
@@ -31,6 +31,21 @@ class JsonMatch(ReferenceMetric):
     keys: tuple[str, ...] | None = Field(None, min_length=1, description="Top-level keys to compare; by default all.")
     per_field: bool = Field(False, description="Score the share of the reference's top-level keys that are equal.")
 
+    def problem(self, reference: Any) -> str | None:
+        try:
+            json.dumps(wanted := _read(reference))
+        except RecursionError:
+            return "too_deep"
+        except (TypeError, ValueError):
+            return BAD_REFERENCE
+        if self.keys is None and not self.per_field:
+            return None
+        names = self._names(wanted)
+        return None if isinstance(wanted, dict) and names and set(names) <= set(wanted) else BAD_REFERENCE
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        return self.compare("", item.reference)
+
     def compare(self, value: Any, reference: Any) -> Score:
         try:
             answer, wanted = _read(value), _read(reference)
@@ -43,14 +58,15 @@ class JsonMatch(ReferenceMetric):
     def _score(self, answer: Any, wanted: Any) -> Score:
         if self.keys is None and not self.per_field:
             return CORRECT if self._equal(answer, wanted) else WRONG
-        names = self.keys or (tuple(wanted) if isinstance(wanted, dict) else ())
-        if not isinstance(wanted, dict) or not names or not set(names) <= set(wanted):
-            return BAD_REFERENCE
+        names = self._names(wanted)
         given = answer if isinstance(answer, dict) else {}
         wrong = [name for name in names if not (name in given and self._equal(given[name], wanted[name]))]
         if self.per_field:
             return Score(1 - len(wrong) / len(names), details={"wrong": wrong} if wrong else {})
         return WRONG if wrong else CORRECT
+
+    def _names(self, wanted: Any) -> tuple[str, ...]:
+        return self.keys or (tuple(wanted) if isinstance(wanted, dict) else ())
 
     def _equal(self, answer: Any, wanted: Any) -> bool:
         if isinstance(wanted, dict):

@@ -16,11 +16,11 @@ from themis_core import Generation, Item, Metric, Score
 from themis_plugin_text.references import (
     BAD_REFERENCE,
     CORRECT,
-    NO_REFERENCE,
     WRONG,
     ReferenceMetric,
     as_text,
     reference_texts,
+    texts_or_none,
 )
 
 __all__ = ["Contains", "ExactMatch", "RegexMatch"]
@@ -74,17 +74,22 @@ class ExactMatch(_Normalising):
     """1 if the answer equals the reference, or one of a list of references, after normalisation; else 0. The mean is
     the accuracy.
 
-    Numbers and booleans are compared as JSON writes them. Reason: `bad_reference` (a mapping, or an empty list).
+    Numbers and booleans are compared as JSON writes them. An empty answer is right if the reference is empty: a text
+    that normalisation leaves empty, or an empty list, as SQuAD 2 says that there is no answer. Reason: `bad_reference`
+    (a mapping, say).
     """
+
+    def problem(self, reference: Any) -> str | None:
+        return None if texts_or_none(reference) else BAD_REFERENCE
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        return self.compare("", item.reference)
 
     def compare(self, value: Any, reference: Any) -> Score:
         answer = self.normalise(value if type(value) is str else as_text(value))
         if type(reference) is str:
             return CORRECT if answer == self.normalise(reference) else WRONG
-        accepted = reference_texts(reference)
-        if accepted is None:
-            return BAD_REFERENCE
-        return CORRECT if any(answer == self.normalise(each) for each in accepted) else WRONG
+        return CORRECT if any(answer == self.normalise(each) for each in texts_or_none(reference)) else WRONG
 
 
 class Contains(_Normalising):
@@ -95,12 +100,13 @@ class Contains(_Normalising):
 
     mode: Literal["any", "all"] = Field("any", description="Whether one or all of a list of references must be there.")
 
+    def problem(self, reference: Any) -> str | None:
+        wanted = [self.normalise(each) for each in reference_texts(reference)]
+        return None if wanted and all(wanted) else BAD_REFERENCE
+
     def compare(self, value: Any, reference: Any) -> Score:
-        wanted = [self.normalise(each) for each in reference_texts(reference) or ()]
-        if not wanted or not all(wanted):
-            return BAD_REFERENCE
         answer = self.normalise(as_text(value))
-        found = (each in answer for each in wanted)
+        found = (self.normalise(each) in answer for each in reference_texts(reference))
         return CORRECT if (any(found) if self.mode == "any" else all(found)) else WRONG
 
 
@@ -108,7 +114,7 @@ class RegexMatch(Metric):
     """1 if the answer matches a regular expression, else 0.
 
     The pattern is that of the config or, without one, the item's reference (of a list, any one of them). Reasons:
-    `no_reference`; `bad_reference` (no regular expression); `timeout`.
+    `no_reference`; `bad_reference` (no regular expression); `metric_timeout`. An empty answer is right if it matches.
     """
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"timeout_s"})
@@ -125,23 +131,35 @@ class RegexMatch(Metric):
             _compile(pattern, ignore_case=False)
         return pattern
 
-    def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        patterns = [self.pattern] if self.pattern is not None else item.reference
-        if patterns is None:
-            return NO_REFERENCE
-        patterns = [patterns] if isinstance(patterns, str) else patterns
+    def unscorable(self, item: Item) -> str | None:
+        if self.pattern is not None:
+            return None
+        if item.reference is None:
+            return "no_reference"
+        patterns = self._patterns(item)
         if not isinstance(patterns, list) or not patterns or not all(isinstance(each, str) for each in patterns):
             return BAD_REFERENCE
         try:
-            matches = any(self._matches(each, as_text(value)) for each in patterns)
+            for each in patterns:
+                _compile(each, ignore_case=self.ignore_case)
         except ValueError:
             return BAD_REFERENCE
+        return None
+
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        try:
+            matches = any(self._matches(each, as_text(value)) for each in self._patterns(item))
         except (TimeoutError, MemoryError):
-            return Score(reason="timeout")
+            return Score(reason="metric_timeout")
         return CORRECT if matches else WRONG
 
-    def worst(self, item: Item, generation: Generation) -> Score:
-        return NO_REFERENCE if self.pattern is None and item.reference is None else WRONG
+    def empty(self, item: Item, generation: Generation) -> Score:
+        return self.score(item, generation, "")
+
+    def _patterns(self, item: Item) -> Any:
+        if self.pattern is not None:
+            return [self.pattern]
+        return [item.reference] if isinstance(item.reference, str) else item.reference
 
     def _matches(self, pattern: str, text: str) -> bool:
         compiled = _compile(pattern, ignore_case=self.ignore_case)

@@ -108,16 +108,19 @@ class NumericMatch(ReferenceMetric):
             return None
         return Fraction(repr(self.tolerance)), Fraction(repr(self.relative_tolerance))
 
+    def problem(self, reference: Any) -> str | None:
+        accepted = self._accepted(reference)
+        return None if accepted and None not in accepted else BAD_REFERENCE
+
     def compare(self, value: Any, reference: Any) -> Score:
         answer = self._read(value)
-        if type(reference) is int and answer is not None:
-            return CORRECT if self._close(answer, reference) else WRONG
-        accepted = [self._read(each) for each in (reference if isinstance(reference, list) else [reference])]
-        if not accepted or None in accepted:
-            return BAD_REFERENCE
         if answer is None:
             return Score(0.0, details={"not_a_number": "the answer"})
+        accepted = self._accepted(reference)
         return CORRECT if any(self._close(answer, each) for each in accepted if each is not None) else WRONG
+
+    def _accepted(self, reference: Any) -> list[int | Fraction | None]:
+        return [self._read(each) for each in (reference if isinstance(reference, list) else [reference])]
 
     def _read(self, value: Any) -> int | Fraction | None:
         return read_number(

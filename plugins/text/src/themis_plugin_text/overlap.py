@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
-from themis_core import Score, SpecError
-from themis_plugin_text.references import BAD_REFERENCE, ReferenceMetric, as_text, reference_texts
+from themis_core import Generation, Item, Score, SpecError
+from themis_plugin_text.references import BAD_REFERENCE, ReferenceMetric, as_text, reference_texts, texts_or_none
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -29,17 +29,21 @@ class TokenF1(ReferenceMetric):
 
     Words as in SQuAD's own script: small letters, without ASCII punctuation and English articles, split at white
     space; each word counts as often as it occurs. Of several references the best counts. If one side has no words, 1
-    if the other has none either, else 0. Reason: `bad_reference`.
+    if the other has none either, else 0; so an empty answer is right where the reference is empty, or an empty list.
+    Reason: `bad_reference`.
 
     Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text", section 5.
     """
 
+    def problem(self, reference: Any) -> str | None:
+        return None if texts_or_none(reference) else BAD_REFERENCE
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        return self.compare("", item.reference)
+
     def compare(self, value: Any, reference: Any) -> Score:
-        accepted = reference_texts(reference)
-        if accepted is None:
-            return BAD_REFERENCE
         answer = _squad_words(as_text(value))
-        return Score(max(_f1(answer, _squad_words(each)) for each in accepted))
+        return Score(max(_f1(answer, _squad_words(each)) for each in texts_or_none(reference)))
 
 
 def _squad_words(text: str) -> list[str]:
@@ -58,8 +62,9 @@ class Rouge(ReferenceMetric):
     """ROUGE F-measure of an answer and a reference by rouge-score, in [0, 1]; of several references the best counts.
 
     Needs the extra `rouge`. rouge1 and rouge2 count shared words and pairs, rougeL the longest common subsequence,
-    rougeLsum the same line by line. rouge-score knows ASCII letters and digits only. Reasons: `bad_reference`;
-    `too_long` (over a million characters, or over `max_word_pairs` for rougeL and rougeLsum, whose time grows with it).
+    rougeLsum the same line by line. rouge-score knows ASCII letters and digits only. An empty answer
+    is right where the reference is empty. Reasons: `bad_reference`; `too_long` (over a million characters, or over
+    `max_word_pairs` for rougeL and rougeLsum, whose time grows with it).
 
     Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries".
     """
@@ -83,13 +88,20 @@ class Rouge(ReferenceMetric):
             ) from error
         return RougeScorer([self.variant], use_stemmer=self.stem)
 
+    def problem(self, reference: Any) -> str | None:
+        if any(self._too_long("", each) for each in reference_texts(reference)):
+            return "too_long"
+        return super().problem(reference)
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        return self.compare("", item.reference)
+
     def compare(self, value: Any, reference: Any) -> Score:
-        accepted = reference_texts(reference)
-        if accepted is None:
-            return BAD_REFERENCE
-        answer = as_text(value)
+        accepted, answer = reference_texts(reference), as_text(value)
         if any(self._too_long(answer, each) for each in accepted):
             return Score(reason="too_long")
+        if not answer.strip() and any(not each.strip() for each in accepted):
+            return Score(1.0)
         scores = (self._scorer.score(each, answer)[self.variant].fmeasure for each in accepted)
         return Score(float(max(scores)))
 

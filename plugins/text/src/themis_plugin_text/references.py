@@ -1,4 +1,4 @@
-"""What metrics that compare with a reference share: the reference read as texts, and what its absence gives."""
+"""What metrics that compare with a reference share: the reference read as texts, and which of them can be used."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import Any, Final
 
 from themis_core import Generation, Item, Metric, Score
 
-__all__ = ["BAD_REFERENCE", "CORRECT", "NO_REFERENCE", "WRONG", "ReferenceMetric", "as_text", "reference_texts"]
+__all__ = ["BAD_REFERENCE", "CORRECT", "WRONG", "ReferenceMetric", "as_text", "reference_texts", "texts_or_none"]
 
 # Made once: most scores are one of these, and nothing changes a record.
 CORRECT: Final = Score(1.0)
 WRONG: Final = Score(0.0)
-NO_REFERENCE: Final = Score(reason="no_reference")
-BAD_REFERENCE: Final = Score(reason="bad_reference")
+BAD_REFERENCE: Final = "bad_reference"
 
 
 class ReferenceMetric(Metric):
-    """A metric that gives no score, not even its worst, to an item without a reference."""
+    """A metric that needs a reference: without one that it can use, no answer to the item has a score."""
+
+    def unscorable(self, item: Item) -> str | None:
+        return "no_reference" if item.reference is None else self.problem(item.reference)
 
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        if item.reference is None:
-            return NO_REFERENCE
         return self.compare(value, item.reference)
 
-    def worst(self, item: Item, generation: Generation) -> Score:
-        return NO_REFERENCE if item.reference is None else super().worst(item, generation)
+    def problem(self, reference: Any) -> str | None:
+        """Why a reference can't be compared with; None if it can. By default it must be texts."""
+        return None if reference_texts(reference) else BAD_REFERENCE
 
     @abstractmethod
     def compare(self, value: Any, reference: Any) -> Score:
-        """Score a value against a reference that is there."""
+        """Score a value against a reference without a problem."""
 
 
 def as_text(value: Any) -> str:
@@ -46,14 +47,17 @@ def as_text(value: Any) -> str:
         return ""
 
 
-def reference_texts(reference: Any) -> list[str] | None:
-    """The accepted answers: one text, number or boolean, or a list of them; None for anything else, or no answer."""
+def reference_texts(reference: Any) -> list[str]:
+    """The accepted answers: one text, number or boolean, or a list of them; none for anything else."""
     if isinstance(reference, str):
         return [reference]
     every = reference if isinstance(reference, (list, tuple)) else [reference]
-    if not every or not all(_is_scalar(each) for each in every):
-        return None
-    return [as_text(each) for each in every]
+    return [as_text(each) for each in every] if all(map(_is_scalar, every)) else []
+
+
+def texts_or_none(reference: Any) -> list[str]:
+    """As `reference_texts`, but an empty list says that there is no answer: then the right one is empty."""
+    return [""] if reference == [] else reference_texts(reference)
 
 
 def _is_scalar(value: Any) -> bool:

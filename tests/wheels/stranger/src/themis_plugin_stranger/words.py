@@ -26,9 +26,12 @@ class LastWord(Extractor):
 class SharedPrefix(Metric):
     """The share of the reference's letters with which the answer begins."""
 
+    def unscorable(self, item: Item) -> str | None:
+        if item.reference is None:
+            return "no_reference"
+        return None if isinstance(item.reference, str) and item.reference else "bad_reference"
+
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        if not isinstance(item.reference, str) or not item.reference:
-            return Score(reason="no_reference")
         alike = takewhile(lambda pair: pair[0] == pair[1], zip(item.reference, str(value), strict=False))
         shared = "".join(letter for letter, _ in alike)
         return Score(value=len(shared) / len(item.reference), details={"shared": shared})
