@@ -147,7 +147,10 @@ def test_a_threshold_that_is_not_met_exits_with_1_and_names_the_row(tmp_path: Pa
         "slice_id": "test", "model_id": "m", "prompt_variant_id": "plain", "params": "default", "score": "accuracy",
         "metric": "text/exact_match", "value": 0.5,
     }  # fmt: skip
-    assert threshold == {"score": "accuracy", "minimum": 0.9, "met": False, "missed": [missed]}
+    assert threshold == {
+        "score": "accuracy", "minimum": 0.9, "max_missing": 0.0, "met": False, "judged": True, "why": None,
+        "missed": [missed], "unjudged": [],
+    }  # fmt: skip
 
 
 def test_a_mistake_in_the_spec_exits_with_2_before_anything_is_stored(tmp_path: Path) -> None:

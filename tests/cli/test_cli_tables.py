@@ -261,21 +261,28 @@ def test_results_print_the_same_table_in_python() -> None:
 
 def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) -> None:
     names = {"slice_id": "all", "model_id": "small", "prompt_variant_id": "direct", "score": "accuracy", "metric": "m"}
-    missed = [{**names, "params": "default", "value": 0.4999961}, {**names, "params": "t=1", "value": None}]
+    missed = {**names, "params": "default", "value": 0.4999961}
+    unjudged = {**names, "params": "t=1", "value": None, "why": "nothing was scored"}
+    whole = {"met": False, "judged": True, "why": None, "missed": [], "unjudged": []}
+    no_row, no_value = "no row of the results is of that kind", unjudged["why"]
     thresholds = [
-        {"score": "accuracy", "minimum": 0.5, "met": False, "missed": missed},
-        {"score": "format", "maximum": 1.0, "met": True, "missed": []},
-        {"score": "format", "model_id": "large", "minimum": 0.0, "met": False, "missed": []},
-        {"score": "many", "minimum": 1.0, "met": False, "missed": [missed[0]] * 23},
+        {**whole, "score": "accuracy", "minimum": 0.5, "missed": [missed], "unjudged": [unjudged], "why": no_value},
+        {**whole, "score": "format", "maximum": 1.0, "met": True},
+        {**whole, "score": "format", "model_id": "large", "minimum": 0.0, "judged": False, "why": no_row},
+        {**whole, "score": "format", "minimum": 0.0, "judged": False, "unjudged": [unjudged], "why": no_value},
+        {**whole, "score": "many", "minimum": 1.0, "max_missing": 0.0, "missed": [missed] * 23},
     ]
     show_result(result(thresholds=thresholds))
     one = "    all · small · direct · accuracy · m: 0.499996"
+    other = "    all · small · direct · t=1 · accuracy · m: nothing was scored"
     assert printed(capsys)[3:] == [
         "  threshold NOT MET: score accuracy, minimum 0.5",
         one,
-        "    all · small · direct · t=1 · accuracy · m: nothing scored",
+        other,
         "  threshold met: score format, maximum 1",
-        "  threshold NOT MET: score format, model_id large, minimum 0; no row of the results is of that kind",
+        "  threshold NOT JUDGED, so not met: score format, model_id large, minimum 0; " + no_row,
+        "  threshold NOT JUDGED, so not met: score format, minimum 0",
+        other,
         "  threshold NOT MET: score many, minimum 1",
         *[one] * 20,
         "    and 3 more; `--format json` has them all",

@@ -103,6 +103,7 @@ class OddExtractor(Extractor):
 
 
 class OddMetric(Metric):
+    lowest = highest = None
     returns: str = "Score(1.0)"
 
     def score(self, item, generation, value):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted
-from themis_core.cli.results import show_result
+from themis_core.cli.results import show_result, warn
 from themis_core.cli.running import show_messages
 from themis_core.cli.tables import aligned, table
 from themis_core.errors import SpecError
@@ -113,6 +113,7 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
             return
         _show_record(record)
         show_result(result)
+        warn(result)
         if trials:
             heading("Trials")
             _list_trials(results, record)

@@ -6,13 +6,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from themis_core.cli.output import cell, echo, number, safe, stdout
 from themis_core.cli.tables import Figure, fits, table
 
 if TYPE_CHECKING:
     from themis_core.results import RunResult
 
-__all__ = ["show_result"]
+__all__ = ["show_result", "warn"]
 
 _NAMES = ("slice", "model", "prompt", "params", "score", "metric")
 _ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
@@ -76,14 +78,29 @@ def _show_counts(result: RunResult) -> None:
     echo(f"\n{ended}{parting}{work}")
 
 
+def warn(result: RunResult) -> None:
+    """Say on standard error what must not be overlooked, whatever else is shown."""
+    for line in result.warnings:
+        click.echo(safe(line), err=True)
+
+
 def _show_threshold(threshold: Mapping[str, Any]) -> None:
-    bounds = {name: value for name, value in threshold.items() if name not in ("met", "missed")}
-    told = ", ".join(f"{name} {cell(value)}" for name, value in bounds.items())
-    missed = threshold["missed"]
-    why = "" if threshold["met"] or missed else "; no row of the results is of that kind"
-    echo(f"  threshold {'met' if threshold['met'] else 'NOT MET'}: {told}{why}")
-    for row in missed[:MISSED_SHOWN]:
+    said = ("met", "judged", "why", "missed", "unjudged")
+    shown = {
+        name: value for name, value in threshold.items() if name not in said and (name, value) != ("max_missing", 0)
+    }
+    told = ", ".join(f"{name} {cell(value)}" for name, value in shown.items())
+    missed, unjudged = threshold["missed"], threshold["unjudged"]
+    verdict = "met" if threshold["met"] else "NOT MET" if missed else "NOT JUDGED, so not met"
+    why = f"; {cell(threshold['why'])}" if threshold["why"] and not unjudged else ""
+    echo(f"  threshold {verdict}: {told}{why}")
+    _show_rows(missed)
+    _show_rows(unjudged)
+
+
+def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows[:MISSED_SHOWN]:
         names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
-        echo(f"    {names}: {'nothing scored' if row['value'] is None else number(row['value'], 6)}")
-    if len(missed) > MISSED_SHOWN:
-        echo(f"    and {len(missed) - MISSED_SHOWN} more; `--format json` has them all")
+        echo(f"    {names}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
+    if len(rows) > MISSED_SHOWN:
+        echo(f"    and {len(rows) - MISSED_SHOWN} more; `--format json` has them all")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted, safe
-from themis_core.cli.results import show_result
+from themis_core.cli.results import show_result, warn
 from themis_core.cli.tables import Figure, table
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
-    failed, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be printed, 130 interrupted, 143
-    terminated.
+    failed or nothing could be scored, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be
+    printed, 130 interrupted, 143 terminated.
     """
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
@@ -70,6 +70,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         echo(as_json(result.to_dict()))
     else:
         show_result(result)
+    warn(result)
     if result.note:
         click.echo(safe(result.note), err=True)
     context.exit(result.exit_code)

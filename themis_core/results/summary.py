@@ -16,6 +16,7 @@ from typing import Any
 
 from themis_core.components import Judge, Metric, Store
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
+from themis_core.results.verdicts import judged, nothing_scored, warnings_of
 from themis_core.specs import ThresholdSpec
 from themis_core.stats import ClusteredMean
 
@@ -49,7 +50,10 @@ class ResultRow:
     unscored: int
     """Answers that the metric could not score; in no mean."""
     unparsed: int
-    """Answers in which the parse found nothing; they count as the metric's worst value."""
+    """Answers in which the parse found nothing; they are in `n`, as the metric's worst value (an empty one as what the
+    metric says of it)."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Reason to count, of the unscored answers."""
     dimensions: dict[str, str] = field(default_factory=dict)
 
 
@@ -74,20 +78,26 @@ class RunResult:
     ledger: dict[str, Any]
     scores: list[ResultRow]
     thresholds: list[dict[str, Any]]
-    """Each as the spec has it, with `met` and, in `missed`, the rows that miss it: their names and `value`."""
+    """Each as the spec has it, with `met`; `judged`, false if scores are missing or the run is unfinished, and `why`;
+    and the names and `value` of the rows that miss it (`missed`) or can't be judged (`unjudged`, with their `why`)."""
     storage: str
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
     """Error code: one message, as an example."""
     remedies: dict[str, str] = field(default_factory=dict)
     """Error code: what to do about it. All codes of failed trials."""
+    warnings: list[str] = field(default_factory=list)
+    """What must not be overlooked, a line each: scores that are missing by a component's fault, with count and example;
+    rows in which nothing could be scored, with the reasons."""
 
     @property
     def exit_code(self) -> int:
-        """0; 1 a threshold is not met; 5 trials failed; 6 budget or quota; 130 interrupted."""
+        """0; 1 a threshold is not met; 5 trials failed or a score has no value; 6 budget or quota; 130 interrupted."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
         if self.status in by_status:
             return by_status[self.status]
+        if self.ledger["unfinished"] or any(map(nothing_scored, self.scores)):
+            return 5
         return 0 if all(each["met"] for each in self.thresholds) else 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,11 +207,12 @@ def summarise(
         for scorer in manifest["scorers"]
         if scorer["slice_id"] == group[0]
     ]
-    thresholds = [_judged(ThresholdSpec.model_validate(each), rows) for each in manifest["thresholds"]]
     planned = manifest["trials"]
+    unfinished = planned - outcomes.total()
+    thresholds = [judged(ThresholdSpec.model_validate(each), rows, unfinished) for each in manifest["thresholds"]]
     ledger = {
         "planned": planned,
-        "unfinished": planned - outcomes.total(),
+        "unfinished": unfinished,
         **{name: outcomes[name] for name in ("answered", "refused", "truncated", "empty", "failed")},
         "failures": dict(sorted(codes.items())),
         **ledger_of_scores.plain(),
@@ -209,7 +220,7 @@ def summarise(
     return RunResult(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
         outcomes["failed"], counts.get("cost"), ledger, rows, thresholds, storage, note, counts.get("errors", {}),
-        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)},
+        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings_of(rows, counts.get("errors", {})),
     )  # fmt: skip
 
 
@@ -251,15 +262,16 @@ def _rows(
 ) -> Iterator[ResultRow]:
     by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
     for key, rows in groupby(scores, by):
-        mean, unscored, unparsed, last = ClusteredMean(), 0, 0, None
+        mean, unparsed, last = ClusteredMean(), 0, None
+        reasons: Counter[str] = Counter()
         component = aggregates.get((key[0], key[4], key[5]))
         parts: list[Score] = []
         for row in rows:
             ledger.add(row)
-            unparsed += row.parse_reason is not None
             if row.value is None:
-                unscored += 1
+                reasons[row.reason or "?"] += 1
                 continue
+            unparsed += row.parse_reason is not None
             mean.add(row.value, new_cluster=row.item_id != last)
             last = row.item_id
             if component is not None:
@@ -272,14 +284,22 @@ def _rows(
         slice_id, model_id, variant, params, score, metric = key
         yield ResultRow(
             slice_id, model_id, variant, params, score, metric, value, mean.n, error, low, high,
-            failed, unscored, unparsed, dimensions.get(slice_id, {}),
+            failed, reasons.total(), unparsed, dict(sorted(reasons.items())), dimensions.get(slice_id, {}),
         )  # fmt: skip
 
 
 def _aggregate(component: Metric | Judge, scores: list[Score], metric: str) -> float | None:
     try:
         value = component.aggregate(scores)
-        return value if value is None or math.isfinite(value) else None
+        low, high = component.lowest, component.highest
+        if value is None or (
+            math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+        ):
+            return value
+        log.error(
+            "metric %r: its aggregate, %s, is not in the range that it declares, so it is not shown", metric, value
+        )
+        return None
     except Exception:
         log.exception("metric %r: aggregate failed, so its numbers are missing; the scores are stored", metric)
         return None
@@ -307,19 +327,5 @@ def _nothing(
         failed,
         0,
         0,
-        dimensions.get(group[0], {}),
+        dimensions=dimensions.get(group[0], {}),
     )
-
-
-def _judged(threshold: ThresholdSpec, rows: Iterable[ResultRow]) -> dict[str, Any]:
-    named = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
-    matching = [row for row in rows if all(getattr(threshold, n) in (None, getattr(row, n)) for n in named)]
-    missed = [
-        {**{name: getattr(row, name) for name in named}, "params": row.params, "value": row.value}
-        for row in matching
-        if row.value is None
-        or (threshold.minimum is not None and row.value < threshold.minimum)
-        or (threshold.maximum is not None and row.value > threshold.maximum)
-    ]
-    bounds = {name: value for name, value in threshold.canonical().items() if value is not None}
-    return {**bounds, "met": bool(matching) and not missed, "missed": missed}

@@ -97,8 +97,9 @@ class ScoreSpec(Spec):
 class ThresholdSpec(Spec):
     """A bound on a result; if it is not met, the command exits with 1.
 
-    It applies to every matching row of the results; an id that is left out matches all. A row without a value does
-    not meet a threshold.
+    It applies to every matching row of the results; an id that is left out matches all. It is judged on what was
+    planned: where more scores are missing than it allows, and in a run that is unfinished, it is not judged, which is
+    not met. The rows of a judge's own baseline are left out.
     """
 
     score: str = Field(description="Name of the score.")
@@ -108,6 +109,16 @@ class ThresholdSpec(Spec):
     prompt_variant_id: str | None = Field(None, description="Prompt variant that the bound is for.")
     minimum: float | None = Field(None, description="Least value that is accepted.")
     maximum: float | None = Field(None, description="Greatest value that is accepted.")
+    max_missing: float = Field(
+        0.0, ge=0, le=1, description="Greatest share of a row's trials whose score may be missing: failed or unscored."
+    )
+    max_unparsed: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Greatest share of a row's scores for which the parse may have found nothing; by default any, but "
+        "not all.",
+    )
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> ThresholdSpec:

@@ -1,0 +1,121 @@
+"""What can be said of a run's numbers: whether thresholds are met, and which scores are missing. It reads no store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from themis_core.records import SCORE_FAULTS
+from themis_core.specs import ThresholdSpec
+
+if TYPE_CHECKING:
+    from themis_core.results.summary import ResultRow
+
+__all__ = ["judged", "nothing_scored", "warnings_of"]
+
+_NAMED = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
+IS_BASELINE = "is_baseline"
+
+
+def judged(threshold: ThresholdSpec, rows: Iterable[ResultRow], unfinished: int) -> dict[str, Any]:
+    """The threshold as the spec has it, and what `RunResult.thresholds` says of it.
+
+    `unfinished` is the number of planned trials without an outcome: with any, nothing is judged.
+    """
+    matching = [
+        row
+        for row in rows
+        if all(getattr(threshold, name) in (None, getattr(row, name)) for name in _NAMED) and not _is_baseline(row)
+    ]
+    why = None
+    if unfinished:
+        why = f"the run is unfinished: {unfinished} {'trial has' if unfinished == 1 else 'trials have'} no outcome yet"
+    elif not matching:
+        why = "no row of the results is of that kind"
+    missed, unjudged = [], []
+    for row in matching if why is None else ():
+        if (reason := _not_judged(threshold, row)) is not None:
+            unjudged.append({**_told(row), "why": reason})
+        elif not _within(threshold, row.value):
+            missed.append(_told(row))
+    bounds = {name: value for name, value in threshold.canonical().items() if value is not None}
+    return {
+        **bounds,
+        "met": why is None and not missed and not unjudged,
+        "judged": why is None and not unjudged,
+        "why": why or (unjudged[0]["why"] if unjudged else None),
+        "missed": missed,
+        "unjudged": unjudged,
+    }
+
+
+def nothing_scored(row: ResultRow) -> bool:
+    """Whether a row has no number although there are answers, and it is not the row of a judge's own baseline."""
+    return row.value is None and row.n + row.unscored > 0 and not _is_baseline(row)
+
+
+def warnings_of(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> list[str]:
+    """What must not be overlooked, a line each: scores that are missing by a fault, rows in which nothing was scored.
+
+    `examples` is `RunResult.errors`: one message per reason.
+    """
+    return [*_faults(rows, examples), *_empty_rows(rows)]
+
+
+def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[str]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    totals: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        totals[row.score, row.metric] += row.n + row.unscored
+        for reason, count in row.reasons.items():
+            if reason in SCORE_FAULTS:
+                counts[row.score, row.metric, reason] += count
+    for (score, metric, reason), count in counts.items():
+        such = f", such as: {examples[reason]}" if reason in examples else ""
+        told = f"{score}/{metric}: {count} of {totals[score, metric]} scores are missing"
+        yield (
+            f"{told}, because {SCORE_FAULTS[reason]} ({reason}){such}. They are in no mean; the next run tries them"
+            " again, from the stored answers"
+        )
+
+
+def _empty_rows(rows: Sequence[ResultRow]) -> Iterator[str]:
+    for row in filter(nothing_scored, rows):
+        where = " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
+        why = "its aggregate failed or is not in the range" if row.n else _reasons(row)
+        yield f"{row.score}/{row.metric}: nothing could be scored for {where} ({why})"
+
+
+def _is_baseline(row: ResultRow) -> bool:
+    return row.n == 0 and set(row.reasons) == {IS_BASELINE}
+
+
+def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
+    missing, trials = row.failed + row.unscored, row.n + row.failed + row.unscored
+    if missing > threshold.max_missing * trials + 1e-9:
+        told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if row.unscored else [])]
+        allowed = f"max_missing is {threshold.max_missing:.4g}"
+        return f"{missing} of {trials} scores are missing ({', '.join(told)}), and {allowed}"
+    if row.value is None:
+        return "nothing was scored"
+    if threshold.max_unparsed is None:
+        return f"the parse found nothing in any of {row.n} answers" if 0 < row.n == row.unparsed else None
+    if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
+        return f"{row.unparsed} of {row.n} answers are unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
+    return None
+
+
+def _within(threshold: ThresholdSpec, value: float | None) -> bool:
+    return value is not None and not (
+        (threshold.minimum is not None and value < threshold.minimum)
+        or (threshold.maximum is not None and value > threshold.maximum)
+    )
+
+
+def _told(row: ResultRow) -> dict[str, Any]:
+    return {**{name: getattr(row, name) for name in _NAMED}, "params": row.params, "value": row.value}
+
+
+def _reasons(row: ResultRow) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in row.reasons.items())
