@@ -19,6 +19,8 @@ class Progress:
     """Where an execution stands; handed to the caller again and again, always the same object."""
 
     planned: int
+    stored: int = 0
+    """Trials that the run had before this execution; they are found one after another, and then count as reused."""
     done: int = 0
     reused: int = 0
     generated: int = 0
@@ -43,4 +45,6 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        return (self.planned - self.done) / self.rate if self.rate > 0 else None
+        """Seconds that the trials need which are still to be made, at the rate so far; those that are stored take none."""
+        still_to_find = max(self.stored - self.reused, 0)
+        return max(self.planned - self.done - still_to_find, 0) / self.rate if self.rate > 0 else None

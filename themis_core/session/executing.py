@@ -38,8 +38,8 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
     """Work through a plan whose run is locked, and return its result."""
     composition = made.composition
     manifest = await asyncio.to_thread(manifest_of, made)
-    progress = Progress(made.count())
     before = await writer.read(lambda store: store.run(made.run_id))
+    progress = Progress(made.count(), stored=before.trials - before.failed if before else 0)
     complete = before is not None and _is_complete(before, progress.planned)
     complete = complete and not await writer.read(lambda store: store.has_faults(made.run_id))
     started = RunStarted(made.run_id, before.started_at if before and complete else now(), manifest)

@@ -75,6 +75,8 @@ def test_a_message_becomes_this_generation(message: Any, finish: Any, expected: 
             Usage(12, 30, 20, 8),
         ),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0)),
+        ({"prompt_tokens": 1000.0, "completion_tokens": 2e1}, Usage(1000, 20)),
+        ({"prompt_tokens": float("inf"), "completion_tokens": -1.0}, Usage()),
         (None, Usage()),
         ("many", Usage()),
         ({}, Usage()),

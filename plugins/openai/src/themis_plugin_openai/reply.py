@@ -198,6 +198,8 @@ def _usage(usage: Any) -> Usage:
 
 def _count(counts: Any, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
+    if type(value) is float and value.is_integer():  # some servers write 1000.0
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
