@@ -72,7 +72,7 @@ def mistaken(folder: Path, place: tuple[str | int, ...], value: Any) -> str:
             "models[0].extras.api_key: unknown key 'api_key'. Did you mean 'api_key_env'?",
         ),
         ((*MODEL, "extras", "connect_timeout_s"), KEY, f"models[0].extras.connect_timeout_s: {NO_NUMBER}"),
-        ((*JUDGE, "extras"), KEY, "slices[0].scores[0].metrics[0].judge[0].extras: input should be a valid dictionary"),
+        ((*JUDGE, "extras"), KEY, "slices[0].scores[0].metrics[0].judge.extras: input should be a valid dictionary"),
         ((*SLICE, "dataset", "extras"), KEY, "slices[0].dataset.extras: input should be a valid dictionary"),
         (
             ("project", "storage"),
@@ -100,3 +100,26 @@ def test_what_can_hold_none_is_repeated_in_short(
     place: tuple[str | int, ...], value: Any, said: str, tmp_path: Path
 ) -> None:
     assert mistaken(tmp_path, place, value) == said
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "where"),
+    [
+        ((*SLICE, "dimensions"), {"list": 5}, "slices[0].dimensions.list"),
+        ((*SLICE, "dimensions"), {"str": [], "x": "y"}, "slices[0].dimensions.str"),
+        ((*SLICE, "dimensions"), {"a[0]": 5}, 'slices[0].dimensions."a[0]"'),
+        ((*SLICE, "dimensions"), {"a.b": 5}, 'slices[0].dimensions."a.b"'),
+        ((*SLICE, "dimensions"), {"": 5}, 'slices[0].dimensions.""'),
+        ((*SLICE, "dimensions"), {"k" * 300: 5}, f"slices[0].dimensions.{'k' * 60}…"),
+        ((*SLICE, "dataset_query"), {"filters": {"none": {}}}, "slices[0].dataset_query.filters.none"),
+        ((*SLICE, "dataset_query"), {"filters": {"[": [[]]}}, 'slices[0].dataset_query.filters."["'),
+        ((*SLICE, "dataset", "fields"), {"rename": {"dict": 1}}, "slices[0].dataset.fields.rename.dict"),
+        ((*JUDGE, "model", "list"), 1, "slices[0].scores[0].metrics[0].judge.model.list"),
+        ((*MODEL, "extras", "list[str]"), 1, 'models[0].extras."list[str]"'),
+        (("project", "plugins"), {"float": {}}, "plugins.float"),
+    ],
+)
+def test_a_key_is_a_place_whatever_it_is_called(
+    tmp_path: Path, place: tuple[str | int, ...], value: Any, where: str
+) -> None:
+    assert mistaken(tmp_path, place, value).startswith(f"{where}: ")

@@ -156,7 +156,9 @@ class _Composer:
         try:
             made = cls.model_validate(config)
         except ValidationError as error:
-            raise spec_error(error, cls, config_at) from None  # pydantic's own message quotes what was given, keys too
+            raise spec_error(
+                error, cls, config, config_at
+            ) from None  # pydantic's own message quotes what was given, keys too
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
         known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
         if known not in self._made:

@@ -160,7 +160,7 @@ def _valid(model: Any, data: Any, place: Place) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise spec_error(error, model, place) from None  # pydantic's own message quotes what was given, keys too
+        raise spec_error(error, model, data, place) from None  # pydantic's own message quotes what was given, keys too
 
 
 def _narrowed(

@@ -5,7 +5,9 @@ It finds no mistakes itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Place", "spec_error"]
 
 Loc = tuple[str | int, ...]
+
+LONGEST_KEY = 60
 
 
 class Place:
@@ -55,14 +59,19 @@ def dotted(loc: Sequence[str | int]) -> str:
     """Write a path as users do: `slices[0].scores[1].metrics[0].id`."""
     text = ""
     for step in loc:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}" if text else _key(step)
     return text
 
 
-def spec_error(error: ValidationError, model: type[BaseModel], place: Place) -> SpecError:
-    """Make one SpecError of all that pydantic found wrong, the first first and each further one on its own line."""
+def _key(step: str) -> str:
+    shown = step if len(step) <= LONGEST_KEY else f"{step[:LONGEST_KEY]}…"
+    return shown if re.fullmatch(r"[^.\[\]\"\s]+", shown) else json.dumps(shown, ensure_ascii=False)
+
+
+def spec_error(error: ValidationError, model: type[BaseModel], data: Any, place: Place) -> SpecError:
+    """Make one SpecError of all that pydantic found wrong in `data`, each further mistake on a line of its own."""
     details = error.errors(include_url=False)
-    found = [_one(detail, model, place) for detail in details]
+    found = [_one(detail, model, data, place) for detail in details]
     first, rest = found[0], found[1:]
     if rest:
         message = "\n".join([first.message, *dict.fromkeys(str(each) for each in rest)])
@@ -70,18 +79,19 @@ def spec_error(error: ValidationError, model: type[BaseModel], place: Place) -> 
     return first
 
 
-def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecError:
+def _one(detail: ErrorDetails, model: type[BaseModel], data: Any, place: Place) -> SpecError:
     context = detail.get("ctx", {})
-    loc = _without_tags(detail["loc"], names_key=detail["type"] in ("extra_forbidden", "missing"))
+    loc = _written(detail["loc"], data)
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
+        key = str(detail["loc"][-1])
         known = _known_keys(model, loc[:-1])
-        guess = close_match(str(loc[-1]), known)
-        message = f"unknown key {loc[-1]!r}."
+        guess = close_match(key, known)
+        message = f"unknown key {_brief(key)}."
         message += f" Did you mean {guess!r}?" if guess else ""
         message += f" Known: {', '.join(known)}." if known and not guess else ""
     elif detail["type"] == "missing":
-        return place.at(*loc[:-1]).error(f"the key {loc[-1]!r} is missing")
+        return place.at(*loc).error(f"the key {detail['loc'][-1]!r} is missing")
     elif detail["type"] not in ("value_error", "spec"):
         message = _lower(message)
         if not _may_be_secret(model, (*place.loc, *loc)):
@@ -89,18 +99,15 @@ def _one(detail: ErrorDetails, model: type[BaseModel], place: Place) -> SpecErro
     return place.at(*loc, *context.get("at", ())).error(message)
 
 
-def _without_tags(loc: Sequence[Any], *, names_key: bool) -> Loc:
-    # In a union, pydantic adds the name of the branch that it tried: no step of the user's spec. A key that is unknown
-    # or missing is one, whatever it is called.
-    last = len(loc) - 1 if names_key else len(loc)
-    return tuple(
-        step
-        for at, step in enumerate(loc)
-        if at == last or not (isinstance(step, str) and (step in _BRANCHES or "[" in step))
-    )
-
-
-_BRANCHES = frozenset({"str", "int", "float", "bool", "none", "dict", "list"})
+def _written(loc: Sequence[str | int], data: Any) -> Loc:
+    """The steps that the user wrote: pydantic adds some, such as which branch of a union it tried."""
+    steps: list[str | int] = []
+    for step in loc:
+        in_list = isinstance(data, list | tuple) and isinstance(step, int) and step < len(data)
+        if in_list or (isinstance(data, Mapping) and step in data):
+            data = data[step]
+            steps.append(step)
+    return tuple(steps)
 
 
 _SECRET_PLACES = frozenset({"extra_body", "extras", "headers", "storage"})
