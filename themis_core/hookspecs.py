@@ -93,8 +93,8 @@ def themis_register_commands(cli: click.Group) -> None:
 def themis_run_started(event: RunStarted) -> None:
     """Observe that an execution begins, its manifest in hand; nothing was called yet.
 
-    Called once, in the event loop's thread: return fast. An exception is logged with the plugin's name and passed
-    over. What it returns is ignored.
+    Called once, in the event loop's thread: return fast. An exception, SystemExit among them, is logged with the
+    plugin's name and passed over. What it returns is ignored.
     """
 
 

@@ -228,7 +228,9 @@ def test_a_signal_ends_the_command_with_its_exit_and_no_traceback(
     install: Install, sent: signal.Signals, exit_code: int
 ) -> None:
     folder = install("cliwaiting", COMMANDS)
-    command = [sys.executable, "-c", "from themis_core.cli import main; main()", "cliwaiting", "wait"]
+    # Where the tests run in the background, SIGINT is ignored, and what they start would inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from themis_core.cli import main; main()"
+    command = [sys.executable, "-c", code, "cliwaiting", "wait"]
     env = {**os.environ, "PYTHONPATH": str(folder)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None

@@ -291,10 +291,10 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
 
 def test_an_example_of_each_error_is_printed_beside_the_counts(capsys: Print) -> None:
     scores = {"accuracy/mine/m": {"scored": 1, "unscored": {"metric_error": 2}}}
-    errors = {"timeout": "no reply in 60 s", "metric_error": "ZeroDivisionError: division by zero in mine/m"}
+    errors = {"timeout": "no reply in 60 s", "metric_error": "mine/m: score: ZeroDivisionError: division by zero"}
     show_result(result(ledger={"answered": 3, "scores": scores}, errors=errors))
     assert printed(capsys)[-3:] == [
         "  accuracy/mine/m: 2 unscored (metric_error 2)",
         "  timeout, such as: no reply in 60 s",
-        "  metric_error, such as: ZeroDivisionError: division by zero in mine/m",
+        "  metric_error, such as: mine/m: score: ZeroDivisionError: division by zero",
     ]

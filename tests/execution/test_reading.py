@@ -88,7 +88,7 @@ class Slow(Metric):
 
 def test_a_metric_that_runs_out_of_time_has_a_reason_of_its_own() -> None:
     scorer = Scorer("accuracy", "slow", "mine/slow", Slow(), None, None, None, "")
-    details = {"component": "mine/slow", "error": "TimeoutError: a second"}
+    details = {"component": "mine/slow", "method": "score", "error": "TimeoutError: a second"}
     assert measure(scorer, Item("1", {}), Generation("answered", "x"), None) == Score(
         reason="metric_timeout", details=details
     )

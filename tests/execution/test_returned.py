@@ -363,7 +363,11 @@ def test_what_an_extractor_returns_wrongly_costs_its_own_extraction(
         assert extraction == {"value": None, "reason": says}
     else:
         assert (extraction, result["reason"]) == (None, "extractor_error")
-        assert result["details"] == {"component": "odd/extractor", "error": result["details"]["error"]}
+        assert result["details"] == {
+            "component": "odd/extractor",
+            "method": "extract",
+            "error": result["details"]["error"],
+        }
         assert result["details"]["error"].startswith(says)
     assert result["value"] == (1.0 if value is not None else 0.0 if says == "cut" else None)
 
@@ -452,7 +456,8 @@ def test_what_an_engine_returns_is_made_plain(answered: Case, number: int, store
 def test_what_an_engine_returns_wrongly_costs_its_own_trial(answered: Case, number: int, code: str, says: str) -> None:
     found = answered.turns()[f"i{number + len(ANSWERS)}"]
     assert (found["status"], found["error_code"]) == ("failed", code)
-    assert found["error"].startswith(says)
+    named = found["error"].partition(": generate: ")[2]
+    assert (named if code == "engine_error" else found["error"]).startswith(says)
 
 
 def test_only_the_trials_without_an_answer_are_called_again(answered: Case) -> None:

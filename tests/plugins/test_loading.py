@@ -278,7 +278,7 @@ def test_a_failing_plugin_shows_its_own_traceback(code: str, during: str, origin
         assert traceback[-1] == original
         assert type(raised.value.__cause__).__name__ == original.partition(":")[0]
     assert plugins.provenance() == []
-    assert plugins.observers("themis_run_started") == []
+    assert plugins.observers("themis_run_started").namespaces == []
 
 
 def test_commands_that_raise_are_the_plugins_fault(site: Site) -> None:

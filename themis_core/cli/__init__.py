@@ -7,12 +7,10 @@ answer. Those rooms, pydantic and rich are imported inside the commands, so that
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -22,13 +20,13 @@ from themis_core.cli.describing import plugins, schema
 from themis_core.cli.output import CannotPrint, leave_stdout, own_stdout, safe
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
+from themis_core.cli.signals import INTERRUPTED, exit_code, leave, listen_to_signals
 from themis_core.cli.storage import storage
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
+from themis_core.interrupts import leave_at_once
 
 __all__ = ["main"]
-
-INTERRUPTED, TERMINATED = 130, 143
 
 
 class Themis(click.Group):
@@ -36,6 +34,12 @@ class Themis(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, cmd_name) or _plugin_commands(cmd_name)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)  # not click's answer, see below
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -101,6 +105,21 @@ for _command in (run, plan, runs, show, storage, plugins, schema):
     cli.add_command(_command)
 
 
+@contextmanager
+def _exits_of_components() -> Iterator[None]:
+    """No command of these ends by SystemExit: it is a component that does, and its exit code is not the command's."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        from themis_core.plugins import failure, from_outside
+
+        if from_outside(error):
+            raise
+        raise failure("a component", "a call of this command", error) from error
+
+
 def _built_in(group: click.Group) -> Iterator[click.Command]:
     for command in group.commands.values():
         if isinstance(command, click.Group):
@@ -111,7 +130,7 @@ def _built_in(group: click.Group) -> Iterator[click.Command]:
 
 for _command in _built_in(cli):
     if _command.callback is not None:
-        _command.callback = own_stdout()(_command.callback)
+        _command.callback = own_stdout()(_exits_of_components()(_command.callback))
 
 
 def _plugin_commands(namespace: str) -> click.Group | None:
@@ -138,7 +157,7 @@ def _no_such_command(name: str, commands: list[str]) -> str:
 
 
 def main() -> None:
-    """Run the command and exit. SIGINT ends in 130 and SIGTERM in 143, each after what is in flight was saved."""
+    """Run the command and exit."""
     for name in ("stdout", "stderr"):
         if (stream := getattr(sys, name)) is None:  # it was closed before the command began
             stream = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
@@ -147,23 +166,16 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # pydantic would look for plugins of its own in all that is installed, and a leftover there would end the command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    terminated = False
-
-    def terminate(signum: int, frame: FrameType | None) -> None:
-        # A run knows how to end on Ctrl-C: no new call, save what arrives. SIGTERM is to do the same.
-        nonlocal terminated
-        terminated = True
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, terminate)
+    listen_to_signals()
     try:
         cli.main(prog_name="themis")
     except SystemExit as end:
-        code = TERMINATED if terminated and end.code == INTERRUPTED else end.code
+        code = end.code
     except OSError as error:  # of the help, which click prints
         reader_left = isinstance(error, BrokenPipeError)
         code = _told_unprinted(CannotPrint(error.strerror or str(error), by_reader=reader_left), 0)
-    _flush_and_exit(code)
+    leave_at_once()  # all is said and done
+    _flush_and_exit(exit_code(code))
 
 
 def _flush_and_exit(code: Any) -> None:
@@ -175,4 +187,4 @@ def _flush_and_exit(code: Any) -> None:
         # The interpreter would complain while it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     leave_stdout()
-    sys.exit(code)
+    leave(code)

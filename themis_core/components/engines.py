@@ -43,10 +43,16 @@ class Engine(Component):
         return type(self).__name__
 
     async def start(self) -> None:
-        """Open what requests need. Called once, in the run's event loop, before the first request."""
+        """Open what requests need. Called once, in the run's event loop, before the first request.
+
+        What it raises ends the run with an error, and so does the deadline `start_timeout_s` of the execution policy.
+        """
 
     async def stop(self) -> None:
-        """Close it. Called once after the last request, also after errors."""
+        """Close it. Called once after the last request, also after errors; an exception is logged.
+
+        The deadline is `stop_timeout_s` of the execution policy.
+        """
 
     @abstractmethod
     async def generate(self, request: Request) -> Generation:
@@ -54,5 +60,5 @@ class Engine(Component):
 
         `status` is answered, refused, truncated (cut at a length limit) or empty; a failure raises EngineError with
         a stable code. Any other exception becomes a failed generation with code `engine_error`. The deadline is
-        the caller's, which cancels.
+        the caller's, which cancels; a call that goes on half a second later is left alone.
         """

@@ -1,6 +1,7 @@
 """Executing a plan: calls, retries, limits, scores, commits. It composes nothing and reports nothing."""
 
 from themis_core.execution.budget import Budget, cost_of, estimate_tokens, spent_before
+from themis_core.execution.deadline import leave_alone
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
 from themis_core.execution.progress import Progress, now
@@ -18,6 +19,7 @@ __all__ = [
     "cost_of",
     "estimate_tokens",
     "goes_on",
+    "leave_alone",
     "now",
     "spent_before",
 ]

@@ -32,7 +32,7 @@ class Budget:
     """Why no further call may start."""
     exhausted: bool = False
     """True if the reason is money: a budget or the provider's quota."""
-    when_stopped: list[Callable[[], None]] = field(default_factory=list)
+    when_stopped: list[Callable[[], object]] = field(default_factory=list)
     """Called once, when it stops."""
     _in_flight: int = 0
     _dearest: float = 0.0

@@ -21,10 +21,12 @@ from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.breaker import Breaker
 from themis_core.execution.budget import Budget, Stopped, cost_of, estimate_tokens
+from themis_core.execution.deadline import Overdue, within
 from themis_core.execution.limits import AdaptiveLimit, Pace
 from themis_core.execution.retrying import RetryAllowance, Retrying
-from themis_core.execution.returned import as_engine_error, as_generation, ends_task, told
+from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.planning import own
+from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
@@ -106,7 +108,7 @@ class Endpoint:
         except EngineError as error:
             return _failure(as_engine_error(error), 1)
         except BaseException as error:
-            if ends_task(error):
+            if from_outside(error):
                 raise
             return _failure(_unexpected(error), 1)  # an engine's bug fails its trial, not the run
         cost = cost_of(generation.usage, price)
@@ -166,19 +168,19 @@ class Endpoint:
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s
-        deadline = asyncio.timeout(limit)
         try:
-            async with deadline:
-                return as_generation(await engine.generate(own(request)))
+            return as_generation(await within(limit, lambda: engine.generate(own(request))))
         except EngineError as error:
             raise as_engine_error(error) from error.__cause__
-        except BaseException as error:
-            if ends_task(error):
-                raise
-            if not deadline.expired():
-                raise _unexpected(error) from error
+        except Overdue as overdue:
             message = f"no reply within {limit:g} s"
-            raise EngineError("timeout", message, retryable=True, unknown_outcome=True) from error
+            if overdue.goes_on:
+                message += "; the engine ignores its cancellation and was left alone"
+            raise EngineError("timeout", message, retryable=True, unknown_outcome=True) from overdue
+        except BaseException as error:
+            if from_outside(error):
+                raise
+            raise _unexpected(error) from error
 
     async def _admitted(self, request: Request) -> bool:
         """Wait for the breaker, the provider's gate and the rates; True if this call is the breaker's probe."""

@@ -17,7 +17,7 @@ from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import nothing_to_read, read_answer, unscorable
 from themis_core.planning import Plan, Trial, questions
-from themis_core.plugins import JudgingModel, Scorer
+from themis_core.plugins import JudgingModel, Scorer, from_outside
 from themis_core.records import Generation, Request, Score, Usage
 from themis_core.specs import digest
 
@@ -171,7 +171,9 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
 def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, final: bool) -> _Written:
     try:
         return _Written([as_question(each) for each in write()], to_come, final)
-    except Exception:  # noqa: BLE001 - a plugin's bug: the run will show it as an unscored answer
+    except BaseException as error:  # a plugin's bug: the run will show it as an unscored answer
+        if from_outside(error):
+            raise
         return _Written()
 
 

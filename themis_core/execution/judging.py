@@ -61,7 +61,7 @@ class Judging:
     async def score(self, scorer: Scorer, judged: JudgedAnswer) -> tuple[Score, tuple[str, ...]] | Generation:
         """One score with the keys of the replies that it rests on; or a failed generation, if one was not to be had."""
         keys: list[str] = []
-        questions = _safely(scorer, _questions, judged=judged)
+        questions = _safely(scorer, "requests", _questions, judged=judged)
         if isinstance(questions, Score):
             return questions, ()
         replies = []
@@ -76,7 +76,7 @@ class Judging:
                     if isinstance(reply, Score):
                         return reply, tuple(keys)
                     replies.append(reply)
-        score = _safely(scorer, partial(_score, scorer), judged=judged, replies=replies)
+        score = _safely(scorer, "score", partial(_score, scorer), judged=judged, replies=replies)
         if keys:
             score = replace(score, details={**score.details, JUDGED_BY: keys})
         return score, tuple(keys)
@@ -94,7 +94,7 @@ class Judging:
             reply = replace(asked, generation=generation)
             if asked.asked_again:
                 return reply
-            again = _safely(scorer, _asked_again, judged=judged, reply=reply)
+            again = _safely(scorer, "again", _asked_again, judged=judged, reply=reply)
             if isinstance(again, Score):
                 return again
             if again is None:
@@ -121,15 +121,15 @@ class Judging:
                 future.set_result(None)  # whoever waits asks for itself, or finds that the run has ended
 
 
-def _safely(scorer: Scorer, method: Callable[[Judge, Handed], T], **handed: Any) -> T | Score:
+def _safely(scorer: Scorer, method: str, call: Callable[[Judge, Handed], T], **handed: Any) -> T | Score:
     """What a judge's method returns, or the score that its exception becomes: a plugin's bug costs this score only."""
     try:
         assert isinstance(scorer.scoring, Judge)
         its = Handed(**handed)
-        result = method(scorer.scoring, its)
+        result = call(scorer.scoring, its)
         its.check()
     except BaseException as error:  # noqa: BLE001 - see above
-        return broken(scorer.component, error)
+        return broken(scorer.component, method, error)
     return result
 
 

@@ -7,7 +7,6 @@ every value can be counted with, compared and stored.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from dataclasses import replace
 from decimal import Decimal
@@ -20,11 +19,12 @@ from pydantic import ValidationError
 from themis_core.components import JudgeRequest
 from themis_core.errors import EngineError
 from themis_core.planning import own
+from themis_core.plugins import told
 from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
 from themis_core.specs import InferenceParamsSpec, canonical_json
 
 __all__ = [
-    "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score", "ends_task", "interrupts", "told",
+    "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score",
 ]  # fmt: skip
 
 LIMIT = 2**63
@@ -42,37 +42,6 @@ _counts_of = attrgetter(*_COUNTS)
 
 
 # --- what is raised -----------------------------------------------------------------------------------------
-
-
-def told(error: BaseException) -> str:
-    """What a component's exception says, for people; its `__str__` may be as broken as the rest of it."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - see above
-        return type(error).__name__
-
-
-def interrupts(error: BaseException) -> bool:
-    """Whether an exception is the user's Ctrl-C, which is no component's fault; in a group it counts as well."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(KeyboardInterrupt) is not None
-    return isinstance(error, KeyboardInterrupt)
-
-
-def ends_task(error: BaseException) -> bool:
-    """Whether an exception that a component was awaited for ends the task: Ctrl-C, or somebody cancelled it.
-
-    A CancelledError that nobody asked for is the component's own (a task of its own was cancelled, say). Passed on, it
-    would end a worker without a word.
-    """
-    if isinstance(error, GeneratorExit) or interrupts(error):
-        return True
-    task = asyncio.current_task()
-    if task is None or not task.cancelling():
-        return False
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(asyncio.CancelledError) is not None
-    return isinstance(error, asyncio.CancelledError)
 
 
 def as_engine_error(error: EngineError) -> EngineError:

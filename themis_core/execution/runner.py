@@ -19,7 +19,8 @@ from itertools import islice
 from typing import Any
 
 from themis_core.components import JudgedAnswer, Store
-from themis_core.errors import ThemisError
+from themis_core.errors import PluginError, SpecError, ThemisError
+from themis_core.execution.deadline import Overdue, within
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
@@ -105,11 +106,10 @@ class Runner:
 
     async def run(self) -> None:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
-        engines = self._plan.composition.models()
         started: list[ComposedModel] = []
         try:
-            for model in engines:
-                await _start(model)
+            for model in self._plan.composition.models():
+                await self._start(model)
                 started.append(model)
             async with asyncio.TaskGroup() as lanes:
                 for endpoint in (None, *self._plan.endpoints()):
@@ -118,12 +118,45 @@ class Runner:
             pass
         finally:
             for model in started:
-                await _stop(model)
+                await self._stop(model)
+            self._observers.count_failures()
 
     @property
     def note(self) -> str:
-        """What the endpoints wait for, for people."""
-        return "; ".join(each.note for each in self._endpoints.values() if each.note)
+        """What the endpoints and the store wait for, for people."""
+        notes = [*(each.note for each in self._endpoints.values()), self._writer.note]
+        return "; ".join(filter(None, notes))
+
+    async def _start(self, model: ComposedModel) -> None:
+        if self._budget.stopped is not None:
+            raise Stopped
+        limit = self._policy.start_timeout_s
+        with blaming(model.component, "start", but=(SpecError, PluginError, Stopped)):
+            starting = asyncio.create_task(within(limit, model.engine.start))
+            self._budget.when_stopped.append(starting.cancel)
+            try:
+                await starting
+            except Overdue:
+                raise PluginError(
+                    f"{model.component}: start took longer than {limit:g} s: raise execution_policy.start_timeout_s "
+                    "if it needs more"
+                ) from None
+            except asyncio.CancelledError:
+                if self._budget.stopped is not None:
+                    raise Stopped from None
+                raise
+
+    async def _stop(self, model: ComposedModel) -> None:
+        """Stop an engine; one that can't be stopped harms no run whose answers are saved, and is told of."""
+        limit = self._policy.stop_timeout_s
+        try:
+            with blaming(model.component, "stop", but=(Overdue,)):
+                await within(limit, model.engine.stop)
+        except Overdue:
+            told = "%s: stop took longer than %g s (execution_policy.stop_timeout_s); the run goes on"
+            log.error(told, model.component, limit)
+        except PluginError as error:
+            log.error("%s\nthe run goes on", error)
 
     async def _lane(self, endpoint: str | None) -> None:
         width, together = self._width(endpoint)
@@ -316,14 +349,11 @@ class Runner:
         for entry in finished.scores:
             if (reason := entry.result.reason) in SCORE_FAULTS and reason is not None:
                 told = entry.result.details
-                self.errors.setdefault(reason, f"{told.get('error')} in {told.get('component')}")
+                named = [str(told[name]) for name in ("component", "method", "error") if name in told]
+                self.errors.setdefault(reason, ": ".join(named) or SCORE_FAULTS[reason])
         if self._budget.priced:
             progress.cost = self._budget.cost
-        for name, observe in self._observers:
-            try:
-                observe(event=own(finished))
-            except Exception:
-                log.exception("plugin %r: themis_trial_finished failed; the run goes on", name)
+        self._observers.tell(lambda: {"event": own(finished)})
 
     async def _answer(self, work: _Work, events: list[Event]) -> tuple[Generation, list[str], bool]:
         """The generation to score, the keys of its turns, and whether a call was made for it."""
@@ -407,6 +437,8 @@ class Runner:
         generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
         if not generation.failed:
             self.progress.generated += 1
+        elif generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
+            return replace(generation, error=f"{model.component}: generate: {generation.error}")
         return generation
 
     async def _call_judge(self, model: ComposedModel, request: Request) -> Generation:
@@ -449,15 +481,3 @@ class Runner:
         asked = [message for request in trial.requests for message in request.messages]
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
         return await self._judging.score(scorer, judged)
-
-
-async def _start(model: ComposedModel) -> None:
-    with blaming(model.component, "start"):
-        await model.engine.start()
-
-
-async def _stop(model: ComposedModel) -> None:
-    try:
-        await model.engine.stop()
-    except Exception:
-        log.exception("engine %r of model %r did not stop cleanly", model.component, model.spec.model_id)

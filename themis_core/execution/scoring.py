@@ -11,9 +11,9 @@ from math import isclose
 from typing import Any, Literal, cast
 
 from themis_core.components import Extractor, Metric
-from themis_core.execution.returned import as_extraction, as_score, interrupts, told
+from themis_core.execution.returned import as_extraction, as_score
 from themis_core.planning import Handed
-from themis_core.plugins import Chain, Scorer
+from themis_core.plugins import Chain, Scorer, from_outside, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 
 __all__ = ["accepted", "broken", "measure", "nothing_to_read", "read_answer", "unscorable"]
@@ -45,9 +45,9 @@ def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Sc
     try:
         found = as_extraction(extractor.extract(text))
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this extraction only
-        return broken(component, error, "extractor")
+        return broken(component, "extract", error, "extractor")
     if found.reason in SCORE_FAULTS:
-        return Score(reason=found.reason, details={"component": component, "error": SCORE_FAULTS[found.reason]})
+        return Score(reason=found.reason, details=_told(component, "extract", SCORE_FAULTS[found.reason]))
     return found
 
 
@@ -59,29 +59,34 @@ def unscorable(scorer: Scorer, item: Item) -> Score | None:
         handed.check()
         return None if reason is None else accepted(scorer, Score(reason=reason))
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
-        return broken(scorer.component, error)
+        return broken(scorer.component, "unscorable", error)
 
 
 def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
     """The score that a metric gives, or that of an answer which no judge is asked about; `extraction` is what
     `read_answer` gave."""
+    method = _method(generation, extraction)
     try:
         value: Any = extraction.value if extraction is not None else generation.text
         handed = Handed(item=item, generation=generation, value=value)
-        score = accepted(scorer, _returned(scorer, extraction, handed))
+        score = accepted(scorer, _returned(scorer, method, handed))
         handed.check()
         return score
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
-        return broken(scorer.component, error)
+        return broken(scorer.component, method, error)
 
 
-def _returned(scorer: Scorer, extraction: Extraction | None, handed: Handed) -> Any:
-    scoring, item, generation = scorer.scoring, handed["item"], handed["generation"]
+def _method(generation: Generation, extraction: Extraction | None) -> Literal["empty", "worst", "score"]:
     if generation.status == "empty" or (extraction is not None and extraction.reason == "empty"):
-        return scoring.empty(item, generation)
-    if nothing_to_read(generation, extraction):
-        return scoring.worst(item, generation)
-    return cast(Metric, scoring).score(item, generation, handed["value"])
+        return "empty"
+    return "worst" if nothing_to_read(generation, extraction) else "score"
+
+
+def _returned(scorer: Scorer, method: Literal["empty", "worst", "score"], handed: Handed) -> Any:
+    scoring, item, generation = scorer.scoring, handed["item"], handed["generation"]
+    if method == "score":
+        return cast(Metric, scoring).score(item, generation, handed["value"])
+    return scoring.empty(item, generation) if method == "empty" else scoring.worst(item, generation)
 
 
 def accepted(scorer: Scorer, returned: Any) -> Score:
@@ -114,10 +119,16 @@ def nothing_to_read(generation: Generation, extraction: Extraction | None) -> bo
     return generation.status in ("refused", "empty") or (extraction is not None and not extraction.parsed)
 
 
-def broken(component: str, error: BaseException, kind: Literal["extractor", "metric"] = "metric") -> Score:
-    """What an exception in an extractor, metric or judge becomes: it costs this score only. Raises it again if it is
-    Ctrl-C."""
-    if interrupts(error):
+def broken(component: str, method: str, error: BaseException, kind: Literal["extractor", "metric"] = "metric") -> Score:
+    """What an exception in an extractor, metric or judge becomes: it costs this score only.
+
+    Raises it again if it came from outside.
+    """
+    if from_outside(error):
         raise error
     reason = f"{kind}_timeout" if isinstance(error, TimeoutError) else f"{kind}_error"
-    return Score(reason=reason, details={"component": component, "error": told(error)})
+    return Score(reason=reason, details=_told(component, method, told(error)))
+
+
+def _told(component: str, method: str, error: str) -> dict[str, str]:
+    return {"component": component, "method": method, "error": error}

@@ -6,6 +6,7 @@ While one commit runs, the next group forms by itself. It decides nothing about 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -21,11 +22,14 @@ from themis_core.records import Event, TrialFinished
 __all__ = ["Unsavable", "Writer"]
 
 T = TypeVar("T")
+log = logging.getLogger("themis")
 GROUP = 1_000
 """Most waiting jobs that one commit takes."""
 LINGER_S = 0.004
 """Seconds for which a group stays open: answers that come one by one would otherwise pay for a commit each, which
 costs as much CPU as ten trials do."""
+PATIENCE_S = 5.0
+"""Seconds of waiting for the store after which it is said."""
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 """What encoders raise for values that they can't take: the fault of these values, not of the store."""
 
@@ -55,13 +59,16 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._loop.create_future()
+        self._busy_since: float | None = None
+        self._said = False
         self.error: ThemisError | None = None
         """Why saving failed; no call may start once it is set."""
 
     async def start(self) -> None:
         """Open the store. Raises what opening it raises."""
+        self._busy_since = time.monotonic()
         self._thread.start()
-        await self._opened
+        await self._answered(self._opened)
 
     async def save(self, events: Sequence[Event]) -> None:
         """Return once the events are on stable storage. Raises StorageError if they are not.
@@ -72,20 +79,40 @@ class Writer:
             raise self._failed()
         job = _Job(self._loop.create_future(), events, None)
         self._jobs.put(job)
-        await job.future
+        await self._answered(job.future)
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """Run a look-up in the writer's thread, after everything that was given to `save` before it."""
         job = _Job(self._loop.create_future(), None, look)
         self._jobs.put(job)
-        result: T = await job.future
+        result: T = await self._answered(job.future)
         return result
 
     async def stop(self) -> None:
         """Finish what waits, close the store, end the thread. Raises StorageError if closing fails."""
         if self._thread.ident is not None:  # it was started
             self._jobs.put(None)
-            await self._closed
+            await self._answered(self._closed)
+
+    @property
+    def note(self) -> str:
+        """That the store lets one wait, for people; empty if it does not."""
+        since = self._busy_since
+        waited = 0.0 if since is None else time.monotonic() - since
+        return f"waiting for the store for {waited:.0f} s" if waited >= PATIENCE_S else ""
+
+    async def _answered(self, future: asyncio.Future[T]) -> T:
+        timer = self._loop.call_later(PATIENCE_S, self._say_that_it_waits)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._said = False
+
+    def _say_that_it_waits(self) -> None:
+        if not self._said:
+            self._said = True
+            log.warning("waiting for the store for %g s; nothing is lost by ending the run meanwhile", PATIENCE_S)
 
     def _failed(self) -> StorageError:
         if isinstance(self.error, StorageError):
@@ -99,6 +126,7 @@ class Writer:
             # Told at once: whoever awaits the first may close the loop before a second could be told.
             self._tell([(self._opened, None, _raisable(error)), (self._closed, None, None)])
             return
+        self._busy_since = None
         self._tell([(self._opened, None, None)])
         closing: Exception | None = None
         try:
@@ -114,6 +142,7 @@ class Writer:
     def _group(self, store: Store) -> bool:
         """Take what waits, commit its events as one group, then do its look-ups; False when told to end."""
         jobs = [self._jobs.get()]
+        self._busy_since = time.monotonic()
         time.sleep(LINGER_S)
         while len(jobs) < GROUP and not self._jobs.empty():
             jobs.append(self._jobs.get())
@@ -127,6 +156,8 @@ class Writer:
                     done.append((job.future, job.read(store), None))
                 except BaseException as error:  # noqa: BLE001 - raised again where the look-up is awaited
                     done.append((job.future, None, _raisable(error)))
+        if going_on:  # else the store is about to be closed, which can take its time as well
+            self._busy_since = None
         self._tell(done)
         return going_on
 

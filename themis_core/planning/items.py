@@ -78,7 +78,7 @@ class Items:
     def places(self, ids: Collection[str]) -> dict[str, str]:
         """Where these items are in their source, such as `data.jsonl:17`, as far as the loader says; read again."""
         mapping, found = _Mapping(self._dataset), dict[str, str]()
-        for row in _placed(self._rows(), self._dataset):
+        for row in _rows(self._dataset, self._query, self._base_dir):
             if (item_id := mapping.item(row).id) in ids:
                 found.setdefault(item_id, row.location)
                 if len(found) == len(ids):
@@ -124,10 +124,7 @@ class Items:
             raise self._at.error(f"no item is left: {watch.count} read, 0 match the query")
 
     def _read(self) -> Iterator[Item]:
-        return map(_Mapping(self._dataset).item, _placed(self._rows(), self._dataset))
-
-    def _rows(self) -> Iterator[Row]:
-        return self._dataset.loader.rows(self._dataset.spec, self._query, self._base_dir)
+        return map(_Mapping(self._dataset).item, _rows(self._dataset, self._query, self._base_dir))
 
     def _taken(self, items: Iterator[Item]) -> Iterator[Item]:
         matching: Iterable[Item] = self._matching(items)
@@ -194,15 +191,24 @@ def _mark(item: Item) -> int:
     return int(item.digest[:16], 16)
 
 
-def _placed(rows: Iterator[Row], dataset: LoadedDataset) -> Iterator[Row]:
-    """Pass rows on; a loader's error without a file of its own gets the dataset's place in the spec."""
-    with blaming(dataset.component, "rows"):
+def _rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+    """Read rows; a loader's error without a file of its own gets the dataset's place in the spec."""
+    rows: Iterator[Row] | None = None
+    while True:
         try:
-            yield from rows
+            with blaming(dataset.component, "rows"):
+                if rows is None:
+                    rows = iter(dataset.loader.rows(dataset.spec, query, base_dir))
+                row = next(rows, None)
+                if not isinstance(row, Row | None):
+                    raise TypeError(f"it yielded {type(row).__name__}, not a Row")
         except SpecError as error:
             if error.path is None:
                 raise dataset.place.error(error.message) from error
             raise
+        if row is None:
+            return
+        yield row
 
 
 class _Watch:

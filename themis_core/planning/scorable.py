@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from themis_core.planning.handing import Handed
 from themis_core.planning.items import Items
-from themis_core.plugins import Scorer
+from themis_core.plugins import Scorer, from_outside
 from themis_core.records import Item
 
 __all__ = ["Unscorable", "unscorable_items"]
@@ -62,7 +62,9 @@ def _refused(items: Iterable[Item], scorers: Sequence[Scorer]) -> Iterator[tuple
                 handed = Handed(item=item)
                 reason = scorer.scoring.unscorable(handed["item"])
                 handed.check()
-            except Exception:  # noqa: BLE001 - the run shows it, with its message, as what it is
+            except BaseException as error:  # the run shows it, with its message, as what it is
+                if from_outside(error):
+                    raise
                 reason = "metric_error"
             if reason is not None:
                 yield scorer, item, str(reason)

@@ -21,7 +21,7 @@ from themis_core.planning.handing import own
 from themis_core.planning.items import Items
 from themis_core.planning.scorable import Unscorable, unscorable_items
 from themis_core.planning.templates import Prompt, item_context
-from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer
+from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer, from_outside
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, digest
 from themis_core.specs.problems import Place
@@ -254,7 +254,9 @@ def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) ->
         return scorer.scoring.requests(own(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline)))
     except SpecError:
         raise
-    except Exception:  # noqa: BLE001 - a judge of parsed values may not take an empty text, which is no mistake yet
+    except BaseException as error:  # a judge of parsed values may not take an empty text, which is no mistake yet
+        if from_outside(error):
+            raise
         return []
 
 

@@ -3,10 +3,11 @@
 With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
+from themis_core.plugins.blaming import blaming, failure, from_outside, told
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, Unreadable, discover, installed
-from themis_core.plugins.loading import Loaded, Plugins, blaming
+from themis_core.plugins.loading import Loaded, Observers, Plugins
 
 __all__ = [
     "Chain",
@@ -17,12 +18,16 @@ __all__ = [
     "JudgingModel",
     "Loaded",
     "LoadedDataset",
+    "Observers",
     "Plugins",
     "Scorer",
     "Unreadable",
     "blaming",
     "compose",
     "discover",
+    "failure",
+    "from_outside",
     "installed",
     "open_storage",
+    "told",
 ]

@@ -23,6 +23,7 @@ from themis_core.components import (
     StorageBackend,
 )
 from themis_core.errors import SpecError
+from themis_core.plugins.blaming import blaming
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,
@@ -32,7 +33,7 @@ from themis_core.plugins.composed import (
     Scorer,
     identity_of,
 )
-from themis_core.plugins.loading import Plugins, blaming
+from themis_core.plugins.loading import Plugins
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
@@ -154,15 +155,18 @@ class _Composer:
         # What an engine passes on to a server, such as `extra_body`, is of numbers.
         config = as_meant(dict(config), cls, config_at, free=int if base is Engine else str)
         try:
-            made = cls.model_validate(config)
+            with blaming(full_name, "its config", but=(ValidationError,)):
+                made = cls.model_validate(config)
         except ValidationError as error:
             raise spec_error(
                 error, cls, config, config_at
             ) from None  # pydantic's own message quotes what was given, keys too
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
-        known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
+        with blaming(full_name, "its config"):
+            known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
         if known not in self._made:
             _check(made, full_name, base_dir, config_at)
+            _read_properties(made, full_name)
             self._made[known] = (full_name, made)
         return cast(tuple[str, C], self._made[known])
 
@@ -314,3 +318,23 @@ def _check(component: Component, name: str, base_dir: Path, config_at: Place) ->
             raise config_at.error(error.message) from error
         except ValueError as error:
             raise config_at.error(str(error)) from error
+
+
+_PROPERTIES: dict[type[Component], tuple[str, ...]] = {
+    Engine: ("capabilities", "endpoint"),
+    Judge: ("asks_models", "baseline_model", "requires", "lowest", "highest", "higher_is_better", "aggregates_mean"),
+    Metric: ("lowest", "highest", "higher_is_better", "aggregates_mean"),
+}
+"""What the core reads of components at many places, and a component may compute."""
+
+
+def _read_properties(component: Component, name: str) -> None:
+    """Read once, here, what is read again later, so that what goes wrong in it has the component's name."""
+    for method in ("version", "identity"):
+        with blaming(name, method):
+            found = getattr(component, method)
+            if callable(found):
+                found()
+    for each in next((names for kind, names in _PROPERTIES.items() if isinstance(component, kind)), ()):
+        with blaming(name, each):
+            getattr(component, each)

@@ -6,9 +6,10 @@ Each `Plugins` starts empty: nothing is shared between sessions, and nothing is 
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,17 +20,20 @@ import pluggy
 
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
-from themis_core.errors import PluginError, SpecError, ThemisError
+from themis_core.errors import PluginError, SpecError
+from themis_core.plugins.blaming import blaming, failure, from_outside
 from themis_core.plugins.discovery import Installed, installed, published
 from themis_core.plugins.loose import content_of, import_loose, neighbours
 from themis_core.specs.source import close_match
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Plugins", "blaming"]
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]
 
-_CORE = str(Path(__file__).parents[1])
+log = logging.getLogger("themis")
 
 SUPPORTED_CONTRACTS = (1, CONTRACT_VERSION)
 """Lowest and highest contract version that this core works with."""
+_UNFIT = (pluggy.PluginValidationError, ValueError)
+"""What pluggy raises for hooks that it can't call."""
 
 
 @dataclass(slots=True)
@@ -112,11 +116,8 @@ class Plugins:
     def add_commands(self, namespace: str, group: Any) -> bool:
         """Let a plugin add its commands to its click group; False if it has none."""
         loaded = self.load(namespace)
-        caller = self._only(namespace, "themis_register_commands")
-        try:
-            caller(cli=group)
-        except Exception as error:
-            raise _broken(namespace, _label(loaded.provenance), "themis_register_commands", error) from error
+        with _blaming(namespace, _label(loaded.provenance), "themis_register_commands"):
+            self._only(namespace, "themis_register_commands")(cli=group)
         return bool(group.commands)
 
     def provenance(self) -> list[dict[str, Any]]:
@@ -128,10 +129,10 @@ class Plugins:
         found: str | None = self._loaded[namespace].provenance.get("sha256")
         return found
 
-    def observers(self, hook: str) -> list[tuple[str, Callable[..., None]]]:
-        """Namespace of each loaded plugin that observes with `hook`, and what to call by the hook's argument names."""
+    def observers(self, hook: str) -> Observers:
+        """The loaded plugins that observe with `hook`."""
         caller = getattr(self._manager.hook, hook)
-        return [(impl.plugin_name, partial(_tell, impl)) for impl in caller.get_hookimpls()]
+        return Observers(hook, [(impl.plugin_name, partial(_tell, impl)) for impl in caller.get_hookimpls()])
 
     def _import(self, namespace: str) -> tuple[ModuleType, dict[str, Any], str]:
         if namespace in self._loose:
@@ -148,10 +149,8 @@ class Plugins:
         return self._import_installed(candidates[0])
 
     def _import_installed(self, each: Installed) -> tuple[ModuleType, dict[str, Any], str]:
-        try:
+        with _blaming(each.namespace, each.label, "import"):
             module = each.entry_point.load()
-        except (Exception, SystemExit) as error:  # an import can end in anything; only this plugin is to blame
-            raise _broken(each.namespace, each.label, "import", error) from error
         provenance = {
             "namespace": each.namespace,
             "distribution": each.distribution,
@@ -172,15 +171,14 @@ class Plugins:
                     f"plugins.{namespace}: {path} imports {file}, but another loose file imports {other}, and "
                     f"there can be one {name!r} only: rename one of the two"
                 )
-        try:
+        with _blaming(namespace, str(path), "import"):
             module = import_loose(namespace, path, content)
-        except (Exception, SystemExit) as error:
-            raise _broken(namespace, str(path), "import", error) from error
         return module, {"namespace": namespace, "path": str(path), "sha256": content}, str(path)
 
     def _check_contract(self, module: ModuleType, namespace: str, label: str) -> None:
         default = CONTRACT_VERSION if namespace in self._loose else None
-        version = getattr(module, "THEMIS_CONTRACT_VERSION", default)
+        with _blaming(namespace, label, "THEMIS_CONTRACT_VERSION"):
+            version = getattr(module, "THEMIS_CONTRACT_VERSION", default)
         low, high = SUPPORTED_CONTRACTS
         supported = f"this core supports {low}" if low == high else f"this core supports {low} to {high}"
         if not isinstance(version, int):
@@ -196,11 +194,14 @@ class Plugins:
 
     def _register(self, module: ModuleType, namespace: str, label: str) -> None:
         try:
-            self._manager.register(module, namespace)
-            self._manager.check_pending()  # the only place where pluggy notices a misspelt hook
-        except (pluggy.PluginValidationError, ValueError) as error:
+            with _blaming(namespace, label, "registration", but=_UNFIT):
+                self._manager.register(module, namespace)
+                self._manager.check_pending()  # the only place where pluggy notices a misspelt hook
+        except (PluginError, *_UNFIT) as error:
             if self._manager.is_registered(module):
                 self._manager.unregister(module)
+            if isinstance(error, PluginError):
+                raise
             raise PluginError(f"plugin {namespace!r} ({label}): {str(error).strip()}") from error
 
     def _offers(self, namespace: str, kind: str, hook: str, label: str) -> dict[str, type[Component]]:
@@ -214,12 +215,8 @@ class Plugins:
                 raise PluginError(f"plugin {namespace!r} ({label}): {hook}: register({name!r}, …): {problem}")
             offered[name] = cls
 
-        try:
+        with _blaming(namespace, label, hook):
             self._only(namespace, hook)(register=register)
-        except PluginError:
-            raise
-        except Exception as error:
-            raise _broken(namespace, label, hook, error) from error
         return offered
 
     def _only(self, namespace: str, hook: str) -> Any:
@@ -243,6 +240,34 @@ class Plugins:
         return ""
 
 
+class Observers:
+    """The plugins that observe with one hook. One that fails is passed over: the run does not depend on it."""
+
+    def __init__(self, hook: str, found: list[tuple[str, Callable[..., None]]]) -> None:
+        self.namespaces = [name for name, _ in found]
+        self._hook = hook
+        self._found = found
+        self._failed: Counter[str] = Counter()
+
+    def tell(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Call each with facts of its own, by the hook's argument names. A plugin's first failure is logged in full."""
+        for name, observe in self._found:
+            try:
+                observe(**facts())
+            except BaseException as error:
+                if from_outside(error):
+                    raise
+                self._failed[name] += 1
+                if self._failed[name] == 1:
+                    log.error("%s\nthe run goes on", failure(f"plugin {name!r}", self._hook, error))
+
+    def count_failures(self) -> None:
+        """Log how often each plugin failed, if it did more than once."""
+        for name, times in self._failed.items():
+            if times > 1:
+                log.error("plugin %r: %s failed %d times in all, as told above", name, self._hook, times)
+
+
 def _tell(implementation: pluggy.HookImpl, **facts: Any) -> None:
     """Call an implementation as pluggy does: it takes those of the hook's arguments that it names."""
     implementation.function(*[facts[name] for name in implementation.argnames])
@@ -263,32 +288,7 @@ def _label(provenance: Mapping[str, Any]) -> str:
     return str(provenance.get("path") or f"{provenance['distribution']} {provenance['version']}")
 
 
-@contextmanager
-def blaming(component: str, during: str) -> Iterator[None]:
-    """Turn an exception of a component's own, without which the run can't go on, into a PluginError that names it."""
-    try:
-        yield
-    except ThemisError:
-        raise
-    except Exception as error:
-        raise _failed(f"{component!r}", during, error) from error
-
-
-def _broken(namespace: str, label: str, during: str, error: BaseException) -> PluginError:
-    return _failed(f"plugin {namespace!r} ({label})", during, error)
-
-
-def _failed(who: str, during: str, error: BaseException) -> PluginError:
-    text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
-    return PluginError(f"{who} failed at {during}: {type(error).__name__}: {error}\n{text.rstrip()}")
-
-
-def _own_frames(error: BaseException) -> Any:
-    # The frames of Themis and of the import machinery before the plugin's own say nothing to its user.
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if not file.startswith((_CORE, "<frozen")) and "importlib" not in file and "pluggy" not in file:
-            break
-        frame = frame.tb_next
-    return frame
+def _blaming(
+    namespace: str, label: str, during: str, but: tuple[type[Exception], ...] = (PluginError,)
+) -> AbstractContextManager[None]:
+    return blaming(f"plugin {namespace!r} ({label})", during, but=but)

@@ -10,7 +10,7 @@ from typing import Any
 
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError
-from themis_core.plugins import Plugins
+from themis_core.plugins import Plugins, blaming
 from themis_core.records import RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
@@ -100,7 +100,8 @@ def aggregates_of(manifest: Mapping[str, Any], plugins: Plugins) -> dict[tuple[s
     for scorer in manifest["scorers"]:
         if not scorer["aggregates_mean"]:
             _, cls = plugins.resolve(scorer["kind"], scorer["component"])
-            component = cls.model_validate(scorer["config"])
+            with blaming(scorer["component"], "its config"):
+                component = cls.model_validate(scorer["config"])
             assert isinstance(component, Metric | Judge)
             found[scorer["slice_id"], scorer["score"], scorer["metric"]] = component
     return found

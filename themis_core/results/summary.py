@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from themis_core.components import Judge, Metric, Store
+from themis_core.plugins import failure, from_outside
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.verdicts import judged, nothing_scored, warnings_of
 from themis_core.specs import ThresholdSpec
@@ -300,8 +301,11 @@ def _aggregate(component: Metric | Judge, scores: list[Score], metric: str) -> f
             "metric %r: its aggregate, %s, is not in the range that it declares, so it is not shown", metric, value
         )
         return None
-    except Exception:
-        log.exception("metric %r: aggregate failed, so its numbers are missing; the scores are stored", metric)
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        told = failure(f"metric {metric!r}", "aggregate", error)
+        log.error("%s\nits numbers are missing; the scores are stored", told)
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
+from themis_core.interrupts import listening
 from themis_core.planning import make_plan
 from themis_core.plugins import open_storage
 from themis_core.results import Results, RunResult
+from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, report_of
-from themis_core.session.loading import ProjectLike, SpecLike, load_project, load_specs
+from themis_core.session.loading import Loaded, ProjectLike, SpecLike, load_project, load_specs
 from themis_core.specs import current_folder
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
@@ -42,17 +43,18 @@ def run(
     Relative paths start at the spec file's folder, or at `base_dir` (by default the current folder). Raises
     SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
     """
-    return asyncio.run(
-        run_async(
-            spec,
-            project=project,
-            overrides=overrides,
-            limit=limit,
-            models=models,
-            progress=progress,
-            base_dir=base_dir,
+    with listening():
+        return run_to_its_end(
+            run_async(
+                spec,
+                project=project,
+                overrides=overrides,
+                limit=limit,
+                models=models,
+                progress=progress,
+                base_dir=base_dir,
+            )
         )
-    )
 
 
 async def run_async(
@@ -66,6 +68,19 @@ async def run_async(
     base_dir: Path | None = None,
 ) -> RunResult:
     """`run` for code that has an event loop already."""
+    with listening():
+        return await _run(spec, project, overrides, limit, models, progress, base_dir)
+
+
+async def _run(
+    spec: SpecLike,
+    project: ProjectLike,
+    overrides: Sequence[str],
+    limit: int | None,
+    models: Sequence[str],
+    progress: Callable[[Progress], None] | None,
+    base_dir: Path | None,
+) -> RunResult:
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     composition = loaded.compose()
     made = make_plan(composition, loaded.place)
@@ -94,7 +109,11 @@ def plan(
     base_dir: Path | None = None,
 ) -> PlanReport:
     """Say what `run` would do, without calling anything or creating a store."""
-    loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+    with listening():
+        return _plan(load_specs(spec, project, overrides, limit, models, base_dir))
+
+
+def _plan(loaded: Loaded) -> PlanReport:
     composition = loaded.compose()
     made = make_plan(composition, loaded.place)
     try:

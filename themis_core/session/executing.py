@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from themis_core import __version__
 from themis_core.components import Judge, Store
+from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
+from themis_core.interrupts import in_good_order
 from themis_core.planning import Plan, own
-from themis_core.plugins import Composition, LoadedDataset, blaming
+from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -36,6 +36,13 @@ _UNFINISHED = "trials are missing in the store, which had acknowledged them: run
 
 async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None] | None) -> RunResult:
     """Work through a plan whose run is locked, and return its result."""
+    budget = Budget(made.composition.project.execution_policy)
+    loop = asyncio.get_running_loop()
+    with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
+        return await _execute(made, writer, budget, report)
+
+
+async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[[Progress], None] | None) -> RunResult:
     composition = made.composition
     manifest = await asyncio.to_thread(manifest_of, made)
     before = await writer.read(lambda store: store.run(made.run_id))
@@ -47,27 +54,23 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         progress.done = progress.reused = progress.planned
     else:
         await writer.save([started])
-    _observe(composition, "themis_run_started", event=started)
-    policy = composition.project.execution_policy
-    spent = 0.0
-    if policy.max_cost is not None and not complete:
-        spent = await writer.read(lambda store: spent_before(store, made.run_id))
-    budget = Budget(policy, spent)
+    composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
+    if budget.policy.max_cost is not None and not complete:
+        budget.spent_before = await writer.read(lambda store: spent_before(store, made.run_id))
     runner = Runner(made, writer, budget, progress)
-    if not complete:
-        await _work(runner, budget, report)
+    failed = None if complete else await _work(runner, report)
     for _ in range(_ASKED_AGAIN if not complete else 0):
         lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
-        if lost <= 0 or budget.stopped is not None:
+        if lost <= 0 or failed or budget.stopped is not None:
             break
         log.warning("%d trials that the store had acknowledged are not in it any more: they are asked again", lost)
         await writer.save([started])  # which may be lost as well
         reused, progress.done, progress.failed = progress.reused, 0, 0
         runner = Runner(made, writer, budget, progress)
-        await _work(runner, budget, report)
+        failed = await _work(runner, report)
         progress.reused = reused
     record = await writer.read(lambda store: store.run(made.run_id))
-    status = _status(progress, budget, _stored(record))
+    status = "failed" if failed else _status(progress, budget, _stored(record))
     finished = RunFinished(made.run_id, now(), status, _counts(runner, budget))
     if not complete:
         await writer.save([finished])
@@ -87,26 +90,36 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
         return summarise(store, record, aggregates, counts=finished.counts, status=ended, storage=location, note=told)
 
     result = await writer.read(look)
-    _observe(composition, "themis_run_finished", event=finished, summary=result.to_dict())
+    finish = {"event": finished, "summary": result.to_dict()}
+    composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
+    if failed:
+        raise failed
     return result
 
 
-async def _work(runner: Runner, budget: Budget, report: Callable[[Progress], None] | None) -> None:
+async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:
+    """Do what there is to do. Returns the error that ended the run; raises it if nothing can be saved any longer."""
     ticking = asyncio.create_task(_tick(runner, report)) if report else None
     try:
-        with _on_interrupt(lambda: _interrupt(budget)):
-            await runner.run()
-    except BaseExceptionGroup as group:
-        raise _first(group) from group
+        await runner.run()
+    except BaseException as raised:
+        error = _first(raised)
+        if isinstance(error, ThemisError) and not isinstance(error, StorageError):
+            return error
+        if error is raised:
+            raise
+        raise error from raised
     finally:
         if ticking is not None:
             ticking.cancel()
+    return None
 
 
-def _interrupt(budget: Budget) -> None:
+def _interrupt(budget: Budget, writer: Writer) -> None:
     budget.stop(INTERRUPTED)
     answers = "1 answer" if budget.in_flight == 1 else f"{budget.in_flight} answers"
-    log.warning("stopping: waiting for %s; Ctrl-C again stops now", answers)
+    store = f" and {writer.note}" if writer.note else ""
+    log.warning("stopping: waiting for %s%s; Ctrl-C again stops now", answers, store)
 
 
 def _status(progress: Progress, budget: Budget, stored: int) -> Status:
@@ -155,8 +168,7 @@ def _to_do(codes: Counter[str]) -> str:
     return "; ".join(f"{code} ({count}): {remedies[code]}" for code, count in codes.most_common())
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -167,36 +179,6 @@ async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
         runner.progress.note = runner.note
         report(runner.progress)
         await asyncio.sleep(0.2)
-
-
-@contextmanager
-def _on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C end the run in good order; the second one ends it as Python does."""
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGINT)
-
-    def first(number: int, frame: Any) -> None:
-        # No handler of the loop's: that never runs while a component blocks the loop, and then nothing could end it.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        loop.call_soon_threadsafe(stop)
-
-    try:
-        signal.signal(signal.SIGINT, first)
-    except ValueError:  # not in the main thread: Ctrl-C ends the run at once, and what was saved stays saved
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-
-
-def _observe(composition: Composition, hook: str, **facts: Any) -> None:
-    for name, observe in composition.plugins.observers(hook):
-        try:
-            observe(**own(facts))
-        except Exception:
-            log.exception("plugin %r: %s failed; the run goes on", name, hook)
 
 
 def manifest_of(made: Plan) -> dict[str, Any]:

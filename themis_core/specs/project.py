@@ -44,6 +44,10 @@ class ExecutionPolicySpec(Spec):
     backoff_base_s: float = Field(1, gt=0, description="Seconds of the first wait's upper bound; doubles each time.")
     backoff_max_s: float = Field(60, gt=0, description="Seconds that a wait's upper bound grows to.")
     attempt_timeout_s: float = Field(600, gt=0, description="Seconds that one attempt may take in all.")
+    start_timeout_s: float = Field(
+        600, gt=0, description="Seconds that an engine may take to start, such as to load a local model."
+    )
+    stop_timeout_s: float = Field(30, gt=0, description="Seconds that an engine may take to stop.")
     breaker_failures: int = Field(
         10,
         ge=1,

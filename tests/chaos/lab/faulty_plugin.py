@@ -6,14 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from themis_core import (
+    Capabilities,
     DatasetLoader,
     DatasetQuerySpec,
     DatasetSpec,
     Engine,
+    EngineError,
     Extraction,
     Extractor,
     Generation,
@@ -31,8 +34,8 @@ from themis_core import (
 
 THEMIS_CONTRACT_VERSION = 1
 VICTIM = "i2"
-EMPTY = {"metric.worst", "judge.worst"}
-"""Methods that are called for an answer without text only."""
+UNREAD = {"metric.worst": "refused", "judge.worst": "refused", "metric.empty": "empty", "judge.empty": "empty"}
+"""Methods that are called for such an answer only."""
 
 
 def perhaps(place: str, text: str = VICTIM) -> None:
@@ -45,10 +48,44 @@ def perhaps(place: str, text: str = VICTIM) -> None:
         time.sleep(3600)
     while how == "burn":
         pass
-    raise {"ValueError": ValueError, "RecursionError": RecursionError, "MemoryError": MemoryError}[how]("planted")
+    if how == "BaseExceptionGroup":
+        raise BaseExceptionGroup("planted", [SystemExit(0), ValueError("planted")])
+    if how == "SystemExit":
+        raise SystemExit(0)
+    raise {
+        "ValueError": ValueError, "RecursionError": RecursionError, "MemoryError": MemoryError,
+        "CancelledError": asyncio.CancelledError, "KeyboardInterrupt": KeyboardInterrupt,
+        "GeneratorExit": GeneratorExit, "StopIteration": StopIteration, "EngineError": partial(EngineError, "x"),
+    }[how]("planted")  # fmt: skip
+
+
+async def later(text: str) -> None:
+    await asyncio.sleep(0)
+    perhaps("engine.task", text)
+
+
+async def swallowing() -> None:
+    """Go on for ever, whoever cancels it."""
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            continue
+
+
+async def perhaps_swallow(place: str) -> None:
+    if (os.environ.get("CHAOS_FAILS"), os.environ.get("CHAOS_HOW")) == (place, "swallow"):
+        await swallowing()
+
+
+perhaps("import")
 
 
 class Loader(DatasetLoader):
+    def identity(self) -> dict[str, Any]:
+        perhaps("loader.identity")
+        return super().identity()
+
     def check(self, base_dir: Path) -> None:
         perhaps("loader.check")
 
@@ -63,22 +100,44 @@ class Loader(DatasetLoader):
 
 
 class Echo(Engine):
+    @property
+    def endpoint(self) -> str:
+        perhaps("engine.endpoint")
+        return "here"
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        perhaps("engine.capabilities")
+        return Capabilities(batch=bool(os.environ.get("CHAOS_LOCAL")))
+
     def check(self, base_dir: Path) -> None:
         perhaps("engine.check")
 
     async def start(self) -> None:
+        await perhaps_swallow("engine.start")
         perhaps("engine.start")
 
     async def stop(self) -> None:
+        await perhaps_swallow("engine.stop")
         perhaps("engine.stop")
 
     async def generate(self, request: Request) -> Generation:
-        if os.environ.get("CHAOS_HOW") == "wait" and VICTIM in request.item_id:
+        how = os.environ.get("CHAOS_HOW")
+        if how == "wait" and VICTIM in request.item_id:
             await asyncio.sleep(3600)
+        if how == "swallow" and not os.environ["CHAOS_FAILS"] and VICTIM in request.item_id:
+            await swallowing()
+        if os.environ.get("CHAOS_FAILS") == "engine.task":
+            asyncio.create_task(later(request.item_id))  # noqa: RUF006
+        if os.environ.get("CHAOS_FAILS") == "engine.callback":
+            asyncio.get_running_loop().call_soon(perhaps, "engine.callback", request.item_id)
+        if os.environ.get("CHAOS_FAILS") == "engine.loop" and VICTIM in request.item_id:
+            asyncio.get_running_loop().stop()
         perhaps("engine.generate", request.item_id)
         text = str(request.messages[-1]["content"])
-        if os.environ.get("CHAOS_FAILS") in EMPTY and VICTIM in text:
-            return Generation("empty")
+        status = UNREAD.get(os.environ.get("CHAOS_FAILS", ""))
+        if status and VICTIM in text:
+            return Generation(status)  # type: ignore[arg-type]
         return Generation("answered", text=text)
 
 
@@ -99,6 +158,14 @@ class Same(Metric):
         perhaps("metric.score", item.id)
         return Score(float(value == item.reference))
 
+    def unscorable(self, item: Item) -> str | None:
+        perhaps("metric.unscorable", item.id)
+        return None
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        perhaps("metric.empty", item.id)
+        return super().empty(item, generation)
+
     def worst(self, item: Item, generation: Generation) -> Score:
         perhaps("metric.worst", item.id)
         return super().worst(item, generation)
@@ -111,6 +178,20 @@ class Same(Metric):
 
 
 class Panel(Judge):
+    @property
+    def requires(self) -> frozenset[str]:
+        perhaps("judge.requires")
+        return frozenset()
+
+    @property
+    def baseline_model(self) -> str | None:
+        perhaps("judge.baseline_model")
+        return None
+
+    def again(self, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:
+        perhaps("judge.again", judged.item.id)
+        return None
+
     def check(self, base_dir: Path) -> None:
         perhaps("judge.check")
 
@@ -122,6 +203,14 @@ class Panel(Judge):
     def score(self, judged: JudgedAnswer, replies: Sequence[JudgeReply]) -> Score:
         perhaps("judge.score", judged.item.id)
         return Score(1.0)
+
+    def unscorable(self, item: Item) -> str | None:
+        perhaps("judge.unscorable", item.id)
+        return None
+
+    def empty(self, item: Item, generation: Generation) -> Score:
+        perhaps("judge.empty", item.id)
+        return super().empty(item, generation)
 
     def worst(self, item: Item, generation: Generation) -> Score:
         perhaps("judge.worst", item.id)
@@ -139,27 +228,37 @@ Register = Callable[[str, Any], None]
 
 @hookimpl
 def themis_register_dataset_loaders(register: Register) -> None:
+    perhaps("register.loaders")
     register("loader", Loader)
 
 
 @hookimpl
 def themis_register_engines(register: Register) -> None:
+    perhaps("register.engines")
     register("engine", Echo)
 
 
 @hookimpl
 def themis_register_extractors(register: Register) -> None:
+    perhaps("register.extractors")
     register("extractor", Last)
 
 
 @hookimpl
 def themis_register_metrics(register: Register) -> None:
+    perhaps("register.metrics")
     register("metric", Same)
 
 
 @hookimpl
 def themis_register_judges(register: Register) -> None:
+    perhaps("register.judges")
     register("judge", Panel)
+
+
+@hookimpl
+def themis_register_storage_backends(register: Register) -> None:
+    perhaps("register.storage_backends")
 
 
 @hookimpl

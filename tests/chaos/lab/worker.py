@@ -75,6 +75,7 @@ def wait(pid: int, timeout: float) -> dict[str, int | None]:
 
 def obey(order: dict[str, Any]) -> NoReturn:
     """Become the process that was ordered."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
     for descriptor, path in ((0, os.devnull), (1, order["output"]), (2, order["errors"])):

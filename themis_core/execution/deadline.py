@@ -1,0 +1,85 @@
+"""Awaits a component no longer than a deadline, whether it lets itself be cancelled or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from themis_core.plugins import from_outside
+
+__all__ = ["Overdue", "leave_alone", "within"]
+
+T = TypeVar("T")
+TIDYING_S = 0.5
+"""Seconds that a cancelled component has to close what it has open."""
+
+_left_alone: set[asyncio.Task[Any]] = set()
+"""What goes on although it was cancelled; a loop keeps no tasks alive by itself."""
+
+
+class Overdue(Exception):
+    """A component was not done at its deadline; it was cancelled. `goes_on`: it ignores that, and was left alone."""
+
+    def __init__(self, goes_on: bool) -> None:
+        super().__init__()
+        self.goes_on = goes_on
+
+
+async def within(limit_s: float, ask: Callable[[], Awaitable[T]]) -> T:
+    """Return or raise what a component's coroutine does, or raise Overdue after so many seconds.
+
+    It runs in a task of its own, and nobody waits for that longer than told: a component can swallow its cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_ended(ask))
+    try:
+        if not await _done(task, limit_s):
+            task.cancel()
+            raise Overdue(goes_on=not await _done(task, TIDYING_S))
+    finally:
+        if not task.done():
+            task.cancel()
+            leave_alone([task])
+    if task.cancelled():
+        raise asyncio.CancelledError("it cancelled its own task")
+    result, error = task.result()
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def leave_alone(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Keep tasks that nobody waits for until they end: one that was thrown away would complain about it."""
+    for task in tasks:
+        _left_alone.add(task)
+        task.add_done_callback(_left_alone.discard)
+
+
+async def _done(task: asyncio.Task[Any], limit_s: float) -> bool:
+    """Wait for a task so long; whether it is done. As `asyncio.wait` does, which takes three times as long for it."""
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_future()
+
+    def wake(_: Any) -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
+    timer = loop.call_later(limit_s, wake, None)
+    task.add_done_callback(wake)
+    try:
+        await waiting
+    finally:
+        timer.cancel()
+        task.remove_done_callback(wake)
+    return task.done()
+
+
+async def _ended(ask: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
+    """What a coroutine returns and raises; raised in a task, SystemExit would end the loop."""
+    try:
+        return await ask(), None
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        return None, error

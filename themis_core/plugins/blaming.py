@@ -1,0 +1,89 @@
+"""Whatever ends a component ends as its error: the one rule for every place where the core calls what is not its own.
+
+    error ─┬─ from outside (Ctrl-C; who awaited it was cancelled) ─ goes on, nobody is to blame
+           └─ the component's own, of whatever type ─ blamed: its score, its call, its observer, or the run
+
+`sys.exit()` in a component ends it, and nothing else: an exit code of 0 must not come from code that left early.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from themis_core.errors import PluginError, SpecError, StorageError
+from themis_core.interrupts import Interrupted, heard
+
+__all__ = ["blaming", "failure", "from_outside", "told"]
+
+Errors = tuple[type[Exception], ...]
+_CORE = str(Path(__file__).parents[1])
+
+
+def from_outside(error: BaseException) -> bool:
+    """Whether what came out of a component is not its own: the user's Ctrl-C, or the end of who awaited it.
+
+    A KeyboardInterrupt that no signal raised is the component's own, and so is a CancelledError that nobody asked for
+    (a task of its own was cancelled, say). Passed on, it would end a worker without a word.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(from_outside, error.exceptions))
+    if isinstance(error, KeyboardInterrupt):
+        return isinstance(error, Interrupted) or not heard()
+    if isinstance(error, Exception | SystemExit | GeneratorExit):
+        return False
+    from asyncio import CancelledError, current_task  # slow to import, and not needed by commands that only read
+
+    if not isinstance(error, CancelledError):
+        return False
+    try:
+        task = current_task()
+    except RuntimeError:  # no event loop, so nothing to be cancelled
+        return False
+    return task is not None and task.cancelling() > 0
+
+
+def told(error: BaseException) -> str:
+    """What a component's exception says, for people; its `__str__` may be as broken as the rest of it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException as wrong:
+        if from_outside(wrong):
+            raise
+        return type(error).__name__
+
+
+@contextmanager
+def blaming(who: str, during: str, *, but: Errors = (SpecError, StorageError, PluginError)) -> Iterator[None]:
+    """Turn what ends a component, without which the run can't go on, into a PluginError that names it.
+
+    `during` is the method or the hook. The errors in `but` pass: those by default say what is wrong, and where.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        raise failure(who, during, error) from error
+
+
+def failure(who: str, during: str, error: BaseException) -> PluginError:
+    """The PluginError that a component's exception becomes, with those lines of its traceback that are its own."""
+    text = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+    return PluginError(f"{who} failed at {during}: {told(error)}\n{text.rstrip()}")
+
+
+def _own_frames(error: BaseException) -> Any:
+    # The frames of Themis and of the import machinery before the plugin's own say nothing to its user.
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if not file.startswith((_CORE, "<frozen")) and "importlib" not in file and "pluggy" not in file:
+            break
+        frame = frame.tb_next
+    return frame
