@@ -15,7 +15,10 @@ It does not decide exits: a class only carries the exit code that the command en
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from themis_core.records import Usage
 
 __all__ = [
     "BudgetExceeded",
@@ -120,7 +123,8 @@ class EngineError(ThemisError):
 
     `code` is one of `themis_core.ERROR_CODES`; `retryable` says whether the same request may succeed later;
     `retry_after` is the provider's own wait in seconds, if it gave one; `status` the HTTP status, if any;
-    `unknown_outcome` is true when the provider may have answered (and billed) although no reply arrived.
+    `unknown_outcome` is true when the provider may have answered (and billed) although no reply arrived;
+    `usage` has the token counts of a reply that is no answer but was billed, if it gave them.
 
     **What to do:** nothing for the run as a whole: failed trials are shown in the ledger with their code, count
     in no mean, and are tried again by the next run of the same spec.
@@ -135,6 +139,7 @@ class EngineError(ThemisError):
         retry_after: float | None = None,
         status: int | None = None,
         unknown_outcome: bool = False,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -143,6 +148,7 @@ class EngineError(ThemisError):
         self.retry_after = retry_after
         self.status = status
         self.unknown_outcome = unknown_outcome
+        self.usage = usage
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

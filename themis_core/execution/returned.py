@@ -53,6 +53,7 @@ def as_engine_error(error: EngineError) -> EngineError:
             == [str, str, bool, bool]
             and (wait is None or type(wait) is float)
             and (status is None or type(status) is int)
+            and (error.usage is None or _usage(error.usage, "EngineError") is error.usage)
         ):
             return error
         return EngineError(
@@ -62,6 +63,7 @@ def as_engine_error(error: EngineError) -> EngineError:
             retry_after=None if wait is None else _number(wait, "EngineError.retry_after"),
             status=None if status is None else _count(status, "EngineError.status"),
             unknown_outcome=_flag(error.unknown_outcome, "EngineError.unknown_outcome"),
+            usage=None if error.usage is None else _usage(error.usage, "EngineError"),
         )
     except Exception as wrong:  # noqa: BLE001 - fields are missing if a subclass made itself without them
         return EngineError("engine_error", f"{told(wrong)}; the engine raised {told(error)}")
@@ -169,9 +171,9 @@ def _plain(generation: Generation) -> Generation:
     return Generation(**values)
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(usage: Any, of: str = "Generation") -> Usage:
     if not isinstance(usage, Usage):
-        raise TypeError(f"Generation.usage is {_a(usage)}, not a Usage")
+        raise TypeError(f"{of}.usage is {_a(usage)}, not a Usage")
     counts = _counts_of(usage)
     for count in counts:
         if count is not None and (type(count) is not int or not 0 <= count < LIMIT):
@@ -179,7 +181,7 @@ def _usage(usage: Any) -> Usage:
     else:
         return usage
     named = {name: count for name, count in zip(_COUNTS, counts, strict=True) if count is not None}
-    return Usage(**{name: _count(count, f"Generation.usage.{name}") for name, count in named.items()})
+    return Usage(**{name: _count(count, f"{of}.usage.{name}") for name, count in named.items()})
 
 
 def _listed(name: str, value: Any) -> tuple[Any, ...] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from themis_core import EngineError, Generation, Usage
+from themis_plugin_openai.failures import status_error
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.reply import json_object, read_chat, read_completion
 
@@ -77,6 +78,7 @@ def test_a_message_becomes_this_generation(message: Any, finish: Any, expected: 
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0)),
         ({"prompt_tokens": 1000.0, "completion_tokens": 2e1}, Usage(1000, 20)),
         ({"prompt_tokens": float("inf"), "completion_tokens": -1.0}, Usage()),
+        ({"total_tokens": 15}, Usage()),
         (None, Usage()),
         ("many", Usage()),
         ({}, Usage()),
@@ -213,6 +215,33 @@ def test_a_reply_against_the_protocol_is_an_error(content: bytes | str, retryabl
     error = caught.value
     assert (error.code, error.message, error.retryable, error.status) == ("invalid_reply", words, retryable, 200)
     assert error.unknown_outcome == (words in (NOT_JSON, HTML, "the reply is nested too deeply"))
+
+
+BILLED = {"prompt_tokens": 10, "completion_tokens": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (read_chat, {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}),
+        (read_chat, {"choices": []}),
+        (read_chat, {"choices": [{"message": {"content": [{"type": "image"}]}}]}),
+        (read_chat, {"choices": [{"error": {"code": 502}}]}),
+        (read_completion, {"choices": [{"message": {"content": "4"}}]}),
+        (read_chat, {"error": "the model broke off"}),
+    ],
+)
+def test_a_reply_that_is_no_answer_says_what_was_billed_for_it(read: Any, body: dict[str, Any]) -> None:
+    for usage, expected in [(BILLED, Usage(10, 5)), (None, None), ({"total_tokens": 15}, None), ("15", None)]:
+        with pytest.raises(EngineError) as caught:
+            read(json_object(json.dumps({**body, "usage": usage}).encode(), Redaction(())))
+        assert (caught.value.code, caught.value.usage) == ("invalid_reply", expected)
+
+
+def test_an_error_of_the_server_says_what_was_billed_for_it() -> None:
+    body = json.dumps({"error": {"code": "content_filter"}, "usage": {**BILLED, "completion_tokens": 0}})
+    assert status_error(400, {}, body.encode(), Redaction(())).usage == Usage(10, 0)
+    assert status_error(400, {}, b"[]", Redaction(())).usage is None
 
 
 def test_a_text_completion_without_text_is_an_error() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from themis_core import EngineError
 from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.usage import read_usage
 from themis_plugin_openai.waits import asks_to_come_back, retry_after, violations
 
 __all__ = ["error_message", "path_hint", "status_error"]
@@ -91,6 +92,7 @@ def status_error(
         retry_after=retry_after(status, headers, data) if again else None,
         status=status,
         unknown_outcome=status in MAY_HAVE_ANSWERED,
+        usage=read_usage(data),
     )
 
 

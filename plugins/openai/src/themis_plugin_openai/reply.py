@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from themis_core import EngineError, Generation, Usage
 from themis_plugin_openai.failures import error_message, path_hint
 from themis_plugin_openai.redaction import Redaction
+from themis_plugin_openai.usage import read_usage
 
 __all__ = ["json_object", "read_chat", "read_completion"]
 
-MOST_TOKENS = 10**9
-"""Counts beyond are taken for nonsense."""
 LONGEST_PROVIDER_TEXT = 200
 
 
@@ -42,12 +42,27 @@ def json_object(content: bytes, redaction: Redaction, url: str = "") -> dict[str
         raise _invalid("the reply is not a JSON object")
     if data.get("error"):
         message = f"a 200 with an error in it: {redaction.message(error_message(data))}"
-        raise EngineError("invalid_reply", message, retryable=True, status=200)
+        raise EngineError("invalid_reply", message, retryable=True, status=200, usage=read_usage(data))
     return data
+
+
+@contextmanager
+def _billed(data: dict[str, Any]) -> Iterator[None]:
+    """Let an error over a reply say which tokens the reply was billed for."""
+    try:
+        yield
+    except EngineError as error:
+        error.usage = read_usage(data)
+        raise
 
 
 def read_chat(data: dict[str, Any]) -> Generation:
     """Turn a chat completion into a generation."""
+    with _billed(data):
+        return _chat(data)
+
+
+def _chat(data: dict[str, Any]) -> Generation:
     first, *others = _choices(data)
     message = _message(first)
     text, reasoning, refusal = _said(message)
@@ -61,7 +76,7 @@ def read_chat(data: dict[str, Any]) -> Generation:
         reasoning=reasoning,
         refusal=refusal,
         finish_reason=finish,
-        usage=_usage(data.get("usage")),
+        usage=read_usage(data) or Usage(),
         alternatives=tuple(_said(_message(each))[0] for each in others),
         tool_calls=tool_calls,
         logprobs=_logprobs(first, _chat_logprobs),
@@ -71,6 +86,11 @@ def read_chat(data: dict[str, Any]) -> Generation:
 
 def read_completion(data: dict[str, Any]) -> Generation:
     """Turn a text completion into a generation."""
+    with _billed(data):
+        return _completion(data)
+
+
+def _completion(data: dict[str, Any]) -> Generation:
     choices = _choices(data)
     text, *alternatives = [_choice_text(each) for each in choices]
     finish = _finish_reason(choices[0])
@@ -78,7 +98,7 @@ def read_completion(data: dict[str, Any]) -> Generation:
         status=_status(text, finish),
         text=text,
         finish_reason=finish,
-        usage=_usage(data.get("usage")),
+        usage=read_usage(data) or Usage(),
         alternatives=tuple(alternatives),
         logprobs=_logprobs(choices[0], _completion_logprobs),
         provider=_provider(data),
@@ -180,31 +200,6 @@ def _status(
     if finish == "length":
         return "truncated"
     return "answered" if tool_calls or text.strip() else "empty"
-
-
-def _usage(usage: Any) -> Usage:
-    if not isinstance(usage, dict):
-        return Usage()
-    taken, given = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
-    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens")
-    return Usage(
-        input_tokens=taken,
-        output_tokens=given,
-        reasoning_tokens=_part_of(reasoning, given),
-        cached_input_tokens=_part_of(cached, taken),
-    )
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if type(value) is float and value.is_integer():  # some servers write 1000.0
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
-
-
-def _part_of(part: int | None, whole: int | None) -> int | None:
-    return None if part is not None and whole is not None and part > whole else part
 
 
 def _provider(data: dict[str, Any]) -> dict[str, Any]:
