@@ -130,6 +130,20 @@ class Store(ABC):
     def is_held(self, run_id: str) -> bool:
         """Whether a process holds the run: one that was killed does not, at once or after some seconds."""
 
+    def has_others_at_work(self, run_id: str) -> bool:
+        """Whether a run other than this one is held; asked twice a second while a run makes calls, so it is fast.
+
+        This and the two that follow keep two runs from asking for the same at once. A backend may leave them out.
+        """
+        return False
+
+    def claim(self, run_id: str, key: str) -> bool:
+        """Note that the run asks for a generation now, by its key; false if another run that is held has noted it."""
+        return True
+
+    def release(self, run_id: str, keys: Sequence[str] | None = None) -> None:  # noqa: B027 - may be left out
+        """Forget that the run asks for these generations, or for any."""
+
     def verify(self) -> Iterator[Damage]:
         """Check everything that is stored, and yield what is wrong; changes nothing, and others may write meanwhile.
 

@@ -25,6 +25,7 @@ from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer, unscorable
+from themis_core.execution.sharing import Sharing
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial, own
 from themis_core.plugins import ComposedModel, Scorer, blaming
@@ -98,6 +99,7 @@ class Runner:
         self._pending: dict[str, asyncio.Future[Generation | None]] = {}
         """By key, what a trial of this run is the first to need; None if it turned out not to need it."""
         self._judging = Judging(writer, self._call_judge, plan.run_id, now)
+        self._sharing = Sharing(writer, plan.run_id)
         self._recorded_items: set[str] = set()
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self.errors: dict[str, str] = {}
@@ -111,9 +113,15 @@ class Runner:
             for model in self._plan.composition.models():
                 await self._start(model)
                 started.append(model)
-            async with asyncio.TaskGroup() as lanes:
-                for endpoint in (None, *self._plan.endpoints()):
-                    lanes.create_task(self._lane(endpoint))
+            await self._sharing.begin()
+            watching = asyncio.create_task(self._sharing.watch())
+            try:
+                async with asyncio.TaskGroup() as lanes:
+                    for endpoint in (None, *self._plan.endpoints()):
+                        lanes.create_task(self._lane(endpoint))
+            finally:
+                watching.cancel()
+            await self._sharing.end()
         except* Stopped:
             pass
         finally:
@@ -378,8 +386,8 @@ class Runner:
             if stored is not None:
                 generation = stored
             else:
-                called = True
-                generation = await self._call(trial.model, whole)
+                generation, is_new = await self._call(trial.model, whole)
+                called |= is_new
                 event = GenerationRecorded(request.key, self._plan.run_id, now(), whole, generation)
                 if turn + 1 < len(trial.requests):
                     await self._writer.save([event])  # paid for: safe before the next turn is
@@ -431,19 +439,28 @@ class Runner:
         work.baselines[key] = generation
         return generation
 
-    async def _call(self, model: ComposedModel, request: Request) -> Generation:
+    async def _call(self, model: ComposedModel, request: Request) -> tuple[Generation, bool]:
+        """The answer to a request, and whether this run asked for it; if not, another one did just now."""
         if self._writer.error is not None:
             raise Stopped
-        generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
+        is_shared = not model.engine.capabilities.batch
+        if is_shared and (answer := await self._sharing.turn(request.key)) is not None:
+            return answer, False
+        generation: Generation | None = None
+        try:
+            generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
+        finally:
+            if is_shared:
+                await self._sharing.done(request.key, answered=generation is not None and not generation.failed)
         if not generation.failed:
             self.progress.generated += 1
         elif generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
-            return replace(generation, error=f"{model.component}: generate: {generation.error}")
-        return generation
+            generation = replace(generation, error=f"{model.component}: generate: {generation.error}")
+        return generation, True
 
     async def _call_judge(self, model: ComposedModel, request: Request) -> Generation:
-        reply = await self._call(model, request)
-        if not reply.failed:
+        reply, is_new = await self._call(model, request)
+        if is_new and not reply.failed:
             self.progress.judged += 1
         return reply
 

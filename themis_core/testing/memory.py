@@ -62,6 +62,8 @@ class _Content:
     trials: dict[tuple[str, str, str], TrialFinished] = field(default_factory=dict)
     """By run, slice and trial."""
     held: set[str] = field(default_factory=set)
+    claims: dict[str, str] = field(default_factory=dict)
+    """Generation key to the run that asks for it."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -251,6 +253,25 @@ class MemoryStore(Store):
 
     def is_held(self, run_id: str) -> bool:
         return run_id in self._open.held
+
+    def has_others_at_work(self, run_id: str) -> bool:
+        return bool(self._open.held - {run_id})
+
+    def claim(self, run_id: str, key: str) -> bool:
+        content = self._open
+        with content.lock:
+            owner = content.claims.get(key, run_id)
+            if owner != run_id and owner in content.held:
+                return False
+            content.claims[key] = run_id
+            return True
+
+    def release(self, run_id: str, keys: Sequence[str] | None = None) -> None:
+        content = self._open
+        with content.lock:
+            for key in list(content.claims if keys is None else keys):
+                if content.claims.get(key) == run_id:
+                    del content.claims[key]
 
     def close(self) -> None:
         self._content = None

@@ -436,6 +436,28 @@ class StorageBackendSuite(AppendRules):
         assert not reader.is_held("run")
         reader.close()
 
+    def test_what_one_run_asks_for_no_other_one_claims_while_both_are_held(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        if type(store).claim is Store.claim:
+            pytest.skip("this backend leaves claims out: two runs at work at once may pay twice")
+        other = backend.open(tmp_path)
+        with store.lock_run("a"):
+            assert not store.has_others_at_work("a")
+            with other.lock_run("b"):
+                assert store.has_others_at_work("a")
+                assert other.has_others_at_work("b")
+                assert [store.claim("a", "k"), store.claim("a", "k"), other.claim("b", "k")] == [True, True, False]
+                assert other.claim("b", "another")
+                store.release("a", ["k"])
+                assert [other.claim("b", "k"), store.claim("a", "k")] == [True, False]
+                other.release("b")
+                assert store.claim("a", "k")
+                assert other.claim("b", "left behind")
+            assert not store.has_others_at_work("a")
+            assert store.claim("a", "left behind")
+        other.close()
+
     def test_a_closed_store_can_not_be_used(self, backend: StorageBackend, tmp_path: Path) -> None:
         store = backend.open(tmp_path)
         store.close()

@@ -307,6 +307,12 @@ class PostgresDatabase(VersionedDatabase):
             row = self.row("SELECT expires > clock_timestamp() FROM run_locks WHERE key = ?", (key,))
         return row is not None and bool(row[0])
 
+    def has_others_at_work(self, run_id: str) -> bool:
+        key = RunLease.of(run_id).key
+        with self.errors():
+            row = self.row("SELECT 1 FROM run_locks WHERE key <> ? AND expires > clock_timestamp() LIMIT 1", (key,))
+        return row is not None
+
     @contextmanager
     def _hold(self, run_id: str) -> Iterator[None]:
         lease = RunLease.of(run_id)

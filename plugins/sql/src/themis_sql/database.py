@@ -59,6 +59,10 @@ class Database(ABC):
         """As `Store.is_held`."""
 
     @abstractmethod
+    def has_others_at_work(self, run_id: str) -> bool:
+        """As `Store.has_others_at_work`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release everything; a second call does nothing."""
 

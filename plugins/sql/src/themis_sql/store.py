@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from themis_core import Damage, Event, StorageError
+from themis_sql.claims import Claims
 from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import Fact, fact_of, messages_of
@@ -41,6 +42,7 @@ class SqlStore(SqlReader):
         super().__init__(database, Payloads(database, self._blobs))
         self._names = Names(database)
         self._log = Log(database)
+        self._claims = Claims(database)
         self._inline_limit = inline_limit_bytes
 
     def append(self, events: Sequence[Event]) -> None:
@@ -121,6 +123,15 @@ class SqlStore(SqlReader):
 
     def is_held(self, run_id: str) -> bool:
         return self._database.is_held(run_id)
+
+    def has_others_at_work(self, run_id: str) -> bool:
+        return self._database.has_others_at_work(run_id)
+
+    def claim(self, run_id: str, key: str) -> bool:
+        return self._claims.claim(run_id, key)
+
+    def release(self, run_id: str, keys: Sequence[str] | None = None) -> None:
+        self._claims.release(run_id, keys)
 
     def close(self) -> None:
         self._database.close()

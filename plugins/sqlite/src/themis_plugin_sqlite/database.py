@@ -239,6 +239,11 @@ class SqliteDatabase(VersionedDatabase):
         with self.errors():
             return holders.holder_of(self, run_id, self._path, lock) is not None
 
+    def has_others_at_work(self, run_id: str) -> bool:
+        with self.errors():
+            runs = holders.noted_runs(self)
+        return any(self.is_held(other) for other in runs if other != run_id)
+
     def held_without_lock_file(self) -> str | None:
         """Return a run that is being worked on though its lock file was deleted, if there is one."""
         with self.errors():

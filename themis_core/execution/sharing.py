@@ -1,0 +1,82 @@
+"""Keeps two runs that are at work on one store from paying for one request twice.
+
+A run says which request it asks for now, and no more: it holds nothing while it waits, so waits never form a ring.
+What it says counts only while it is held by a living process. A run that is alone in its store says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from themis_core.components import Store
+from themis_core.errors import StorageError
+from themis_core.execution.writer import Writer
+from themis_core.records import Generation
+
+__all__ = ["Sharing"]
+
+LOOK_S = 0.5
+"""Seconds between looks for other runs, and for an answer that another run asks for."""
+
+
+class Sharing:
+    """What this run and the others at work on its store ask for. Call `watch` before the first request."""
+
+    def __init__(self, writer: Writer, run_id: str) -> None:
+        self._writer = writer
+        self._run_id = run_id
+        self._others = False
+        self._asking: set[str] = set()
+        self._claimed = False
+
+    async def begin(self) -> None:
+        """Look for other runs; if there are any, let them notice this one before it asks for anything."""
+        self._others = await self._look()
+        if self._others:
+            await asyncio.sleep(2 * LOOK_S)
+
+    async def watch(self) -> None:
+        """Go on looking, until cancelled; what is under way when another run comes is told to it."""
+        with suppress(StorageError):  # which ends the run where it saves
+            while True:
+                await asyncio.sleep(LOOK_S)
+                before, self._others = self._others, await self._look()
+                if self._others and not before:
+                    for key in list(self._asking):
+                        await self._claim(key)
+
+    async def turn(self, key: str) -> Generation | None:
+        """Return None once it is up to this run to ask, which then calls `done`; or what another run got meanwhile."""
+        while self._others:
+            answer, is_mine = await self._claim(key)
+            if answer is not None:
+                return answer
+            if is_mine:
+                break
+            await asyncio.sleep(LOOK_S / 2)
+        self._asking.add(key)
+        return None
+
+    async def done(self, key: str, *, answered: bool) -> None:
+        """Say that the call is over. Without an answer, another run may ask; an answer will be saved, and is found."""
+        self._asking.discard(key)
+        if self._claimed and not answered:
+            await self._writer.read(lambda store: store.release(self._run_id, [key]))
+
+    async def end(self) -> None:
+        """Take back all that was said."""
+        if self._claimed:
+            await self._writer.read(lambda store: store.release(self._run_id))
+
+    async def _look(self) -> bool:
+        return await self._writer.read(lambda store: store.has_others_at_work(self._run_id))
+
+    async def _claim(self, key: str) -> tuple[Generation | None, bool]:
+        self._claimed = True
+
+        def look(store: Store) -> tuple[Generation | None, bool]:
+            is_mine = store.claim(self._run_id, key)
+            return store.generations([key]).get(key), is_mine
+
+        return await self._writer.read(look)
