@@ -45,6 +45,6 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds that the trials need which are still to be made, at the rate so far; those that are stored take none."""
+        """Seconds that the trials still to be made need, at the rate so far; those that are stored take none."""
         still_to_find = max(self.stored - self.reused, 0)
         return max(self.planned - self.done - still_to_find, 0) / self.rate if self.rate > 0 else None
