@@ -15,7 +15,7 @@ PLUGIN_PACKAGES = {
 
 REPORT = """
 import json, sys
-print("\\n" + json.dumps(sorted(sys.modules)))
+print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr)  # a command leaves standard output to itself
 """
 
 COMMAND = """
@@ -38,7 +38,7 @@ def modules_after(code: str, folder: Path) -> set[str]:
     """Run the code in a new interpreter; return the names of all modules that it imported, with their packages."""
     done = subprocess.run([sys.executable, "-c", code + REPORT], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(done.stderr.splitlines()[-1]))
 
 
 def packages_after(code: str, folder: Path) -> set[str]:

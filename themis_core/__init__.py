@@ -5,11 +5,11 @@ Everything public is importable from here and loaded on first use; what is not i
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: until the command handles signals, Ctrl-C would show a traceback of the import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     __version__: str
     from themis_core.components import (
         CONTRACT_VERSION,
@@ -318,12 +318,16 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def _version() -> str:
+    from contextlib import suppress
+
     from importlib_metadata import Distribution
 
     for found in Distribution.discover(name="themis-core"):

@@ -260,7 +260,7 @@ def test_two_signals_end_an_engine_that_swallows_its_cancellation(workers: Worke
     make(tmp_path).rename(tmp_path / "chaos.json")
     benchmark = Benchmark(tmp_path, {})
     worker = workers.start(benchmark, environment={"CHAOS_FAILS": place, "CHAOS_HOW": "swallow"})
-    time.sleep(1.0)
+    wait_until((tmp_path / "stuck").exists)
     worker.kill(signal.SIGINT)
     time.sleep(0.3)
     with suppress(ProcessLookupError):
