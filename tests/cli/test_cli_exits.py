@@ -71,8 +71,8 @@ class Unspeakable(Exception):
         (EOFError(), 70),
         (ExceptionGroup("x", [ValueError("y")]), 70),
         (BaseExceptionGroup("x", [SystemError("y")]), 70),
-        (GeneratorExit(), 70),
-        (asyncio.CancelledError(), 70),
+        (GeneratorExit(), 3),  # no code of the command raises these two: a component did
+        (asyncio.CancelledError(), 3),
         (StopIteration(), 70),
         (Unspeakable(), 70),
         (KeyboardInterrupt(), 130),
