@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TOOL = PROJECT["tool"]
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-NAMESPACES = [folder.name for folder in FOLDERS if folder.name != "sql"]
-LIBRARIES = ["themis_sql"]
+LIBRARIES = ["themis_patterns", "themis_sql"]
+NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
 

@@ -43,8 +43,8 @@ class Fake(Engine):
             print(json.dumps([request.messages, request.params]), file=file)
         if request.model_id == "judge":
             return Generation("answered", text="yes", provider=SHARED)
-        if request.item_id == "empty":
-            return Generation("empty")
+        if request.item_id in ("empty", "refused"):
+            return Generation(request.item_id)
         SHARED["item"] = request.item_id
         return Generation(
             "answered", text='{"answer": 4, "steps": [3, 1, 2]}', provider=SHARED,
@@ -61,6 +61,14 @@ class Meddler(Metric):
     def score(self, item, generation, value):
         meddle("score", item=item, generation=generation, value=value)
         return Score(1.0)
+
+    def unscorable(self, item):
+        meddle("unscorable", item=item)
+        return None
+
+    def empty(self, item, generation):
+        meddle("empty", item=item, generation=generation)
+        return Score(0.0)
 
     def worst(self, item, generation):
         meddle("worst", item=item, generation=generation)
@@ -104,12 +112,15 @@ class ReadingJudge(MeddlingJudge):
 
 class OneDict(DatasetLoader):
     def rows(self, spec, query, base_dir):
+        spec.extras.clear()
+        query.filters["id"] = "none"
         row = {"tags": [None, {"n": None}]}
         for number in range(3):
             row["id"] = row["tags"][0] = row["tags"][1]["n"] = str(number)
             yield Row(row, f"row {number}")
 
     def fingerprint(self, spec, base_dir):
+        spec.extras["seen"] = True
         return {}
 
 
@@ -159,6 +170,7 @@ JUDGE = {"judge": {"model": {"model_id": "judge", "provider": "mine/fake"}}}
 ROWS = [
     {"id": "full", "tags": ["b", "a"], "deep": {"n": [1]}, "gold": ["z", "y", {"n": 1}], "level": {"n": 1}},
     {"id": "empty", "tags": ["b", "a"], "deep": {"n": [1]}, "gold": ["z", "y", {"n": 1}], "level": {"n": 1}},
+    {"id": "refused", "tags": ["b", "a"], "deep": {"n": [1]}, "gold": ["z", "y", {"n": 1}], "level": {"n": 1}},
 ]
 
 
@@ -236,6 +248,8 @@ MEDDLING = [
     ("score", "value['answer'] = 5", "value.answer"),
     ("score", "value['steps'].sort()", "value.steps[0]"),
     ("worst", "item.reference.clear()", "item.reference"),
+    ("empty", "item.reference.clear()", "item.reference"),
+    ("empty", "generation.provider['id'] = 'other'", "generation.provider"),
     ("worst", "generation.provider['id'] = 'other'", "generation.provider"),
     ("requests", "judged.item.fields.pop('tags')", "judged.item.fields"),
     ("requests", "judged.messages[0]['content'] = 'other'", "judged.messages[0].content"),
@@ -260,7 +274,7 @@ def test_who_changes_what_it_is_handed_loses_its_own_score_and_nothing_else_chan
     for item in kept[0]:
         names = ("id", "fields", "reference", "metadata", "output", "model")
         assert digest([item[name] for name in names]) == item["digest"]
-    component = "mine/meddler" if method in ("score", "worst") else "mine/meddling_judge"
+    component = "mine/meddler" if method in ("score", "worst", "empty") else "mine/meddling_judge"
     blamed = {name: each[0] for name, each in scores.items() if each != quiet[1][name]}
     assert len(blamed) == 1
     ((name, score),) = blamed.items()
@@ -324,6 +338,7 @@ def test_an_answer_that_is_tried_again_is_asked_for_as_it_was_meant(tmp_path: Pa
         '[[{"role": "user", "content": "empty"}], {"temperature": 0.5}]',
         '[[{"role": "user", "content": "full"}], {"temperature": 0.5}]',
         '[[{"role": "user", "content": "good?"}], {"temperature": 0.0}]',
+        '[[{"role": "user", "content": "refused"}], {"temperature": 0.5}]',
     ]
 
 
@@ -331,12 +346,16 @@ def test_what_an_engine_fills_again_for_each_answer_is_stored_as_it_was_at_each(
     tmp_path: Path, quiet: tuple[Any, dict[str, Any]]
 ) -> None:
     turns = quiet[0][1]
-    assert [generation["provider"].get("item") for ((_, generation),) in turns] == [None, "full"]
+    assert [generation["provider"].get("item") for ((_, generation),) in turns] == [None, "full", None]
 
 
-def test_a_loader_may_fill_one_dict_for_all_rows(tmp_path: Path) -> None:
+def test_a_loader_may_fill_one_dict_for_all_rows_and_change_its_spec_and_query(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "b")
-    items, _ = bench.stored(bench.run(dataset={"source": "mine/one_dict"}))[0]
+    result = bench.run(dataset={"source": "mine/one_dict", "extras": {"n": 3}})
+    items, _ = bench.stored(result)[0]
+    with themis.open_results(bench.folder / "spec.json") as results:
+        stored = results.run(result.run_id).manifest["benchmark"]["slices"][0]
+    assert (stored["dataset"]["extras"], stored["dataset_query"]["filters"]) == ({"n": 3}, {})
     assert [item["fields"]["tags"] for item in items] == [["0", {"n": "0"}], ["1", {"n": "1"}], ["2", {"n": "2"}]]
 
 

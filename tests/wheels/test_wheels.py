@@ -20,7 +20,8 @@ import pytest
 
 HERE = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/pyproject.toml"))
-ENTRY_POINTS = [name for name in PLUGINS if name != "sql"]
+LIBRARIES = ["patterns", "sql"]
+ENTRY_POINTS = [name for name in PLUGINS if name not in LIBRARIES]
 
 SPEC = """\
 project:
@@ -150,7 +151,7 @@ def strangers(links: Path, tmp_path_factory: pytest.TempPathFactory) -> Environm
 def test_each_distribution_of_the_workspace_has_a_wheel(links: Path) -> None:
     expected = {
         "themis-core",
-        "themis-sql",
+        *(f"themis-{name}" for name in LIBRARIES),
         *(f"themis-plugin-{name}" for name in (*ENTRY_POINTS, "stranger", "broken")),
     }
     assert {wheel_name(path) for path in links.glob("*.whl")} == expected
@@ -171,9 +172,9 @@ def test_the_core_alone_installs_and_imports(links: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_the_core_with_a_single_plugin_installs_and_imports(name: str, links: Path, tmp_path: Path) -> None:
-    distribution, module = ("themis-sql", "themis_sql")
+    distribution, module = f"themis-{name}", f"themis_{name}"
     entry_points = {}
-    if name != "sql":
+    if name not in LIBRARIES:
         distribution, module = f"themis-plugin-{name}", f"themis_plugin_{name}"
         entry_points = {name: f"{module}.plugin"}
     environment = make_environment(tmp_path, links, distribution)

@@ -198,7 +198,8 @@ def _rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> It
         try:
             with blaming(dataset.component, "rows"):
                 if rows is None:
-                    rows = iter(dataset.loader.rows(dataset.spec, query, base_dir))
+                    copies = dataset.spec.model_copy(deep=True), query.model_copy(deep=True)
+                    rows = iter(dataset.loader.rows(*copies, base_dir))
                 row = next(rows, None)
                 if not isinstance(row, Row | None):
                     raise TypeError(f"it yielded {type(row).__name__}, not a Row")

@@ -229,4 +229,4 @@ def manifest_of(made: Plan) -> dict[str, Any]:
 
 def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
     with blaming(dataset.component, "fingerprint"):
-        return dataset.loader.fingerprint(dataset.spec, base_dir)
+        return dataset.loader.fingerprint(dataset.spec.model_copy(deep=True), base_dir)

@@ -55,6 +55,16 @@ class ExtractorSuite:
             "the same config and text must give the same extraction: no clock, no chance, no memory of earlier texts"
         )
 
+    def test_what_it_found_belongs_to_whoever_got_it(self, extractor: Extractor) -> None:
+        for text in (*(text for text in HOSTILE_TEXTS.values() if len(text) < 1_000), '{"a": [1, {"b": []}]}', "[[1]]"):
+            found = extractor.extract(text)
+            before = canonical_json(found.value)
+            if isinstance(found.value, dict | list):
+                found.value.clear()
+            assert canonical_json(extractor.extract(text).value) == before, (
+                "give out a new value for each text: whoever gets it may change it"
+            )
+
     def test_the_config_is_frozen(self, extractor: Extractor) -> None:
         for name in type(extractor).model_fields:
             with pytest.raises(ValidationError):

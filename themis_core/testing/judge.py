@@ -26,9 +26,11 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.planning import Handed, own
 from themis_core.records import Generation, Score
 from themis_core.specs import canonical_json
 from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_core.testing.metric import check_unchanged
 
 __all__ = ["JudgeSuite"]
 
@@ -118,6 +120,25 @@ class JudgeSuite:
             if again is not None
         ]
         assert judge.score(judged, second).value == self.score(judge, judged, good=True).value
+
+    def test_what_it_is_handed_stays_as_it_is(self, judge: Judge, judged: JudgedAnswer) -> None:
+        rich = replace(
+            judged,
+            item=replace(judged.item, metadata={**judged.item.metadata, "level": [1]}),
+            generation=replace(judged.generation, provider={"id": ["x"]}),
+            messages=[*judged.messages, {"role": "user", "content": "Who?"}],
+        )
+        handed = Handed(judged=rich)
+        judge.requests(handed["judged"])
+        check_unchanged(handed)
+        for said in ("I can't say.", ""):
+            replies = list(self.replies(judge, rich, [said] * len(judge.requests(own(rich)))))
+            handed = Handed(judged=rich, replies=replies)
+            for reply in handed["replies"]:
+                judge.again(handed["judged"], reply)
+            judge.score(handed["judged"], handed["replies"])
+            judge.worst(handed["judged"].item, handed["judged"].generation)
+            check_unchanged(handed)
 
     def test_no_score_has_no_aggregate(self, judge: Judge) -> None:
         assert judge.aggregate([]) is None

@@ -102,6 +102,23 @@ class DatasetLoaderSuite:
             stream.close()
         assert first == _rows(loader, dataset, base_dir)[0], "a stream that was left must not change the next one"
 
+    def test_a_row_stays_as_it_was_when_the_next_is_read(
+        self, loader: DatasetLoader, dataset: DatasetSpec, base_dir: Path
+    ) -> None:
+        seen = [(row, canonical_json(row.data)) for row in loader.rows(dataset, DatasetQuerySpec(), base_dir)]
+        assert all(canonical_json(row.data) == then for row, then in seen), "give out a new dict for each row"
+
+    def test_spec_and_query_stay_as_they_are(
+        self, loader: DatasetLoader, dataset: DatasetSpec, text_filter: tuple[str, str], base_dir: Path
+    ) -> None:
+        query = DatasetQuerySpec.model_validate({"filters": dict([text_filter])})
+        before = canonical_json([dataset.canonical(), query.canonical()])
+        list(loader.rows(dataset, query, base_dir))
+        loader.fingerprint(dataset, base_dir)
+        assert canonical_json([dataset.canonical(), query.canonical()]) == before, (
+            "spec and query are the run's: copy what you change"
+        )
+
     def test_a_row_belongs_to_whoever_got_it(self, loader: DatasetLoader, dataset: DatasetSpec, base_dir: Path) -> None:
         before = [canonical_json(row.data) for row in _rows(loader, dataset, base_dir)]
         for row in _rows(loader, dataset, base_dir):

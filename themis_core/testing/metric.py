@@ -27,6 +27,7 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core.components import Metric
+from themis_core.planning import Handed
 from themis_core.records import Generation, Item, Score
 from themis_core.specs import canonical_json
 from themis_core.testing.hostile import HOSTILE_TEXTS
@@ -156,6 +157,17 @@ class MetricSuite:
                 "`aggregate` is not the mean: set `aggregates_mean = False` in the metric"
             )
 
+    def test_what_it_is_handed_stays_as_it_is(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
+        scores_of(metric, item, [*values, *ODD_VALUES])
+        for reference in (["b", "a", ["c"]], {"b": [2, 1], "a": None}):
+            rich = replace(item, fields={**item.fields, "more": [2, [1]]}, metadata={"level": [1]}, reference=reference)
+            scores_of(metric, rich, [*values, ["b", "a", ["c"]], {"b": [2, 1], "a": None}])
+            generation = Generation("empty", provider={"id": ["x"]})
+            handed = Handed(item=rich, generation=generation)
+            metric.worst(handed["item"], handed["generation"])
+            metric.empty(handed["item"], handed["generation"])
+            check_unchanged(handed)
+
     def test_no_score_has_no_aggregate(self, metric: Metric) -> None:
         assert metric.aggregate([]) is None, "without a score there is no aggregate: return None, not 0"
 
@@ -178,12 +190,29 @@ class MetricSuite:
 
 def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
     """Score each value as the run does: the generation's text is the value, if that is a text."""
-    if (reason := metric.unscorable(item)) is not None:
+    handed = Handed(item=item)
+    reason = metric.unscorable(handed["item"])
+    check_unchanged(handed)
+    if reason is not None:
         return [Score(reason=reason)] * len(values)
-    return [
-        metric.score(item, Generation("answered", text=value if isinstance(value, str) else ""), value)
-        for value in values
-    ]
+    return [_score_of(metric, item, value) for value in values]
+
+
+def _score_of(metric: Metric, item: Item, value: Any) -> Score:
+    text = value if isinstance(value, str) else ""
+    rich = Generation("answered", text=text, provider={"id": ["x"]}, tool_calls=({"name": "f", "arguments": {}},))
+    handed = Handed(item=item, generation=rich, value=value)
+    score = metric.score(handed["item"], handed["generation"], handed["value"])
+    check_unchanged(handed)
+    return score
+
+
+def check_unchanged(handed: Handed) -> None:
+    """Assert that a component left what it was handed as it was."""
+    try:
+        handed.check()
+    except TypeError as error:
+        raise AssertionError(str(error)) from None
 
 
 def value_of(score: Score) -> float:

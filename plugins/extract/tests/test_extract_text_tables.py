@@ -37,7 +37,12 @@ def check(extractor: Extractor, text: str, value: Any, reason: str | None) -> No
         ({"pattern": r"\x00(.)"}, "a\x00b", "b", None),
         ({"pattern": r"\ud83d(.)"}, "\ud83dx", "x", None),
         ({"pattern": "(\u202e)"}, "a\u202eb", "\u202e", None),
-        ({"pattern": r"(\w+\s?)*$", "timeout_s": 0.1}, "word " * 12_000 + "!", None, "timeout"),
+        ({"pattern": r"(\w+\s?)*$", "timeout_s": 0.1}, "word " * 12_000 + "!", None, "extractor_timeout"),
+        ({"pattern": r"\b[A-J]\b"}, "H₂O", None, "no_match"),
+        ({"pattern": r"\b[A-J]\b(?!.*\b[A-J]\b)", "flags": ["dotall"]}, "H₂O", None, "no_match"),
+        ({"pattern": r"\b[A-J]\b(?!.*\b[A-J]\b)", "flags": ["dotall"]}, "¹⁹F", None, "no_match"),
+        ({"pattern": r"\b[A-J]\b(?!.*\b[A-J]\b)", "flags": ["dotall"]}, "H₂O, so\nB.", "B", None),
+        ({"pattern": r"\d+", "which": "last"}, "12 x² ٣", "٣", None),
         ({"pattern": "(b|$)", "which": "last"}, "a" * 1_000_000, "", None),
     ],
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -36,10 +36,13 @@ class Json(Extractor):
     not at all); objects in the text; arrays in the text. A value within another is not one of its own. Raw line breaks
     in strings are let through. Reasons: `no_json` (nothing that begins like JSON); `invalid_json`; `duplicate_keys`;
     `not_finite` (NaN, Infinity, 1e400); `number_too_long` (over 4,300 digits); `too_deep` (over 200 levels, fewer
-    with a recursive schema); `path_missing`; `schema_mismatch`; `timeout` (patterns of the schema, one second in all).
+    with a recursive schema); `path_missing`; `schema_mismatch`; `extractor_timeout` (patterns of the schema, one second
+    of CPU in all: the parse ends, and the next run tries it again).
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    version: ClassVar[int] = 2
 
     which: Literal["first", "last"] = Field("last", description="Which JSON value counts, if there are several.")
     path: str | None = Field(
@@ -97,7 +100,7 @@ class Json(Extractor):
         try:
             return None if is_valid(self._validator, value) else "schema_mismatch"
         except SchemaTimeout:
-            return "timeout"
+            return "extractor_timeout"
         except RecursionError:  # for the schema's references; one may refer to itself
             return "too_deep"
 

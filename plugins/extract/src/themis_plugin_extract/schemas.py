@@ -10,11 +10,10 @@ from typing import Any, Final
 import referencing
 import referencing.exceptions
 import referencing.jsonschema
-import regex
 from jsonschema import exceptions, validators
 from jsonschema.protocols import Validator
 
-from themis_plugin_extract.patterns import compile_pattern
+from themis_patterns import compile_pattern
 
 __all__ = ["SchemaTimeout", "build_validator", "is_valid"]
 
@@ -59,8 +58,8 @@ def build_validator(schema: dict[str, Any]) -> Validator:
 
 
 def is_valid(validator: Validator, value: Any) -> bool:
-    """Say whether the value fulfils the schema; raises SchemaTimeout after a second in patterns."""
-    token = _deadline.set(time.monotonic() + _SECONDS)
+    """Say whether the value fulfils the schema; SchemaTimeout after a second of this thread's CPU in patterns."""
+    token = _deadline.set(time.thread_time() + _SECONDS)
     try:
         return validator.is_valid(value)
     finally:
@@ -96,14 +95,14 @@ def _check_keywords(part: dict[str, Any], resolver: Any) -> None:
 def _pattern(validator: Validator, pattern: str, instance: Any, schema: Any) -> Iterator[exceptions.ValidationError]:
     if not validator.is_type(instance, "string"):
         return
-    left = _deadline.get() - time.monotonic()
-    try:
-        matches = left > 0 and regex.search(pattern, instance, timeout=left)
-    except TimeoutError:
-        left, matches = 0.0, None
+    left = _deadline.get() - time.thread_time()
     if left <= 0:
         raise SchemaTimeout
-    if not matches:
+    try:
+        match = compile_pattern(pattern).search(instance, seconds=left)
+    except TimeoutError:
+        raise SchemaTimeout from None
+    if match is None:
         yield exceptions.ValidationError(f"{instance!r} does not match {pattern!r}")
 
 

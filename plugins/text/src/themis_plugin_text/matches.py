@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-import warnings
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
-import regex
 from pydantic import Field, field_validator
 
 from themis_core import Generation, Item, Metric, Score
+from themis_patterns import Pattern, compile_pattern
 from themis_plugin_text.references import (
     BAD_REFERENCE,
     CORRECT,
@@ -114,9 +113,11 @@ class RegexMatch(Metric):
     """1 if the answer matches a regular expression, else 0.
 
     The pattern is that of the config or, without one, the item's reference (of a list, any one of them). Reasons:
-    `no_reference`; `bad_reference` (no regular expression); `metric_timeout`. An empty answer is right if it matches.
+    `no_reference`; `bad_reference` (no regular expression); `metric_timeout` (it could not be decided, and is tried
+    again by the next run). An empty answer is right if it matches.
     """
 
+    version: ClassVar[int] = 2
     not_identity: ClassVar[frozenset[str]] = frozenset({"timeout_s"})
 
     pattern: str | None = Field(None, description="Regular expression; by default the item's reference is one.")
@@ -128,7 +129,7 @@ class RegexMatch(Metric):
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         if pattern is not None:
-            _compile(pattern, ignore_case=False)
+            compile_pattern(pattern)
         return pattern
 
     def unscorable(self, item: Item) -> str | None:
@@ -141,7 +142,7 @@ class RegexMatch(Metric):
             return BAD_REFERENCE
         try:
             for each in patterns:
-                _compile(each, ignore_case=self.ignore_case)
+                self._compiled(each)
         except ValueError:
             return BAD_REFERENCE
         return None
@@ -161,19 +162,10 @@ class RegexMatch(Metric):
             return [self.pattern]
         return [item.reference] if isinstance(item.reference, str) else item.reference
 
+    def _compiled(self, pattern: str) -> Pattern:
+        return compile_pattern(pattern, ("ignorecase",) if self.ignore_case else ())
+
     def _matches(self, pattern: str, text: str) -> bool:
-        compiled = _compile(pattern, ignore_case=self.ignore_case)
+        compiled = self._compiled(pattern)
         method = compiled.search if self.mode == "search" else compiled.fullmatch
-        return method(text, timeout=self.timeout_s) is not None
-
-
-def _compile(pattern: str, *, ignore_case: bool) -> regex.Pattern[str]:
-    """Compile (the package keeps the last few hundred patterns); ValueError says what is wrong at which position."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # `[[` means what it meant in `re`
-            return regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
-    except regex.error as error:
-        raise ValueError(f"not a regular expression: {error} of {pattern!r}") from error
-    except (RecursionError, OverflowError) as error:
-        raise ValueError(f"the regular expression is nested too deeply or too large: {error}") from error
+        return method(text, seconds=self.timeout_s) is not None
