@@ -112,7 +112,7 @@ class ReadingJudge(MeddlingJudge):
 
 class OneDict(DatasetLoader):
     def rows(self, spec, query, base_dir):
-        spec.extras.clear()
+        spec.fields.metadata.clear()
         query.filters["id"] = "none"
         row = {"tags": [None, {"n": None}]}
         for number in range(3):
@@ -120,7 +120,7 @@ class OneDict(DatasetLoader):
             yield Row(row, f"row {number}")
 
     def fingerprint(self, spec, base_dir):
-        spec.extras["seen"] = True
+        spec.fields.metadata.clear()
         return {}
 
 
@@ -351,12 +351,12 @@ def test_what_an_engine_fills_again_for_each_answer_is_stored_as_it_was_at_each(
 
 def test_a_loader_may_fill_one_dict_for_all_rows_and_change_its_spec_and_query(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "b")
-    result = bench.run(dataset={"source": "mine/one_dict", "extras": {"n": 3}})
+    result = bench.run(dataset={"source": "mine/one_dict", "fields": {"metadata": ["tags"]}})
     items, _ = bench.stored(result)[0]
     with themis.open_results(bench.folder / "spec.json") as results:
         stored = results.run(result.run_id).manifest["benchmark"]["slices"][0]
-    assert (stored["dataset"]["extras"], stored["dataset_query"]["filters"]) == ({"n": 3}, {})
-    assert [item["fields"]["tags"] for item in items] == [["0", {"n": "0"}], ["1", {"n": "1"}], ["2", {"n": "2"}]]
+    assert (stored["dataset"]["fields"]["metadata"], stored["dataset_query"]["filters"]) == (["tags"], {})
+    assert [item["metadata"]["tags"] for item in items] == [["0", {"n": "0"}], ["1", {"n": "1"}], ["2", {"n": "2"}]]
 
 
 def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed() -> None:

@@ -89,9 +89,9 @@ def test_a_schema_decides_about_the_whole_value(schema: Any, value: Any, reason:
     ],
 )
 def test_a_schema_takes_bounded_time_on_hostile_values(schema: Any, value: Any, reason: str | None) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert Json.model_validate({"schema": schema}).extract(json.dumps(value)).reason == reason
-    assert time.perf_counter() - started < 3
+    assert time.thread_time() - started < 3
 
 
 @pytest.mark.parametrize(
