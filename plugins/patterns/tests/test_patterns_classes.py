@@ -8,7 +8,7 @@ from itertools import filterfalse
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from themis_patterns import Flag, compile_pattern
@@ -141,7 +141,7 @@ def test_patterns_find_what_re_finds(pattern: str) -> None:
 PARTS = [r"\w", r"\W", r"\d", r"\s", r"\S", r"\b", "[^\\w,]", r"[\s\d]", r"[a-c\d-]", "a", "B", ".", r"\.", "²"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from(PARTS), st.sampled_from(["", "", "+", "?"])), min_size=1, max_size=4),
     st.text(st.sampled_from("aBc1,. ²₂\u0301é\x1c\x85ſ\u212a½\u0660Ⓐ_-\n"), max_size=12),
