@@ -9,12 +9,16 @@ from types import TracebackType
 from typing import Any
 
 from themis_core.components import Judge, Metric, StorageBackend
-from themis_core.errors import SpecError
+from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, blaming
 from themis_core.records import RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
 __all__ = ["Results", "aggregates_of"]
+
+
+_OF_A_MANIFEST = frozenset({"dimensions", "scorers", "spec_digest", "thresholds", "trials"})
+"""What a result is made from."""
 
 
 class Results:
@@ -54,6 +58,11 @@ class Results:
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""
         run = self.run(run_id)
+        if lacking := _OF_A_MANIFEST - run.manifest.keys():
+            raise StorageError(
+                f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
+                "run `themis storage verify`, which says where"
+            )
         aggregates = aggregates_of(run.manifest, self._plugins)
         return summarise(
             self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location

@@ -22,7 +22,9 @@ from themis_sql.layout import insert_sql
 
 __all__ = ["Log", "LogCheck", "UNREADABLE", "text_digests"]
 
-UNREADABLE: Final = (ZstdError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
+UNREADABLE: Final = (
+    ZstdError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError
+)  # fmt: skip
 """What decoding raises for a value that is not as it was written."""
 _KINDS: Final = frozenset({"run_started", "item", "generation", "trial", "run_finished"})
 _WHOLE: Final = 0

@@ -81,10 +81,18 @@ class Payloads:
         self._blobs = blobs
 
     def restore(self, text: str, raw: bytes | None, external: int, digest: bytes) -> str:
-        """Return the text itself from its row: `text`, `raw`, `external`, `digest`."""
+        """Return the text itself from its row: `text`, `raw`, `external`, `digest`.
+
+        Raises StorageError if it does not match its hash.
+        """
         if external:
             return self._blobs.read(digest).decode("utf-8", "surrogatepass")
-        return text if raw is None else raw.decode("utf-8", "surrogatepass")
+        data = to_bytes(text) if raw is None else raw
+        if _digest(data) != digest:
+            raise StorageError(
+                f"a stored text does not match its hash, {bytes(digest).hex()}: bring the store back from a backup"
+            )
+        return data.decode("utf-8", "surrogatepass")
 
     def texts(self, ids: Iterable[int]) -> dict[int, str]:
         found = self._database.rows_in(

@@ -6,6 +6,7 @@ It changes nothing. Streams hold one model's share of a run at most.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from themis_core import (
@@ -20,12 +21,14 @@ from themis_core import (
     Score,
     ScoreEntry,
     ScoreRow,
+    StorageError,
     Store,
     TrialRow,
 )
 from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, unpack_body, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
+from themis_sql.log import UNREADABLE
 from themis_sql.names import salt_of
 from themis_sql.payloads import Payloads
 
@@ -58,6 +61,18 @@ class SqlReader(Store):
         self._database = database
         self._payloads = payloads
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise StorageError for what the database refuses, and for what is not as it was written."""
+        with self._database.errors():
+            try:
+                yield
+            except UNREADABLE as error:
+                raise StorageError(
+                    f"what is stored can't be read ({type(error).__name__}), so the store is damaged: "
+                    "run `themis storage verify`, which says where"
+                ) from error
+
     def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         wanted = set(trials)
         lookups = [lookup_of(pack_key(trial), salt_of(run_id, slice_id)) for slice_id, trial in wanted]
@@ -68,7 +83,7 @@ class SqlReader(Store):
             f"  WHERE l.trial = t.id AND s.reason IN ({_FAULTS}))"
         )
         packed_run = pack_name(run_id)
-        with self._database.errors():
+        with self._reading():
             found = {
                 (unpack_name(row[0]), unpack_key(row[1]))
                 for row in self._database.rows_in(sql, lookups)
@@ -78,21 +93,21 @@ class SqlReader(Store):
 
     def stored_generations(self, keys: Sequence[str]) -> set[str]:
         sql = "SELECT key FROM generations g WHERE lookup IN (*) AND status <> 'failed'"
-        with self._database.errors():
+        with self._reading():
             found = {unpack_key(row[0]) for row in self._database.rows_in(sql, _lookups(keys))}
         return found.intersection(keys)
 
     def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
         sql = f"{_GENERATIONS} FROM generations g {_TEXTS} WHERE g.lookup IN (*) AND g.status <> 'failed'"
         wanted = set(keys)
-        with self._database.errors():
+        with self._reading():
             rows = self._database.rows_in(sql, _lookups(keys))
             return {key: self._generation(row)[0] for row in rows if (key := unpack_key(row[0])) in wanted}
 
     def scores(self, keys: Sequence[str]) -> dict[str, tuple[Score, Extraction | None]]:
         sql = f"SELECT s.key, {_SCORE} FROM scores s {_SCORE_TEXTS} WHERE s.lookup IN (*)"
         wanted = set(keys)
-        with self._database.errors():
+        with self._reading():
             rows = self._database.rows_in(sql, _lookups(keys))
             return {key: self._score(row[1:]) for row in rows if (key := unpack_key(row[0])) in wanted}
 
@@ -102,7 +117,7 @@ class SqlReader(Store):
             " JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
         )
         wanted = set(digests)
-        with self._database.errors():
+        with self._reading():
             return {
                 digest: item_from(digest, unpack_name(row[1]), self._payloads.restore(*row[2:]))
                 for row in self._database.rows_in(sql, _lookups(digests))
@@ -110,12 +125,12 @@ class SqlReader(Store):
             }
 
     def runs(self) -> Iterator[RunRecord]:
-        with self._database.errors():
+        with self._reading():
             for row in self._database.rows(f"{_RUNS} ORDER BY e.id DESC"):
                 yield self._run(row)
 
     def run(self, run_id: str) -> RunRecord | None:
-        with self._database.errors():
+        with self._reading():
             row = self._database.row(f"{_RUNS} WHERE r.run_id = ?", (pack_name(run_id),))
             return None if row is None else self._run(row)
 
@@ -133,8 +148,8 @@ class SqlReader(Store):
             status=status,
             started_at=started_at,
             finished_at=finished_at,
-            manifest={} if manifest is None else from_json(self._payloads.texts([manifest])[manifest]),
-            counts=from_json(counts),
+            manifest={} if manifest is None else _object(self._payloads.texts([manifest])[manifest]),
+            counts=_object(counts),
             trials=sum(outcomes.values()),
             failed=outcomes.get("failed", 0),
         )
@@ -147,7 +162,7 @@ class SqlReader(Store):
             " JOIN items i ON i.id = t.item LEFT JOIN generations g ON g.id = t.generation"
             f" WHERE t.arm = ?{where} ORDER BY i.item_id, t.sample_index, t.id"
         )
-        with self._database.errors():
+        with self._reading():
             for arm, names in self._arms(run_id):
                 for row in self._database.rows(sql, (arm, *values)):
                     if trial_id is None or unpack_key(row[2]).startswith(trial_id):
@@ -178,7 +193,7 @@ class SqlReader(Store):
 
     def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
         sql = "SELECT outcome, error_code, count(*) FROM trials WHERE arm = ? GROUP BY outcome, error_code"
-        with self._database.errors():
+        with self._reading():
             return [
                 OutcomeCount(names[0], names[1], names[2], names[3], outcome, _unpacked(code), count)
                 for arm, names in self._arms(run_id)
@@ -205,7 +220,7 @@ class SqlReader(Store):
             f" JOIN scores s ON s.id = l.score WHERE t.arm = ?{where}"
             " ORDER BY k.score, k.metric, i.item_id, t.sample_index, t.id, l.position"
         )
-        with self._database.errors():
+        with self._reading():
             for arm, names in self._arms(run_id):
                 for row in self._database.rows(sql, (arm, *values)):
                     if trial_id is None or unpack_key(row[4]).startswith(trial_id):
@@ -217,7 +232,7 @@ class SqlReader(Store):
             " JOIN score_links l ON l.trial = t.id JOIN scores s ON s.id = l.score"
             f" WHERE r.run_id = ? AND s.reason IN ({_FAULTS}) LIMIT 1"
         )
-        with self._database.errors():
+        with self._reading():
             return self._database.row(sql, (pack_name(run_id),)) is not None
 
     def _arms(self, run_id: str) -> list[tuple[int, tuple[str, ...]]]:
@@ -236,7 +251,7 @@ class SqlReader(Store):
             f" {_text_columns('m')} FROM generations g JOIN settings c ON c.id = g.settings"
             f" JOIN runs r ON r.id = g.run JOIN payloads m ON m.id = g.messages {_TEXTS} WHERE g.lookup IN (*)"
         )
-        with self._database.errors():
+        with self._reading():
             for start in range(0, len(keys), _BATCH):
                 part = keys[start : start + _BATCH]
                 found = {unpack_key(row[0]): row for row in self._database.rows_in(sql, _lookups(part))}
@@ -291,7 +306,7 @@ class SqlReader(Store):
         )
         packed = pack_key(trial_id)
         lookup = lookup_of(packed, salt_of(run_id, slice_id))
-        with self._database.errors():
+        with self._reading():
             rows = self._database.rows(sql, (lookup, packed, pack_name(run_id), pack_name(slice_id)))
             return [self._entry(row) for row in rows]
 
@@ -314,13 +329,26 @@ class SqlReader(Store):
         if run_id is not None:
             sql += " WHERE run_id IS NULL OR run_id = ?"
             values = (pack_name(run_id),)  # type: ignore[assignment]
-        with self._database.errors():
+        with self._reading():
             for first, at, encoding, body in self._database.rows(f"{sql} ORDER BY seq", values):
                 facts = unpack_body(encoding, body)
                 texts = self._payloads.texts(set(payload_ids(facts)))
                 for seq, fact in enumerate(facts, first):
                     if run_id is None or fact.get("run_id") == run_id:
                         yield {"seq": seq, **plain_event(fact, texts, at)}
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = from_json(text)
+    if not isinstance(value, dict):
+        raise TypeError("no JSON object")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and not isinstance(value, int | float):
+        raise TypeError("no number")
+    return value
 
 
 def _lookups(keys: Iterable[str]) -> list[int]:
@@ -351,7 +379,7 @@ def _score_row(arm: tuple[str, ...], row: Any) -> ScoreRow:
         sample_index=sample_index,
         trial_id=unpack_key(trial_id),
         outcome=outcome,
-        value=value,
+        value=_number(value),
         reason=_unpacked(reason),
         parse=_unpacked(parse),
         parsed=None if parse is None else bool(parsed),
