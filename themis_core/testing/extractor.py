@@ -27,7 +27,7 @@ class ExtractorSuite:
     """What every extractor must fulfil. Define the fixture `extractor`; parametrise it for several configs."""
 
     seconds_per_text: float = 2.0
-    """Most seconds that one text of up to a million characters may take."""
+    """Most seconds of CPU that one text of up to a million characters may take; ten times as many by the clock."""
 
     @pytest.fixture
     def extractor(self) -> Extractor:
@@ -39,10 +39,11 @@ class ExtractorSuite:
         return HOSTILE_TEXTS[request.param]
 
     def test_any_text_gives_a_value_or_a_reason_in_bounded_time(self, extractor: Extractor, hostile_text: str) -> None:
-        started = time.perf_counter()
+        started = time.perf_counter(), time.thread_time()
         extraction = extractor.extract(hostile_text)
-        took = time.perf_counter() - started
-        assert took < self.seconds_per_text, (
+        took, own = time.perf_counter() - started[0], time.thread_time() - started[1]
+        # A busy machine may let it wait ten times as long, but it must not sleep or work elsewhere without end.
+        assert max(own, took / 10) < self.seconds_per_text, (
             "any text must be done in bounded time: limit the length or the steps, or use a pattern with a timeout; "
             "`seconds_per_text` in the test class is the bound"
         )
