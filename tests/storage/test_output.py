@@ -155,3 +155,24 @@ def test_what_can_not_be_written_is_an_error_that_names_it(
     path = make(tmp_path / "target")
     with pytest.raises(StorageError, match=rf"can't write .*target.*: {message}"):
         write(path)
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one_to_that_file(tmp_path: Path) -> None:
+    target = tmp_path / "out[1].csv"
+    old, young, other, stranger = (
+        tmp_path / name
+        for name in (
+            ".out[1].csv.0123abcd.part",
+            ".out[1].csv.abcd0123.part",
+            ".out1.csv.0123abcd.part",
+            ".out[1].csv.part",
+        )
+    )
+    for each in (old, young, other, stranger):
+        each.write_text("half")
+        if each != young:
+            os.utime(each, (0, 0))
+    with atomic_output(target) as part:
+        part.write_text("whole")
+    assert target.read_text() == "whole"
+    assert [each.exists() for each in (old, young, other, stranger)] == [False, True, True, True]

@@ -11,14 +11,19 @@ import secrets
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from themis_core.errors import StorageError
 
 __all__ = ["atomic_output"]
+
+_LEFT_S: Final = 86_400.0
 
 
 @contextmanager
@@ -41,8 +46,18 @@ def atomic_output(path: Path) -> Iterator[Path]:
         raise StorageError(f"can't write {path}: {error.strerror or error}") from error
 
 
+def _remove_leftovers(folder: Path, start: str) -> None:
+    """Remove what killed processes left of this file; one that is a day old is written by nobody any more."""
+    for each in folder.glob(f"{escape(start)}{'[0-9a-f]' * 8}.part"):
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > _LEFT_S:
+                each.unlink()
+
+
 def _replaced(target: Path) -> Iterator[Path]:
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    start = f".{target.name[:200]}."
+    _remove_leftovers(target.parent, start)
+    part = target.with_name(f"{start}{secrets.token_hex(4)}.part")
     try:
         yield part
         with part.open("rb+") as file:

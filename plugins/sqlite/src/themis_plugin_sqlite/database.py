@@ -49,10 +49,10 @@ class SqliteDatabase(VersionedDatabase):
         self._watch: FileWatch | None = None
 
     def connect(self) -> None:
-        again = self._open
+        again = self._watch is not None
         self.close()
         try:
-            if self._mode == "write":
+            if self._mode == "write" and not again:
                 _make_folder(self._path.parent)
             check_header(self._path)
             if self._mode == "write" and not self._path.exists():
