@@ -17,6 +17,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -48,10 +49,18 @@ class PostgresServer:
     Raises RuntimeError, with the end of its log, if it does not start within a minute.
     """
 
-    def __init__(self, *, fsync: bool = False) -> None:
-        """Without `fsync` it is faster, in memory even, and what is committed still survives `restart("immediate")`."""
+    def __init__(self, *, fsync: bool = False, tcp: bool = False, programs: Path | None = None) -> None:
+        """Without `fsync` it is faster, in memory even, and what is committed still survives `restart("immediate")`.
+
+        With `tcp` it can also be reached at `port` of 127.0.0.1, by scram and a password. `programs` is the folder of
+        another installation's programs.
+        """
+        self._programs = programs
+        self.port = _free_port() if tcp else 5432
         self._durable = fsync
-        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
+        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off", "port": str(self.port)}
+        if tcp:
+            self._settings["listen_addresses"] = "127.0.0.1"
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -75,7 +84,7 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """The database `postgres`, which every server has: for other databases, see `new_database`."""
-        return f"postgresql://postgres@/postgres?host={quote(str(self._folder), safe='')}"
+        return f"postgresql://postgres@/postgres?host={quote(str(self._folder), safe='')}&port={self.port}"
 
     def new_database(self) -> str:
         """Return the URL of a new, empty database."""
@@ -174,9 +183,13 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"initdb failed: {done.stderr.strip()}")
+        rules = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (self._folder / "data" / "pg_hba.conf").write_text(rules)
 
     def _binary(self, name: str) -> Path:
         """Return a program of the package, from a copy if the user that runs it can't reach the package's folder."""
+        if self._programs is not None:
+            return self._programs / name
         package, copy = _package_folder(), self._folder / "programs"
         if not copy.exists():
             if not _user() or _readable_by_all(package):
@@ -231,6 +244,12 @@ def server_for_tests() -> PostgresServer:
     """Return the server that `THEMIS_TEST_POSTGRES` names by its URL (of a role that may make databases), or an own."""
     url = os.environ.get(ENVIRONMENT_VARIABLE)
     return _OtherServer(url) if url else PostgresServer()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _memory() -> str | None:

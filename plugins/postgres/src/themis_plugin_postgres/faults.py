@@ -18,8 +18,9 @@ _AT_CONNECTING: Final = (
     ("53300", r"too many (clients|connections)|connection slots|no more connections allowed|connection limit"),
     ("57P03", r"the database system is (starting up|shutting down|not yet accepting|in recovery)"),
     ("3D000", r"database \"?.*\"? does not exist|no such database"),
-    ("TLS", r"no encryption|SSL off|SSL|TLS|certificate|encrypt"),
+    ("TLS", r"no encryption|SSL off"),
     ("28000", r"no pg_hba\.conf entry|pg_hba\.conf rejects|is not permitted to log in"),
+    ("TLS", r"SSL|TLS|certificate"),
     (
         "28P01",
         r"password|authentication|fe_sendauth|SCRAM|role \".*\" does not exist|no such user",

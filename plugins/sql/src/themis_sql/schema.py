@@ -228,8 +228,9 @@ WHERE g.status IS NOT NULL""",
         f"""CREATE VIEW v_scores AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, k.score, k.metric, k.parse, i.item_id,
   t.sample_index, {shown("t.trial_id")} AS trial_id, t.outcome, s.value, s.reason, s.parsed, s.parse_reason,
-  coalesce(s.extracted, x.text) AS extracted, d.text AS details, {shown("s.key")} AS score_key
+  coalesce(s.extracted, x.text) AS extracted, d.text AS details, {shown("s.key")} AS score_key, p.text AS answer
 FROM score_links l JOIN trials t ON t.id = l.trial JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run
 JOIN items i ON i.id = t.item JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score
-LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details""",
+LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details
+LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer""",
     ]
