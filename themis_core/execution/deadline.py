@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from themis_core.plugins import from_outside
 
-__all__ = ["Overdue", "leave_alone", "within"]
+__all__ = ["Overdue", "leave_alone", "outcome", "within"]
 
 T = TypeVar("T")
 TIDYING_S = 0.5
@@ -32,7 +32,7 @@ async def within(limit_s: float, ask: Callable[[], Awaitable[T]]) -> T:
     It runs in a task of its own, and nobody waits for that longer than told: a component can swallow its cancellation.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(_ended(ask))
+    task = loop.create_task(outcome(ask))
     try:
         if not await _done(task, limit_s):
             task.cancel()
@@ -75,8 +75,8 @@ async def _done(task: asyncio.Task[Any], limit_s: float) -> bool:
     return task.done()
 
 
-async def _ended(ask: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
-    """What a coroutine returns and raises; raised in a task, SystemExit would end the loop."""
+async def outcome(ask: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
+    """What a coroutine returns and raises: of a task, SystemExit would end the loop, GeneratorExit who awaits it."""
     try:
         return await ask(), None
     except BaseException as error:

@@ -20,7 +20,7 @@ from typing import Any
 
 from themis_core.components import JudgedAnswer, Store
 from themis_core.errors import PluginError, SpecError, ThemisError
-from themis_core.execution.deadline import Overdue, within
+from themis_core.execution.deadline import Overdue, outcome, within
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
@@ -140,10 +140,12 @@ class Runner:
             raise Stopped
         limit = self._policy.start_timeout_s
         with blaming(model.component, "start", but=(SpecError, PluginError, Stopped)):
-            starting = asyncio.create_task(within(limit, model.engine.start))
+            starting = asyncio.create_task(outcome(lambda: within(limit, model.engine.start)))
             self._budget.when_stopped.append(starting.cancel)
             try:
-                await starting
+                _, error = await starting
+                if error is not None:
+                    raise error
             except Overdue:
                 raise PluginError(
                     f"{model.component}: start took longer than {limit:g} s: raise execution_policy.start_timeout_s "
