@@ -10,7 +10,7 @@ import pytest
 
 from themis_core.cli.output import as_json, cell, number, quoted, safe
 from themis_core.cli.progress import ProgressLine, progress_text
-from themis_core.records import Generation, Score, Usage
+from themis_core.records import Generation, RunCost, Score, Usage
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def report(**changes: Any) -> Any:
         "generated": 40,
         "failed": 2,
         "in_flight": 8,
-        "cost": None,
+        "cost": RunCost(),
         "elapsed_s": 5.0,
         "rate": 10.0,
         "eta_s": 15.0,
@@ -102,7 +102,7 @@ def report(**changes: Any) -> Any:
             "50/200 trials (25%) · 10/s · ETA 0:15 · 10 reused · 2 failed · 7 judge calls",
         ),
         (
-            {"eta_s": None, "in_flight": 0, "cost": 0.12345},
+            {"eta_s": None, "in_flight": 0, "cost": RunCost(0.12345)},
             "50/200 trials (25%) · 10/s · ETA – · 10 reused · 2 failed · cost 0.1235",
         ),
         (
@@ -110,7 +110,7 @@ def report(**changes: Any) -> Any:
             "200/200 trials (100%) · 10/s · took 1:02:05 · 10 reused · 2 failed",
         ),
         (
-            {"rate": 1867.3, "cost": 0.0000991},
+            {"rate": 1867.3, "cost": RunCost(0.0000991)},
             "50/200 trials (25%) · 1,870/s · ETA 0:15 · 10 reused · 2 failed · 8 in flight · cost 0.0000991",
         ),
         (

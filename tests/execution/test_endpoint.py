@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
 from themis_core.execution.budget import Stopped
 from themis_core.execution.limits import AdaptiveLimit
 from themis_core.execution.retrying import RetryAllowance, backoff, equal_jitter
+from themis_core.records import RunCost
 
 Act = Callable[[int, Request], Any]
 """Given the number of the call (from 1) and the request: the text of the answer, or the error to raise."""
@@ -762,48 +762,99 @@ def test_no_call_starts_beyond_max_calls_retries_included() -> None:
     )  # fmt: skip
 
 
-def test_no_call_starts_once_max_cost_is_spent() -> None:
-    engine = script(Generation("answered", text="fine", usage=Usage(1, 1)))  # costs 1 · 1 + 1 · 2 = 3
-
-    async def ask() -> tuple[list[str], Budget]:
-        desk = Desk(max_cost=7, max_in_flight_work_items=1)
-        return await desk.all(engine, map(request, range(10)), PRICE), desk.budget
-
-    outcomes, budget = asyncio.run(ask())
-    assert (outcomes.count("ok"), outcomes.count("stopped")) == (3, 7)  # 3 and 6 are less than 7, 9 is not
-    assert (budget.cost, budget.stopped, budget.exhausted) == (9.0, "max_cost reached: 9 of 7 spent", True)
+def fine(taken: int | None = 1, given: int | None = 1) -> Generation:
+    return Generation("answered", text="fine", usage=Usage(taken, given))
 
 
-def test_what_earlier_executions_spent_counts() -> None:
-    engine = script(Generation("answered", text="fine", usage=Usage(1, 1)))  # costs 3
+def asked(number: int, **params: Any) -> Request:
+    # 6 tokens by estimate: 11 characters are 2, and 4 for the message
+    return Request("m", [{"role": "user", "content": "question 00"}], params, str(number), key=f"k{number}")
 
-    async def ask(spent_before: float) -> tuple[int, float]:
-        budget = Budget(ExecutionPolicySpec(max_cost=7), spent_before)
+
+@pytest.mark.parametrize(
+    ("before", "answers", "spent"),
+    # a call is taken to cost 6 · 1 + 1 · 2 = 8 at most, and costs 3
+    [(RunCost(), 5, 15.0), (RunCost(3.5), 3, 9.0), (RunCost(1.0, 2, 10.0), 1, 3.0), (RunCost(20.0), 0, None)],
+)
+def test_no_call_starts_that_could_spend_more_than_max_cost(before: RunCost, answers: int, spent: float | None) -> None:
+    async def ask() -> tuple[int, Budget]:
+        budget = Budget(ExecutionPolicySpec(max_cost=20), before)
         desk = Desk(budget=budget, max_in_flight_work_items=1)
-        return (await desk.all(engine, map(request, range(10)), PRICE)).count("ok"), budget.cost
+        outcomes = await desk.all(script(fine()), (asked(number, max_tokens=1) for number in range(10)), PRICE)
+        return outcomes.count("ok"), budget
 
-    assert asyncio.run(ask(3.5)) == (2, 6.0)  # 3.5 and 6.5 are less than 7, 9.5 is not
-    assert asyncio.run(ask(7.0)) == (0, 0.0)
+    found, budget = asyncio.run(ask())
+    assert (found, budget.cost.known, budget.exhausted) == (answers, spent, True)
+    assert (budget.stopped or "").startswith("max_cost reached: ")
 
 
+UNKNOWN = {
+    "no usage": fine(None, None),
+    "no input count": fine(None, 5),
+    "no output count": fine(5, None),
+    "zeros": fine(0, 0),
+    "no tokens for a prompt": fine(0, 5),
+    "no tokens for a text": fine(5, 0),
+    "a reply that was lost": error("timeout", retryable=False, unknown_outcome=True),
+    "a reply that can't be used": error("invalid_reply", retryable=False),
+    "an engine's bug": ValueError("a bug"),
+}
+
+
+@pytest.mark.parametrize("outcome", UNKNOWN.values(), ids=UNKNOWN)
+@pytest.mark.parametrize("in_flight", [1, 16])
+@pytest.mark.parametrize(
+    ("params", "most"), [({"max_tokens": 1000}, 2006.0), ({"max_tokens": 1000, "n": 3}, 6006.0), ({}, 8198.0)]
+)  # 6 · 1 + tokens · 2
+def test_a_call_of_unknown_cost_is_charged_the_most_that_it_can_have_cost(
+    outcome: Any, in_flight: int, params: dict[str, int], most: float
+) -> None:
+    engine = script(outcome)
+
+    async def ask() -> Budget:
+        desk = Desk(max_cost=19_000, max_in_flight_work_items=in_flight, breaker_failures=10_000)
+        await desk.all(engine, (asked(number, **params) for number in range(100)), PRICE)
+        return desk.budget
+
+    budget = asyncio.run(ask())
+    calls = int(19_000 // most)
+    assert (engine.calls, budget.calls, budget.exhausted) == (calls, calls, True)
+    assert budget.cost == RunCost(None, calls, pytest.approx(calls * most))
+
+
+@pytest.mark.parametrize("params", [{"max_tokens": 15}, {}])
 @pytest.mark.parametrize("in_flight", [1, 4, 32])
-@pytest.mark.parametrize("max_cost", [1.0, 50.0, 200.0])
-def test_max_cost_is_overshot_by_no_more_than_the_calls_in_flight_at_first(in_flight: int, max_cost: float) -> None:
-    # Answers cost from 3 to 30; the first calls start before any cost is known, the last ones go one by one.
-    costs = itertools.cycle([1, 10, 3, 7, 2])
-    engine = Scripted.of(lambda *_: Generation("answered", text="fine", usage=Usage(0, 3 * next(costs) // 2)), 0.002)
+@pytest.mark.parametrize("max_cost", [40.0, 72.0, 200.0])
+def test_max_cost_is_not_overshot_by_calls_in_flight(in_flight: int, max_cost: float, params: dict[str, int]) -> None:
+    engine = Scripted.of(lambda *_: fine(6, 15), 0.002)  # costs 36
 
-    async def ask() -> tuple[list[str], Budget]:
+    async def ask() -> Budget:
         desk = Desk(max_cost=max_cost, max_in_flight_work_items=in_flight)
-        return await desk.all(engine, map(request, range(100)), PRICE), desk.budget
+        await desk.all(engine, (asked(number, **params) for number in range(100)), PRICE)
+        return desk.budget
 
-    outcomes, budget = asyncio.run(ask())
-    dearest = 2 * 15
-    assert set(outcomes) == {"ok", "stopped"}
+    budget = asyncio.run(ask())
     assert budget.exhausted
-    assert max_cost <= budget.cost < max_cost + in_flight * dearest
-    if max_cost > in_flight * dearest:
-        assert budget.cost < max_cost + dearest  # by then the costs were known
+    assert budget.cost.known == 36 * (max_cost // 36)
+
+
+def test_a_failure_that_was_billed_costs_what_it_cost_over_retries() -> None:
+    billed = error("invalid_reply", retryable=True, usage=Usage(10, 5))  # 20 each
+    generation = asyncio.run(Desk().one(script(billed, billed, fine(10, 5)), price=PRICE))
+    assert (generation.status, generation.attempts, generation.cost) == ("answered", 3, 60.0)
+    lost = error("timeout", unknown_outcome=True)
+    generation = asyncio.run(Desk().one(script(lost, fine(10, 5)), asked(1, max_tokens=10), PRICE))
+    assert (generation.cost, RunCost.of(generation)) == (None, RunCost(20.0, 1, 26.0))
+    refused = error("server_error")
+    generation = asyncio.run(Desk().one(script(refused, fine(10, 5)), price=PRICE))
+    assert RunCost.of(generation) == RunCost(20.0)
+
+
+def test_what_failed_attempts_cost_is_told_when_the_run_ends_before_another() -> None:
+    billed = error("invalid_reply", retryable=True, usage=Usage(10, 5))
+    with pytest.raises(Stopped) as stopped:
+        asyncio.run(Desk(max_calls=1).one(script(billed), price=PRICE))
+    assert stopped.value.cost == RunCost(20.0)
 
 
 def test_a_used_up_quota_stops_the_run() -> None:

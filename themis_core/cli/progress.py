@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import number, safe
+from themis_core.cli.output import cost_text, number, safe
 
 if TYPE_CHECKING:
     from themis_core.session import Progress
@@ -35,8 +35,8 @@ def progress_text(now: Progress) -> str:
         parts.append(f"{now.judged} judge calls")
     if now.in_flight:
         parts.append(f"{now.in_flight} in flight")
-    if now.cost is not None:
-        parts.append(f"cost {number(now.cost)}")
+    if cost := cost_text(now.cost.known, now.cost.unknown_calls, now.cost.at_most):
+        parts.append(cost)
     if now.note:
         parts.append(safe(now.note).replace("\n", " "))
     return " · ".join(parts)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted
+from themis_core.cli.output import as_json, cell, cost_text, echo, format_option, heading, number, quoted
 from themis_core.cli.results import show_result, warn
 from themis_core.cli.running import show_messages
 from themis_core.cli.tables import aligned, table
 from themis_core.errors import SpecError
+from themis_core.records import RunCost
 
 if TYPE_CHECKING:
     from themis_core.records import RunRecord, TrialRow
@@ -52,7 +53,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
     from themis_core.session import open_results
 
     with open_results(spec, project=project) as results:
-        records = [_brief(record) for record in results.runs()]
+        records = [_brief(record, results.cost(record.run_id)) for record in results.runs()]
     if as_format == "json":
         echo(as_json({"runs": records}))
     elif records:
@@ -63,17 +64,25 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
             "planned": "planned",
             "trials": "trials",
             "failed": "failed",
+            "cost": "cost",
+            "of unknown cost": "unknown_cost_calls",
         }
-        rows = [
-            [_second(record[name]) if name == "started_at" else record[name] for name in columns.values()]
-            for record in records
-        ]
-        table(list(columns), rows, whole=set(columns) - {"run id"})
+        shown = {
+            name: key for name, key in columns.items() if any(record[key] for record in records) or key == "failed"
+        }
+        rows = [[_run_cell(key, record[key]) for key in shown.values()] for record in records]
+        table(list(shown), rows, whole=set(shown) - {"run id"})
     else:
         click.echo("no runs yet", err=True)
 
 
-def _brief(record: RunRecord) -> dict[str, Any]:
+def _run_cell(key: str, value: Any) -> object:
+    if key == "started_at":
+        return _second(value)
+    return number(value) if key == "cost" and value is not None else value
+
+
+def _brief(record: RunRecord, cost: RunCost) -> dict[str, Any]:
     # Without the manifest, which `show run` has.
     return {
         "run_id": record.run_id,
@@ -83,6 +92,9 @@ def _brief(record: RunRecord) -> dict[str, Any]:
         "planned": record.manifest.get("trials"),
         "trials": record.trials,
         "failed": record.failed,
+        "cost": cost.known,
+        "unknown_cost_calls": cost.unknown_calls,
+        "cost_at_most": cost.at_most,
     }
 
 
@@ -111,7 +123,7 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
             listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
             echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
             return
-        _show_record(record)
+        _show_record(record, results.cost(record.run_id))
         show_result(result)
         warn(result)
         if trials:
@@ -119,8 +131,10 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
             _list_trials(results, record)
 
 
-def _show_record(record: RunRecord) -> None:
-    for name, value in _brief(record).items():
+def _show_record(record: RunRecord, cost: RunCost) -> None:
+    for name, value in _brief(record, cost).items():
+        if "cost" in name:  # the result tells it
+            continue
         if name.endswith("_at"):
             echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")
         else:
@@ -255,7 +269,9 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
     show_messages(turn["request"]["messages"])
     took = "" if answer["latency_s"] is None else f" in {number(answer['latency_s'], 3)} s"
-    cost = "" if answer["cost"] is None else f", cost {number(answer['cost'])}"
+    unknown = answer["provider"].get("unknown_cost")
+    spent = RunCost(**unknown) if unknown else RunCost(answer["cost"])
+    cost = f", {told}" if (told := cost_text(spent.known, spent.unknown_calls, spent.at_most)) else ""
     ended = "" if answer["finish_reason"] is None else f" ({cell(answer['finish_reason'])})"
     echo(f"  → {answer['status']}{ended}{took}, attempts: {answer['attempts']}{cost}")
     if answer["status"] == "failed":

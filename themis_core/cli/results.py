@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import cell, echo, number, safe, stdout
+from themis_core.cli.output import cell, cost_text, echo, number, safe, stdout
 from themis_core.cli.tables import Figure, fits, table
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ def _metrics_above(
 def _show_counts(result: RunResult) -> None:
     ends = ("answered", "refused", "truncated", "empty", "failed", "unfinished")
     ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
-    cost = "" if result.cost is None else f"; cost {number(result.cost)}"
+    cost = cost_text(result.cost, result.unknown_cost_calls, result.cost_at_most)
     ended = f"{safe(result.run_id)}: {result.status}; {result.trials} trials ({ledger or 'none finished'})"
-    work = f"{result.generated} calls answered, {result.reused} trials reused{cost}; store {safe(result.storage)}"
+    told = f"; {cost} in all executions" if cost else ""
+    work = f"{result.generated} calls answered, {result.reused} trials reused{told}; store {safe(result.storage)}"
     narrow = stdout().isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
     parting = "\n  " if narrow else "; "
     echo(f"\n{ended}{parting}{work}")

@@ -115,6 +115,10 @@ def _show_plan(report: PlanReport) -> None:
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
     if any(row["cost"] for row in (*report.per_model, *report.judges)):
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
+    if report.unknown_cost_calls:
+        echo(f"{report.unknown_cost_calls} calls go to models without a price: their cost is unknown, and in no sum")
+    if report.may_stop:
+        echo(report.may_stop)
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     if report.unscorable:

@@ -19,6 +19,7 @@ from themis_core.records import (
     GenerationRecorded,
     Item,
     OutcomeCount,
+    RunCost,
     RunRecord,
     Score,
     ScoreEntry,
@@ -86,6 +87,11 @@ class Store(ABC):
     @abstractmethod
     def run(self, run_id: str) -> RunRecord | None:
         """One run by its whole id."""
+
+    def cost(self, run_id: str) -> RunCost:
+        """What the run's calls cost, over all its executions; the sum of `RunCost.of` over its generations."""
+        events = (each["generation"] for each in self.events(run_id) if each["kind"] == "generation")
+        return sum((RunCost.of(Generation.from_dict(each)) for each in events), RunCost())
 
     @abstractmethod
     def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:

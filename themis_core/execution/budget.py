@@ -1,21 +1,32 @@
-"""What a run may spend, and what its calls cost. It makes no call and knows no endpoint."""
+"""What a run may spend, what its calls cost, and the most that they can have cost. It makes no call.
+
+What a call can cost at most is reserved before it starts and settled when it ends, so calls in flight overspend
+nothing.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from themis_core.components import Store
-from themis_core.records import Usage
+from themis_core.records import Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
-__all__ = ["Budget", "Stopped", "cost_of", "estimate_tokens", "spent_before"]
+__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens"]
+
+ASSUMED_TOKENS = 4096
+"""Taken for the most that an answer can have, where `max_tokens` is not set and the server does not say."""
+
+
+NOTHING = RunCost()
 
 
 class Stopped(Exception):
     """No further call may start: the run is ending. Never leaves the room."""
+
+    cost: RunCost | None = None
+    """What the attempts before cost, if they cost anything."""
 
 
 @dataclass(slots=True)
@@ -23,24 +34,25 @@ class Budget:
     """What this execution has spent, and whether it may go on; shared by all endpoints."""
 
     policy: ExecutionPolicySpec
-    spent_before: float = 0.0
+    before: RunCost = NOTHING
     """Cost of the run's earlier executions, which counts towards `max_cost`."""
     calls: int = 0
-    cost: float = 0.0
+    cost: RunCost = NOTHING
+    """Of this execution."""
     priced: bool = False
+    """Whether any model has a price: the cost of one without is then unknown, and said to be."""
     stopped: str | None = None
     """Why no further call may start."""
     exhausted: bool = False
     """True if the reason is money: a budget or the provider's quota."""
     when_stopped: list[Callable[[], object]] = field(default_factory=list)
     """Called once, when it stops."""
-    _in_flight: int = 0
-    _dearest: float = 0.0
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have started and not ended."""
-        return self._in_flight
+    in_flight: int = 0
+    """Calls that have started and not ended."""
+    _reserved: float = 0.0
+    _reservations: int = 0
+    _most_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """By model: the most input tokens for one that was estimated, and the most output tokens of an answer."""
 
     def stop(self, reason: str, *, exhausted: bool = False) -> None:
         if self.stopped is None:
@@ -53,37 +65,106 @@ class Budget:
         policy = self.policy
         if policy.max_calls is not None and self.calls >= policy.max_calls:
             self.stop(f"max_calls reached: {self.calls} calls were made", exhausted=True)
-        if policy.max_cost is not None and (spent := self.spent_before + self.cost) >= policy.max_cost:
-            earlier = " (earlier executions of this run included)" if self.spent_before else ""
-            self.stop(f"max_cost reached: {spent:.4g} of {policy.max_cost:g} spent{earlier}", exhausted=True)
         if self.stopped is not None:
             raise Stopped
         self.calls += 1
-        self._in_flight += 1
+        self.in_flight += 1
 
-    def end_call(self, cost: float | None) -> None:
-        """Count what a started call cost; None if that is not known."""
-        self._in_flight -= 1
-        if cost is not None:
-            self.cost += cost
-            self.priced = True
-            self._dearest = max(self._dearest, cost)
+    def end_call(self) -> None:
+        self.in_flight -= 1
 
-    def is_tight(self) -> bool:
-        """Whether one more call beside those in flight could be too much, each taken to be as dear as the dearest."""
+    def reserve(self, request: Request, price: PriceSpec | None) -> float | None:
+        """Set aside what a call can cost at most; None if it has to wait for those in flight.
+
+        Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left.
+        """
         limit = self.policy.max_cost
-        if limit is None or not self._in_flight:
-            return False
-        return self.spent_before + self.cost + (self._in_flight + 1) * self._dearest > limit
+        if limit is None or price is None:
+            return 0.0
+        left = limit - (self.before + self.cost).most
+        most = self._most(request, price)
+        if left <= 0 or (most or 0.0) > left * (1 + 1e-9):
+            if not self._reservations:
+                self.stop(self._reached(limit, most), exhausted=True)
+                raise Stopped
+            return None
+        wanted = left if most is None else most
+        if self._reservations and self._reserved + wanted > left * (1 + 1e-9):
+            return None
+        self._reserved += wanted
+        self._reservations += wanted > 0
+        return wanted
+
+    def _reached(self, limit: float, most: float | None) -> str:
+        spent = self.before + self.cost
+        told = f"max_cost reached: {spent.known or 0.0:.4g} of {limit:g} spent"
+        if self.before.most:
+            told += " (earlier executions of this run included)"
+        if spent.unknown_most:
+            told += f", and up to {spent.unknown_most:.4g} by {spent.unknown_calls} calls whose cost is unknown"
+        return told if most is None or spent.most >= limit else f"{told}; the next call may cost {most:.4g}"
+
+    def settle(self, reserved: float, cost: RunCost) -> None:
+        """Count what a call cost in the place of what was reserved for it."""
+        if reserved > 0:
+            self._reservations -= 1
+            self._reserved = self._reserved - reserved if self._reservations else 0.0
+        self.cost += cost
+
+    def cost_of_call(
+        self,
+        request: Request,
+        price: PriceSpec | None,
+        usage: Usage | None,
+        *,
+        billed: bool = True,
+        said: Sequence[str] = (),
+    ) -> RunCost:
+        """What a call cost: known from its usage, or the most that it can have been.
+
+        With `billed` false, a call without usage cost nothing. `said` are the texts that arrived.
+        """
+        if usage is not None and _is_usable(usage, any(said)) and (known := cost_of(usage, price)) is not None:
+            self._learn(request, usage)
+            return RunCost(known)
+        if not billed:
+            return RunCost()
+        if price is None:
+            return RunCost(unknown_calls=1, unknown_most=None) if self.priced else RunCost()
+        choices = request.params.get("n") or 1
+        tokens = (request.params.get("max_tokens") or ASSUMED_TOKENS) * choices
+        if "max_tokens" not in request.params:  # no token is shorter than a byte
+            tokens = max(tokens, sum(len(each.encode("utf-8", "replace")) for each in said))
+        self._learn(request, Usage(0, tokens))
+        most = cost_of(Usage(self._input(request), tokens), price) or 0.0
+        return RunCost(unknown_calls=1, unknown_most=most)
+
+    def _learn(self, request: Request, usage: Usage) -> None:
+        ratio, longest = self._most_seen.get(request.model_id, (1.0, 0))
+        estimate = max(estimate_tokens(request.messages), 1)
+        answers = request.params.get("n") or 1
+        self._most_seen[request.model_id] = (
+            max(ratio, (usage.input_tokens or 0) / estimate),
+            max(longest, -(-(usage.output_tokens or 0) // answers)),
+        )
+
+    def _input(self, request: Request) -> int:
+        ratio, _ = self._most_seen.get(request.model_id, (1.0, 0))
+        return round(estimate_tokens(request.messages) * ratio)
+
+    def _most(self, request: Request, price: PriceSpec) -> float | None:
+        """What a call can cost at most; None without `max_tokens` before an answer of the model was paid for."""
+        tokens = request.params.get("max_tokens")
+        if tokens is None:
+            if request.model_id not in self._most_seen:
+                return None
+            tokens = self._most_seen[request.model_id][1]
+        return cost_of(Usage(self._input(request), tokens * (request.params.get("n") or 1)), price)
 
 
-def spent_before(store: Store, run_id: str) -> float:
-    """What earlier executions of a run spent, killed ones too, on calls whose answers are stored.
-
-    Reads the run's whole log, so it is for runs with a `max_cost` only.
-    """
-    calls = (event["generation"] for event in store.events(run_id) if event["kind"] == "generation")
-    return math.fsum(call.get("cost") or 0.0 for call in calls)
+def _is_usable(usage: Usage, said: bool) -> bool:
+    """Whether counts can be those of a call: every prompt has tokens, and so has every answer that says something."""
+    return bool(usage.input_tokens) and (bool(usage.output_tokens) or (usage.output_tokens == 0 and not said))
 
 
 def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:

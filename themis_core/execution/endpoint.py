@@ -20,14 +20,14 @@ from typing import NamedTuple
 from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.breaker import Breaker
-from themis_core.execution.budget import Budget, Stopped, cost_of, estimate_tokens
+from themis_core.execution.budget import Budget, Stopped, estimate_tokens
 from themis_core.execution.deadline import Overdue, within
 from themis_core.execution.limits import AdaptiveLimit, Pace
 from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.planning import own
 from themis_core.plugins import from_outside, told
-from themis_core.records import Generation, Request, Usage
+from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
@@ -40,11 +40,16 @@ POLL_S = 0.05
 """Seconds between looks at what nobody tells of."""
 
 
+MAY_BE_BILLED = {"invalid_reply", "reply_too_large", "engine_error"}
+"""Codes of attempts that may have cost something, though no answer came of them."""
+
+
 class _Failed(NamedTuple):
-    """An attempt that failed, and when it began."""
+    """An attempt that failed, when it began, and what it cost."""
 
     error: EngineError
     begun: float
+    cost: RunCost = RunCost()
 
 
 class Endpoint:
@@ -72,10 +77,22 @@ class Endpoint:
     async def call(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         """Get one generation, with as many attempts as the policy allows; a failure is returned, not raised.
 
-        Raises Stopped if the run ended before an attempt could start, or because of what this one brought.
+        Raises Stopped, with what failed attempts cost, if the run ended before an attempt could start, or because of
+        what this one brought.
         """
         if engine.capabilities.batch:
             return await self._local(engine, request, price)
+        costs: list[RunCost] = []
+        try:
+            return await self._retried(engine, request, price, costs)
+        except Stopped as stopped:
+            stopped.cost = sum(costs, RunCost())
+            raise
+
+    async def _retried(
+        self, engine: Engine, request: Request, price: PriceSpec | None, costs: list[RunCost]
+    ) -> Generation:
+        """Attempts until one succeeds or none is left; what those cost that failed joins `costs`."""
         retrying: Retrying | None = None
         failure: Generation | None = None
         attempt = 0
@@ -83,11 +100,14 @@ class Endpoint:
             attempt += 1
             result = await self._attempt(engine, request, price)
             if isinstance(result, Generation):
-                return result if attempt == 1 else replace(result, attempts=attempt)
-            error, begun = result
+                if attempt == 1:
+                    return result
+                return sum(costs, RunCost.of(result)).put_into(replace(result, attempts=attempt))
+            error, begun, cost = result
+            costs.append(cost)
             if error.code == "circuit_open" and failure is not None:
                 return failure  # it was called, and how that failed says more
-            failure = _failure(error, attempt)
+            failure = sum(costs, RunCost()).put_into(_failure(error, attempt))
             self._check_pause(error)
             if retrying is None:
                 retrying = Retrying(self._policy, begun, self._random)
@@ -103,16 +123,31 @@ class Endpoint:
     async def _local(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         if self._budget.stopped is not None:
             raise Stopped
+        while (reserved := self._budget.reserve(request, price)) is None:
+            await self._doze(POLL_S)
+        cost = RunCost()
         try:
             generation = as_generation(await engine.generate(own(request)))
-        except EngineError as error:
-            return _failure(as_engine_error(error), 1)
+            if price is None:  # it answers here, so that is free
+                return generation
+            cost = self._cost_of(request, price, generation)
+            return cost.put_into(generation)
         except BaseException as error:
             if from_outside(error):
                 raise
-            return _failure(_unexpected(error), 1)  # an engine's bug fails its trial, not the run
-        cost = cost_of(generation.usage, price)
-        return generation if cost is None else replace(generation, cost=cost)
+            # An engine's bug fails its trial, not the run.
+            failed = as_engine_error(error) if isinstance(error, EngineError) else _unexpected(error)
+            cost = self._cost_of_failure(request, price, failed) if price else cost
+            return cost.put_into(_failure(failed, 1))
+        finally:
+            self._budget.settle(reserved, cost)
+
+    def _cost_of(self, request: Request, price: PriceSpec | None, it: Generation) -> RunCost:
+        return self._budget.cost_of_call(request, price, it.usage, said=(it.text, it.reasoning or "", *it.alternatives))
+
+    def _cost_of_failure(self, request: Request, price: PriceSpec | None, error: EngineError) -> RunCost:
+        billed = error.unknown_outcome or error.code in MAY_BE_BILLED
+        return self._budget.cost_of_call(request, price, error.usage, billed=billed)
 
     async def _attempt(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation | _Failed:
         if not self._limit.take():
@@ -125,10 +160,13 @@ class Endpoint:
                 async with self._slots:
                     # Both may have changed while this call waited for its place.
                     open_now = probing or self._breaker.open_until is None
-                    if open_now and time.monotonic() >= self._pace.shut_until and not self._budget.is_tight():
-                        return await self._send(engine, request, price, probing)
+                    reserved: float | None = 0.0
+                    if open_now and time.monotonic() >= self._pace.shut_until:
+                        reserved = self._budget.reserve(request, price)
+                        if reserved is not None:
+                            return await self._send(engine, request, price, probing, reserved)
                 probing = self._end_probe(probing)
-                if self._budget.is_tight():
+                if reserved is None:
                     await self._doze(POLL_S)
         except EngineError as error:
             return _Failed(error, time.monotonic())
@@ -143,28 +181,31 @@ class Endpoint:
         return False
 
     async def _send(
-        self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool
+        self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool, reserved: float
     ) -> Generation | _Failed:
         self._budget.start_call()
         self._under_way += 1
         self._allowance.earn()
-        cost: float | None = None
+        cost = RunCost()
         begun = time.monotonic()
         try:
             generation = await self._timed(engine, request)
-            cost = cost_of(generation.usage, price)
+            cost = self._cost_of(request, price, generation)
         except EngineError as error:
+            cost = self._cost_of_failure(request, price, error)
             if error.retry_after is not None and not (error.retryable and error.retry_after > 0):
                 error.retry_after = None  # to wait no time, or for what can't pass, is no wait; NaN is none either
             self._failed(error, request, probing, begun)
-            return _Failed(error, begun)
+            return _Failed(error, begun, cost)
         finally:
             self._under_way -= 1
-            self._budget.end_call(cost)
+            self._budget.end_call()
+            self._budget.settle(reserved, cost)
         self._succeeded()
         if self._has_rates:
             self._learn_tokens(request, generation.usage)
-        return _measured(generation, round(time.monotonic() - begun, 6), cost)
+        measured = _measured(generation, round(time.monotonic() - begun, 6), cost.known)
+        return cost.put_into(measured) if cost.unknown_calls or "unknown_cost" in measured.provider else measured
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s

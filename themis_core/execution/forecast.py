@@ -185,6 +185,6 @@ def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_t
     row["max_output_tokens"] = (
         None if limit is None or row["max_output_tokens"] is None else row["max_output_tokens"] + limit
     )
-    cost = cost_of(Usage(tokens, limit or 0), judging.model.spec.price)
+    cost = cost_of(Usage(tokens, (limit or 0) * (request.params.get("n") or 1)), judging.model.spec.price)
     if cost is not None:
         row["cost"] = (row["cost"] or 0.0) + cost

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from themis_core.records import RunCost
+
 __all__ = ["Progress", "now"]
 
 
@@ -29,7 +31,8 @@ class Progress:
     """Those of them that went to judging models."""
     failed: int = 0
     in_flight: int = 0
-    cost: float | None = None
+    cost: RunCost = field(default_factory=RunCost)
+    """Of the run, earlier executions included."""
     note: str = ""
     """What the run waits for, if it waits."""
     started: float = field(default_factory=time.monotonic)

@@ -37,10 +37,12 @@ from themis_core.records import (
     GenerationRecorded,
     ItemRecorded,
     Request,
+    RunCost,
     Score,
     ScoreEntry,
     TrialFinished,
 )
+from themis_core.specs import digest
 
 __all__ = ["Runner"]
 
@@ -361,8 +363,7 @@ class Runner:
                 told = entry.result.details
                 named = [str(told[name]) for name in ("component", "method", "error") if name in told]
                 self.errors.setdefault(reason, ": ".join(named) or SCORE_FAULTS[reason])
-        if self._budget.priced:
-            progress.cost = self._budget.cost
+        progress.cost = self._budget.before + self._budget.cost
         self._observers.tell(lambda: {"event": own(finished)})
 
     async def _answer(self, work: _Work, events: list[Event]) -> tuple[Generation, list[str], bool]:
@@ -451,14 +452,28 @@ class Runner:
         generation: Generation | None = None
         try:
             generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
+        except Stopped as stopped:
+            if stopped.cost:
+                cut = Generation("failed", error_code="cancelled", error="the run ended before another attempt")
+                await self._save_cost(request, stopped.cost.put_into(cut))
+            raise
         finally:
             if is_shared:
                 await self._sharing.done(request.key, answered=generation is not None and not generation.failed)
         if not generation.failed:
             self.progress.generated += 1
-        elif generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
+        elif RunCost.of(generation):
+            await self._save_cost(request, generation)
+            generation = RunCost().put_into(generation)
+        if generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
             generation = replace(generation, error=f"{model.component}: generate: {generation.error}")
         return generation, True
+
+    async def _save_cost(self, request: Request, generation: Generation) -> None:
+        """Keep what failed attempts cost under a key of its own: a later answer replaces the failure itself."""
+        at = now()
+        key = digest([request.key, self._plan.run_id, at])
+        await self._writer.save([GenerationRecorded(key, self._plan.run_id, at, request, generation)])
 
     async def _call_judge(self, model: ComposedModel, request: Request) -> Generation:
         reply, is_new = await self._call(model, request)

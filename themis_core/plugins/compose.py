@@ -96,7 +96,7 @@ def compose(
 
     Raises SpecError with its place in the spec, or PluginError.
     """
-    composer = _Composer(_plugins(project, project_dir), base_dir)
+    composer = _Composer(_plugins(project, project_dir), base_dir, project.execution_policy.max_cost)
     for namespace in project.plugins:
         composer.named(namespace, project_place.at("plugins", namespace))
     for index, namespace in enumerate(project.observers):
@@ -132,9 +132,10 @@ def _plugins(project: ProjectSpec, project_dir: Path) -> Plugins:
 class _Composer:
     """One composition under way; components of equal name and config are made once."""
 
-    def __init__(self, plugins: Plugins, base_dir: Path) -> None:
+    def __init__(self, plugins: Plugins, base_dir: Path, max_cost: float | None = None) -> None:
         self.plugins = plugins
         self.base_dir = base_dir
+        self.max_cost = max_cost
         self.models: dict[str, ComposedModel] = {}
         self._made: dict[str, tuple[str, Component]] = {}
 
@@ -197,6 +198,11 @@ class _Composer:
             place / "extras",
             self.base_dir,
         )
+        if self.max_cost is not None and spec.price is None and not engine.capabilities.batch:
+            raise place.error(
+                f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
+                "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"
+            )
         return ComposedModel(spec, name, engine)
 
     def slice(self, benchmark: BenchmarkSpec, spec: SliceSpec, place: Place) -> ComposedSlice:

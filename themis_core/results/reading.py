@@ -11,7 +11,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, blaming
-from themis_core.records import RunRecord, ScoreRow, TrialRow
+from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
 __all__ = ["Results", "aggregates_of"]
@@ -67,6 +67,10 @@ class Results:
         return summarise(
             self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
         )  # fmt: skip
+
+    def cost(self, run_id: str) -> RunCost:
+        """What a run's calls cost, over all its executions."""
+        return self._store.cost(run_id)
 
     def trials(self, run_id: str, prefix: str | None = None) -> Iterator[TrialRow]:
         """The finished trials of a run as a stream; with `prefix`, those whose id begins with it."""

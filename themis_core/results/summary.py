@@ -70,12 +70,16 @@ class RunResult:
     trials: int
     """Planned."""
     generated: int
-    """Engine calls of this execution that gave an answer."""
+    """Engine calls of the execution that is reported, the last one, that gave an answer."""
     reused: int
-    """Trials whose answer was stored already."""
+    """Trials of that execution whose answer was stored already."""
     failed: int
     cost: float | None
-    """Of this execution's calls; None if no price is given."""
+    """Of the run's calls whose cost is known, over all its executions; None if there is none with a price."""
+    unknown_cost_calls: int
+    """Calls whose cost isn't known, in no `cost`."""
+    cost_at_most: float | None
+    """The most that all calls can have cost; None if no price is given, or not for every call."""
     ledger: dict[str, Any]
     scores: list[ResultRow]
     thresholds: list[dict[str, Any]]
@@ -208,6 +212,7 @@ def summarise(
         for scorer in manifest["scorers"]
         if scorer["slice_id"] == group[0]
     ]
+    cost = store.cost(run.run_id)
     planned = manifest["trials"]
     unfinished = planned - outcomes.total()
     thresholds = [judged(ThresholdSpec.model_validate(each), rows, unfinished) for each in manifest["thresholds"]]
@@ -220,7 +225,8 @@ def summarise(
     }
     return RunResult(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
-        outcomes["failed"], counts.get("cost"), ledger, rows, thresholds, storage, note, counts.get("errors", {}),
+        outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
+        storage, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings_of(rows, counts.get("errors", {})),
     )  # fmt: skip
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 from themis_core import __version__
 from themis_core.components import Judge, Store
 from themis_core.errors import StorageError, ThemisError
-from themis_core.execution import Budget, Progress, Runner, Writer, now, spent_before
+from themis_core.execution import Budget, Progress, Runner, Writer, now
 from themis_core.interrupts import in_good_order
 from themis_core.planning import Plan, own
 from themis_core.plugins import LoadedDataset, blaming
-from themis_core.records import ERROR_REMEDIES, RunFinished, RunRecord, RunStarted
+from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 
@@ -55,8 +55,9 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
     else:
         await writer.save([started])
     composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
-    if budget.policy.max_cost is not None and not complete:
-        budget.spent_before = await writer.read(lambda store: spent_before(store, made.run_id))
+    budget.before = await writer.read(lambda store: store.cost(made.run_id)) if before else RunCost()
+    budget.priced = any(model.spec.price for model in composition.models())
+    progress.cost = budget.before
     runner = Runner(made, writer, budget, progress)
     failed = None if complete else await _work(runner, report)
     for _ in range(_ASKED_AGAIN if not complete else 0):
@@ -139,7 +140,8 @@ def _counts(runner: Runner, budget: Budget) -> dict[str, Any]:
         "generated": progress.generated,
         "reused": progress.reused,
         "failed": progress.failed,
-        "cost": budget.cost if budget.priced else None,
+        "cost": budget.cost.known,
+        "unknown_cost_calls": budget.cost.unknown_calls,
         "errors": dict(runner.errors),
     }
 

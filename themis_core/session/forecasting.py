@@ -10,7 +10,7 @@ from typing import Any
 from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on
 from themis_core.planning import Plan, Trial
-from themis_core.records import Request, Usage
+from themis_core.records import Request, RunCost, Usage
 
 __all__ = ["PlanReport", "report_of"]
 
@@ -38,6 +38,12 @@ class PlanReport:
     storage: str
     judges: list[dict[str, Any]]
     """One per judge and judging model, as `JudgeForecast.rows` gives them; their calls are in `to_call`."""
+    cost: float | None
+    """Of all calls at most, if each has `max_tokens`; else of their input alone. None if none has a price."""
+    unknown_cost_calls: int
+    """Calls without a price, in no `cost`."""
+    may_stop: str
+    """Why `max_cost` may stop the run; empty if it can't."""
 
     unscorable: list[dict[str, Any]]
     """Items to which no answer can be scored: `slice_id, score, metric, reason, items, of_items, examples`."""
@@ -71,20 +77,38 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         for each in made.slices
     ]
     rows = list(per_model.values())
+    asked = [*rows, *judged.rows()]
+    priced = [row["cost"] for row in asked if row["cost"] is not None]
+    cost = sum(priced) if priced else None
+    spent = store.cost(made.run_id) if store is not None else RunCost()
     location = made.composition.storage.location(made.composition.project_dir)
     return PlanReport(
         made.run_id,
         made.spec_digest,
         made.count(),
         sum(row["stored"] for row in rows),
-        sum(row["calls"] for row in (*rows, *judged.rows())),
+        sum(row["calls"] for row in asked),
         rows,
         list(samples.values()),
         slices,
         location,
         judged.rows(),
+        cost,
+        sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
+        _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
         [asdict(each) for each in made.unscorable],
     )
+
+
+def _may_stop(max_cost: float | None, calls: Sequence[dict[str, Any]], cost: float, spent: RunCost) -> str:
+    if max_cost is None or not cost:
+        return ""
+    before = f", after {spent.most:.4g} that the run has spent" if spent.most else ""
+    if cost + spent.most > max_cost:
+        return f"max_cost may stop this run: its calls may cost {cost:.4g}{before}, and {max_cost:g} is allowed"
+    if any(row["cost"] and row["max_output_tokens"] is None for row in calls):
+        return f"max_cost may stop this run: without max_tokens nothing says what its answers cost{before}"
+    return ""
 
 
 def _missing(batch: Sequence[Trial], store: Store | None) -> list[list[Request]]:
@@ -136,6 +160,6 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             row["max_output_tokens"] = None
         else:
             row["max_output_tokens"] += limit
-        cost = cost_of(Usage(tokens, limit or 0), model.spec.price)
+        cost = cost_of(Usage(tokens, (limit or 0) * (request.params.get("n") or 1)), model.spec.price)
         if cost is not None:
             row["cost"] = (row["cost"] or 0.0) + cost

@@ -27,6 +27,7 @@ from themis_core.records import (
     Item,
     ItemRecorded,
     OutcomeCount,
+    RunCost,
     RunFinished,
     RunRecord,
     RunStarted,
@@ -148,6 +149,10 @@ class MemoryStore(Store):
             trials=len(outcomes),
             failed=outcomes.count("failed"),
         )
+
+    def cost(self, run_id: str) -> RunCost:
+        records = self._open.generations.values()
+        return sum((RunCost.of(each.generation) for each in records if each.run_id == run_id), RunCost())
 
     def _trials(self, run_id: str, trial_id: str | None) -> list[TrialFinished]:
         return [

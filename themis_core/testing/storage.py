@@ -27,6 +27,7 @@ from themis_core.records import (
     Item,
     ItemRecorded,
     Request,
+    RunCost,
     Score,
     ScoreRow,
     TrialRow,
@@ -265,6 +266,18 @@ class StorageBackendSuite(AppendRules):
             ((key_of("never stored"),), None, None, None),
             ((), None, None, None),
         ]
+
+    def test_a_run_costs_what_all_its_calls_cost_unknown_parts_apart(self, store: Store) -> None:
+        assert store.cost("run") == RunCost()
+        parts = [RunCost(0.5), RunCost(0.25, 1, 2.0), RunCost(None, 2, 4.0), RunCost(0.125), RunCost()]
+        for number, part in enumerate(parts):
+            status = "failed" if number == 3 else "answered"
+            store.append([generation_recorded(str(number), part.put_into(Generation(status)))])  # type: ignore[arg-type]
+        store.append([generation_recorded("again", Generation("answered", provider={"id": "unknown cost"}))])
+        assert store.cost("run") == RunCost(0.875, 3, 6.0)
+        store.append([generation_recorded("5", RunCost(None, 1, None).put_into(Generation("answered")))])
+        assert store.cost("run") == RunCost(0.875, 4, None)
+        assert store.cost("other") == RunCost()
 
     def test_records_come_in_the_order_of_the_keys(self, store: Store) -> None:
         names = [str(number) for number in range(700)]

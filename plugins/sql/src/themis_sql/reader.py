@@ -11,12 +11,14 @@ from typing import Any
 
 from themis_core import (
     SCORE_FAULTS,
+    UNKNOWN_COST,
     Extraction,
     Generation,
     GenerationRecorded,
     Item,
     OutcomeCount,
     Request,
+    RunCost,
     RunRecord,
     Score,
     ScoreEntry,
@@ -153,6 +155,21 @@ class SqlReader(Store):
             trials=sum(outcomes.values()),
             failed=outcomes.get("failed", 0),
         )
+
+    def cost(self, run_id: str) -> RunCost:
+        # Where a part of a cost is unknown, the column is empty and the detail tells the parts.
+        run = "(SELECT id FROM runs WHERE run_id = ?)"
+        values = (pack_name(run_id),)
+        sql = (
+            f"{_GENERATIONS} FROM generations g JOIN payloads d ON d.id = g.detail"
+            " LEFT JOIN payloads p ON p.id = g.answer"
+            f" WHERE g.run = {run} AND g.cost IS NULL"
+            f" AND (d.text LIKE '%{UNKNOWN_COST}%' OR d.raw IS NOT NULL OR d.external <> 0)"
+        )
+        with self._database.errors():
+            known = self._database.row(f"SELECT sum(cost) FROM generations WHERE run = {run}", values)[0]
+            parts = (RunCost.of(self._generation(row)[0]) for row in self._database.rows(sql, values))
+            return sum(parts, RunCost(known))
 
     def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
         where, values = _trial_filter(trial_id)
