@@ -384,8 +384,8 @@ ANSWERS: list[tuple[str, Generation]] = [
     (GOOD, Generation("answered", "good")),
     ("G('answered', text=Word.CUT, finish_reason=Word.CUT)", Generation("answered", "cut", finish_reason="cut")),
     ("G('answered', text='x', alternatives=['y', Word.CUT])", Generation("answered", "x", alternatives=("y", "cut"))),
-    ("G('answered', text='x', usage=Usage(12, 0), cost=Single(9))",
-     Generation("answered", "x", usage=Usage(12, 0), cost=12 / 1e6)),
+    ("G('answered', text='', usage=Usage(12, 0), cost=Single(9))",
+     Generation("answered", "", usage=Usage(12, 0), cost=12 / 1e6)),
     ("G('answered', text='x', tool_calls=[{'name': 'f'}], logprobs=[{'token': 't', 'logprob': -0.5}])",
      Generation("answered", "x", tool_calls=({"name": "f"},), logprobs=({"token": "t", "logprob": -0.5},))),
 ]  # fmt: skip
