@@ -126,6 +126,19 @@ def _migrates_in_two_transactions() -> None:
     _replace(SqliteDatabase, remake_projections=split)
 
 
+def _waits_for_ever() -> None:
+    from themis_plugin_postgres.silence import Watch
+
+    _replace(Watch, _look=lambda self: None)
+
+
+def _counts_by_itself() -> None:
+    """What this process counted decides whether the run is complete."""
+    from themis_core.session import executing
+
+    _replace(executing, _stored=lambda record: 10**9, _status=lambda progress, budget, stored: "completed")
+
+
 BROKEN: dict[str, Callable[[], None]] = {
     "acknowledges before the commit": _acknowledges_before_the_commit,
     "loses a batch": _loses_a_batch,
@@ -136,6 +149,8 @@ BROKEN: dict[str, Callable[[], None]] = {
     "ignores the budget": _ignores_the_budget,
     "migrates in two transactions": _migrates_in_two_transactions,
     "ignores Ctrl-C": _ignores_ctrl_c,
+    "waits for ever": _waits_for_ever,
+    "counts by itself": _counts_by_itself,
 }
 
 
