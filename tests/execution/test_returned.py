@@ -31,6 +31,7 @@ from themis_core import (
 )
 from themis_core.execution import Budget, Endpoint
 from themis_core.execution.scoring import measure, read_answer
+from themis_core.interrupts import Interrupted as CtrlC
 from themis_core.plugins import Chain, Scorer
 
 PLUGIN = """
@@ -306,7 +307,7 @@ class Interrupted(Metric, Extractor):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), BaseExceptionGroup("all", [ValueError(), KeyboardInterrupt()])])
+@pytest.mark.parametrize("error", [CtrlC(), BaseExceptionGroup("all", [ValueError(), CtrlC()])])
 def test_ctrl_c_while_a_component_works_is_no_fault_of_its_own(error: BaseException) -> None:
     component = Interrupted(error=error)
     chain = Chain("number", (), (("mine/first", component),), {})

@@ -141,7 +141,11 @@ def themis_command(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("metric", "exit_code", "said"),
     [
-        ("mine/fragile", 0, ["own/mine/fragile: 1 of 4 scores are missing", "ValueError: planted in mine/fragile"]),
+        (
+            "mine/fragile",
+            0,
+            ["own/mine/fragile: 1 of 4 scores are missing", "mine/fragile: score: ValueError: planted"],
+        ),
         ("mine/broken", 5, ["own/mine/broken: 4 of 4 scores are missing", "nothing could be scored for s", "planted"]),
         ("mine/whole", 5, ["own/mine/whole: nothing could be scored for s", "its aggregate failed"]),
         ("text/exact_match", 5, ["own/text/exact_match: nothing could be scored for s", "no_reference 4"]),

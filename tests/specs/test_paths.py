@@ -23,7 +23,7 @@ benchmark:
   prompt_variants: [{{id: p, messages: [{{role: user, content: q}}]}}]
   slices:
     - slice_id: s
-      dataset: {{source: files/jsonl, dataset_id: {items}}}
+      dataset: {{source: files/jsonl, dataset_id: {items}, fields: {{reference: q}}}}
       generation: {{}}
       scores: [{{name: n, metrics: [text/exact_match]}}]
 """
