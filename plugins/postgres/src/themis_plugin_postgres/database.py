@@ -327,7 +327,7 @@ class PostgresDatabase(VersionedDatabase):
 
     def _count_rows(self) -> None:
         """Have the planner know the small tables: the server counts by itself only what changes much."""
-        with suppress(PostgresFault):  # nothing depends on it but the time of queries
+        with suppress(PostgresFault, StorageError):  # nothing depends on it but the time of queries
             for table in ("runs", "executions", "arms", "scorers", "settings"):
                 self._connection().run(f"ANALYZE {self._place.format(table)}")
 

@@ -66,7 +66,7 @@ class Watch:
             yield row
 
     def _look(self) -> None:
-        while not self._ended.wait(_LOOK_S):
+        while not self._ended.wait(_LOOK_S) and not self._raw.closed:
             since = self._since
             if since is None or time.monotonic() - since < self._quiet_s:
                 continue
