@@ -107,7 +107,7 @@ def make_environment(folder: Path, links: Path, *requirements: str) -> Environme
     """Install into a new environment; whatever the wheels in `links` can give is taken from there and nowhere else."""
     folder.mkdir(parents=True, exist_ok=True)
     pins = [f"{wheel_name(path)} @ {path.as_uri()}" for path in sorted(links.glob("*.whl"))]
-    (folder / "pins.txt").write_text("\n".join([*pins, *tested_versions()]), encoding="utf-8")
+    (folder / "pins.txt").write_text("\n".join([*pins, *pinned_versions()]), encoding="utf-8")
     prefix = folder / "venv"
     uv("venv", "-q", "--no-config", "--python", sys.executable, prefix, cwd=folder)
     python = prefix / "bin" / "python"
@@ -116,7 +116,7 @@ def make_environment(folder: Path, links: Path, *requirements: str) -> Environme
     return Environment(prefix, folder)
 
 
-def tested_versions() -> list[str]:
+def pinned_versions() -> list[str]:
     """What the workspace pins, so that a new release of another package fails no test; `nox -s newest` is for those."""
     project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     return [str(each) for each in project["tool"]["uv"]["constraint-dependencies"]]
