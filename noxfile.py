@@ -59,7 +59,7 @@ def tests(session: nox.Session) -> None:
     uv_run(session, "tests", "pytest", *FAULTS)
 
 
-@nox.session
+@nox.session(default=False)
 def other_python(session: nox.Session) -> None:
     """All tests but those of faults on the Python furthest from this one, if the machine has it."""
     test_on(session, max(VERSIONS, key=lambda version: abs(minor(version) - sys.version_info.minor)))
