@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN_PACKAGES = {
-    f"themis_plugin_{path.parent.name}" for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")
-}
+FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
+LIBRARIES = {"patterns", "sql"}
+PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES}
+OURS = PLUGIN_PACKAGES | {f"themis_{name}" for name in LIBRARIES}
 
 REPORT = """
 import json, sys
@@ -78,16 +79,16 @@ def packages_after(code: str, folder: Path) -> set[str]:
 def test_neither_plugins_nor_heavy_packages_are_imported_before_they_are_named(
     code: str, banned: set[str], tmp_path: Path
 ) -> None:
-    assert packages_after(code, tmp_path) & (banned | PLUGIN_PACKAGES | {"themis_patterns", "themis_sql"}) == set()
+    assert packages_after(code, tmp_path) & (banned | OURS) == set()
 
 
-@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES - {"themis_plugin_sql"}))
+@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES))
 def test_naming_a_plugin_imports_that_one_only(package: str, tmp_path: Path) -> None:
     namespace = package.removeprefix("themis_plugin_")
     assert packages_after(LOAD.format(namespace=namespace), tmp_path) & PLUGIN_PACKAGES == {package}
 
 
-@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES - {"themis_plugin_sql"}))
+@pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES))
 def test_reading_a_plugin_file_imports_its_own_package_only(package: str, tmp_path: Path) -> None:
     imported = modules_after(f"import {package}.plugin", tmp_path)
     own = {name for name in imported if name.partition(".")[0] == package}
