@@ -161,7 +161,8 @@ def row(prompt: str, score: str, value: float | None, **changes: Any) -> ResultR
 def result(*scores: ResultRow, **changes: Any) -> RunResult:
     values: dict[str, Any] = {
         "run_id": "maths-0a1b2c", "spec_digest": "0" * 64, "status": "completed", "trials": 80, "generated": 80,
-        "reused": 0, "failed": 0, "cost": 0.0000987654, "ledger": {"answered": 79, "empty": 1}, "scores": [*scores],
+        "reused": 0, "failed": 0, "cost": 0.0000987654, "unknown_cost_calls": 0, "cost_at_most": 0.0000987654,
+        "ledger": {"answered": 79, "empty": 1}, "scores": [*scores],
         "thresholds": [], "storage": ".themis/themis.sqlite3",
     }  # fmt: skip
     return RunResult(**{**values, **changes})
@@ -191,7 +192,7 @@ ROUNDED = "all rows: slice two_steps, model small, 0 unscored, 0 failed"
                 "step_by_step  format    ends_in_number      0.4500  [0.250, 0.500]  20         0",
                 "",
                 "maths-0a1b2c: completed; 80 trials (79 answered, 1 empty)",
-                "  80 calls answered, 0 trials reused; cost 0.00009877; store .themis/themis.sqlite3",
+                "  80 calls answered, 0 trials reused; cost 0.00009877 in all executions; store .themis/themis.sqlite3",
             ],
         ),
         (
@@ -207,7 +208,7 @@ ROUNDED = "all rows: slice two_steps, model small, 0 unscored, 0 failed"
                 "step_by_step  format    0.4500  [0.250, 0.500]  20         0",
                 "",
                 "maths-0a1b2c: completed; 80 trials (79 answered, 1 empty)",
-                "  80 calls answered, 0 trials reused; cost 0.00009877; store .themis/themis.sqlite3",
+                "  80 calls answered, 0 trials reused; cost 0.00009877 in all executions; store .themis/themis.sqlite3",
             ],
         ),
     ],
