@@ -161,25 +161,31 @@ def until_it_ends(workers: Workers, benchmark: Benchmark, kills: int, draw: rand
     return workers.run(benchmark)
 
 
+MAX_TOKENS = 600
+"""More than any answer has: what a call can cost at most is known before it starts."""
+
+
+@pytest.mark.parametrize("usage", [True, False], ids=["usage", "no usage"])
 @pytest.mark.parametrize("kills", [0, 3])
-def test_a_budget_of_money_is_exceeded_by_the_calls_in_flight_at_most(
-    workers: Workers, server: ScriptedServer, tmp_path: Path, count: Count, figures: Figures, kills: int
+def test_a_budget_of_money_is_exceeded_by_nothing_but_what_a_kill_cut_off(
+    workers: Workers, server: ScriptedServer, tmp_path: Path, count: Count, figures: Figures, kills: int, usage: bool
 ) -> None:
-    draw, times, overshoot = random.Random(9), count(10, 1), 0.0
+    draw, times, highest = random.Random(9), count(10, 1), 0.0
     for number in range(times):
-        server.reset({"latency_s": 0.02})
-        limit = draw.randint(1_000, 6_000)
+        server.reset({"latency_s": 0.02, "usage": usage})
+        limit = draw.randint(3_000, 9_000)
+        folder, policy = tmp_path / str(number), {"max_cost": limit}
         benchmark = make_benchmark(
-            tmp_path / str(number), server.base_url, trials=TRIALS, policy={"max_cost": limit}, price=PRICE
+            folder, server.base_url, trials=TRIALS, policy=policy, price=PRICE, params={"max_tokens": MAX_TOKENS}
         )
         assert until_it_ends(workers, benchmark, kills, draw) == 6
         spent, dearest = cost(server)
         # What was in flight at a kill was paid for and is not there to be counted.
-        assert spent <= limit + (1 + kills) * IN_FLIGHT * dearest
-        overshoot = max(overshoot, (spent - limit) / dearest)
+        assert spent <= limit + kills * IN_FLIGHT * dearest
+        highest = max(highest, spent / limit)
         calls = server.count
         assert (workers.run(benchmark), server.count) == (6, calls), "used up is used up"
-    figures(times=times, kills=kills, overshoot_in_calls=round(overshoot, 1))
+    figures(times=times, kills=kills, usage=usage, most_of_the_budget_spent=round(highest, 3))
 
 
 def test_a_budget_of_calls_is_kept_exactly(

@@ -281,6 +281,34 @@ def test_a_variable_of_other_clients_is_said_not_to_be_read(
     assert f"in SSL_CERT_FILE; {name} is not read" in str(failure)
 
 
+@pytest.mark.parametrize(
+    ("variables", "base_url", "told"),
+    [
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://h.invalid/v1", "HTTPS_PROXY"),
+        ({"https_proxy": "http://proxy:3128"}, "https://h.invalid/v1", "https_proxy"),
+        ({"ALL_PROXY": "http://proxy:3128"}, "https://h.invalid/v1", "ALL_PROXY"),
+        ({"HTTP_PROXY": "http://proxy:3128"}, "https://h.invalid/v1", None),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "h.invalid"}, "https://h.invalid/v1", None),
+        ({"HTTP_PROXY": "http://proxy:3128"}, "http://127.0.0.1:9/v1", None),
+        ({"HTTP_PROXY": "http://proxy:3128"}, "http://localhost:9/v1", None),
+    ],
+)
+def test_a_proxy_that_is_not_used_is_told_to_who_gets_no_connection(
+    variables: dict[str, str],
+    base_url: str,
+    told: str | None,
+    ask: Ask,
+    request_of: RequestOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (failure,) = ask(OpenAIChat(base_url=base_url), request_of())
+    assert isinstance(failure, EngineError)
+    assert (f"{told} names a proxy that is not used: write `trust_env: true`" in str(failure)) == (told is not None)
+    assert "proxy" not in str(failure) or told is not None
+
+
 def test_no_such_host_is_told_from_nobody_listening(ask: Ask, request_of: RequestOf) -> None:
     (failure,) = ask(OpenAIChat(base_url="http://no-such-host.invalid/v1"), request_of())
     assert isinstance(failure, EngineError)

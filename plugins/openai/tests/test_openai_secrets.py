@@ -156,6 +156,30 @@ def test_no_error_shows_the_key_that_a_server_echoes(
     assert_hidden(other, said)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("OTHER_API_KEY", "other-canary-0a1b2c3d", "other-canary-0a1b2c3d"),
+        ("HF_TOKEN", "hf_canary0a1b2c3d4e", "hf_canary0a1b2c3d4e"),
+        ("PGPASSWORD", "pg-canary-77aa", "pg-canary-77aa"),
+        ("MY_STORE", "postgresql://me:store-canary@db.internal/themis", "store-canary"),
+        ("DATABASE_URL", "postgresql://me:p%40ss-canary-9@db.internal/themis", "p@ss-canary-9"),
+        ("AWS_SECRET_ACCESS_KEY", "aws/canary+0a1b2c3d4e5f", "aws/canary+0a1b2c3d4e5f"),
+        ("http_proxy_of_another", "http://me:proxy-canary@proxy:3128", "proxy-canary"),
+    ],
+)
+def test_a_key_of_another_engine_or_store_is_in_no_message(
+    name: str, value: str, secret: str, server: ScriptedServer, ask: Ask, request_of: RequestOf, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SAVE_KEYS", "true")
+    server.reset({"faults": [{"status": 401, "error": {"message": f"true: {secret} is not a key"}}]})
+    (failure,) = ask(OpenAIChat(base_url=server.base_url), request_of())
+    assert isinstance(failure, EngineError)
+    assert_hidden(secret, everything_said(failure))
+    assert "true: [redacted] is not a key" in str(failure)
+
+
 def test_a_key_echoed_in_an_answer_is_not_stored(
     key: str, server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf
 ) -> None:

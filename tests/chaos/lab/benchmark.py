@@ -110,6 +110,7 @@ def make_benchmark(
     policy: Mapping[str, Any] | None = None,
     price: Mapping[str, float] | None = None,
     extras: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> Benchmark:
     """Write the files of a benchmark of so many trials against a server that echoes prompts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +140,7 @@ def make_benchmark(
             "benchmark_id": "chaos",
             "models": [model],
             "prompt_variants": [{"id": "plain", "messages": [{"role": "user", "content": "Say: {{ item.question }}"}]}],
+            **({"inference_grid": {"params": [dict(params)]}} if params else {}),
             "slices": [
                 {
                     "slice_id": "all",

@@ -23,7 +23,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from themis_core import EngineError
-from themis_plugin_openai.environment import Proxy
+from themis_plugin_openai.environment import Proxy, unused_proxy
 from themis_plugin_openai.failures import status_error
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.transport_errors import FOREIGN, transport_error
@@ -62,6 +62,7 @@ class Connection:
         self._url = httpx.URL(url)
         self._address = url
         self._answered = False
+        self._unused_proxy = None if proxy else unused_proxy(url)
         if proxy is not None and self._url.scheme == "http":  # for https, the request that opens the tunnel has them
             headers = {**headers, **proxy.headers}
         # Told the encoding, httpx does not look for it in all headers at each use of one.
@@ -93,7 +94,10 @@ class Connection:
             finally:
                 await response.stream.aclose()  # type: ignore[union-attr]
         except FOREIGN as error:
-            failure = transport_error(error, self._redaction, "" if self._answered else self._address)
+            if self._answered:
+                failure = transport_error(error, self._redaction)
+            else:
+                failure = transport_error(error, self._redaction, self._address, self._unused_proxy)
         # Outside the handler, so that the foreign exception is not dragged along as context.
         raise failure
 

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from themis_core import Capabilities, Generation, Request
 from themis_plugin_openai.config import ServerConfig, secrets_of
+from themis_plugin_openai.environment import secrets_in_environment
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.reply import json_object, read_chat, read_completion
 from themis_plugin_openai.wire import chat_body, completions_body, encode
@@ -37,7 +38,8 @@ class OpenAIEngine(ServerConfig):
         if self._connection is not None:
             return
         secret, proxy = self.secret_headers(), self.proxy()
-        self._redaction = Redaction([*secrets_of(secret), *(proxy.secrets if proxy else ())])
+        own = [*secrets_of(secret), *(proxy.secrets if proxy else ())]
+        self._redaction = Redaction(own, others=secrets_in_environment())
         self._connection = Connection(
             self.url(self.path),
             STANDARD_HEADERS | self.plain_headers() | secret,

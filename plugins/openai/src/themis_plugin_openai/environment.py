@@ -17,10 +17,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from themis_core import SpecError
 
-__all__ = ["Proxy", "check_certificates", "proxy_for"]
+__all__ = ["Proxy", "check_certificates", "proxy_for", "secrets_in_environment", "unused_proxy"]
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 """How `openssl rehash` names certificates, which is how they are found in a folder."""
+
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:api_?keys?|keys?|tokens?|secrets?|passw(?:or)?d|passphrase|credentials?)(?:_|$)|^pgpassword$"
+)
+_SHORTEST = 8
+"""Shorter values, such as the `true` of `SAVE_KEYS`, may be words."""
 
 
 class Proxy(NamedTuple):
@@ -40,6 +47,21 @@ def proxy_for(address: str) -> Proxy | None:
     `http_proxy` and `https_proxy` count by the address's scheme, then `all_proxy`; lower case before upper case, as
     curl has it. Raises SpecError, which repeats no credential, if it can't be used.
     """
+    found = _named_proxy(address)
+    return None if found is None else _proxy(*found)
+
+
+def unused_proxy(address: str) -> str | None:
+    """The variable that names a proxy for an address of another machine, for who goes there without one."""
+    host = urlsplit(address).hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        return None
+    found = _named_proxy(address)
+    return None if found is None else found[0]
+
+
+def _named_proxy(address: str) -> tuple[str, str] | None:
+    """The variable that counts for an address, and its value."""
     # Without what macOS and Windows have in their settings: the documentation promises these variables.
     from urllib.request import getproxies_environment
 
@@ -49,7 +71,7 @@ def proxy_for(address: str) -> Proxy | None:
     if kind is None or _bypassed(parts, named.get("no", "")):
         return None
     variable = f"{kind}_proxy" if os.environ.get(f"{kind}_proxy") else f"{kind}_proxy".upper()
-    return _proxy(variable, named[kind].strip())
+    return variable, named[kind].strip()
 
 
 def _proxy(variable: str, value: str) -> Proxy:
@@ -131,3 +153,17 @@ def _names(folders: str) -> Iterator[str]:
             yield from (each.name for each in Path(folder).iterdir())
         except OSError:
             continue
+
+
+def secrets_in_environment() -> Iterator[str]:
+    """Keys and passwords of whatever else the run uses: other engines, stores, proxies. Theirs, too, may be repeated
+    by a server, such as a gateway that all of them share.
+
+    Variables whose names say that they hold one, and passwords in addresses such as `postgresql://me:password@host`.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and _SECRET_NAME.search(name.lower()):
+            yield value
+        elif "://" in value and "@" in value:
+            password = value.partition("://")[2].rpartition("@")[0].partition(":")[2]
+            yield from (each for each in (password, unquote(password)) if len(each) >= _SHORTEST)

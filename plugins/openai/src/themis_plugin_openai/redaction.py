@@ -35,9 +35,11 @@ class Redaction:
     quoted in pieces shorter than that is not.
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        known = [secret for secret in secrets if len(secret) >= SHORTEST]
-        exact = (form for secret in known if len(secret) >= SHORTEST_IN_ANSWERS for form in _whole_forms(secret))
+    def __init__(self, secrets: Iterable[str], others: Iterable[str] = ()) -> None:
+        """`others` are taken out of messages only: an answer is searched for what was sent to that server."""
+        own = [secret for secret in secrets if len(secret) >= SHORTEST]
+        known = dict.fromkeys([*own, *(secret for secret in others if len(secret) >= SHORTEST)])
+        exact = (form for secret in own if len(secret) >= SHORTEST_IN_ANSWERS for form in _whole_forms(secret))
         self._exact = sorted(set(exact), key=len, reverse=True)  # so that no form is taken for a part of a longer one
         self._grams: dict[int, set[bytes]] = {}
         for form in {form for secret in known for form in _forms(secret)}:

@@ -90,15 +90,20 @@ _MEANINGS: Final[tuple[_Case, ...]] = (
     (FOREIGN, _Meaning("connection", True, True, "the connection broke before the reply was complete")),
 )
 
+_WITHOUT_PROXY = frozenset({"unreachable", "connection", "timeout"})
+"""How it ends where nothing but a proxy leads out of a network."""
 
-def transport_error(error: Exception, redaction: Redaction, url: str = "") -> EngineError:
-    """Map what the transport raised when `url` was called.
+
+def transport_error(error: Exception, redaction: Redaction, url: str = "", unused: str | None = None) -> EngineError:
+    """Map what the transport raised when `url` was called, `unused` naming a proxy that is not gone through.
 
     aiohttp's exception, which is more exact, counts before httpx's: the transport calls every broken connection a
     ConnectTimeout.
     """
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     code, again, unknown, words = _special(cause, url) or _listed(cause)
+    if unused and code in _WITHOUT_PROXY:
+        words += f"; {unused} names a proxy that is not used: write `trust_env: true` in `extras` to go through it"
     name, details = type(cause).__name__, redaction.message(_details(cause))
     message = f"{words} ({name}: {details})" if details else f"{words} ({name})"
     mapped = EngineError(code, message, retryable=again, unknown_outcome=unknown)
