@@ -47,7 +47,7 @@ def test_of_two_runners_one_wins_and_the_other_leaves_naming_it(
         assert winner.wait() == 0, winner.said
         assert ended_well(benchmark, server, expected) == []
         assert server.count == TRIALS
-    assert slowest < 2
+    assert slowest < count(2, 10)  # with small counts, other tests may be at work on the machine
     figures(times=times, called_twice=0, slowest_to_leave_s=round(slowest, 2))
 
 

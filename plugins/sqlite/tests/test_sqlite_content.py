@@ -276,3 +276,21 @@ def test_two_keys_with_the_same_first_bytes_are_told_apart(tmp_path: Path) -> No
     assert store.finished_trials("run", [("test", key) for key in keys]) == {("test", key) for key in keys[:2]}
     assert [row.trial_id for row in store.trial_rows("run", keys[1])] == [keys[1]]
     store.close()
+
+
+@pytest.mark.parametrize("reading", ["events", "trial_rows", "score_rows", "generation_records"])
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_who_stops_reading_may_close_the_store_first(tmp_path: Path, reading: str) -> None:
+    store = open_store(tmp_path)
+    keys = [key_of(name) for name in "abc"]
+    for key in keys:
+        request = replace(generation_recorded().request, key=key)
+        record = replace(generation_recorded("1", Generation("answered", key)), key=key, request=request)
+        entry = replace(score_entry("a", Score(1.0)), key=key)
+        trial = trial_finished(trial_id=key, item_digest=key, generation_keys=(key,), scores=(entry,))
+        store.append([record, trial])
+    given = keys if reading == "generation_records" else "run"
+    rows = getattr(store, reading)(given)
+    assert next(rows)
+    store.close()
+    rows.close()

@@ -16,7 +16,7 @@ from typing import Final
 
 __all__ = ["OPENED", "SYNCED", "WRITTEN", "FAILED", "Operation", "after_power_cut", "read_trace"]
 
-OPENED, WRITTEN, TRUNCATED, SYNCED, RENAMED, REMOVED, FOLDER, FAILED = range(1, 9)
+OPENED, WRITTEN, TRUNCATED, SYNCED, RENAMED, REMOVED, FOLDER, FAILED, LINKED = range(1, 10)
 SECTOR: Final = 512
 _HEAD: Final = struct.Struct("<IIQQQQ")
 
@@ -98,7 +98,7 @@ def _apply(disk: _Disk, each: Operation) -> None:
             disk.pending.append((each.path.parent, each, disk.files[each.inode]))
     if each.kind in (WRITTEN, TRUNCATED) or (each.kind == OPENED and each.length):
         disk.files[each.inode].pending.append(each)
-    elif each.kind in (RENAMED, REMOVED, FOLDER):
+    elif each.kind in (RENAMED, LINKED, REMOVED, FOLDER):
         disk.pending.append((each.path.parent, each, None))
     elif each.kind == SYNCED:
         _sync(disk, each)
@@ -127,7 +127,9 @@ def _rename(names: dict[Path, _File | None], change: Operation, file: _File | No
     elif change.kind == REMOVED:
         names.pop(change.path, None)
     elif change.path in names:
-        names[Path(change.data.decode())] = names.pop(change.path)
+        names[Path(change.data.decode())] = names[change.path]
+        if change.kind == RENAMED:
+            del names[change.path]
 
 
 def _change(content: bytearray, change: Operation) -> None:

@@ -1,6 +1,6 @@
 /* A library to preload: it writes down what a process does to the files under one folder, and makes chosen calls fail.
 
-   The record is what a disk would get to see, in order: opened, written, truncated, synced, renamed, removed. From it
+   The record is what a disk would get to see, in order: opened, written, truncated, synced, renamed, linked, removed. From it
    `powercut.py` makes the folder as it would be after a power cut at any point. A fault is: the n-th write or sync
    of a file whose path ends in a given way kills the process, tears the write and kills, or returns an error.
 
@@ -28,7 +28,7 @@
 #define FDS 4096
 #define REAL(name) ((__typeof__(&name))real(#name))
 
-enum { OPENED = 1, WRITTEN, TRUNCATED, SYNCED, RENAMED, REMOVED, FOLDER, FAILED };
+enum { OPENED = 1, WRITTEN, TRUNCATED, SYNCED, RENAMED, REMOVED, FOLDER, FAILED, LINKED };
 enum { KILL = 1, TEAR, IO_ERROR, NO_SPACE };
 
 struct head {
@@ -198,6 +198,14 @@ int rename(const char *from, const char *to) {
     pthread_mutex_lock(&lock);
     int result = REAL(rename)(from, to);
     if (!result && (watched(from) || watched(to))) put(RENAMED, from, 0, 0, 0, to, strlen(to));
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+int link(const char *from, const char *to) {
+    pthread_mutex_lock(&lock);
+    int result = REAL(link)(from, to);
+    if (!result && (watched(from) || watched(to))) put(LINKED, from, 0, 0, 0, to, strlen(to));
     pthread_mutex_unlock(&lock);
     return result;
 }

@@ -68,8 +68,13 @@ class Database(ABC):
 
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
         """Run one query; rows are fetched as they are asked for. `?` in the text is the placeholder."""
-        with closing(self.connection.execute(self._text(sql), values)) as cursor:
-            yield from cursor
+        cursor = self.connection.execute(self._text(sql), values)
+        try:
+            for row in cursor:  # noqa: UP028 (`yield from` closes the cursor of who stops reading, as below)
+                yield row
+        finally:
+            with suppress(self.driver_error):  # who stopped reading may have closed the database before
+                cursor.close()
 
     def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         """Return the first row, or None."""
