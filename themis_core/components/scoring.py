@@ -20,6 +20,11 @@ __all__ = ["Extractor", "Metric"]
 class Extractor(Component):
     """Finds a value in a text."""
 
+    rewrites: ClassVar[bool] = False
+    """True if it gives back the whole text, changed, as `extract/normalized` does. Of an answer that was cut off at a
+    length limit, that is what there is. What others find there counts only if it would be the same had the text gone
+    on; else the reason is `cut_off`."""
+
     @abstractmethod
     def extract(self, text: str) -> Extraction:
         """Return what the text holds, or the reason why not; never raise on any text, and return in bounded time.

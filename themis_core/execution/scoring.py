@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isclose
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from themis_core.components import Extractor, Metric
 from themis_core.execution.returned import as_extraction, as_score
@@ -19,26 +19,50 @@ from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Scor
 __all__ = ["accepted", "broken", "measure", "nothing_to_read", "read_answer", "unscorable"]
 
 
+_MORE: Final = ("5", " 5", "e", " (A) (B)")
+"""How a text that was cut off may have gone on: within its last word or number, and with further ones."""
+
+
 def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Score | None:
     """What the score's parse finds; None if the raw answer is scored, or if there is no answer to read.
 
     A score, without a value, is what an extractor's failure comes to: it says nothing of the answer, so it ends the
     chain. What a further extractor found would be another result than that of the chain as the spec has it.
+    What would be another value, had an answer gone on that was cut off at a length limit, is not found: `cut_off`.
     """
     if chain is None or generation.status in ("refused", "empty"):
         return None
-    text = generation.text
+    found, extractor = _read(chain, generation.text)
+    if generation.status != "truncated" or extractor is None or extractor.rewrites or _is_one_letter(generation.text):
+        return found
+    for more in _MORE:
+        other, _ = _read(chain, generation.text + more)
+        if other != found:
+            return other if isinstance(other, Score) else Extraction(reason="cut_off")
+    return found
+
+
+def _is_one_letter(text: str) -> bool:
+    """Whether a text is a letter and marks: a choice that was asked for with `max_tokens: 1` is whole."""
+    word = [char for char in text if char.isalnum()] if len(text) < 20 else []
+    return len(word) == 1 and word[0].isalpha()
+
+
+def _read(chain: Chain, text: str) -> tuple[Extraction | Score, Extractor | None]:
+    """What a chain finds in a text, and the extractor that found it."""
     for component, extractor in chain.prepare:
         found = _extract(component, extractor, text)
         if isinstance(found, Score) or not found.parsed:
-            return found
+            return found, None
         text = found.value if isinstance(found.value, str) else str(found.value)
     found = Extraction(reason="no_match")
     for component, extractor in chain.extractors:
         found = _extract(component, extractor, text)
-        if isinstance(found, Score) or found.parsed:
-            break
-    return found
+        if isinstance(found, Score):
+            return found, None
+        if found.parsed:
+            return found, extractor
+    return found, None
 
 
 def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Score:

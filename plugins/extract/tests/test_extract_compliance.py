@@ -10,9 +10,10 @@ import pytest
 from themis_core import Extractor
 from themis_core.testing.extractor import ExtractorSuite
 from themis_plugin_extract import plugin
+from themis_plugin_extract.boxes import Boxed
 from themis_plugin_extract.choices import Choice
 from themis_plugin_extract.json_values import Json
-from themis_plugin_extract.marked import Boxed, Tag, WithoutReasoning
+from themis_plugin_extract.marked import Tag, WithoutReasoning
 from themis_plugin_extract.numbers import FirstNumber, LastNumber, Number
 from themis_plugin_extract.patterns import Regex
 from themis_plugin_extract.plain import Line, Normalized

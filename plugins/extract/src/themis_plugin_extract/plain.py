@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,8 @@ class Normalized(Extractor):
 
     Reason: `empty` (nothing is left).
     """
+
+    rewrites: ClassVar[bool] = True
 
     unicode: bool = Field(True, description="Apply Unicode NFKC, so that `①`, `１` and `ﬁ` are `1`, `1` and `fi`.")
     ignore_case: bool = Field(True, description="Fold the case, so that `Straße` is `strasse`.")

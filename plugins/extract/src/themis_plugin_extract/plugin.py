@@ -15,9 +15,10 @@ THEMIS_CONTRACT_VERSION = 1
 
 @hookimpl
 def themis_register_extractors(register: Callable[[str, type[Extractor]], None]) -> None:
+    from themis_plugin_extract.boxes import Boxed
     from themis_plugin_extract.choices import Choice
     from themis_plugin_extract.json_values import Json
-    from themis_plugin_extract.marked import Boxed, Tag, WithoutReasoning
+    from themis_plugin_extract.marked import Tag, WithoutReasoning
     from themis_plugin_extract.numbers import FirstNumber, LastNumber, Number
     from themis_plugin_extract.patterns import Regex
     from themis_plugin_extract.plain import Line, Normalized
