@@ -257,15 +257,22 @@ def test_the_short_way_of_plain_templates_gives_what_jinja_gives(
     ("template", "message"),
     [
         ("{{ item.questoin }}",
-         "here: the item has no field 'questoin'. Fields: a, question. Did you mean 'question'? (item '1')"),
+         "here: the item has no field 'questoin'. Fields: a, deep, question. Did you mean 'question'? (item '1')"),
         ("{{ question }}", ("here: the template names 'question', which nothing defines. Known: item."
          " Did you mean 'item.question'? (item '1')")),
+        ("{{ items.question }}", ("here: the template names 'items', which nothing defines. Known: item."
+         " Did you mean 'item'? (item '1')")),
+        ("{{ item.deep.leef }}", ("here: the template asks for 'leef', which is not there. There are: leaf."
+         " Did you mean 'leaf'? (item '1')")),
+        ("{{ item['questoin'] ~ 'x' }}", "here: the item has no field 'questoin'. Fields: a, deep, question."),
+        ("{{ item.a.b }}", "here: the template asks for 'b', which is not there (item '1')"),
+        ("{% for each in item.rows %}{% endfor %}", "here: the item has no field 'rows'. Fields: a, deep, question."),
         ("{{ 1 // 0 }}", "here: the template can't be rendered for item '1': "),
     ],
 )  # fmt: skip
 def test_a_name_that_nothing_defines_is_an_error(template: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        rendered(template, {"question": "1+1?", "a": None})
+        rendered(template, {"question": "1+1?", "a": None, "deep": {"leaf": 1}})
     assert str(caught.value).startswith(message)
 
 

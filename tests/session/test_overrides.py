@@ -43,10 +43,7 @@ def mistake(spec: Path | BenchmarkSpec, *overrides: str, project: Path | Project
     [
         (
             "num_samples=many",
-            (
-                "--set num_samples: num_samples: "
-                "input should be a valid integer, unable to parse string as an integer (found: 'many')"
-            ),
+            ("--set num_samples: num_samples: should be a whole number (found: 'many')"),
         ),
         (
             "slices[0].dataset.sorce=files/csv",
@@ -54,7 +51,7 @@ def mistake(spec: Path | BenchmarkSpec, *overrides: str, project: Path | Project
         ),
         (
             "slices.0.dataset.split=[5]",  # an index in the other form
-            "--set slices.0.dataset.split: slices[0].dataset.split: input should be a valid string (found: [5])",
+            "--set slices.0.dataset.split: slices[0].dataset.split: should be text (found: [5])",
         ),
         (
             "inference_grids.params=[]",  # a whole branch of the spec that only the option made
@@ -69,10 +66,7 @@ def mistake(spec: Path | BenchmarkSpec, *overrides: str, project: Path | Project
         ),
         (
             "project.global_seed=x",
-            (
-                "--set project.global_seed: global_seed: "
-                "input should be a valid integer, unable to parse string as an integer (found: 'x')"
-            ),
+            ("--set project.global_seed: global_seed: should be a whole number (found: 'x')"),
         ),
         (
             "execution_policy.max_cost=1",
@@ -103,7 +97,7 @@ def test_a_mistake_is_blamed_on_the_option_and_not_on_the_file(
 @pytest.mark.parametrize("override", ["metadata.note=x", "slices[0].dataset.split=train"])
 def test_a_mistake_of_the_file_is_the_files_whatever_is_set_beside_it(tmp_path: Path, override: str) -> None:
     spec = write(tmp_path, num_samples="many")
-    assert mistake(spec, override).startswith(f"{spec}:8: num_samples: input should be a valid integer")
+    assert mistake(spec, override).startswith(f"{spec}:8: num_samples: should be a whole number")
 
 
 def test_a_value_that_is_set_is_not_repeated_where_passwords_stand(tmp_path: Path) -> None:

@@ -122,5 +122,5 @@ def test_numbers_of_json_are_what_json_says(tmp_path: Path) -> None:
     file = tmp_path / "spec.json"
     data = {"benchmark_id": "b", "slices": [{"slice_id": 7, "dataset": {"source": "files/jsonl"}, "scores": []}]}
     file.write_text(json.dumps(data))
-    with pytest.raises(SpecError, match=r"slices\[0\]\.slice_id: input should be a valid string \(found: 7\)"):
+    with pytest.raises(SpecError, match=r"slices\[0\]\.slice_id: should be text \(found: 7\)"):
         load_specs(file, None, (), None, (), None)

@@ -273,7 +273,7 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
         ("yaml", "x:\n  1: a\n  '1': b\n", "x:3: the key '1' is there twice, in lines 2 and 3"),
         ("json", '{"a": 1,\n "b": {"c": 1,\n "c": 2}}', "x:3: the key 'c' is there twice, in lines 2 and 3"),
         ("json", '{"a": 1,\n "\\u0061": {"a": 1}}', "x:2: the key 'a' is there twice, in lines 1 and 2"),
-        ("toml", "a = 1\na = 2\n", "x:2: Cannot overwrite a value"),
+        ("toml", "a = 1\na = 2\n", "x:2: "),
         ("yaml", "a:\n  ? [b]\n  : c\n", "x:2: a sequence is no key"),
         ("yaml", "a:\n  b: {{ item.question }}\n", "x:2: a mapping is no key: quote text that starts"),
         # tags
@@ -287,7 +287,7 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
         # aliases
         ("yaml", "a: &a\n  b: *a\n", "x:1: this anchor contains an alias of itself"),
         ("yaml", "a: &a\n  <<: *a\n", "x:1: this anchor contains an alias of itself"),
-        ("yaml", "a: 1\nb: *c\n", "x:2: found undefined alias"),
+        ("yaml", "a: 1\nb: *c\n", "x:2: "),
         ("yaml", "a:\n  <<: 5\n", "x:2: '<<' merges a mapping or a list of mappings"),
         ("yaml", BOMB, "more than 100,000 values, aliases expanded: keep data in a dataset file"),
         ("yaml", MERGE_BOMB, "more than 100,000 values, aliases expanded"),
@@ -304,35 +304,51 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
         ("yaml", "a: " + "[" * 200 + "]" * 200, "x:1: nested more than 200 levels deep"),
         # syntax
         ("yaml", "a: 1\n---\nb: 2\n", "x:2: a second document starts here: remove the '---'"),
-        ("yaml", "a:\n\t- b\n", "that cannot start any token"),
-        ("yaml", "a: 1\nb: c: d\n", "x:2: mapping values are not allowed in this context: quote"),
-        ("yaml", 'a: 1\nb: "\\d"\n', "x:2: found unknown escape character"),
+        ("yaml", "a:\n\t- b\n", "x:2: …: quote text that starts with @, ` or %, and indent with spaces, not tabs"),
+        ("yaml", "a: 1\nb: c: d\n", "x:2: …: quote text that contains ': ', and check the indentation"),
+        ("yaml", 'a: 1\nb: "\\d"\n', "x:2: …: in double quotes a backslash starts an escape"),
         ("yaml", "a: [1,\n  2\nb: 3\n", "that starts in line 1: check indentation, brackets and quotes"),
         ("yaml", "a: 1\nb: \x07\n", "x:2: YAML does not allow the character U+0007: escape it"),
         ("yaml", "a: 1\nb: \ud800\n", "x:2: YAML does not allow the character U+D800"),
-        ("toml", "a = 1\nb = c\n", "x:2: Invalid value: text needs quotes, booleans are true and false"),
+        ("toml", "a = 1\nb = c\n", "x:2: …: text needs quotes, booleans are true and false"),
         ("toml", "a = 1\nb = [1,\n", "x:2: "),
-        ("json", '{"a": 1,\n b: 2}', "x:2: Expecting property name enclosed in double quotes (column 2)"),
+        ("yaml", "a: @b\n", "x:1: …: quote text that starts with @, ` or %"),
+        ("yaml", "a: `b`\n", "x:1: …: quote text that starts with @, ` or %"),
+        ("yaml", "a: 1\nb: %c\n", "x:2: …: quote text that starts with @, ` or %"),
+        ("yaml", "a: 1\n b: 2\n", "x:2: …: quote text that contains ': ', and check the indentation"),
+        ("yaml", "a: {b: c: d}\n", "x:1: …: check indentation, brackets and quotes"),
+        ("yaml", "a: é\nb: \"ü\\q\"\n", "x:2: …: in double quotes a backslash starts an escape"),
+        ("yaml", "a: 1\nb: *c\n", "x:2: …: check indentation, brackets and quotes; quote text that starts with one of"),
+        ("toml", "a = true\na = false\n", "x:2: "),
+        ("toml", "a = [1, yes]\n", "x:1: …: text needs quotes"),
+        ("toml", "a = 1\nb.c = True\n", "x:2: …: text needs quotes, booleans are true and false"),
+        ("json", '{"a": 1,\n b: 2}', "x:2: … (column 2)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_text_is_said_with_its_line(kind: Kind, text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_source(text, kind, "x")
     printed = str(caught.value)
-    assert message in printed
+    assert all(part in printed for part in message.split("…"))  # … stands for the words of a library
     assert len(printed) < 300
     assert "\n" not in printed
 
 
-@pytest.mark.parametrize("text", ["a:\n\t- b\n", "a: [1,\n", "a: 1\nb: c: d\n", "a: \x07\n", "[" * 5000, "a: !b c"])
-def test_yaml_without_the_c_parser_has_the_same_lines(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n\t- b\n", "a: [1,\n", "a: 1\nb: c: d\n", "a: \x07\n", "[" * 5000, "a: !b c", "a: @b", "é: *c", 'ü: "\\q"',
+        "a: [1]]", "- a\nb: c",
+    ],
+)  # fmt: skip
+def test_yaml_without_the_c_parser_has_the_same_lines_and_hints(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml
 
-    def message() -> tuple[int | None, Source | None]:
+    def message() -> tuple[int | None, str, Source | None]:
         try:
-            return None, parse_source(text, "yaml", "x")
+            return None, "", parse_source(text, "yaml", "x")
         except SpecError as exc:
-            return exc.line, None
+            return exc.line, exc.message.rpartition(": ")[2], None
 
     fast = message()
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)

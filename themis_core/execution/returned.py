@@ -22,6 +22,7 @@ from themis_core.planning import own
 from themis_core.plugins import told
 from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
 from themis_core.specs import InferenceParamsSpec, canonical_json
+from themis_core.specs.wording import in_words
 
 __all__ = [
     "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score",
@@ -231,7 +232,7 @@ def _check_params(params: Any) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"JudgeRequest.params.{place}: {first['msg']}") from None
+        raise ValueError(f"JudgeRequest.params.{place}: {in_words(first)}") from None
 
 
 # --- single values ------------------------------------------------------------------------------------------

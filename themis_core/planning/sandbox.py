@@ -12,23 +12,45 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from datetime import time as time_of_day
 from decimal import Decimal
-from functools import wraps
+from functools import partial, wraps
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, NoReturn
 
-from jinja2 import StrictUndefined, Template, TemplateRuntimeError, Undefined, nodes, pass_context
+from jinja2 import StrictUndefined, Template, TemplateRuntimeError, Undefined, UndefinedError, nodes, pass_context
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 from themis_core.planning.bounds import TooMuch, check_arguments, check_operation, length_of, looped, made, meter
 
-__all__ = ["Sandbox"]
+__all__ = ["NotThere", "Sandbox"]
 
 _MACRO_STEPS = 10
 """A macro that calls itself takes about as much time as so many rounds of a loop."""
 _METHODS = (BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType)
 _PRINTABLE = (str, int, float, type(None), list, tuple, dict, set, frozenset, Decimal, date, time_of_day, timedelta)
+
+
+class NotThere(UndefinedError):
+    """A template used a name that is not there: among the variables, or in `owner`."""
+
+    def __init__(self, message: str, name: str, owner: Any) -> None:
+        super().__init__(message)
+        self.name = name
+        self.is_variable = owner is missing
+        self.owner = owner
+
+
+class _Absent(StrictUndefined):
+    __slots__ = ()
+
+    def __init__(
+        self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = UndefinedError
+    ) -> None:
+        if exc is UndefinedError and isinstance(name, str) and hint is None:
+            exc = partial(NotThere, name=name, owner=obj)
+        super().__init__(hint, obj, name, exc)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -39,7 +61,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         # Not optimized: that would compute constants, however large, while a template is compiled.
         super().__init__(
-            undefined=StrictUndefined,
+            undefined=_Absent,
             autoescape=False,
             keep_trailing_newline=True,
             optimized=False,

@@ -5,7 +5,6 @@ Data is never rendered a second time: what a template inserts is text, whatever 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from themis_core.specs.source import close_match
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from themis_core.planning.sandbox import Sandbox
+    from themis_core.planning.sandbox import NotThere, Sandbox
 
 __all__ = ["CompiledTemplate", "Prompt", "PromptTemplate", "compile_template", "item_context", "render"]
 
@@ -82,34 +81,35 @@ def _join(pieces: Sequence[tuple[str, str | None]], item: Mapping[str, Any]) -> 
 
 
 def _rendered(template: Template, context: Mapping[str, Any], place: Place, item: str) -> str:
-    from jinja2 import TemplateError, UndefinedError
+    from jinja2 import TemplateError
 
     from themis_core.planning.bounds import counting
+    from themis_core.planning.sandbox import NotThere
 
     try:
         with counting():
             return template.render(context)
-    except UndefinedError as error:
-        raise place.error(f"{_undefined(error.message or str(error), context)} (item {item})") from error
+    except NotThere as error:
+        raise place.error(f"{_not_there(error, context)} (item {item})") from error
     except (MemoryError, RecursionError, OverflowError) as error:
         raise place.error(f"the template asks for too much at item {item}: {error}") from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise place.error(f"the template can't be rendered for item {item}: {error}") from error
 
 
-def _undefined(message: str, context: Mapping[str, Any]) -> str:
-    match = re.search(r"'([^']*)'(?: is undefined)?$", message)
-    if match is None:
-        return f"the template asks for what is not there: {message}"
-    name = match[1]
-    of_item = "has no attribute" in message
-    item = context.get("item")
-    known = sorted(item) if of_item and isinstance(item, dict) else sorted(context)
-    guess = f"item.{name}" if not of_item and isinstance(item, dict) and name in item else close_match(name, known)
-    what = f"the item has no field {name!r}" if of_item else f"the template names {name!r}, which nothing defines"
-    return f"{what}. {'Fields' if of_item else 'Known'}: {', '.join(known)}." + (
-        f" Did you mean {guess!r}?" if guess else ""
-    )
+def _not_there(error: NotThere, context: Mapping[str, Any]) -> str:
+    name, item = error.name, context.get("item")
+    there = context if error.is_variable else error.owner if isinstance(error.owner, dict) else {}
+    known = sorted(map(str, there))
+    if error.is_variable:
+        what, listed = f"the template names {name!r}, which nothing defines", "Known"
+    elif error.owner is item:
+        what, listed = f"the item has no field {name!r}", "Fields"
+    else:
+        what, listed = f"the template asks for {name!r}, which is not there", "There are"
+    of_item = error.is_variable and isinstance(item, dict) and name in item
+    guess = f"item.{name}" if of_item else close_match(name, known)
+    return what + (f". {listed}: {', '.join(known)}." if known else "") + (f" Did you mean {guess!r}?" if guess else "")
 
 
 def item_context(item: Item) -> dict[str, Any]:

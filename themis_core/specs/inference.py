@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_v
 
 from themis_core.specs.base import Spec, canonical_json
 from themis_core.specs.secrets import refuse_keys
+from themis_core.specs.wording import in_words
 
 __all__ = [
     "GenerationSpec",
@@ -123,7 +124,7 @@ class InferenceGridSpec(Spec):
             self.expand()
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"overrides.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(f"overrides.{'.'.join(map(str, first['loc']))}: {in_words(first)}") from None
         return self
 
     def expand(self) -> list[InferenceParamsSpec]:

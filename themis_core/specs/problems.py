@@ -17,6 +17,7 @@ from themis_core.errors import SpecError
 from themis_core.specs.base import Spec
 from themis_core.specs.secrets import looks_like_a_key
 from themis_core.specs.source import Source, close_match
+from themis_core.specs.wording import in_words
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -82,7 +83,7 @@ def spec_error(error: ValidationError, model: type[BaseModel], data: Any, place:
 def _one(detail: ErrorDetails, model: type[BaseModel], data: Any, place: Place) -> SpecError:
     context = detail.get("ctx", {})
     loc = _written(detail["loc"], data)
-    message = detail["msg"].removeprefix("Value error, ")
+    message = in_words(detail)
     if detail["type"] == "extra_forbidden":
         key = str(detail["loc"][-1])
         known = _known_keys(model, loc[:-1])
@@ -92,10 +93,8 @@ def _one(detail: ErrorDetails, model: type[BaseModel], data: Any, place: Place) 
         message += f" Known: {', '.join(known)}." if known and not guess else ""
     elif detail["type"] == "missing":
         return place.at(*loc).error(f"the key {detail['loc'][-1]!r} is missing")
-    elif detail["type"] not in ("value_error", "spec"):
-        message = _lower(message)
-        if not _may_be_secret(model, (*place.loc, *loc)):
-            message += f" (found: {_brief(detail['input'])})"
+    elif detail["type"] not in ("value_error", "spec") and not _may_be_secret(model, (*place.loc, *loc)):
+        message += f" (found: {_brief(detail['input'])})"
     return place.at(*loc, *context.get("at", ())).error(message)
 
 
@@ -118,10 +117,6 @@ def _may_be_secret(model: type[BaseModel], loc: Loc) -> bool:
     """Whether what was found at a place is not to be repeated; a component says that of all of its config."""
     is_component = not issubclass(model, Spec) and bool(model.model_config.get("hide_input_in_errors"))
     return is_component or not _SECRET_PLACES.isdisjoint(loc)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _brief(value: Any) -> str:

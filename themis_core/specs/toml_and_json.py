@@ -17,14 +17,23 @@ def parse_toml(text: str, lines: dict[Loc, int]) -> Any:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        message, _, place = str(exc).partition(" (at ")
-        at = re.match(r"line (\d+)", place)
-        hint = ": text needs quotes, booleans are true and false" if message == "Invalid value" else ""
-        raise SpecProblem(message + hint, int(at[1]) if at else text.rstrip().count("\n") + 1) from exc
+        line = _line_of(exc, text)
+        written = dict(enumerate(text.splitlines(), 1)).get(line, "")
+        bare = re.search(r"[=\[,]\s*(?!(?:true|false|inf|nan)\b)[^\W\d]", written)
+        hint = ": text needs quotes, booleans are true and false" if bare else ""
+        raise SpecProblem(str(exc).partition(" (at ")[0] + hint, line) from exc
     except ValueError as exc:
         raise SpecProblem(TOO_LONG) from exc
     Positions(text, lines, lambda token: tomllib.loads(f"key = {token}")["key"]).scan(toml=True)
     return _plain_data(data, (), lines) or None
+
+
+def _line_of(error: ValueError, text: str) -> int:
+    """The line of a mistake in TOML. As a number from Python 3.14 on, in words before; the end if it says none."""
+    if (line := getattr(error, "lineno", None)) is not None:
+        return int(line)
+    found = re.search(r"line (\d+)", str(error))
+    return int(found[1]) if found else text.rstrip().count("\n") + 1
 
 
 def parse_json(text: str, lines: dict[Loc, int]) -> Any:

@@ -33,13 +33,14 @@ _INF_OR_NAN = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _PLAIN, _TEXT, _CORE = "plain", "text", "tag:yaml.org,2002:"
 _TAGGED_TYPES = {"null": type(None), "bool": bool, "int": int, "float": float}
 
-# What the parser complains about, and what people had usually written.
-_YAML_HINTS = {
-    "cannot start any token": "quote text that starts with @, ` or %, and indent with spaces, not tabs",
-    "mapping values are not allowed": "quote text that contains ': ', and check the indentation",
-    "unknown escape character": "in double quotes a backslash starts an escape: use single quotes",
-    "did not find expected": "check indentation, brackets and quotes; quote text that starts with one of { [ * & !",
+# The character that the parser stumbles over, and what people had usually written. Its words say less, and differ
+# between versions and between the parsers in C and in Python.
+_HINTS = {
+    **dict.fromkeys("@`%\t", "quote text that starts with @, ` or %, and indent with spaces, not tabs"),
+    ":": "quote text that contains ': ', and check the indentation",
+    "\\": "in double quotes a backslash starts an escape: use single quotes",
 }
+_HINT = "check indentation, brackets and quotes; quote text that starts with one of { [ * & !"
 
 
 def plain_scalar(text: str, line: int | None) -> Any:
@@ -84,8 +85,8 @@ def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
         since = f" {exc.context}" if exc.context else ""
         if since and exc.context_mark and mark and exc.context_mark.line != mark.line:
             since += f" that starts in line {exc.context_mark.line + 1}"
-        hint = next((f": {hint}" for part, hint in _YAML_HINTS.items() if part in str(exc.problem)), "")
-        raise SpecProblem(f"{exc.problem}{since}{hint}", mark.line + 1 if mark else None) from exc
+        hint = _hint(text, mark.index, inside=exc.context is not None) if mark else _HINT
+        raise SpecProblem(f"{exc.problem}{since}: {hint}", mark.line + 1 if mark else None) from exc
     except (yaml.YAMLError, UnicodeEncodeError) as exc:
         bad = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
         if bad is None:
@@ -93,6 +94,12 @@ def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
         message = f"YAML does not allow the character U+{ord(bad[0]):04X}: escape it, in double quotes"
         raise SpecProblem(message, text.count("\n", 0, bad.start()) + 1) from exc
     return None if node is None else _Nodes(lines).build(node, ())
+
+
+def _hint(text: str, at: int, inside: bool) -> str:
+    """What to do; `inside` something that was begun, a colon means that it was not ended."""
+    here, before = text[at : at + 1], text[max(at - 1, 0) : at]
+    return _HINT if inside and here == ":" else _HINTS["\\"] if before == "\\" else _HINTS.get(here, _HINT)
 
 
 def _open_brackets(text: str) -> int:

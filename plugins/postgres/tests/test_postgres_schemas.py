@@ -289,7 +289,7 @@ def test_an_error_never_shows_what_is_stored(
     with pytest.raises(StorageError, match=r"division by zero|refuses a value"), store._database.errors():
         store._database.row("SELECT 1 / 0")
     store._database.run("DROP TABLE payloads CASCADE")
-    with pytest.raises(StorageError, match=r'payloads" does not exist.*not as Themis made them') as caught:
+    with pytest.raises(StorageError, match=r'payloads".*not as Themis made them') as caught:
         store.append([generation_recorded("1", text=prompt)])
     assert prompt not in "".join(traceback.format_exception(caught.value))
     store.close()

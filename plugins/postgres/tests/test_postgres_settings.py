@@ -39,9 +39,9 @@ README = Path(__file__).parents[1] / "README.md"
         ({"url": f"postgresql://u:{SECRET}@h/d"}, "must not hold a password.*url_env.*PGPASSWORD"),
         ({"url": f"postgresql://h/d?password={SECRET}"}, "must not hold a password"),
         ({"url": f"postgresql://u:{SECRET}#1@h/d"}, "need %-escapes"),
-        ({"lease_s": 0}, "greater than or equal to 1"),
-        ({"synchronous_commit": "remote_write"}, "'on', 'local' or 'off'"),
-        ({"root_dir": "x"}, "Extra inputs"),
+        ({"lease_s": 0}, "type=greater_than_equal"),
+        ({"synchronous_commit": "remote_write"}, "type=literal_error"),
+        ({"root_dir": "x"}, "type=extra_forbidden"),
     ],
 )
 def test_a_config_mistake_is_refused_and_no_value_of_it_is_quoted(config: dict[str, Any], message: str) -> None:

@@ -93,7 +93,7 @@ def test_what_is_defined_otherwise_is_told_and_made_again_by_rebuild(store: Stor
 def test_what_the_log_lacks_is_never_made_again(store: Store, tmp_path: Path, table: str) -> None:
     execute(tmp_path, f"DROP TABLE {table}")
     assert f"table {table}" in {each.place for each in store.verify()}
-    with pytest.raises(StorageError, match=f"no such table: .*{table}"):
+    with pytest.raises(StorageError, match=table):
         store.rebuild()
 
 

@@ -12,6 +12,10 @@ MAX_DEPTH: Final = 200
 """Most lists and objects around a value; as in spec files."""
 
 
+class _Refused(ValueError):
+    """What is JSON, but leaves doubts."""
+
+
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # A hook for every object costs some 0.3 µs. Looking for duplicates only where they are likely would be no
     # cheaper, because the decoder itself forgets them.
@@ -19,7 +23,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in data if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+        raise _Refused(f"the key {twice!r} is there twice")
     return data
 
 
@@ -31,7 +35,7 @@ def _number(text: str) -> float:
 
 
 def _constant(text: str) -> NoReturn:
-    raise ValueError(f"{text if len(text) < 30 else text[:27] + '...'} is not a finite number; write null or text")
+    raise _Refused(f"{text if len(text) < 30 else text[:27] + '...'} is not a finite number; write null or text")
 
 
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_float=_number, parse_constant=_constant)
@@ -65,7 +69,8 @@ def problem(error: Exception) -> str:
         return f"nested more than {MAX_DEPTH} levels deep"
     if isinstance(error, json.JSONDecodeError):
         return f"no valid JSON: {error.msg} (column {error.colno})"
-    return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
+    # Python's decoder itself raises a bare ValueError for one thing only: whole numbers that are too long for it.
+    return "a number has too many digits" if type(error) is ValueError else str(error)
 
 
 def type_name(value: Any) -> str:

@@ -84,11 +84,15 @@ def decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
+class _Refused(ValueError):
+    """A row that can be decoded, but leaves doubts."""
+
+
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in data if names.count(name) > 1)!r} is there twice")
+        raise _Refused(f"the key {next(name for name in data if names.count(name) > 1)!r} is there twice")
     return data
 
 
@@ -103,7 +107,8 @@ def _explained(error: Exception) -> str:
         return f"no valid JSON: {error.msg} (column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return f"no valid UTF-8: byte 0x{error.object[error.start]:02x}; convert the file to UTF-8"
-    return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
+    # Python's decoder itself raises a bare ValueError for one thing only: whole numbers that are too long for it.
+    return "a number has too many digits" if type(error) is ValueError else str(error)
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -171,7 +176,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     header = _header(cells)
                 elif cells and header is not None:
                     if len(cells) != len(header):
-                        raise ValueError(f"the row has {len(cells)} cells, but there are {len(header)} columns")
+                        raise _Refused(f"the row has {len(cells)} cells, but there are {len(header)} columns")
                     yield line, dict(zip(header, cells, strict=True))
                 line = reader.line_num + 1
         except (csv.Error, ValueError) as error:
@@ -180,7 +185,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _header(cells: list[str]) -> list[str]:
     if len(set(cells)) < len(cells):
-        raise ValueError(f"the column {next(each for each in cells if cells.count(each) > 1)!r} is there twice")
+        raise _Refused(f"the column {next(each for each in cells if cells.count(each) > 1)!r} is there twice")
     return cells
 
 
