@@ -1,115 +1,35 @@
-"""Renders prompt templates and computed columns: Jinja2 in its sandbox, undefined names are errors.
+"""Renders prompts and computed columns for items, and says where in the spec a template is wrong.
 
-Data is never rendered a second time: what a template inserts is text, whatever it looks like.
+What templates may do is not said here, but by the library that renders them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from themis_core.records import Item
 from themis_core.specs import PromptMessage, PromptVariantSpec, digest
 from themis_core.specs.problems import Place
-from themis_core.specs.source import close_match
+from themis_templates import Template, TemplateError
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-    from themis_core.planning.sandbox import NotThere, Sandbox
-
-__all__ = ["CompiledTemplate", "Prompt", "PromptTemplate", "compile_template", "item_context", "render"]
-
-MAX_RENDERED = 20_000_000
-"""Characters that one template may give; a loop in a template must not fill the memory."""
+__all__ = ["Prompt", "PromptTemplate", "compile_template", "item_context", "render"]
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Sandbox:
-    from themis_core.planning.sandbox import Sandbox  # some 30 ms that commands without a plan should not wait for
-
-    return Sandbox()
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledTemplate:
-    """A template as Jinja compiled it, and in short if it only inserts fields of the item."""
-
-    jinja: Template
-    pieces: tuple[tuple[str, str | None], ...] | None
-    """Literal text and the field that follows it; None if the template does anything else."""
-
-
-def compile_template(text: str, place: Place) -> CompiledTemplate:
+def compile_template(text: str, place: Place) -> Template:
     """Compile a template; a syntax error becomes a SpecError that names the place and the line in the template."""
-    from jinja2 import TemplateSyntaxError
-
-    environment = _environment()
     try:
-        return CompiledTemplate(environment.template(text), environment.pieces(text))
-    except TemplateSyntaxError as error:
-        raise place.error(f"template, line {error.lineno}: {error.message}") from error
-    except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
-        # Jinja makes Python code of it, and Python has limits of its own.
-        raise place.error(f"the template nests too deeply, or holds too large a number: {error}") from error
+        return Template(text)
+    except TemplateError as error:
+        raise place.error(str(error)) from error
 
 
-def render(template: CompiledTemplate, context: Mapping[str, Any], place: Place, item: str) -> str:
+def render(template: Template, context: Mapping[str, Any], place: Place, item: str) -> str:
     """Render one template; `item` says for which item, in the SpecError that a failure becomes."""
-    if template.pieces is not None and (joined := _join(template.pieces, context["item"])) is not None:
-        text = joined
-    else:
-        text = _rendered(template.jinja, context, place, item)
-    if len(text) > MAX_RENDERED:
-        raise place.error(f"the template gives more than {MAX_RENDERED:,} characters for item {item}")
-    return text
-
-
-def _join(pieces: Sequence[tuple[str, str | None]], item: Mapping[str, Any]) -> str | None:
-    """What Jinja would give, in a tenth of its time; None if a field is missing or no text, which is Jinja's to say."""
-    texts = []
-    for literal, field in pieces:
-        texts.append(literal)
-        if field is not None:
-            value = item.get(field)
-            if type(value) is not str:
-                return None
-            texts.append(value)
-    return "".join(texts)
-
-
-def _rendered(template: Template, context: Mapping[str, Any], place: Place, item: str) -> str:
-    from jinja2 import TemplateError
-
-    from themis_core.planning.bounds import counting
-    from themis_core.planning.sandbox import NotThere
-
     try:
-        with counting():
-            return template.render(context)
-    except NotThere as error:
-        raise place.error(f"{_not_there(error, context)} (item {item})") from error
-    except (MemoryError, RecursionError, OverflowError) as error:
-        raise place.error(f"the template asks for too much at item {item}: {error}") from error
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        raise place.error(f"the template can't be rendered for item {item}: {error}") from error
-
-
-def _not_there(error: NotThere, context: Mapping[str, Any]) -> str:
-    name, item = error.name, context.get("item")
-    there = context if error.is_variable else error.owner if isinstance(error.owner, dict) else {}
-    known = sorted(map(str, there))
-    if error.is_variable:
-        what, listed = f"the template names {name!r}, which nothing defines", "Known"
-    elif error.owner is item:
-        what, listed = f"the item has no field {name!r}", "Fields"
-    else:
-        what, listed = f"the template asks for {name!r}, which is not there", "There are"
-    of_item = error.is_variable and isinstance(item, dict) and name in item
-    guess = f"item.{name}" if of_item else close_match(name, known)
-    return what + (f". {listed}: {', '.join(known)}." if known else "") + (f" Did you mean {guess!r}?" if guess else "")
+        return template.render(context, f"item {item}")
+    except TemplateError as error:
+        raise place.error(str(error)) from error
 
 
 def item_context(item: Item) -> dict[str, Any]:
@@ -183,7 +103,7 @@ class _Message:
     def __init__(self, spec: PromptMessage, place: Place) -> None:
         self.role = spec.role
         self.place = place / "content"
-        self.parts: list[tuple[str, CompiledTemplate, str | None]] | None = None
+        self.parts: list[tuple[str, Template, str | None]] | None = None
         if isinstance(spec.content, str):
             self.template = compile_template(spec.content, self.place)
             return

@@ -1,8 +1,8 @@
 """The Jinja2 environment of templates: what they can't reach, and how much they may do and make.
 
 Jinja's own sandbox keeps a template from Python's internals and from changing data. This one also counts while a
-template is rendered, so that a loop, a recursion or a multiplication ends as an error before it fills the memory. It
-knows no spec and no item. Importing it imports Jinja2, so `templates` does that late.
+template is rendered, so that a loop, a recursion or a multiplication ends as an error before it fills the memory.
+Importing it imports Jinja2, so `template` does that late.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
-from themis_core.planning.bounds import TooMuch, check_arguments, check_operation, length_of, looped, made, meter
+from themis_templates.bounds import TooMuch, check_arguments, check_operation, length_of, looped, made, meter
 
-__all__ = ["NotThere", "Sandbox"]
+__all__ = ["Absent", "Sandbox"]
 
 _MACRO_STEPS = 10
 """A macro that calls itself takes about as much time as so many rounds of a loop."""
@@ -32,7 +32,7 @@ _METHODS = (BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType)
 _PRINTABLE = (str, int, float, type(None), list, tuple, dict, set, frozenset, Decimal, date, time_of_day, timedelta)
 
 
-class NotThere(UndefinedError):
+class Absent(UndefinedError):
     """A template used a name that is not there: among the variables, or in `owner`."""
 
     def __init__(self, message: str, name: str, owner: Any) -> None:
@@ -42,14 +42,14 @@ class NotThere(UndefinedError):
         self.owner = owner
 
 
-class _Absent(StrictUndefined):
+class _Undefined(StrictUndefined):
     __slots__ = ()
 
     def __init__(
         self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = UndefinedError
     ) -> None:
         if exc is UndefinedError and isinstance(name, str) and hint is None:
-            exc = partial(NotThere, name=name, owner=obj)
+            exc = partial(Absent, name=name, owner=obj)
         super().__init__(hint, obj, name, exc)
 
 
@@ -61,7 +61,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         # Not optimized: that would compute constants, however large, while a template is compiled.
         super().__init__(
-            undefined=_Absent,
+            undefined=_Undefined,
             autoescape=False,
             keep_trailing_newline=True,
             optimized=False,
@@ -80,16 +80,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Compile a text. Raises what Jinja or Python's own compiler raises for it."""
         return self.from_string(text, globals={_LITERAL: len(text)})
 
-    def pieces(self, text: str) -> tuple[tuple[str, str | None], ...] | None:
-        """Literal text and the field of the item that follows it, piece by piece; None if there is more to it."""
-        found: list[tuple[str, str | None]] = []
+    def pieces(self, text: str) -> tuple[tuple[str, tuple[str, str] | None], ...] | None:
+        """Literal text and the variable and field that follow it, piece by piece; None if there is more to it."""
+        found: list[tuple[str, tuple[str, str] | None]] = []
         for output in self.parse(text).body:
             if not isinstance(output, nodes.Output):
                 return None
             for node in output.nodes:
                 if isinstance(node, nodes.TemplateData):
                     found.append((node.data, None))
-                elif (field := _field_of_item(node)) is not None:
+                elif (field := _field(node)) is not None:
                     found.append(("", field))
                 else:
                     return None
@@ -154,16 +154,14 @@ class _Counting(NodeTransformer):
         return _filtered(node, _MADE) if isinstance(node.arg, nodes.Slice) else node
 
 
-def _field_of_item(node: nodes.Expr) -> str | None:
-    """The field that `item.field` or `item["field"]` names; None for all else."""
-    if not isinstance(node, nodes.Getattr | nodes.Getitem):
+def _field(node: nodes.Expr) -> tuple[str, str] | None:
+    """The variable and the field that `item.field` or `item["field"]` name; None for all else."""
+    if not isinstance(node, nodes.Getattr | nodes.Getitem) or not isinstance(node.node, nodes.Name):
         return None
-    if not isinstance(node.node, nodes.Name) or node.node.name != "item":
-        return None
-    field = (
-        node.attr if isinstance(node, nodes.Getattr) else node.arg.value if isinstance(node.arg, nodes.Const) else None
-    )
-    return field if isinstance(field, str) else None
+    if isinstance(node, nodes.Getattr):
+        return node.node.name, node.attr
+    field = node.arg.value if isinstance(node.arg, nodes.Const) else None
+    return (node.node.name, field) if isinstance(field, str) else None
 
 
 def _filtered(node: nodes.Node, name: str, *args: nodes.Expr) -> nodes.Filter:
