@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from themis_core import BenchmarkSpec, ProjectSpec
-from themis_core.specs.source import read_source
+from themis_core.specs.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 OFFLINE = [EXAMPLES / "quickstart.yaml", *sorted((EXAMPLES / "datasets").glob("*.yaml"))]
@@ -15,7 +15,7 @@ OFFLINE = [EXAMPLES / "quickstart.yaml", *sorted((EXAMPLES / "datasets").glob("*
 
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: str(path.relative_to(EXAMPLES)))
 def test_an_example_is_a_valid_spec_whose_files_are_there(path: Path) -> None:
-    data = read_source(path).data
+    data = read_spec(path).data
     benchmark = BenchmarkSpec.model_validate(data["benchmark"])
     ProjectSpec.model_validate(data.get("project", {}))
     named = [each.dataset.dataset_id for each in benchmark.slices if each.dataset.dataset_id]
@@ -27,7 +27,7 @@ def test_every_dataset_loader_has_an_example() -> None:
     sources = {
         each.dataset.source
         for path in OFFLINE
-        for each in BenchmarkSpec.model_validate(read_source(path).data["benchmark"]).slices
+        for each in BenchmarkSpec.model_validate(read_spec(path).data["benchmark"]).slices
     }
     assert sources == {
         "files/csv",

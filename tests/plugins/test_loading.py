@@ -15,7 +15,7 @@ import pytest
 from themis_core import BenchmarkSpec, Extraction, Extractor, PluginError, ProjectSpec, SpecError
 from themis_core.plugins import Plugins, compose, installed
 from themis_core.specs.problems import Place
-from themis_core.specs.source import read_source
+from themis_core.specs.reading import read_spec
 
 GOOD = """\
 from themis_core import Extraction, Extractor, Metric, Score, hookimpl
@@ -485,7 +485,7 @@ def themis_register_storage_backends(register):
 
 
 def compose_file(path: Path) -> Any:
-    source = read_source(path)
+    source = read_spec(path)
     return compose(
         ProjectSpec.model_validate(source.data["project"]),
         BenchmarkSpec.model_validate(source.data["benchmark"]),

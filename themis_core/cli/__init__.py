@@ -149,10 +149,9 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 
 def _no_such_command(name: str, commands: list[str]) -> str:
     from themis_core.plugins import installed
-    from themis_core.specs.source import close_match
+    from themis_core.specs.guessing import did_you_mean
 
-    guess = close_match(name, [*commands, *installed()])
-    hint = f" Did you mean {guess!r}?" if guess else ""
+    hint = did_you_mean(name, [*commands, *installed()])
     return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}"
 
 

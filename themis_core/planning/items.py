@@ -22,8 +22,8 @@ from themis_core.planning.templates import compile_template, render
 from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json, digest
+from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.problems import Place
-from themis_core.specs.source import close_match
 
 __all__ = ["Items", "allot", "rank"]
 
@@ -160,8 +160,7 @@ class Items:
         value = item.fields.get(field, item.metadata.get(field, _MISSING))
         if value is _MISSING:
             known = [*item.fields, *item.metadata]
-            guess = close_match(field, known)
-            hint = f" Did you mean {guess!r}?" if guess else f" It has: {', '.join(known)}."
+            hint = did_you_mean(field, known, f" It has: {', '.join(known)}.")
             raise self._at.at("strata_field").error(f"item {item.id!r} has no field {field!r}.{hint}")
         return canonical_json(value)
 
@@ -174,8 +173,7 @@ class Items:
             return
         for name in self._query.filters:
             if name not in watch.fields:
-                guess = close_match(name, watch.fields)
-                hint = f" Did you mean {guess!r}?" if guess else ""
+                hint = did_you_mean(name, watch.fields)
                 raise self._at.at("filters", name).error(f"no item has a field {name!r}.{hint}")
         cut_short = self._query.kind == "all" and self.count == self._query.limit
         if (
@@ -351,12 +349,8 @@ class _Mapping:
             elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
                 value = value[int(step)]
             else:
-                guess = close_match(path, data)
-                hint = f" Did you mean {guess!r}?" if guess else ""
-                raise SpecError(
-                    f"the row has no column {path!r} (fields.{use}). Columns: {', '.join(map(str, data))}.{hint}",
-                    **_where(row),
-                )
+                listed = f"Columns: {', '.join(map(str, data))}.{did_you_mean(path, data)}"
+                raise SpecError(f"the row has no column {path!r} (fields.{use}). {listed}", **_where(row))
         return value
 
 

@@ -24,7 +24,7 @@ from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import blaming, failure, from_outside
 from themis_core.plugins.discovery import Installed, installed, published
 from themis_core.plugins.loose import content_of, import_loose, neighbours
-from themis_core.specs.source import close_match
+from themis_core.specs.guessing import did_you_mean
 
 __all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]
 
@@ -109,8 +109,7 @@ class Plugins:
         listed = f"It offers: {', '.join(sorted(offered))}." if offered else f"It offers no {noun} at all."
         if not component:
             raise SpecError(f"{noun} {name!r}: say which one, as {namespace}/name. {listed}")
-        guess = close_match(component, offered)
-        hint = f" Did you mean {guess!r}?" if guess else self._kind_hint(namespace, component, kind)
+        hint = did_you_mean(component, offered, self._kind_hint(namespace, component, kind))
         raise SpecError(f"{noun} {name!r}: plugin {namespace!r} offers no such {noun}. {listed}{hint}")
 
     def add_commands(self, namespace: str, group: Any) -> bool:
@@ -225,9 +224,8 @@ class Plugins:
 
     def _not_installed(self, namespace: str) -> str:
         known = self.namespaces
-        guess = close_match(namespace, known)
         listed = f"Installed: {', '.join(known)}." if known else "No plugin is installed."
-        hint = f" Did you mean {guess!r}?" if guess else ""
+        hint = did_you_mean(namespace, known)
         # What a public index has under the name of a typo, or of somebody's plugin, is a stranger's.
         install = f" To install it: pip install themis-plugin-{namespace}" if namespace in published() else ""
         return f"plugin {namespace!r} is not installed. {listed}{hint}{install}"

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from themis_core.errors import SpecError
 from themis_core.plugins import Composition, compose
 from themis_core.specs import BenchmarkSpec, ProjectSpec, current_folder
+from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.numbers import as_meant
 from themis_core.specs.problems import Place, spec_error
+from themis_core.specs.reading import read_spec
 from themis_core.specs.secrets import key_in_spec, looks_like_a_key
-from themis_core.specs.source import Source, close_match, read_source, set_value, steps_of
+from themis_documents import Source, set_value, steps_of
 
 __all__ = ["Loaded", "ProjectLike", "SpecLike", "load_project", "load_specs"]
 
@@ -59,7 +61,7 @@ def load_specs(
     if isinstance(spec, BenchmarkSpec):
         data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     else:
-        source, here = read_source(spec), Path(spec).parent
+        source, here = read_spec(spec), Path(spec).parent
         data, inline, offset = _sections(source)
     if inline is None:
         settings, project_dir, place = load_project(project, here, changes)
@@ -80,8 +82,8 @@ def _sections(read: Source) -> tuple[dict[str, Any], dict[str, Any] | None, tupl
         return data, None, ()
     for key in data:
         if key not in ("project", "benchmark"):
-            guess = close_match(key, ["project", "benchmark"])
-            hint = f" Did you mean {guess!r}?" if guess else " A spec file has `benchmark` and, if wanted, `project`."
+            otherwise = " A spec file has `benchmark` and, if wanted, `project`."
+            hint = did_you_mean(key, ["project", "benchmark"], otherwise)
             raise Place(read, (key,)).error(f"unknown key {key!r}.{hint}")
     if not isinstance(data.get("benchmark"), dict):
         raise Place(read).error("the file has no `benchmark`: it is what there is to run")
@@ -142,7 +144,7 @@ def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] =
             return project, here, place
         data = project.model_dump(mode="json", by_alias=True, exclude_unset=True)
     elif project is not None:
-        read, directory = read_source(project), Path(project).parent
+        read, directory = read_spec(project), Path(project).parent
         nested = isinstance(read.data.get("project"), dict)
         data, place = read.data["project"] if nested else read.data, Place(read, (), ("project",) if nested else ())
     data, place = _overridden(data, "project", changes, place)
@@ -172,9 +174,7 @@ def _narrowed(
     known = [model.model_id for model in benchmark.models]
     for name in models:
         if name not in known:
-            guess = close_match(name, known)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            raise SpecError(f"no model {name!r} in the spec. Known: {', '.join(known)}.{hint}")
+            raise SpecError(f"no model {name!r} in the spec. Known: {', '.join(known)}.{did_you_mean(name, known)}")
     data = dict(data)
     if models:
         data["models"] = [each for each in data["models"] if each["model_id"] in models]

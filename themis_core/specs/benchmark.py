@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from themis_core.specs.base import Spec, digest
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
+from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
 from themis_core.specs.scoring import ParseSpec, ScoreSpec, ThresholdSpec
-from themis_core.specs.source import close_match
 
 __all__ = ["BenchmarkSpec", "SliceSpec"]
 
@@ -178,9 +178,7 @@ def _known(loc: Loc, kind: str, name: str, known: list[str]) -> None:
     if name in known:
         return
     listed = f"Known: {', '.join(_once(known))}." if known else "There is none."
-    guess = close_match(name, known)
-    hint = f" Did you mean {guess!r}?" if guess else ""
-    raise _mistake(loc, f"no {kind} {name!r}. {listed}{hint}")
+    raise _mistake(loc, f"no {kind} {name!r}. {listed}{did_you_mean(name, known)}")
 
 
 def _once(names: list[str]) -> Iterator[str]:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from themis_core.specs.plain import WrittenFloat, WrittenInt
 from themis_core.specs.problems import Place
+from themis_documents import WrittenFloat, WrittenInt
 
 __all__ = ["as_meant"]
 

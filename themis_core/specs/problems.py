@@ -15,16 +15,15 @@ from pydantic import BaseModel, ValidationError
 
 from themis_core.errors import SpecError
 from themis_core.specs.base import Spec
+from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.secrets import looks_like_a_key
-from themis_core.specs.source import Source, close_match
 from themis_core.specs.wording import in_words
+from themis_documents import Loc, Source
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = ["Place", "spec_error"]
-
-Loc = tuple[str | int, ...]
 
 LONGEST_KEY = 60
 
@@ -87,10 +86,8 @@ def _one(detail: ErrorDetails, model: type[BaseModel], data: Any, place: Place) 
     if detail["type"] == "extra_forbidden":
         key = str(detail["loc"][-1])
         known = _known_keys(model, loc[:-1])
-        guess = close_match(key, known)
-        message = f"unknown key {_brief(key)}."
-        message += f" Did you mean {guess!r}?" if guess else ""
-        message += f" Known: {', '.join(known)}." if known and not guess else ""
+        otherwise = f" Known: {', '.join(known)}." if known else ""
+        message = f"unknown key {_brief(key)}.{did_you_mean(key, known, otherwise)}"
     elif detail["type"] == "missing":
         return place.at(*loc).error(f"the key {detail['loc'][-1]!r} is missing")
     elif detail["type"] not in ("value_error", "spec") and not _may_be_secret(model, (*place.loc, *loc)):

@@ -16,7 +16,7 @@ from themis_core import ProjectSpec, StorageError, Store
 from themis_core.plugins import open_storage
 from themis_core.results.export import canonical_digest
 from themis_core.specs.problems import Place
-from themis_core.specs.source import read_source
+from themis_core.specs.reading import read_spec
 from themis_core.testing.server import ScriptedServer
 
 __all__ = ["copied", "digest_of", "ended_well", "now", "opened"]
@@ -25,7 +25,7 @@ __all__ = ["copied", "digest_of", "ended_well", "now", "opened"]
 @contextmanager
 def opened(benchmark: Benchmark, mode: Literal["read", "write"] = "read") -> Iterator[Store]:
     """The store that the benchmark's spec names."""
-    project = ProjectSpec.model_validate(read_source(benchmark.spec).data["project"])
+    project = ProjectSpec.model_validate(read_spec(benchmark.spec).data["project"])
     _, storage = open_storage(project, benchmark.folder, Place())
     with closing(storage.open(benchmark.folder, mode=mode)) as store:
         yield store

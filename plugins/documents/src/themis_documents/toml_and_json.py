@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from themis_core.specs.plain import MAX_DEPTH, TOO_DEEP, TOO_LONG, Loc, SpecProblem, finite, nearest_line, there_twice
+from themis_documents.plain import MAX_DEPTH, TOO_DEEP, TOO_LONG, DocumentError, Loc, finite, nearest_line, there_twice
 
 __all__ = ["Positions", "parse_json", "parse_toml"]
 
@@ -21,9 +21,9 @@ def parse_toml(text: str, lines: dict[Loc, int]) -> Any:
         written = dict(enumerate(text.splitlines(), 1)).get(line, "")
         bare = re.search(r"[=\[,]\s*(?!(?:true|false|inf|nan)\b)[^\W\d]", written)
         hint = ": text needs quotes, booleans are true and false" if bare else ""
-        raise SpecProblem(str(exc).partition(" (at ")[0] + hint, line) from exc
+        raise DocumentError(str(exc).partition(" (at ")[0] + hint, line) from exc
     except ValueError as exc:
-        raise SpecProblem(TOO_LONG) from exc
+        raise DocumentError(TOO_LONG) from exc
     Positions(text, lines, lambda token: tomllib.loads(f"key = {token}")["key"]).scan(toml=True)
     return _plain_data(data, (), lines) or None
 
@@ -50,21 +50,21 @@ def parse_json(text: str, lines: dict[Loc, int]) -> Any:
     try:
         data = json.loads(text, object_pairs_hook=members)
     except json.JSONDecodeError as exc:
-        raise SpecProblem(f"{exc.msg} (column {exc.colno})", exc.lineno) from exc
+        raise DocumentError(f"{exc.msg} (column {exc.colno})", exc.lineno) from exc
     except ValueError as exc:
-        raise SpecProblem(TOO_LONG) from exc
+        raise DocumentError(TOO_LONG) from exc
     positions = Positions(text, lines, json.loads)
     positions.scan(toml=False)
     if twice:
         for loc, line in positions.again.items():
             raise there_twice(loc[-1], lines[loc], line)
-        raise SpecProblem(f"the key {twice[0]!r} is there twice in one object")
+        raise DocumentError(f"the key {twice[0]!r} is there twice in one object")
     return _plain_data(data, (), lines)
 
 
 def _plain_data(value: Any, loc: Loc, lines: Mapping[Loc, int]) -> Any:
     if len(loc) >= MAX_DEPTH and isinstance(value, dict | list):
-        raise SpecProblem(TOO_DEEP, nearest_line(lines, loc))
+        raise DocumentError(TOO_DEEP, nearest_line(lines, loc))
     if isinstance(value, dict):
         return {key: _plain_data(member, (*loc, key), lines) for key, member in value.items()}
     if isinstance(value, list):

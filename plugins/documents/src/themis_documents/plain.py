@@ -1,4 +1,4 @@
-"""What the readers of all formats share: places in a spec file, what can be wrong at one, numbers that can be kept."""
+"""What the readers of all formats share: places in a document, what can be wrong at one, numbers that can be kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = [
     "TOO_DEEP",
     "TOO_LONG",
     "Loc",
-    "SpecProblem",
+    "DocumentError",
     "WrittenFloat",
     "WrittenInt",
     "finite",
@@ -27,13 +27,18 @@ TOO_LONG = "a number has too many digits"
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 
-class SpecProblem(Exception):
-    """What is wrong and in which line, before it is known which file or option it is about."""
+class DocumentError(Exception):
+    """What is wrong with a text or file: `message`, the 1-based `line` and the `path`, as far as they are known."""
 
-    def __init__(self, message: str, line: int | None = None) -> None:
+    def __init__(self, message: str, line: int | None = None, path: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.line = line
+        self.path = path
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.path and self.line else self.path
+        return f"{place}: {self.message}" if place else self.message
 
 
 def nearest_line(lines: Mapping[Loc, int], loc: Loc) -> int | None:
@@ -43,12 +48,12 @@ def nearest_line(lines: Mapping[Loc, int], loc: Loc) -> int | None:
 
 def finite(value: float, text: str, line: int | None) -> float:
     if not isfinite(value):
-        raise SpecProblem(f"{text if len(text) < 30 else text[:20] + '…'} {NOT_FINITE}", line)
+        raise DocumentError(f"{text if len(text) < 30 else text[:20] + '…'} {NOT_FINITE}", line)
     return value
 
 
-def there_twice(key: str | int, first: int, second: int) -> SpecProblem:
-    return SpecProblem(f"the key {key!r} is there twice, in lines {first} and {second}", second)
+def there_twice(key: str | int, first: int, second: int) -> DocumentError:
+    return DocumentError(f"the key {key!r} is there twice, in lines {first} and {second}", second)
 
 
 class WrittenInt(int):

@@ -1,4 +1,4 @@
-"""Reading spec files: plain data, the line of everything in it, and errors that say what to do."""
+"""Reading documents: plain data, the line of everything in it, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from themis_core.errors import SpecError
-from themis_core.specs.source import Kind, Source, close_match, parse_source, read_source, set_value
-from themis_core.specs.toml_and_json import Positions
+from themis_documents import DocumentError, Kind, Source, parse_source, read_source
+from themis_documents.toml_and_json import Positions
 
 BENCHMARK_YAML = """\
 project:                                     # optional
@@ -247,14 +246,6 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        # the shape of a file
-        ("yaml", "", "x: the file is empty: a spec is a mapping, with keys such as 'benchmark' at the top"),
-        ("yaml", "# nothing yet\n---\n", "x: the file is empty"),
-        ("toml", " \n# nothing yet\n", "x: the file is empty"),
-        ("json", "\n", "x: the file is empty"),
-        ("yaml", "- a\n", "x:1: the top level is a list: a spec is a mapping"),
-        ("yaml", "benchmark", "x:1: the top level is a single value"),
-        ("json", "[1]", "x:1: the top level is a list"),
         # numbers that no digest takes
         ("yaml", "a:\n  b: .inf\n", "x:2: .inf is not a finite number"),
         ("yaml", "a: [1,\n  .NaN]\n", "x:2: .NaN is not a finite number"),
@@ -326,7 +317,7 @@ ALIAS_CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i i
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_text_is_said_with_its_line(kind: Kind, text: str, message: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(DocumentError) as caught:
         parse_source(text, kind, "x")
     printed = str(caught.value)
     assert all(part in printed for part in message.split("…"))  # … stands for the words of a library
@@ -347,13 +338,24 @@ def test_yaml_without_the_c_parser_has_the_same_lines_and_hints(text: str, monke
     def message() -> tuple[int | None, str, Source | None]:
         try:
             return None, "", parse_source(text, "yaml", "x")
-        except SpecError as exc:
+        except DocumentError as exc:
             return exc.line, exc.message.rpartition(": ")[2], None
 
     fast = message()
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     assert message() == fast
     assert parse_source(BENCHMARK_YAML, "yaml", "x").data == json.loads(BENCHMARK_JSON)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "data"),
+    [
+        ("yaml", "", None), ("yaml", "# nothing yet\n---\n", None), ("toml", " \n# nothing yet\n", None),
+        ("json", "\n", None), ("yaml", "- a\n", ["a"]), ("yaml", "benchmark", "benchmark"), ("json", "[1]", [1]),
+    ],
+)  # fmt: skip
+def test_a_document_may_be_empty_or_no_mapping(kind: Kind, text: str, data: Any) -> None:
+    assert parse_source(text, kind, "x").data == data
 
 
 @pytest.mark.parametrize("kind", ["yaml", "toml", "json"])
@@ -538,7 +540,7 @@ def test_a_file_is_read_by_its_suffix(tmp_path: Path, name: str, content: bytes)
         ("gsm8k", "gsm8k: no such file: did you mean gsm8k.yaml?"),
         ("gms8k.yaml", "gms8k.yaml: no such file: did you mean gsm8k.yaml?"),
         ("other/thing.yaml", "other/thing.yaml: no such file"),
-        ("folder", "folder: is a folder: name the spec file in it"),
+        ("folder", "folder: is a folder: name the file in it"),
         ("gsm8k.yaml/x.yaml", "gsm8k.yaml/x.yaml: cannot be read: Not a directory"),
         ("notes.txt", "notes.txt: the suffix '.txt' does not say the format: use .yaml, .yml, .toml, .json"),
         ("notes", "notes: a name without a suffix does not say the format: use .yaml"),
@@ -558,76 +560,6 @@ def test_a_file_that_cannot_be_read_says_why(
     Path("latin.yaml").write_bytes("a: 1\nb: fünf\n".encode("latin-1"))
     Path("marked.yaml").write_bytes(b"\xef\xbb\xbfa\xff")
     Path("utf16.yaml").write_bytes("a: 1".encode("utf-16"))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(DocumentError) as caught:
         read_source(name)
     assert str(caught.value).startswith(message)
-
-
-# --- overrides ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "data"),
-    [
-        ("a", "5", {"a": 5, "s": [{"x": 1}, {"x": 2}]}),
-        ("a", "[a, b]", {"a": ["a", "b"], "s": [{"x": 1}, {"x": 2}]}),
-        ("s[1].x", "text", {"a": None, "s": [{"x": 1}, {"x": "text"}]}),
-        ("s.0.x", "0.5", {"a": None, "s": [{"x": 0.5}, {"x": 2}]}),
-        ("s[0]", "{y: no}", {"a": None, "s": [{"y": "no"}, {"x": 2}]}),
-        ("a.b.c", "true", {"a": {"b": {"c": True}}, "s": [{"x": 1}, {"x": 2}]}),
-        ("n.1", "", {"a": None, "s": [{"x": 1}, {"x": 2}], "n": {"1": None}}),
-        ('n."b.c"', "'5'", {"a": None, "s": [{"x": 1}, {"x": 2}], "n": {"b.c": "5"}}),
-    ],
-)
-def test_setting_a_value_changes_a_copy(path: str, text: str, data: Any) -> None:
-    old = {"a": None, "s": [{"x": 1}, {"x": 2}]}
-    assert set_value(old, path, text) == data
-    assert old == {"a": None, "s": [{"x": 1}, {"x": 2}]}
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["{{ item.question }}", "a: b", "- a", "# a", "@a", "!a", "*a", "&a", "%a", "a, b", "|", "files/jsonl"],
-)
-def test_a_value_that_is_no_scalar_list_or_mapping_is_text(text: str) -> None:
-    assert set_value({}, "x", text) == {"x": text}
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "message"),
-    [
-        ("s[2].x", "1", "s is a list without an element 2 (there are: 0 to 1)"),
-        ("s.x", "1", "s is a list without an element 'x' (there are: 0 to 1)"),
-        ("s.-1", "1", "s is a list without an element '-1'"),
-        ("e[0]", "1", "e is a list without an element 0 (there are: none, it is empty)"),
-        ("s[0].x.y", "1", "s[0].x is 1, not a mapping, so 'y' cannot be set in it"),
-        ("s[0][1]", "1", "s[0] is a mapping, not a list, so it has no element 1"),
-        ("s[0].x[1]", "1", "s[0].x is a single value, not a list, so it has no element 1"),
-        ("new[0].x", "1", "new is not set, not a list, so it has no element 0"),
-        ("", "1", "'' is not a path such as benchmark.slices[0].dataset_query.count"),
-        ("s..x", "1", "'s..x' is not a path"),
-        (".s", "1", "'.s' is not a path"),
-        ("s.", "1", "'s.' is not a path"),
-        ("s[x]", "1", "'s[x]' is not a path"),
-        ("s[0]x", "1", "'s[0]x' is not a path"),
-        ("a", "[1, 2", "a: cannot read the value '[1, 2': did not find expected"),
-        ("a", ".nan", "a: cannot read the value '.nan': .nan is not a finite number"),
-        ("a", "[!x y]", "the tag !x is not allowed here"),
-    ],
-)
-def test_a_value_that_cannot_be_set_says_why(path: str, text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        set_value({"s": [{"x": 1}, {"x": 2}], "e": []}, path, text)
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("word", "match"),
-    [
-        ("benchmrk", "benchmark"), ("slice", "slices"), ("MODELS", "models"), ("Openai/Chat", "openai/chat"),
-        ("zzz", None), ("", None), ("gsm8K", "gsm8k"),
-    ],
-)  # fmt: skip
-def test_a_close_match_is_found_whatever_its_case(word: str, match: str | None) -> None:
-    known = iter(["benchmark", "models", "slices", "openai/chat", "GSM8K-old", "gsm8k"])
-    assert close_match(word, known) == match

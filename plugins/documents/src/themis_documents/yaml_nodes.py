@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from themis_core.specs.plain import (
+from themis_documents.plain import (
     MAX_DEPTH,
     NOT_FINITE,
     TOO_DEEP,
     TOO_LONG,
+    DocumentError,
     Loc,
-    SpecProblem,
     WrittenFloat,
     WrittenInt,
     finite,
@@ -53,11 +53,11 @@ def plain_scalar(text: str, line: int | None) -> Any:
         try:
             number: Any = WrittenInt(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         except ValueError as exc:
-            raise SpecProblem(TOO_LONG, line) from exc
+            raise DocumentError(TOO_LONG, line) from exc
         number.written = text
         return number
     if _INF_OR_NAN.fullmatch(text):
-        raise SpecProblem(f"{text} {NOT_FINITE}", line)
+        raise DocumentError(f"{text} {NOT_FINITE}", line)
     if not _FLOAT.fullmatch(text):
         return text
     number = WrittenFloat(finite(float(text), text, line))
@@ -81,18 +81,18 @@ def parse_yaml(text: str, lines: dict[Loc, int]) -> Any:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         if mark and _open_brackets(text[: mark.index + 1]) > MAX_DEPTH:  # newer libraries have a bound of their own
-            raise SpecProblem(TOO_DEEP, mark.line + 1) from exc
+            raise DocumentError(TOO_DEEP, mark.line + 1) from exc
         since = f" {exc.context}" if exc.context else ""
         if since and exc.context_mark and mark and exc.context_mark.line != mark.line:
             since += f" that starts in line {exc.context_mark.line + 1}"
         hint = _hint(text, mark.index, inside=exc.context is not None) if mark else _HINT
-        raise SpecProblem(f"{exc.problem}{since}: {hint}", mark.line + 1 if mark else None) from exc
+        raise DocumentError(f"{exc.problem}{since}: {hint}", mark.line + 1 if mark else None) from exc
     except (yaml.YAMLError, UnicodeEncodeError) as exc:
         bad = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
         if bad is None:
-            raise SpecProblem(str(exc)) from exc
+            raise DocumentError(str(exc)) from exc
         message = f"YAML does not allow the character U+{ord(bad[0]):04X}: escape it, in double quotes"
-        raise SpecProblem(message, text.count("\n", 0, bad.start()) + 1) from exc
+        raise DocumentError(message, text.count("\n", 0, bad.start()) + 1) from exc
     return None if node is None else _Nodes(lines).build(node, ())
 
 
@@ -119,10 +119,10 @@ def _check_events(events: Iterable[Any]) -> None:
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         if depth > MAX_DEPTH:
-            raise SpecProblem(TOO_DEEP, event.start_mark.line + 1)
+            raise DocumentError(TOO_DEEP, event.start_mark.line + 1)
         if documents > 1:
             message = "a second document starts here: remove the '---', or split the file"
-            raise SpecProblem(message, event.start_mark.line + 1)
+            raise DocumentError(message, event.start_mark.line + 1)
 
 
 class _Nodes:
@@ -158,11 +158,11 @@ class _Nodes:
         self.count += 1
         if self.count > MAX_NODES:
             message = f"more than {MAX_NODES:,} values, aliases expanded: keep data in a dataset file"
-            raise SpecProblem(message, _line(node))
+            raise DocumentError(message, _line(node))
         if id(node) in self.open:
-            raise SpecProblem("this anchor contains an alias of itself", _line(node))
+            raise DocumentError("this anchor contains an alias of itself", _line(node))
         if depth >= MAX_DEPTH and node.id != "scalar":
-            raise SpecProblem(TOO_DEEP, _line(node))
+            raise DocumentError(TOO_DEEP, _line(node))
         self.open.add(id(node))
         yield
         self.open.discard(id(node))
@@ -180,7 +180,7 @@ class _Nodes:
             key_node, value = own.pop("<<")
             for source in value.value if value.id == "sequence" else [value]:
                 if source.id != "mapping":
-                    raise SpecProblem("'<<' merges a mapping or a list of mappings", _line(key_node))
+                    raise DocumentError("'<<' merges a mapping or a list of mappings", _line(key_node))
                 with self._opened(source, 0):
                     pairs = self._pairs(source)
                 self.count += len(pairs)
@@ -189,7 +189,7 @@ class _Nodes:
 
     def _key(self, node: Any) -> str:
         if node.id != "scalar":
-            raise SpecProblem(f"a {node.id} is no key: quote text that starts with '{{' or '['", _line(node))
+            raise DocumentError(f"a {node.id} is no key: quote text that starts with '{{' or '['", _line(node))
         if node.tag != _PLAIN:
             self._scalar(node)  # refuses tags
         return str(node.value)
@@ -206,12 +206,12 @@ class _Nodes:
         if wanted is None:
             return value
         if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
-            raise SpecProblem(f"{node.value!r} is no {node.tag.removeprefix(_CORE)}", _line(node))
+            raise DocumentError(f"{node.value!r} is no {node.tag.removeprefix(_CORE)}", _line(node))
         return int(value) if isinstance(value, WrittenInt) else value  # the tag says that a number is meant
 
-    def _refused(self, node: Any) -> SpecProblem:
+    def _refused(self, node: Any) -> DocumentError:
         tag = node.tag.replace(_CORE, "!!", 1)
-        return SpecProblem(f"the tag {tag} is not allowed here: quote text that starts with '!'", _line(node))
+        return DocumentError(f"the tag {tag} is not allowed here: quote text that starts with '!'", _line(node))
 
 
 def _line(node: Any) -> int:
