@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist, fmean
+from typing import Final, Literal, NamedTuple
 
-__all__ = ["Z95", "ClusteredMean", "wilson"]
+__all__ = ["Z95", "ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "t_quantile", "wilson"]
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
+_TERMS: Final = 200
+_EXPANDED_FROM: Final = 1000
 
 
-def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
-    """Score interval of a proportion, in [0, 1]; n >= 1.
+class Interval(NamedTuple):
+    """A 95 % interval and how it was found, or the reason why there is none."""
+
+    low: float | None = None
+    high: float | None = None
+    method: Literal["wilson", "wilson_t", "t", "jackknife"] | None = None
+    missing: str | None = None
+    """`one_item`: fewer than two; `no_spread`: all alike, which doesn't tell how much others would differ."""
+
+
+def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """Score interval of a proportion, in [0, 1]; n > 0, whole or not.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """
@@ -21,6 +38,96 @@ def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(freedom: float, probability: float = 0.975) -> float:
+    """Quantile of Student's t distribution, right to 1e-9 of its value; `freedom` >= 1, `probability` in (0.5, 1).
+
+    Up to 1,000 degrees of freedom the tail is bisected, which is half the regularised incomplete beta function by its
+    continued fraction (NIST, "Digital Library of Mathematical Functions", 8.17.22 and 8.17.4); from there on four terms
+    of the Cornish-Fisher expansion (M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 1964, 26.7.5) err
+    less. Raises ValueError outside of these ranges.
+    """
+    if not (freedom >= 1 and 0.5 < probability < 1):
+        raise ValueError(f"no t quantile of {freedom} degrees of freedom at {probability}: need >= 1, and (0.5, 1)")
+    if freedom > _EXPANDED_FROM:
+        return _expanded(freedom, NormalDist().inv_cdf(probability))
+    low, high = 0.0, 1.0
+    while _tail(high, freedom) > 1 - probability:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _tail(middle, freedom) > 1 - probability else (low, middle)
+    return high
+
+
+def _expanded(freedom: float, z: float) -> float:
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+
+
+def _tail(t: float, freedom: float) -> float:
+    """Probability of a value above t."""
+    x, a, b = freedom / (freedom + t * t), freedom / 2, 0.5
+    rest = t * t / (freedom + t * t)
+    # Each side of the reflection where its fraction converges fast.
+    return _beta(x, rest, a, b) / 2 if x < (a + 1) / (a + b + 2) else (1 - _beta(rest, x, b, a)) / 2
+
+
+def _beta(x: float, rest: float, a: float, b: float) -> float:
+    """I(x; a, b), where rest is 1 - x without its loss of digits."""
+    fraction = 1.0
+    for m in range(_TERMS, 0, -1):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m - 1) * (a + b + m - 1) * x / ((a + 2 * m - 2) * (a + 2 * m - 1))
+        fraction = 1 + odd / (1 + even / fraction)
+    logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
+    return math.exp(logarithm) / (a * fraction)
+
+
+def interval_about(
+    value: float, error: float, quantile: float, lowest: float | None, highest: float | None
+) -> tuple[float, float]:
+    """Interval of an estimate with a standard error above 0, within the range of what is estimated.
+
+    Where the range has two ends it is Wilson's for value (1 - value) / error² trials, the effective sample size, on the
+    range as [0, 1], with the t quantile of the error's degrees of freedom for z. Sources: L. Kish, "Survey Sampling"
+    (1965), for the effective size; E. Korn, B. Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data", Survey Methodology 24 (1998), for its use with the t
+    quantile; R. Wedderburn, "Quasi-likelihood functions", Biometrika 61 (1974), for values between the ends, whose
+    variance is then taken as proportional to value (1 - value). Else it is value ± quantile · error, cut at the end.
+    """
+    if lowest is not None and highest is not None and lowest < value < highest:
+        share, span = (value - lowest) / (highest - lowest), highest - lowest
+        size = share * (1 - share) * (span / error) ** 2
+        low, high = wilson(share * size, size, quantile)
+        return lowest + span * low, lowest + span * high
+    low, high = value - quantile * error, value + quantile * error
+    return low if lowest is None else max(low, lowest), high if highest is None else min(high, highest)
+
+
+def jackknife(left_out: Sequence[float]) -> float:
+    """Standard error of an estimate, from the estimates that leave one of equal groups out each; two or more.
+
+    Sources: J. Tukey, "Bias and confidence in not-quite large samples", Annals of Mathematical Statistics 29 (1958);
+    for groups P. Kott, "The delete-a-group jackknife", Journal of Official Statistics 17 (2001). Right for smooth
+    functions of sums, wrong for a median.
+    """
+    mean = fmean(left_out)
+    return math.sqrt(math.fsum((each - mean) ** 2 for each in left_out) * (len(left_out) - 1) / len(left_out))
+
+
+def dealt(clusters: int, groups: int) -> list[int]:
+    """A group for each cluster, always the same ones, in sizes that differ by one at most."""
+    places = [place % groups for place in range(clusters)]
+    if groups < clusters:
+        random.Random(0).shuffle(places)  # in an order of the items a pattern may hide
+    return places
 
 
 @dataclass(slots=True)
@@ -32,10 +139,14 @@ class ClusteredMean:
     arXiv:2411.00640 (2024), section 2.2.
     """
 
+    lowest: float | None = 0.0
+    highest: float | None = 1.0
+    """Range of the values; None where it has no end."""
     n: int = 0
     clusters: int = 0
     binary: bool = True
-    """True as long as all values are 0 or 1."""
+    """True as long as all values are ends of the range."""
+    constant: bool = True
     _shift: float = 0.0
     _sum: float = 0.0
     _in_cluster: int = 0
@@ -52,7 +163,8 @@ class ClusteredMean:
             self._close_cluster()
             self.clusters += 1
         self.n += 1
-        self.binary = self.binary and value in (0.0, 1.0)
+        self.constant = self.constant and value == self._shift
+        self.binary = self.binary and value in (self.lowest, self.highest)
         self._sum += value - self._shift
         self._cluster_sum += value - self._shift
         self._in_cluster += 1
@@ -78,15 +190,28 @@ class ClusteredMean:
         squares = self._sum_squares - 2 * shifted * self._sum_products + shifted**2 * self._count_squares
         return math.sqrt(max(squares, 0.0) * self.clusters / (self.clusters - 1)) / self.n
 
-    def interval(self) -> tuple[float, float] | None:
-        """A 95 % interval: Wilson's for single zeros and ones, else normal about the mean; None if unknown.
+    def interval(self) -> Interval:
+        """A 95 % interval within the range.
 
-        Where all values are equal, their spread says nothing. If they are zeros or ones, Wilson's counts each cluster
-        once, which is right if its values always agree; for other values there is no interval.
+        `wilson`: of values at the ends of the range, one per cluster; and if all are at one end, where it counts each
+        cluster once, which is right if its values always agree. `wilson_t` and `t`: see `interval_about`, with as many
+        degrees of freedom as clusters less one, and `t` where the range has no second end. For clusters of zeros and
+        ones Korn and Graubard's quantile, z · t(clusters - 1) / t(n - 1), goes on where Wilson's ends.
         """
-        if self.mean is None:
-            return None
-        error = self.standard_error
-        if self.binary and (self.n == self.clusters or not error):
-            return wilson(self.mean * self.clusters, self.clusters)
-        return None if not error else (self.mean - Z95 * error, self.mean + Z95 * error)
+        mean, error, binary = self.mean, self.standard_error, self.binary and None not in (self.lowest, self.highest)
+        if mean is None or error is None:
+            return Interval(missing="one_item")
+        if binary and (self.constant or self.n == self.clusters or not error):
+            return self._wilson(mean, self.clusters if self.constant else self.n)
+        if not error:
+            return Interval(missing="no_spread")
+        quantile = t_quantile(self.clusters - 1) * (Z95 / t_quantile(self.n - 1) if binary else 1)
+        ends = interval_about(mean, error, quantile, self.lowest, self.highest)
+        return Interval(*ends, "t" if None in (self.lowest, self.highest) else "wilson_t")
+
+    def _wilson(self, mean: float, trials: int) -> Interval:
+        assert self.lowest is not None
+        assert self.highest is not None
+        span = self.highest - self.lowest
+        low, high = wilson((mean - self.lowest) / span * trials, trials)
+        return Interval(self.lowest + span * low, self.lowest + span * high, "wilson")

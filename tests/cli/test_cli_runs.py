@@ -104,7 +104,7 @@ def test_run_prints_the_table_on_stdout_and_progress_on_stderr(spec: Path) -> No
     done = themis("run", spec)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[:3] == [
-        "all rows: slice test, model m, prompt plain, 0 unparsed, 0 unscored, 0 failed",
+        "all rows: slice test, model m, prompt plain, method wilson, 0 unparsed, 0 unscored, 0 failed",
         "score     metric             value   95 % interval  n",
         "accuracy  text/exact_match  0.5000  [0.095, 0.905]  2",
     ]

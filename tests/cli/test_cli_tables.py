@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -153,7 +154,8 @@ def row(prompt: str, score: str, value: float | None, **changes: Any) -> ResultR
     values: dict[str, Any] = {
         "slice_id": "two_steps", "model_id": "small", "prompt_variant_id": prompt, "params": "default", "score": score,
         "metric": {"accuracy": "text/numeric_match"}.get(score, "ends_in_number"), "value": value, "n": 20,
-        "standard_error": 0.1, "low": 0.25, "high": 0.5, "failed": 0, "unscored": 0, "unparsed": 0,
+        "standard_error": 0.1, "low": 0.25, "high": 0.5, "interval": "wilson", "no_interval": None,
+        "failed": 0, "unscored": 0, "unparsed": 0,
     }  # fmt: skip
     return ResultRow(**{**values, **changes})
 
@@ -174,7 +176,7 @@ FOUR = (
     row("step_by_step", "accuracy", 0.35),
     row("step_by_step", "format", 0.45),
 )
-ROUNDED = "all rows: slice two_steps, model small, 0 unscored, 0 failed"
+ROUNDED = "all rows: slice two_steps, model small, method wilson, 0 unscored, 0 failed"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_metrics_stay_in_the_table_if_a_score_has_two(capsys: Print, terminal: A
         result(row("direct", "accuracy", 0.3), row("direct", "accuracy", 0.4, metric="text/rouge_of_all_lines"))
     )
     assert printed(capsys)[:5] == [
-        "all rows: slice two_steps, model small, prompt direct, 0 unparsed, 0 unscored, 0 failed",
+        "all rows: slice two_steps, model small, prompt direct, method wilson, 0 unparsed, 0 unscored, 0 failed",
         "score     metric                    value   95 % interval   n",
         "────────  ───────────────────────  ──────  ──────────────  ──",
         "accuracy  text/numeric_match       0.3000  [0.250, 0.500]  20",
@@ -242,7 +244,7 @@ def test_parameters_that_all_rows_share_are_said_once_too() -> None:
     assert result(*both).table().splitlines() == [
         (
             "all rows: params top_p=0.9, max_tokens=64, slice two_steps, model small, prompt direct, "
-            "0 unparsed, 0 unscored, 0 failed"
+            "method wilson, 0 unparsed, 0 unscored, 0 failed"
         ),
         "params           score     metric               value   95 % interval   n",
         "temperature=0.7  accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20",
@@ -252,11 +254,12 @@ def test_parameters_that_all_rows_share_are_said_once_too() -> None:
 
 def test_results_print_the_same_table_in_python() -> None:
     warm = row("direct", "accuracy", None, params="temperature=0.7", n=0, low=None, high=None, failed=20)
+    warm = replace(warm, interval=None, no_interval="nothing_scored")
     assert result(row("direct", "accuracy", 0.3), warm).table().splitlines() == [
         "all rows: slice two_steps, model small, prompt direct, 0 unparsed, 0 unscored",
-        "params           score     metric               value   95 % interval   n  failed",
-        "default          accuracy  text/numeric_match  0.3000  [0.250, 0.500]  20       0",
-        "temperature=0.7  accuracy  text/numeric_match       –               –   0      20",
+        "params           score     metric               value   95 % interval  method           n  failed",
+        "default          accuracy  text/numeric_match  0.3000  [0.250, 0.500]  wilson          20       0",
+        "temperature=0.7  accuracy  text/numeric_match       –               –  nothing_scored   0      20",
     ]
 
 

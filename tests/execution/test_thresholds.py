@@ -14,7 +14,7 @@ import themis_core as themis
 from themis_core.cli import cli
 from themis_core.results.verdicts import judged, nothing_scored, warnings_of
 
-ROW = themis.ResultRow("s", "m", "v", "default", "accuracy", "text/x", 0.9, 20, None, None, None, 0, 0, 0)
+ROW = themis.ResultRow("s", "m", "v", "default", "accuracy", "text/x", 0.9, 20, None, None, None, None, None, 0, 0, 0)
 
 
 def row(n: int, *, failed: int = 0, unparsed: int = 0, value: float | None = 0.9, **reasons: int) -> themis.ResultRow:

@@ -71,6 +71,7 @@ class Judge(Component):
     highest: ClassVar[float | None] = 1.0
     higher_is_better: ClassVar[bool] = True
     aggregates_mean: ClassVar[bool] = True
+    aggregates_smoothly: ClassVar[bool] = False
     asks_models: ClassVar[bool] = True
     """False for a judge that knows its verdicts, also of answers that hold nothing; the spec then names no model."""
 

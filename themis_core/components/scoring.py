@@ -45,7 +45,10 @@ class Metric(Component):
     higher_is_better: ClassVar[bool] = True
     """Which end of the range is the good one."""
     aggregates_mean: ClassVar[bool] = True
-    """False if `aggregate` is overridden: then no standard error of the mean is shown."""
+    """False if `aggregate` is overridden: then the standard error of the mean is not its own."""
+    aggregates_smoothly: ClassVar[bool] = False
+    """True if such an `aggregate` is a smooth function of sums over items, as that of BLEU is and a median is not: then
+    its standard error and interval come from calling it again without some of the items each time (jackknife)."""
 
     @abstractmethod
     def score(self, item: Item, generation: Generation, value: Any) -> Score:

@@ -326,10 +326,11 @@ def _check(component: Component, name: str, base_dir: Path, config_at: Place) ->
             raise config_at.error(str(error)) from error
 
 
+_OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Engine: ("capabilities", "endpoint"),
-    Judge: ("asks_models", "baseline_model", "requires", "lowest", "highest", "higher_is_better", "aggregates_mean"),
-    Metric: ("lowest", "highest", "higher_is_better", "aggregates_mean"),
+    Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
+    Metric: _OF_SCORES,
 }
 """What the core reads of components at many places, and a component may compute."""
 

@@ -5,8 +5,6 @@ Reads streams and holds one group at a time.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,15 +13,14 @@ from operator import attrgetter
 from typing import Any
 
 from themis_core.components import Judge, Metric, Store
-from themis_core.plugins import failure, from_outside
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
+from themis_core.results.aggregates import of_aggregate
 from themis_core.results.verdicts import judged, nothing_scored, warnings_of
 from themis_core.specs import ThresholdSpec
-from themis_core.stats import ClusteredMean
+from themis_core.stats import ClusteredMean, Interval
 
 __all__ = ["ResultRow", "RunResult", "summarise"]
 
-log = logging.getLogger("themis")
 Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
 """(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
 
@@ -46,6 +43,11 @@ class ResultRow:
     low: float | None
     """Lower end of the 95 % interval."""
     high: float | None
+    interval: str | None
+    """How the interval was found: `wilson`, `wilson_t`, `t` or `jackknife`."""
+    no_interval: str | None
+    """Why there is none: `nothing_scored`, `one_item`, `no_spread` (all scores alike), `not_smooth` (an aggregate that
+    a jackknife does not fit), `aggregate_failed`."""
     failed: int
     """Trials without an answer; in no mean."""
     unscored: int
@@ -117,23 +119,24 @@ class RunResult:
 
 HEADER = (
     "slice", "model", "prompt", "params", "score", "metric",
-    "value", "95 % interval", "n", "unparsed", "unscored", "failed",
+    "value", "95 % interval", "method", "n", "unparsed", "unscored", "failed",
 )  # fmt: skip
 
 
 _COUNTS = HEADER[-3:]
+_SHARED = (*HEADER[:4], "method")
 
 
 def told_once(rows: Sequence[ResultRow]) -> tuple[list[str], tuple[str, ...], list[tuple[str, ...]]]:
     """Split the table of scores: a line of what all rows share (if there is any), then header and cells of the rest.
 
-    Shared are names that are equal in all rows, and counts that are zero in all. Nothing is left out but `default`
-    parameters.
+    Shared are names and methods that are equal in all rows, and counts that are zero in all. Nothing is left out but
+    `default` parameters.
     """
     settings, cells = _settings_once([table_cells(row) for row in rows])
     shared: dict[str, str] = {}
     for name, (first, *others) in zip(HEADER, zip(*cells, strict=True), strict=False):
-        if all(each == first for each in others) and (name in HEADER[:4] or (name in _COUNTS and first == "0")):
+        if all(each == first for each in others) and (name in _SHARED or (name in _COUNTS and first == "0")):
             shared[name] = first
     kept = [index for index, name in enumerate(HEADER) if name not in shared]
     told = [f"params {settings}"] if settings else []
@@ -167,13 +170,14 @@ def table_cells(row: ResultRow) -> tuple[str, ...]:
     interval = "–" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
     return (
         row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-        value, interval, str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
+        value, interval, row.interval or row.no_interval or "–",
+        str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
     )  # fmt: skip
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = [name not in HEADER[:6] for name in rows[0]]
+    right = [name not in (*HEADER[:6], "method") for name in rows[0]]
     for row in rows:
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
         yield "  ".join(cells).rstrip()
@@ -202,8 +206,7 @@ def summarise(
         group[each.outcome] += each.count
     ledger_of_scores = _ScoreLedger()
     found = {
-        _key(row): row
-        for row in _rows(store.score_rows(run.run_id), groups, aggregates, manifest["dimensions"], ledger_of_scores)
+        _key(row): row for row in _rows(store.score_rows(run.run_id), groups, aggregates, manifest, ledger_of_scores)
     }
     rows = [
         found.get((group[0], group[1], group[2], group[3], scorer["score"], scorer["metric"]))
@@ -264,15 +267,21 @@ def _rows(
     scores: Iterable[ScoreRow],
     groups: Mapping[tuple[str, str, str, str], Counter[str]],
     aggregates: Aggregates,
-    dimensions: Mapping[str, dict[str, str]],
+    manifest: Mapping[str, Any],
     ledger: _ScoreLedger,
 ) -> Iterator[ResultRow]:
     by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
+    dimensions = manifest["dimensions"]
+    ranges = {
+        (each["slice_id"], each["score"], each["metric"]): (each["lowest"], each["highest"])
+        for each in manifest["scorers"]
+    }
     for key, rows in groupby(scores, by):
-        mean, unparsed, last = ClusteredMean(), 0, None
+        place = (key[0], key[4], key[5])
+        mean, unparsed, last = ClusteredMean(*ranges[place]), 0, None
         reasons: Counter[str] = Counter()
-        component = aggregates.get((key[0], key[4], key[5]))
-        parts: list[Score] = []
+        component = aggregates.get(place)
+        parts: list[list[Score]] = []
         for row in rows:
             ledger.add(row)
             if row.value is None:
@@ -280,39 +289,22 @@ def _rows(
                 continue
             unparsed += row.parse_reason is not None
             mean.add(row.value, new_cluster=row.item_id != last)
-            last = row.item_id
             if component is not None:
-                parts.append(Score(row.value, parts=row.parts))
+                if row.item_id != last:
+                    parts.append([])
+                parts[-1].append(Score(row.value, parts=row.parts))
+            last = row.item_id
         failed = groups.get(key[:4], Counter())["failed"]
         value, error, interval = mean.mean, mean.standard_error, mean.interval()
         if component is not None:
-            value, error, interval = _aggregate(component, parts, key[5]), None, None
-        low, high = interval or (None, None)
+            value, error, interval = of_aggregate(component, parts, key[5])
+        if not mean.n:
+            interval = Interval(missing="nothing_scored")
         slice_id, model_id, variant, params, score, metric = key
         yield ResultRow(
-            slice_id, model_id, variant, params, score, metric, value, mean.n, error, low, high,
+            slice_id, model_id, variant, params, score, metric, value, mean.n, error, *interval,
             failed, reasons.total(), unparsed, dict(sorted(reasons.items())), dimensions.get(slice_id, {}),
         )  # fmt: skip
-
-
-def _aggregate(component: Metric | Judge, scores: list[Score], metric: str) -> float | None:
-    try:
-        value = component.aggregate(scores)
-        low, high = component.lowest, component.highest
-        if value is None or (
-            math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
-        ):
-            return value
-        log.error(
-            "metric %r: its aggregate, %s, is not in the range that it declares, so it is not shown", metric, value
-        )
-        return None
-    except BaseException as error:
-        if from_outside(error):
-            raise
-        told = failure(f"metric {metric!r}", "aggregate", error)
-        log.error("%s\nits numbers are missing; the scores are stored", told)
-        return None
 
 
 def _key(row: ResultRow) -> tuple[str, ...]:
@@ -332,8 +324,7 @@ def _nothing(
         None,
         0,
         None,
-        None,
-        None,
+        *Interval(missing="nothing_scored"),
         failed,
         0,
         0,

@@ -196,6 +196,8 @@ def manifest_of(made: Plan) -> dict[str, Any]:
             "version": scorer.scoring.version,
             "config": scorer.scoring.model_dump(mode="json", by_alias=True),
             "aggregates_mean": scorer.scoring.aggregates_mean,
+            "lowest": scorer.scoring.lowest,
+            "highest": scorer.scoring.highest,
         }
         for each in made.slices
         for scorer in each.scorers

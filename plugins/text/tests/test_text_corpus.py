@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
-from themis_core import Generation, Item, Metric, Score, SpecError
+import themis_core as themis
+from themis_core import Generation, Item, Metric, ResultRow, Score, SpecError
 from themis_plugin_text.corpus import Bleu, Chrf, Ter
 from themis_plugin_text.overlap import Rouge
 
@@ -138,3 +141,53 @@ def test_a_missing_package_is_found_before_the_run_and_names_the_extra(
     monkeypatch.setitem(sys.modules, package, None)  # makes its import fail
     with pytest.raises(SpecError, match=rf"pip install 'themis-plugin-text\[{extra}\]'"):
         type(metric).model_validate(metric.identity()).check(Path())
+
+
+ROWS = [
+    {"id": f"i{number}", "reference": reference, "output": answer}
+    for number, (answer, reference) in enumerate(zip(ANSWERS, FIRST, strict=True))
+]
+
+
+def rows_of_run(folder: Path, rows: list[dict[str, Any]]) -> dict[str, ResultRow]:
+    scores = [{"name": name, "metrics": [f"text/{name}"]} for name in ("bleu", "chrf", "ter")]
+    dataset = {
+        "source": "files/inline",
+        "fields": {"id": "id", "output": "output", "reference": "reference"},
+        "extras": {"rows": rows},
+    }
+    spec = {
+        "project": {"storage": {"backend": "sqlite"}},
+        "benchmark": {"benchmark_id": "b", "slices": [{"slice_id": "s", "dataset": dataset, "scores": scores}]},
+    }
+    path = folder / "spec.json"
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    return {row.score: row for row in themis.run(path).scores}
+
+
+def test_corpus_scores_have_a_jackknife_interval_within_their_range(tmp_path: Path) -> None:
+    found = rows_of_run(tmp_path, ROWS)
+    for name, theirs in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF()), ("ter", sacrebleu.TER())):
+        left_out = [
+            theirs.corpus_score(ANSWERS[:at] + ANSWERS[at + 1 :], [FIRST[:at] + FIRST[at + 1 :]]).score
+            for at in range(len(ANSWERS))
+        ]
+        error = sqrt(5 / 6 * sum((each - fmean(left_out)) ** 2 for each in left_out))
+        row = found[name]
+        assert (row.interval, row.no_interval) == ("jackknife", None)
+        assert row.standard_error == pytest.approx(error, rel=1e-9)
+        assert row.low is not None
+        assert row.high is not None
+        assert row.value is not None
+        assert 0 <= row.low < row.value < row.high
+        assert name == "ter" or row.high <= 100
+
+
+def test_a_corpus_score_of_one_item_or_of_equal_items_has_no_interval_and_says_why(tmp_path: Path) -> None:
+    same = "the cat sat on the mat, and so did the dog"
+    for count, missing in ((1, "one_item"), (5, "no_spread")):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        rows = [{"id": f"i{number}", "reference": same, "output": same} for number in range(count)]
+        found = rows_of_run(folder, rows)
+        assert {(each.interval, each.no_interval, each.low) for each in found.values()} == {(None, missing, None)}

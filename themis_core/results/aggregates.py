@@ -1,0 +1,66 @@
+"""The number of a group whose metric or judge makes more of its scores than their mean, and how far it is certain."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from itertools import chain
+
+from themis_core.components import Judge, Metric
+from themis_core.plugins import failure, from_outside
+from themis_core.records import Score
+from themis_core.stats import Interval, dealt, interval_about, jackknife, t_quantile
+
+__all__ = ["of_aggregate"]
+
+log = logging.getLogger("themis")
+FEWEST_GROUPS, MOST_HANDED = 20, 200_000
+"""Leaving out one item at a time hands each score over as often as there are items: so of many they are left out in
+groups, in as many as hand over `MOST_HANDED` scores, but no fewer than `FEWEST_GROUPS`."""
+
+
+def of_aggregate(
+    component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str
+) -> tuple[float | None, float | None, Interval]:
+    """The aggregate of scores by item, its standard error, and its interval by the jackknife over whole items."""
+    value = _aggregate(component, items, metric)
+    if value is None:
+        return None, None, Interval(missing="aggregate_failed")
+    if not component.aggregates_smoothly:
+        return value, None, Interval(missing="not_smooth")
+    if len(items) < 2:
+        return value, None, Interval(missing="one_item")
+    groups = min(len(items), max(FEWEST_GROUPS, MOST_HANDED // sum(map(len, items))))
+    group_of = dealt(len(items), groups)
+    left_out = []
+    for group in range(groups):
+        rest = [item for item, of in zip(items, group_of, strict=True) if of != group]
+        if (without := _aggregate(component, rest, metric)) is None:
+            return value, None, Interval(missing="aggregate_failed")
+        left_out.append(without)
+    error = jackknife(left_out)
+    if error <= 1e-12 * abs(value):
+        return value, error, Interval(missing="no_spread")
+    ends = interval_about(value, error, t_quantile(groups - 1), component.lowest, component.highest)
+    return value, error, Interval(*ends, "jackknife")
+
+
+def _aggregate(component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str) -> float | None:
+    try:
+        value = component.aggregate(list(chain.from_iterable(items)))
+        low, high = component.lowest, component.highest
+        if value is None or (
+            math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+        ):
+            return value
+        log.error(
+            "metric %r: its aggregate, %s, is not in the range that it declares, so it is not shown", metric, value
+        )
+        return None
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        told = failure(f"metric {metric!r}", "aggregate", error)
+        log.error("%s\nits numbers are missing; the scores are stored", told)
+        return None
