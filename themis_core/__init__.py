@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         ERROR_REMEDIES,
         SCORE_FAULTS,
         UNKNOWN_COST,
+        WARNING,
         Event,
         Extraction,
         Generation,
@@ -197,6 +198,7 @@ __all__ = [
     "UNKNOWN_COST",
     "UnusedFile",
     "Usage",
+    "WARNING",
     "canonical_json",
     "current_folder",
     "digest",
@@ -266,6 +268,7 @@ _ROOMS = {
         "TrialRow",
         "UNKNOWN_COST",
         "Usage",
+        "WARNING",
     ),
     "results": (
         "ResultRow",

@@ -37,6 +37,7 @@ __all__ = [
     "TrialRow",
     "UNKNOWN_COST",
     "Usage",
+    "WARNING",
 ]
 
 GenerationStatus = Literal["answered", "refused", "truncated", "empty", "failed"]
@@ -105,8 +106,10 @@ SCORE_FAULTS: Final = {
     "metric_timeout": "the metric or judge needed more time than it may take",
     "not_finite": "the metric or judge gave a number that is not finite",
     "out_of_range": "the metric or judge gave a number outside of the range that it declares",
+    "judge_unavailable": "the judging model, or the one compared with, gave no answer",
 }
-"""Reasons of scores that are missing by a component's own fault, with their meaning: nothing is known of the answer.
+"""Reasons of scores that are missing by a component's or endpoint's fault, with their meaning: nothing is known of the
+answer.
 
 Nothing that is stored with such a reason is final: the next run tries it again, which asks no model under test.
 """
@@ -287,6 +290,11 @@ class RunCost:
 
 UNKNOWN_COST: Final = "unknown_cost"
 """In a generation's `provider`: the fields of its `RunCost`, if a part of it is unknown."""
+WARNING: Final = "warning"
+"""In a generation's `provider`: a sentence that the run is to tell, such as that nobody knows if an answer is whole.
+
+Equal sentences are counted, so they name what is alike, and nothing of the one answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)

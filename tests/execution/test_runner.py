@@ -376,16 +376,24 @@ def test_a_judge_is_asked_once_and_its_replies_are_kept(bench: Bench) -> None:
     assert (told(renamed), bench.calls()) == (("completed", 0, 2, 0, 0), [])
 
 
-def test_a_judge_that_cannot_be_asked_fails_the_trial_and_only_it_is_asked_again(bench: Bench) -> None:
-    bench.rules({"judge re: q0": "server_error"})
-    broken = bench.run(scores=[GOOD, JUDGED])
-    assert told(broken) == ("failed", 3, 0, 1, 5)
-    assert broken.errors == {"server_error": "judge mine/asking: it is server_error"}
-    assert bench.scores(broken) == [("i1", "asking", 1.0, None), ("i1", "good", 1.0, None)]
+@pytest.mark.parametrize("code", ["server_error", "unauthorized", "invalid_reply", "quota", "timeout", "bad_request"])
+def test_a_judge_that_cannot_be_asked_leaves_the_other_scores_alone_and_is_asked_again(bench: Bench, code: str) -> None:
+    bench.rules({"judge re: q0": code})
+    broken = bench.run(scores=[JUDGED, GOOD], policy={"max_retries": 0})
+    assert (broken.status, broken.exit_code, broken.failed, broken.ledger["answered"]) == ("failed", 5, 0, 2)
+    assert code in broken.errors["judge_unavailable"]
+    assert code in broken.note
+    assert any("1 of 2 scores are missing" in each and "judge_unavailable" in each for each in broken.warnings)
+    assert bench.scores(broken) == [
+        ("i0", "asking", None, "judge_unavailable"),
+        ("i0", "good", 1.0, None),
+        ("i1", "asking", 1.0, None),
+        ("i1", "good", 1.0, None),
+    ]
     bench.log()
     bench.rules({})
-    mended = bench.run(scores=[GOOD, JUDGED])
-    assert (mended.status, mended.failed, bench.calls()) == ("completed", 0, ["judge re: q0"])
+    mended = bench.run(scores=[JUDGED, GOOD])
+    assert (mended.status, mended.exit_code, bench.calls(), mended.warnings) == ("completed", 0, ["judge re: q0"], [])
 
 
 # --- how runs end -------------------------------------------------------------------------------------------

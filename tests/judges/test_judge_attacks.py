@@ -220,7 +220,8 @@ def test_a_reply_that_cannot_be_read_is_unscored_with_its_reason(court: Any, for
 
 
 @each_form
-def test_a_judge_without_content_in_its_reply_fails_the_trial_and_scores_nothing(court: Any, form: Form) -> None:
+def test_a_judge_without_content_in_its_reply_scores_nothing(court: Any, form: Form) -> None:
     court.script([], output={"content": None})
     result = court.run(rows({"a": "Paris."}), [form.metric(court.judge())])
-    assert (result.failed, court.scores(result), result.ledger["failures"]) == (1, {}, {"invalid_reply": 1})
+    (reason,) = court.scores(result).values()
+    assert (result.failed, isinstance(reason, str)) == (0, True)

@@ -31,6 +31,7 @@ from themis_core.planning import Plan, Trial, own
 from themis_core.plugins import ComposedModel, Scorer, blaming
 from themis_core.records import (
     SCORE_FAULTS,
+    WARNING,
     Event,
     Extraction,
     Generation,
@@ -51,6 +52,10 @@ BATCH = 256
 """Trials per look-up."""
 TOGETHER = 64
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
+
+UNAVAILABLE = "judge_unavailable"
+CODE = "error_code"
+"""In the details of a score with that reason: how asking the judge failed."""
 
 Stored = dict[str, tuple[Score, Extraction | None]]
 
@@ -107,6 +112,8 @@ class Runner:
         self.errors: dict[str, str] = {}
         """Code of failed trials, or of `SCORE_FAULTS`: one message, as an example."""
         self.codes: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()
+        """What engines warn of, by how many answers."""
 
     async def run(self) -> None:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
@@ -237,6 +244,8 @@ class Runner:
         for each in ended:
             self._let_go(each.work.owned, each.generation)
             self._count(each.finished, each.error)
+            if WARNING in each.generation.provider and not each.finished.reused:
+                self.warnings[str(each.generation.provider[WARNING])] += 1
         for work in stopped:
             self._let_go(work.owned, None)
 
@@ -327,11 +336,7 @@ class Runner:
         failure = (generation.error_code, generation.error) if generation.failed else None
         if not failure:
             for scorer, key in zip(work.scorers, work.score_keys, strict=True):
-                entry = await self._score(work, scorer, key, generation)
-                if isinstance(entry, Generation):  # a judge that could not be asked: the next run asks again
-                    failure = (entry.error_code, f"judge {scorer.component}: {entry.error}")
-                    break
-                scores.append(entry)
+                scores.append(await self._score(work, scorer, key, generation))
         if trial.baselines:
             self._release_baselines(work)
         if trial.item.digest not in self._recorded_items:
@@ -363,6 +368,9 @@ class Runner:
                 told = entry.result.details
                 named = [str(told[name]) for name in ("component", "method", "error") if name in told]
                 self.errors.setdefault(reason, ": ".join(named) or SCORE_FAULTS[reason])
+        if codes := {str(each.result.details[CODE]) for each in finished.scores if each.result.reason == UNAVAILABLE}:
+            progress.failed += 1
+            self.codes.update(codes)
         progress.cost = self._budget.before + self._budget.cost
         self._observers.tell(lambda: {"event": own(finished)})
 
@@ -481,8 +489,7 @@ class Runner:
             self.progress.judged += 1
         return reply
 
-    async def _score(self, work: _Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry | Generation:
-        """One score; or the failed generation of a judge that could not be asked."""
+    async def _score(self, work: _Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
             judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
@@ -500,8 +507,8 @@ class Runner:
             result = measure(scorer, work.trial.item, generation, extraction)
             return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)
         judged = await self._judge(work, scorer, generation, extraction)
-        if isinstance(judged, Generation):
-            return judged
+        if isinstance(judged, Generation):  # the next run asks again
+            judged = _unavailable(scorer, judged), ()
         return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
 
     async def _judge(
@@ -515,3 +522,10 @@ class Runner:
         asked = [message for request in trial.requests for message in request.messages]
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
         return await self._judging.score(scorer, judged)
+
+
+def _unavailable(scorer: Scorer, failed: Generation) -> Score:
+    """The score of a judge of which a request failed: the other scores of the trial are not touched by it."""
+    code = failed.error_code or "engine_error"
+    told = {"component": scorer.component, "error": f"{code}: {failed.error}", CODE: code}
+    return Score(reason=UNAVAILABLE, details=told)

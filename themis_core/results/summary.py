@@ -67,8 +67,8 @@ class RunResult:
     run_id: str
     spec_digest: str
     status: str
-    """`completed`, `failed` (some trials have no answer), `interrupted`, `stopped` (budget, quota), `running`, or
-    `died` (its process ended without a word)."""
+    """`completed`, `failed` (some trials have no answer, or no verdict), `interrupted`, `stopped` (budget, quota),
+    `running`, or `died` (its process ended without a word)."""
     trials: int
     """Planned."""
     generated: int
@@ -95,7 +95,7 @@ class RunResult:
     """Error code: what to do about it. All codes of failed trials."""
     warnings: list[str] = field(default_factory=list)
     """What must not be overlooked, a line each: scores that are missing by a component's fault, with count and example;
-    rows in which nothing could be scored, with the reasons."""
+    rows in which nothing could be scored, with the reasons; what engines warn of, by all executions of the run."""
 
     @property
     def exit_code(self) -> int:
@@ -230,7 +230,7 @@ def summarise(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, note, counts.get("errors", {}),
-        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings_of(rows, counts.get("errors", {})),
+        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings_of(rows, counts),
     )  # fmt: skip
 
 

@@ -55,12 +55,18 @@ def nothing_scored(row: ResultRow) -> bool:
     return row.value is None and row.n + row.unscored > 0 and not _is_baseline(row)
 
 
-def warnings_of(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> list[str]:
-    """What must not be overlooked, a line each: scores that are missing by a fault, rows in which nothing was scored.
+def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[str]:
+    """What must not be overlooked, a line each: scores that are missing by a fault, rows in which nothing was scored,
+    and what engines warn of.
 
-    `examples` is `RunResult.errors`: one message per reason.
+    `counts` are those of `RunFinished`: in `errors` one message per reason, in `warnings` how often each was given.
     """
-    return [*_faults(rows, examples), *_empty_rows(rows)]
+    warned = (f"{count} {'answer' if count == 1 else 'answers'}: {told}" for told, count in _warned(counts))
+    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *warned]
+
+
+def _warned(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return Counter(counts.get("warnings", {})).most_common()
 
 
 def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[str]:

@@ -72,7 +72,7 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         progress.reused = reused
     record = await writer.read(lambda store: store.run(made.run_id))
     status = "failed" if failed else _status(progress, budget, _stored(record))
-    finished = RunFinished(made.run_id, now(), status, _counts(runner, budget))
+    finished = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([finished])
     if report:
@@ -134,8 +134,9 @@ def _stored(record: RunRecord | None) -> int:
     return 0 if record is None else record.trials
 
 
-def _counts(runner: Runner, budget: Budget) -> dict[str, Any]:
+def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[str, Any]:
     progress = runner.progress
+    warned = Counter(before.counts.get("warnings", {})) if before else Counter()
     return {
         "generated": progress.generated,
         "reused": progress.reused,
@@ -143,6 +144,7 @@ def _counts(runner: Runner, budget: Budget) -> dict[str, Any]:
         "cost": budget.cost.known,
         "unknown_cost_calls": budget.cost.unknown_calls,
         "errors": dict(runner.errors),
+        "warnings": dict(warned + runner.warnings),
     }
 
 
@@ -161,7 +163,7 @@ def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
     if status == "failed" and not codes:
         return _UNFINISHED
     if status == "failed":
-        return f"some trials failed. {_to_do(codes)}. Then {again} to try only those again"
+        return f"some trials failed or have no verdict. {_to_do(codes)}. Then {again} to try only those again"
     return ""
 
 

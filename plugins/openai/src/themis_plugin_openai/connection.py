@@ -36,6 +36,8 @@ __all__ = ["Connection"]
 KEEP_ALIVE_S: Final = 4.0
 """Less than the 5 s after which uvicorn, under most local model servers, closes an idle connection: a request sent
 into one that is being closed is lost with an unknown outcome."""
+SUCCESSES: Final = frozenset({200, 201, 202, 203})
+"""Statuses whose body may be a completion; some gateways say that one was created, or accepted."""
 LONGEST_ERROR_BODY: Final = 65_536
 UNPACKED_PIECE: Final = 65_536
 LARGE_BODY: Final = 1_000_000
@@ -85,8 +87,9 @@ class Connection:
             trust_env=False,  # aiohttp would pass over proxies that it can't use, and read ~/.netrc
         )
 
-    async def post(self, body: bytes) -> bytes:
-        """Send one body; return the body of a 200, decoded from gzip or deflate. Raises EngineError."""
+    async def post(self, body: bytes) -> tuple[bytes, Mapping[str, str]]:
+        """Send one body; return the body of a 200, decoded from gzip or deflate, and its headers, whose names are read
+        in any case. Raises EngineError."""
         try:
             response = await self._transport.handle_async_request(self._request(body))
             try:
@@ -116,10 +119,10 @@ class Connection:
         request.read()
         return request
 
-    async def _content(self, response: httpx.Response) -> bytes:
+    async def _content(self, response: httpx.Response) -> tuple[bytes, Mapping[str, str]]:
         self._answered = True
-        if response.status_code == 200:
-            return self._redaction.answer(await self._read(response))
+        if response.status_code in SUCCESSES:
+            return self._redaction.answer(await self._read(response)), response.headers
         try:
             content = await _beginning(response)
         except FOREIGN:

@@ -57,7 +57,8 @@ class OpenAIEngine(ServerConfig):
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._connection is None:
             raise RuntimeError("the engine is not started")
-        return json_object(await self._connection.post(encode(body)), self._redaction, self.url(self.path))
+        content, headers = await self._connection.post(encode(body))
+        return json_object(content, self._redaction, self.url(self.path), headers)
 
 
 STANDARD_HEADERS = {

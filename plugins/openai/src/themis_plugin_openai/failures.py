@@ -1,4 +1,4 @@
-"""What a status other than 200 means: a stable code, and whether to try again. No I/O."""
+"""What a status other than 200, or an error within a 200, means: a stable code, and whether to try again. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.usage import read_usage
 from themis_plugin_openai.waits import asks_to_come_back, retry_after, violations
 
-__all__ = ["error_message", "path_hint", "status_error"]
+__all__ = ["error_message", "error_within", "inner_error", "path_hint", "status_error"]
 
 STATUSES: Final[dict[int, tuple[str, bool]]] = {
     400: ("bad_request", False),
@@ -60,6 +60,80 @@ _OTHER_PATH = re.compile(r"/(completions|responses|models|embeddings|messages|ge
 _VERSION = re.compile(r"/v\d|/openai/deployments/")
 _UNKNOWN_MODEL = re.compile(r"model.{0,100}(?:not|no) |(?:no|unknown) (?:such )?model|model_not_found", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{0,300})", re.IGNORECASE)
+
+
+_CODES: Final = ("type", "code", "status", "error_code", "status_code")
+_WORDS_OF_STATUS: Final = tuple(
+    (re.compile(words, re.IGNORECASE), status)
+    for words, status in (
+        (r"rate_?limit|too_?many_?requests|resource_?exhausted|throttl|^1302$|^1305$", 429),
+        (r"overloaded|unavailable|over_?capacity", 503),
+        (r"authenticat|unauthori[sz]ed|invalid_?(?:api_?)?key|invalid_?token", 401),
+        (r"insufficient_(?:quota|balance|credits)|payment_?required|billing", 402),
+        (r"permission|forbidden|access_?denied", 403),
+        (r"not_?found", 404),
+        (r"too_?large", 413),
+        (r"invalid_?(?:request|argument|parameter)|bad_?request|unprocessable|unsupported", 400),
+        (r"time_?out|deadline_?exceeded", 504),
+        (r"(?:server|internal|engine|api|upstream)_?error|^internal$", 500),
+    )
+)
+"""What stands for a status in the codes and types of errors that name none."""
+
+
+def error_within(data: dict[str, Any]) -> Any:
+    """The error that the body of a 200 carries: its own, a choice's, or the whole body; None if it is none."""
+    error = data.get("error")
+    choices = data.get("choices")
+    if error and not (choices and _says_nothing(error)):
+        return data
+    if isinstance(choices, list) and choices:
+        found = next((each["error"] for each in choices if isinstance(each, dict) and each.get("error")), None)
+        return None if found is None else {"error": found, "usage": data.get("usage")}
+    if data.get("object") == "error" or data.get("type") == "error" or isinstance(data.get("base_resp"), dict):
+        return data
+    said = (data.get(name) for name in ("message", "msg", "detail", "error_msg", "error_message", "errors"))
+    return data if choices is None and any(each and isinstance(each, str | list) for each in said) else None
+
+
+def inner_error(data: Any, headers: Mapping[str, str], redaction: Redaction, url: str = "") -> EngineError:
+    """The error that `error_within` found, with the code and the retry rule of the status that it stands for."""
+    status = _inner_status(data)
+    code, again = _meaning(status or 400, data)
+    if status is None and code == "bad_request":  # it may be anything, and may pass
+        code, again = "invalid_reply", True
+    words = redaction.message(error_message(data)) or "it gives no reason"
+    called = f" (called: {redaction.message(url)})" if url and status == 404 else ""
+    return EngineError(
+        code,
+        f"a 200 with an error in it{f' (code {status})' if status else ''}: {words}{called}",
+        retryable=again,
+        retry_after=retry_after(status or 200, headers, data) if again else None,
+        status=status or 200,
+        unknown_outcome=status in MAY_HAVE_ANSWERED,
+        usage=read_usage(data),
+    )
+
+
+def _inner_status(data: Any) -> int | None:
+    error = data.get("error", data) if isinstance(data, dict) else data
+    of_both = [each for each in (error, data) if isinstance(each, dict)]
+    given = [each.get(name) for each in of_both for name in ("code", "status", "status_code", "error_code", "type")]
+    for each in given:
+        number = int(each) if isinstance(each, str) and each.isdecimal() and len(each) == 3 else each
+        if isinstance(number, int | float) and 400 <= number <= 599:
+            return int(number)
+    for each in filter(lambda it: isinstance(it, str), given):
+        for words, status in _WORDS_OF_STATUS:
+            if words.search(str(each)[:200]):
+                return status
+    return None
+
+
+def _says_nothing(error: Any) -> bool:
+    if not isinstance(error, dict):
+        return error in ("none", "None", "null", "ok", "OK")
+    return not error.get("message") and error.get("code") in (None, "", 0, "0", 200, "200")
 
 
 def status_error(
@@ -131,7 +205,7 @@ def error_message(data: Any) -> str:
         return "; ".join(filter(None, map(error_message, data[:10])))
     if not isinstance(data, dict):
         return ""
-    for name in ("error", "message", "detail", "msg", "error_message", "type", "code"):
+    for name in ("error", "message", "detail", "msg", "error_message", "error_msg", "status_msg", "errors", *_CODES):
         if text := error_message(data.get(name)):
             return text
     return ""

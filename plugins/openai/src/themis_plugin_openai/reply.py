@@ -7,42 +7,79 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
-from themis_core import EngineError, Generation, Usage
-from themis_plugin_openai.failures import error_message, path_hint
+from themis_core import WARNING, EngineError, Generation, Usage
+from themis_plugin_openai.failures import error_within, inner_error, path_hint
+from themis_plugin_openai.finish import BROKEN_OFF, Ending, ending_of, finish_reason
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.usage import read_usage
 
 __all__ = ["json_object", "read_chat", "read_completion"]
 
 LONGEST_PROVIDER_TEXT = 200
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+STREAM: Final = (
+    "the reply is a stream of events, which was not asked for: switch streaming off at the server or gateway, or tell "
+    "it by `extra_body: {stream: false}`"
+)
+TELLING: Final = frozenset(
+    [
+        "candidates",
+        "choices",
+        "content",
+        "data",
+        "delta",
+        "function_call",
+        "id",
+        "index",
+        "message",
+        "object",
+        "output",
+        "outputs",
+        "response",
+        "responses",
+        "result",
+        "status",
+        "task_id",
+        "text",
+    ]
+)
+"""Names by which an object of another shape is recognised; other names may be anything, a key included."""
+
+_STREAM = re.compile(rb"(?:data|event|id|retry)?:")
 
 
-def json_object(content: bytes, redaction: Redaction, url: str = "") -> dict[str, Any]:
-    """Decode the body of a 200 that came from `url`.
+def json_object(
+    content: bytes, redaction: Redaction, url: str = "", headers: Mapping[str, str] = NO_HEADERS
+) -> dict[str, Any]:
+    """Decode the body of a 200 that came from `url`; an error in it is raised as what it is.
 
     What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
     recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
     """
-    beginning = content[:1000].lstrip()[:1]
+    beginning = content[:1000].removeprefix(BOM_UTF8).lstrip()[:20]
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")  # some servers begin with a byte order mark
         del content  # so that a huge reply is there once only while it is parsed
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        kind = f"HTML, a page for people (called: {url}{path_hint(url)})" if beginning == b"<" else "not JSON"
+        if _STREAM.match(beginning):
+            raise _invalid(STREAM) from None
+        kind = f"HTML, a page for people (called: {url}{path_hint(url)})" if beginning[:1] == b"<" else "not JSON"
         reason = "nested too deeply" if isinstance(error, RecursionError) else kind
         raise EngineError(
             "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True
         ) from None
     if not isinstance(data, dict):
         raise _invalid("the reply is not a JSON object")
-    if data.get("error"):
-        message = f"a 200 with an error in it: {redaction.message(error_message(data))}"
-        raise EngineError("invalid_reply", message, retryable=True, status=200, usage=read_usage(data))
+    if (inner := error_within(data)) is not None:
+        raise inner_error(inner, headers, redaction, url)
     return data
 
 
@@ -53,6 +90,7 @@ def _billed(data: dict[str, Any]) -> Iterator[None]:
         yield
     except EngineError as error:
         error.usage = read_usage(data)
+        error.unknown_outcome = error.usage is None and error.code != "invalid_reply"  # which may be billed anyhow
         raise
 
 
@@ -64,23 +102,27 @@ def read_chat(data: dict[str, Any]) -> Generation:
 
 def _chat(data: dict[str, Any]) -> Generation:
     first, *others = _choices(data)
-    message = _message(first)
+    finish = finish_reason(first)
+    ending = _ending(finish)
+    message = _message(first, ending)
     text, reasoning, refusal = _said(message)
     tool_calls = _tool_calls(message)
-    finish = _finish_reason(first)
-    if message.get("content") is None and not (tool_calls or refusal or reasoning) and finish in (None, "stop"):
+    usage = read_usage(data)
+    nothing = message.get("content") is None and not (tool_calls or refusal or reasoning or "function_call" in message)
+    if nothing and usage is None and ending in ("whole", "unknown"):
         raise _invalid("the message has no content")
+    status = _status(text, ending, refusal, tool_calls)
     return Generation(
-        status=_status(text, finish, refusal, tool_calls),
+        status=status,
         text=text,
         reasoning=reasoning,
         refusal=refusal,
         finish_reason=finish,
-        usage=read_usage(data) or Usage(),
-        alternatives=tuple(_said(_message(each))[0] for each in others),
+        usage=usage or Usage(),
+        alternatives=tuple(_said(_message(each, _ending(finish_reason(each))))[0] for each in others),
         tool_calls=tool_calls,
         logprobs=_logprobs(first, _chat_logprobs),
-        provider=_provider(data),
+        provider=_provider(data) | _warning(finish, ending, status),
     )
 
 
@@ -93,26 +135,26 @@ def read_completion(data: dict[str, Any]) -> Generation:
 def _completion(data: dict[str, Any]) -> Generation:
     choices = _choices(data)
     text, *alternatives = [_choice_text(each) for each in choices]
-    finish = _finish_reason(choices[0])
+    finish = finish_reason(choices[0])
+    ending = _ending(finish)
+    status = _status(text, ending)
     return Generation(
-        status=_status(text, finish),
+        status=status,
         text=text,
         finish_reason=finish,
         usage=read_usage(data) or Usage(),
         alternatives=tuple(alternatives),
         logprobs=_logprobs(choices[0], _completion_logprobs),
-        provider=_provider(data),
+        provider=_provider(data) | _warning(finish, ending, status),
     )
 
 
 def _choices(data: dict[str, Any]) -> list[dict[str, Any]]:
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise _invalid("the reply has no choices")
+        raise _invalid(f"the reply has no choices{_has(data)}")
     if not all(isinstance(each, dict) for each in choices):
         raise _invalid("a choice is not an object")
-    if any(each.get("error") for each in choices):
-        raise EngineError("invalid_reply", "a choice carries an error", retryable=True, status=200)
     if len(choices) > 1 and all(isinstance(each.get("index"), int) for each in choices):
         choices = sorted(choices, key=lambda each: each["index"])
     return choices
@@ -121,15 +163,23 @@ def _choices(data: dict[str, Any]) -> list[dict[str, Any]]:
 def _choice_text(choice: dict[str, Any]) -> str:
     text = choice.get("text")
     if not isinstance(text, str):
-        raise _invalid("a choice has no text")
+        raise _invalid(f"a choice has no text{_has(choice)}")
     return text
 
 
-def _message(choice: dict[str, Any]) -> dict[str, Any]:
+def _message(choice: dict[str, Any], ending: Ending) -> dict[str, Any]:
     message = choice.get("message")
+    if message is None and ending in ("cut", "filtered"):  # nothing was left of the answer
+        return {}
     if not isinstance(message, dict):
-        raise _invalid("a choice has no message")
+        raise _invalid(f"a choice has no message{_has(choice)}")
     return message
+
+
+def _has(data: dict[str, Any]) -> str:
+    """What an object of the wrong shape has, as far as its names are words of some protocol."""
+    names = sorted(name for name in data if name in TELLING)
+    return f"; it has: {', '.join(names)}" if names else ""
 
 
 def _said(message: dict[str, Any]) -> tuple[str, str | None, str | None]:
@@ -187,19 +237,32 @@ def _tool_calls(message: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(calls)
 
 
-def _finish_reason(choice: dict[str, Any]) -> str | None:
-    reason = choice.get("finish_reason")
-    return reason[:LONGEST_PROVIDER_TEXT] if isinstance(reason, str) else None
+def _ending(reason: str | None) -> Ending:
+    """How an answer ended. Raises EngineError if the server broke it off: half a sentence is no answer."""
+    ending, word = ending_of(reason)
+    if ending == "broken":
+        message = f"the server broke the answer off (finish_reason {word})"
+        raise EngineError(BROKEN_OFF[word], message, retryable=True, status=200)
+    return ending
 
 
 def _status(
-    text: str, finish: str | None, refusal: str | None = None, tool_calls: tuple[dict[str, Any], ...] = ()
+    text: str, ending: Ending, refusal: str | None = None, tool_calls: tuple[dict[str, Any], ...] = ()
 ) -> Literal["answered", "refused", "truncated", "empty"]:
-    if refusal or finish == "content_filter":
+    if refusal or ending == "filtered":
         return "refused"
-    if finish == "length":
+    if ending == "cut":
         return "truncated"
     return "answered" if tool_calls or text.strip() else "empty"
+
+
+def _warning(reason: str | None, ending: Ending, status: str) -> dict[str, str]:
+    """What the run is to tell about an answer of which nobody said that it is whole."""
+    if ending != "unknown" or status == "refused":
+        return {}
+    shown = "".join(each for each in reason or "" if each.isprintable())[:40]
+    what = f"the finish_reason {shown!r} is not known" if reason else "the server gave no finish_reason"
+    return {WARNING: f"{what}, so the answer counts as {status}, and may be cut or filtered"}
 
 
 def _provider(data: dict[str, Any]) -> dict[str, Any]:

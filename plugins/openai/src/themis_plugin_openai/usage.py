@@ -1,8 +1,13 @@
-"""Reads how many tokens a reply was billed for. No I/O."""
+"""Reads how many tokens a reply was billed for. No I/O.
+
+Servers count differently. Where the whole is told, it decides: what `total_tokens` has beyond prompt and completion was
+paid for too. It is reasoning or cached input, if that is exactly what is missing, and output otherwise.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from themis_core import Usage
 
@@ -10,6 +15,14 @@ __all__ = ["read_usage"]
 
 MOST_TOKENS = 10**9
 """Counts beyond are taken for nonsense."""
+_DIGITS = re.compile(r"\d{1,10}(?:\.0*)?", re.ASCII)
+
+
+class _Cache(NamedTuple):
+    """Tokens of the prompt that were read from the provider's cache, and that were written to it."""
+
+    read: int | None
+    written: int
 
 
 def read_usage(data: Any) -> Usage | None:
@@ -17,24 +30,80 @@ def read_usage(data: Any) -> Usage | None:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return None
-    taken, given = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
-    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens")
-    read = Usage(
-        input_tokens=taken,
-        output_tokens=given,
-        reasoning_tokens=_part_of(reasoning, given),
-        cached_input_tokens=_part_of(cached, taken),
-    )
-    return None if read == Usage() else read
+    cache = _cache(usage)
+    reasoning = _reasoning(usage)
+    taken, given, rest = _with_total(usage, _input(usage, cache), _largest(usage, "completion_tokens", "output_tokens"))
+    hidden = reasoning or 0
+    stored = (cache.read or 0) + cache.written
+    if rest and rest not in (hidden, hidden + stored) and rest in (cache.read, cache.written, stored):
+        taken = (taken or 0) + rest
+    elif rest and stored and rest == hidden + stored:
+        taken, given = (taken or 0) + stored, (given or 0) + hidden
+    elif rest:
+        given = (given or 0) + rest
+    if given is not None and hidden > given:  # more than the whole can't be a part of it
+        given += hidden
+    if taken is not None and stored > taken:
+        taken += stored
+    read = Usage(input_tokens=taken, output_tokens=given, reasoning_tokens=reasoning, cached_input_tokens=cache.read)
+    return None if taken is given is None else read
+
+
+def _input(usage: dict[str, Any], cache: _Cache) -> int | None:
+    """Tokens of the prompt, those of the cache included where the server says so by its names."""
+    if (taken := _count(usage, "prompt_tokens")) is not None:
+        return taken
+    hit, missed = _count(usage, "prompt_cache_hit_tokens"), _count(usage, "prompt_cache_miss_tokens")
+    if hit is not None and missed is not None:
+        return hit + missed
+    taken = _count(usage, "input_tokens")
+    if taken is not None and _has_anthropics_names(usage):  # which are on top of its `input_tokens`
+        return taken + (cache.read or 0) + cache.written
+    return taken
+
+
+def _has_anthropics_names(usage: dict[str, Any]) -> bool:
+    return "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+
+
+def _cache(usage: dict[str, Any]) -> _Cache:
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    read = _largest(details, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
+    if not read:  # some servers send the details of others with zeros in them
+        names = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
+        found = _largest(usage, *names)
+        read = read if found is None else found
+    written = _largest(details, "cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens")
+    return _Cache(read, written or _largest(usage, "cache_creation_input_tokens", "cache_write_tokens") or 0)
+
+
+def _reasoning(usage: dict[str, Any]) -> int | None:
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    within = _largest(details, "reasoning_tokens", "thinking_tokens")
+    return within if within is not None else _largest(usage, "reasoning_tokens", "thinking_tokens")
+
+
+def _with_total(usage: dict[str, Any], taken: int | None, given: int | None) -> tuple[int | None, int | None, int]:
+    """Both counts, one of them made from the total if it is missing, and what the total has beyond them."""
+    total = _count(usage, "total_tokens")
+    if total is None or (taken is None and given is None):
+        return taken, given, 0
+    if taken is None or given is None:
+        missing = max(total - (taken or 0) - (given or 0), 0)
+        return (missing, given, 0) if taken is None else (taken, missing, 0)
+    return taken, given, max(total - taken - given, 0)
+
+
+def _largest(counts: Any, *names: str) -> int | None:
+    """The largest of the counts with these names: a server that sends two forms leaves zeros in one."""
+    found = [count for name in names if (count := _count(counts, name)) is not None]
+    return max(found, default=None)
 
 
 def _count(counts: Any, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value = float(value)
     if isinstance(value, float) and value.is_integer():  # some servers write all numbers as floats
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
-
-
-def _part_of(part: int | None, whole: int | None) -> int | None:
-    return None if part is not None and whole is not None and part > whole else part
