@@ -28,6 +28,7 @@ class TestExtractors(ExtractorSuite):
             Boxed(which="first"),
             Choice(),
             Choice(choices=("1", "2", "3")),
+            Choice(multiple=True),
             FirstNumber(),
             Json(),
             Json(which="first", path='a[0]["b"].c', schema_=SCHEMA),

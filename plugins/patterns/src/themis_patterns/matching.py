@@ -62,6 +62,11 @@ class Pattern:
         fullmatch = self._for(text).fullmatch
         return _bounded(seconds, lambda limit: fullmatch(text, timeout=limit, concurrent=False))
 
+    def every(self, text: str, *, seconds: float) -> list[regex.Match[str]]:
+        """All matches that don't overlap, in order."""
+        finditer = self._for(text).finditer
+        return _bounded(seconds, lambda limit: list(finditer(text, timeout=limit, concurrent=False)))
+
     def last(self, text: str, *, seconds: float) -> regex.Match[str] | None:
         """The last of all matches that don't overlap."""
         pattern = self._for(text)
