@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from themis_core import BudgetExceeded, PluginError, RunLocked, SpecError, StorageError, ThemisError
 from themis_core.cli import cli
-from themis_core.cli.output import CannotPrint
+from themis_output import CannotPrint
 
 THEMIS = [sys.executable, "-c", "from themis_core.cli import main; main()"]
 SPEC = """

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from themis_core.cli.output import as_json, cell, number, quoted, safe
 from themis_core.cli.progress import ProgressLine, progress_text
 from themis_core.records import Generation, RunCost, Score, Usage
+from themis_output import as_json, cell, number, quoted, safe
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from themis_core.cli import cli
-from themis_core.cli.output import shortened
+from themis_output import shortened
 
 FRAGILE = """
 from themis_core import Metric, Score, hookimpl

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from themis_core.cli.results import show_result
-from themis_core.cli.tables import Figure, aligned, table
 from themis_core.results import ResultRow, RunResult
+from themis_output import Figure, aligned, table
 
 Print = pytest.CaptureFixture[str]
 

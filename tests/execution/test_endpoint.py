@@ -14,7 +14,6 @@ from pydantic import PrivateAttr
 from themis_core import Capabilities, Engine, EngineError, ExecutionPolicySpec, Generation, PriceSpec, Request, Usage
 from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
 from themis_core.execution.budget import Stopped
-from themis_core.execution.limits import AdaptiveLimit
 from themis_core.execution.retrying import RetryAllowance, backoff, equal_jitter
 from themis_core.records import RunCost
 
@@ -481,43 +480,6 @@ def test_refusals_without_a_header_lower_the_calls_in_flight() -> None:
     assert outcomes == ["ok"] * 400
     assert limit < 8
     assert engine.calls < 2 * 400
-
-
-def test_a_limit_is_cut_once_per_episode_and_grows_only_while_it_is_used() -> None:
-    limit = AdaptiveLimit(10)
-    assert [limit.take() for _ in range(11)] == [True] * 10 + [False]
-    limit.cut(begun=1.0, now=5.0)
-    assert limit.limit == 8.0  # 10 · 0.8
-    limit.cut(begun=4.9, now=5.1)  # began before the cut: of the same episode
-    assert limit.limit == 8.0
-    limit.cut(begun=5.0, now=6.0)
-    assert limit.limit == 6.4
-    limit.grow()  # ten places are still taken
-    assert limit.limit == 6.4 + 1 / 6.4
-    for _ in range(6):
-        limit.release()
-    before = limit.limit
-    limit.grow()  # four of six are taken
-    assert limit.limit == before
-    limit.cut(begun=7.0, now=7.0)
-    assert limit.limit == 3.2  # what was in use, 4, · 0.8
-    for begun in range(8, 30):
-        limit.cut(float(begun), float(begun))
-    assert limit.limit == 1.0  # never none
-
-
-def test_a_place_that_is_given_to_a_cancelled_call_goes_to_the_next() -> None:
-    async def story() -> list[bool]:
-        limit = AdaptiveLimit(1)
-        assert limit.take()
-        first, second = (asyncio.create_task(limit.wait()) for _ in range(2))
-        await asyncio.sleep(0)
-        limit.release()  # given to the first, which is cancelled before it runs again
-        first.cancel()
-        await asyncio.wait([first, second])
-        return [first.cancelled(), second.cancelled(), limit.take()]
-
-    assert asyncio.run(story()) == [True, False, False]
 
 
 def test_a_dead_endpoint_takes_no_places_from_another_while_it_waits() -> None:

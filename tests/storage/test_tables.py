@@ -13,8 +13,7 @@ import pytest
 from made_store import HOSTILE, LONG, RUNS, fill
 from pyarrow import parquet
 
-from themis_core import SpecError, StorageError, Store
-from themis_core.results.output import atomic_output
+from themis_core import SpecError, Store
 from themis_core.results.tables import (
     TABLES,
     Column,
@@ -25,6 +24,7 @@ from themis_core.results.tables import (
 )
 from themis_core.testing.events import key_of
 from themis_core.testing.memory import MemoryStore
+from themis_output import CannotWrite, atomic_output
 
 
 @pytest.fixture
@@ -166,5 +166,5 @@ def test_parquet_says_which_package_is_missing(store: Store, tmp_path: Path, mon
 
 def test_a_folder_that_can_not_be_written_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     target = tmp_path / "nowhere" / "out.csv"
-    with pytest.raises(StorageError, match=r"can't write .*out\.csv: No such file"), atomic_output(target) as part:
+    with pytest.raises(CannotWrite, match=r"can't write .*out\.csv: No such file"), atomic_output(target) as part:
         part.write_text("x")

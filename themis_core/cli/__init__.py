@@ -17,7 +17,6 @@ import click
 
 import themis_core
 from themis_core.cli.describing import plugins, schema
-from themis_core.cli.output import CannotPrint, leave_stdout, own_stdout, safe
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
 from themis_core.cli.signals import INTERRUPTED, exit_code, leave, listen_to_signals
@@ -25,6 +24,7 @@ from themis_core.cli.storage import storage
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
 from themis_core.interrupts import leave_at_once
+from themis_output import CannotPrint, leave_stdout, own_stdout, safe
 
 __all__ = ["main"]
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, echo, format_option, heading, quoted, safe
-from themis_core.cli.tables import fits, table
+from themis_output import as_json, cell, echo, fits, format_option, heading, quoted, safe, table
 
 if TYPE_CHECKING:
     from themis_core.components import Component

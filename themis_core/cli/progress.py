@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import cost_text, number, safe
+from themis_core.cli.results import cost_text
+from themis_output import number, safe
 
 if TYPE_CHECKING:
     from themis_core.session import Progress

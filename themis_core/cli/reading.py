@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, cost_text, echo, format_option, heading, number, quoted
-from themis_core.cli.results import show_result, warn
+from themis_core.cli.results import cost_text, show_result, warn
 from themis_core.cli.running import show_messages
-from themis_core.cli.tables import aligned, table
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
+from themis_output import aligned, as_json, cell, echo, format_option, heading, number, quoted, table
 
 if TYPE_CHECKING:
     from themis_core.records import RunRecord, TrialRow

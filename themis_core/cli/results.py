@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import cell, cost_text, echo, number, safe, stdout
-from themis_core.cli.tables import Figure, fits, table
+from themis_output import Figure, cell, echo, fits, number, safe, stdout, table
 
 if TYPE_CHECKING:
     from themis_core.results import RunResult
 
-__all__ = ["show_result", "warn"]
+__all__ = ["cost_text", "show_result", "warn"]
 
 _NAMES = ("slice", "model", "prompt", "params", "score", "metric")
 _ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
+
+
+def cost_text(known: float | None, unknown_calls: int, at_most: float | None) -> str:
+    """What calls cost, and how many calls' cost isn't known; empty if there is nothing to say."""
+    if not unknown_calls:
+        return "" if known is None else f"cost {number(known)}"
+    bound = "" if at_most is None else f", {number(at_most)} at most"
+    unknown = f"cost of {unknown_calls} {'call' if unknown_calls == 1 else 'calls'} unknown"
+    return f"cost {number(known or 0.0)} and the {unknown}{bound}" if known else f"{unknown}{bound}"
 
 
 def show_result(result: RunResult) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.output import as_json, cell, echo, format_option, heading, number, quoted, safe
 from themis_core.cli.results import show_result, warn
-from themis_core.cli.tables import Figure, table
+from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
 
 if TYPE_CHECKING:
     from themis_core.session import PlanReport

@@ -10,7 +10,18 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
-from themis_core.cli.output import as_json, cell, echo, format_option, own_path, printing, safe, stdout
+from themis_output import (
+    CannotWrite,
+    as_json,
+    atomic_output,
+    cell,
+    echo,
+    format_option,
+    own_path,
+    printing,
+    safe,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from themis_core.components import Store
@@ -246,7 +257,6 @@ def _export_canonical(store: Store, run_id: str, output: Path | None) -> None:
 
 
 def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: str, output: Path | None) -> None:
-    from themis_core.results.output import atomic_output
     from themis_core.results.tables import TABLES, table_rows, write_csv, write_jsonl, write_parquet
 
     rows, columns = table_rows(store, what, run_ids), TABLES[what]
@@ -256,7 +266,7 @@ def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: st
         return
     if output is None:
         raise click.UsageError("Parquet needs a file: add --output FILE")
-    with atomic_output(own_path(output)) as part:
+    with _written(output) as part:
         write_parquet(rows, columns, part)
 
 
@@ -267,14 +277,23 @@ def _format_of(output: Path | None) -> str:
     return suffix or "jsonl"
 
 
+@contextmanager
+def _written(output: Path) -> Iterator[Path]:
+    from themis_core.errors import StorageError
+
+    try:
+        with atomic_output(own_path(output)) as part:
+            yield part
+    except CannotWrite as error:
+        raise StorageError(str(error)) from error
+
+
 def _write_text(write: Callable[[IO[str]], Any], output: Path | None) -> None:
     if output is None:
         with printing():
             write(stdout() if not stdout().isatty() else _Screen())  # type: ignore[arg-type]
         return
-    from themis_core.results.output import atomic_output
-
-    with atomic_output(own_path(output)) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with _written(output) as part, part.open("w", encoding="utf-8", newline="") as file:
         write(file)
 
 

@@ -22,13 +22,13 @@ from themis_core.errors import EngineError
 from themis_core.execution.breaker import Breaker
 from themis_core.execution.budget import Budget, Stopped, estimate_tokens
 from themis_core.execution.deadline import Overdue, within
-from themis_core.execution.limits import AdaptiveLimit, Pace
 from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.planning import own
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_pacing import AdaptiveLimit, Pace
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from themis_core import StorageError
-from themis_core.results.output import atomic_output
+from themis_output import CannotWrite, atomic_output
 
 TEXT = "what was exported\n"
 
@@ -108,7 +107,7 @@ def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
 
 
 def test_a_full_device_is_an_error() -> None:
-    with pytest.raises(StorageError, match=r"can't write /dev/full: No space left on device"):
+    with pytest.raises(CannotWrite, match=r"can't write /dev/full: No space left on device"):
         write(Path("/dev/full"))
 
 
@@ -118,7 +117,7 @@ def test_an_open_file_is_written_to_where_a_shell_has_redirected_it(tmp_path: Pa
     out = tmp_path / "out.txt"
     out.write_text("before\n")
     code = (
-        "from pathlib import Path; from themis_core.results.output import atomic_output\n"
+        "from pathlib import Path; from themis_output import atomic_output\n"
         f"with atomic_output(Path({target!r})) as part: part.write_text({TEXT!r})"
     )
     with out.open(mode) as file:
@@ -153,7 +152,7 @@ def test_what_can_not_be_written_is_an_error_that_names_it(
     tmp_path: Path, make: Callable[[Path], Path], message: str
 ) -> None:
     path = make(tmp_path / "target")
-    with pytest.raises(StorageError, match=rf"can't write .*target.*: {message}"):
+    with pytest.raises(CannotWrite, match=rf"can't write .*target.*: {message}"):
         write(path)
 
 

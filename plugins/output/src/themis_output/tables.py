@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 
-from themis_core.cli.output import cell, echo, stdout
+from themis_output.printing import cell, echo, stdout
 
 __all__ = ["Figure", "aligned", "fits", "table"]
 

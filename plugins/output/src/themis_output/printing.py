@@ -20,7 +20,7 @@ from typing import Any, TextIO
 import click
 
 __all__ = [
-    "CannotPrint", "as_json", "cell", "cost_text",
+    "CannotPrint", "as_json", "cell",
     "echo", "format_option", "heading", "leave_stdout", "number", "own_path",
     "own_stdout", "printing", "quoted", "safe", "shortened", "stdout",
 ]  # fmt: skip
@@ -58,15 +58,6 @@ def number(value: float, digits: int = 4) -> str:
     if not math.isfinite(value) or (value and not 1e-9 < abs(value) < 1e15):
         return f"{value:.{digits}g}"
     return f"{Decimal(f'{value:.{digits}g}'):f}"
-
-
-def cost_text(known: float | None, unknown_calls: int, at_most: float | None) -> str:
-    """What calls cost, and how many calls' cost isn't known; empty if there is nothing to say."""
-    if not unknown_calls:
-        return "" if known is None else f"cost {number(known)}"
-    bound = "" if at_most is None else f", {number(at_most)} at most"
-    unknown = f"cost of {unknown_calls} {'call' if unknown_calls == 1 else 'calls'} unknown"
-    return f"cost {number(known or 0.0)} and the {unknown}{bound}" if known else f"{unknown}{bound}"
 
 
 def quoted(text: str) -> str:

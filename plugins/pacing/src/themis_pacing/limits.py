@@ -1,4 +1,4 @@
-"""How many calls of an endpoint are in flight, and when the next may start; both learn from what is refused.
+"""How many calls of a service are in flight, and when the next may start; both learn from what is refused.
 
 They know no request and no error. Times are of `time.monotonic`, which is the event loop's clock.
 """

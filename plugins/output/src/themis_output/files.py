@@ -19,18 +19,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from themis_core.errors import StorageError
-
-__all__ = ["atomic_output"]
+__all__ = ["CannotWrite", "atomic_output"]
 
 _LEFT_S: Final = 86_400.0
+
+
+class CannotWrite(Exception):
+    """A file could not be written; the message names it and says why."""
 
 
 @contextmanager
 def atomic_output(path: Path) -> Iterator[Path]:
     """Give a path to write a new file to; what it holds is at `path` when the block ends well, else all is as before.
 
-    A link is followed, and a file that is replaced keeps its permissions. Raises StorageError if `path` can't be
+    A link is followed, and a file that is replaced keeps its permissions. Raises CannotWrite if `path` can't be
     written.
     """
     try:
@@ -43,7 +45,7 @@ def atomic_output(path: Path) -> Iterator[Path]:
         else:
             yield from _replaced(target)
     except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
+        raise CannotWrite(f"can't write {path}: {error.strerror or error}") from error
 
 
 def _remove_leftovers(folder: Path, start: str) -> None:

@@ -1,0 +1,48 @@
+"""What a command prints and writes: text that is safe for terminals, tables, and files that are whole or not there.
+
+Standard output is the command's own, whatever the code that it calls prints.
+"""
+
+from themis_output.files import CannotWrite, atomic_output
+from themis_output.printing import (
+    CannotPrint,
+    as_json,
+    cell,
+    echo,
+    format_option,
+    heading,
+    leave_stdout,
+    number,
+    own_path,
+    own_stdout,
+    printing,
+    quoted,
+    safe,
+    shortened,
+    stdout,
+)
+from themis_output.tables import Figure, aligned, fits, table
+
+__all__ = [
+    "CannotPrint",
+    "CannotWrite",
+    "Figure",
+    "aligned",
+    "as_json",
+    "atomic_output",
+    "cell",
+    "echo",
+    "fits",
+    "format_option",
+    "heading",
+    "leave_stdout",
+    "number",
+    "own_path",
+    "own_stdout",
+    "printing",
+    "quoted",
+    "safe",
+    "shortened",
+    "stdout",
+    "table",
+]
