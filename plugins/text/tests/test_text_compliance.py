@@ -12,7 +12,7 @@ import pytest
 from themis_core import Item, Metric
 from themis_core.testing.metric import MetricSuite
 from themis_plugin_text import plugin
-from themis_plugin_text.choices import ChoiceAccuracy
+from themis_plugin_text.choices import ChoiceAccuracy, ChoiceSet
 from themis_plugin_text.corpus import Bleu, Chrf, Ter
 from themis_plugin_text.json_match import JsonMatch
 from themis_plugin_text.matches import Contains, ExactMatch, RegexMatch
@@ -86,10 +86,11 @@ class TestNumericMatch(MetricSuite):
         return [3000, "3000 km", "7", "no number"]
 
 
-class TestChoiceAccuracy(MetricSuite):
-    @pytest.fixture
-    def metric(self) -> Metric:
-        return ChoiceAccuracy()
+class TestChoices(MetricSuite):
+    @pytest.fixture(params=[ChoiceAccuracy(), ChoiceSet(), ChoiceSet(partial="jaccard")], ids=repr)
+    def metric(self, request: pytest.FixtureRequest) -> Metric:
+        metric: Metric = request.param
+        return metric
 
     @pytest.fixture
     def item(self) -> Item:
@@ -129,6 +130,7 @@ def test_the_plugin_registers_each_metric_under_its_name() -> None:
         "bleu": Bleu,
         "chrf": Chrf,
         "choice_accuracy": ChoiceAccuracy,
+        "choice_set": ChoiceSet,
         "contains": Contains,
         "exact_match": ExactMatch,
         "json_match": JsonMatch,

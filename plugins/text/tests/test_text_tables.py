@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core import Generation, Item, Metric, Score
-from themis_plugin_text.choices import ChoiceAccuracy
+from themis_plugin_text.choices import ChoiceAccuracy, ChoiceSet
 from themis_plugin_text.json_match import JsonMatch
 from themis_plugin_text.matches import Contains, ExactMatch, RegexMatch
 from themis_plugin_text.numeric import NumericMatch
@@ -182,6 +182,39 @@ TEXTS = ["Paris", "Rome", "Oslo", "Bern"]
 )
 def test_choice_accuracy(config: Any, choices: Any, value: Any, reference: Any, expected: float | str) -> None:
     check(ChoiceAccuracy.model_validate(config), value, reference, expected, choices=choices)
+
+
+@pytest.mark.parametrize(
+    ("config", "value", "reference", "expected"),
+    [
+        ({}, ["A", "C"], ["A", "C"], 1.0),
+        ({}, ["C", "A"], ["A", "C"], 1.0),
+        ({}, ["A", "C"], "A,C", 1.0),
+        ({}, ["A", "C"], "AC", 1.0),
+        ({}, "(A)(C)", "CA", 1.0),
+        ({}, "A and C", ["A", "C"], 1.0),
+        ({}, "a, c", ["Oslo", "Paris"], 1.0),
+        ({}, ["A", "C"], [0, 2], 1.0),
+        ({}, ["A", "A"], "A", 1.0),
+        ({}, "A", ["A", "C"], 0.0),
+        ({}, ["A", "B", "C"], ["A", "C"], 0.0),
+        ({}, ["A", "D"], ["A", "C"], 0.0),
+        ({}, "A or C", ["A", "C"], 0.0),
+        ({}, "A, C, E", ["A", "C"], 0.0),
+        ({}, [], ["A"], 0.0),
+        ({}, None, ["A"], 0.0),
+        ({"partial": "jaccard"}, ["A", "B"], ["A", "C"], 1 / 3),  # A of A, B, C
+        ({"partial": "jaccard"}, ["A"], ["A", "C"], 0.5),
+        ({"partial": "jaccard"}, ["B"], ["A", "C"], 0.0),
+        ({"partial": "jaccard"}, ["A", "E"], ["A", "C"], 0.0),
+        ({}, ["A"], [], BAD),
+        ({}, ["A"], "A, E", BAD),
+        ({}, ["A"], {}, BAD),
+        ({}, ["A"], None, "no_reference"),
+    ],
+)
+def test_choice_set(config: dict[str, Any], value: Any, reference: Any, expected: float | str) -> None:
+    check(ChoiceSet.model_validate(config), value, reference, expected, choices=TEXTS)
 
 
 @pytest.mark.parametrize(

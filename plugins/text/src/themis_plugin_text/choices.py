@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from themis_core import Generation, Item, Metric, Score
 from themis_plugin_text.references import BAD_REFERENCE, CORRECT, WRONG
 
-__all__ = ["ChoiceAccuracy"]
+__all__ = ["ChoiceAccuracy", "ChoiceSet"]
 
+_BETWEEN: Final = re.compile(r"[\s(\[{\])}.,;/&+*]+(?:and[\s(\[*]+)?")
 _MARKS: Final = " \t\r\n*_`\"'()[]{}.:,;"
 
 
@@ -70,6 +72,41 @@ class ChoiceAccuracy(Metric):
             if name in known:
                 return known.index(name)
         return self._index(int(text), labels, texts) if text.isdecimal() and len(text) < 4 else None
+
+
+class ChoiceSet(ChoiceAccuracy):
+    """1 if the answer names the choices that the reference names, all and no others, in any order, else 0.
+
+    Both are a list of labels, indexes or texts of choices, or a text that lists them: `A, C`, `A and C`, `(A)(C)`,
+    `AC`. With `partial: jaccard`, the share of the choices named by either that both name. An answer that names
+    something else is wrong. Reason: `bad_reference` (names something else, or nothing).
+    """
+
+    partial: Literal["none", "jaccard"] = Field("none", description="Credit for an answer that is right in part.")
+
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        labels, texts = self._choices(item)
+        wanted, named = self._named(item.reference, labels, texts), self._named(value, labels, texts)
+        if None in named or not named:
+            return WRONG
+        if self.partial == "jaccard":
+            return Score(len(named & wanted) / len(named | wanted))
+        return CORRECT if named == wanted else WRONG
+
+    def _accepted(self, item: Item, labels: list[str], texts: list[str]) -> set[int | None]:
+        return self._named(item.reference, labels, texts)
+
+    def _named(self, value: Any, labels: list[str], texts: list[str]) -> set[int | None]:
+        """Positions of the choices that a value names; None for what names none."""
+        if isinstance(value, (list, tuple)):
+            return {self._index(each, labels, texts) for each in value}
+        whole = self._index(value, labels, texts)
+        if whole is not None or not isinstance(value, str):
+            return {whole}
+        parts = [part for part in _BETWEEN.split(value) if part]
+        if len(parts) == 1 and parts[0].isupper():
+            parts = list(parts[0])
+        return {self._index(part, labels, texts) for part in parts}
 
 
 def _folded(value: Any) -> str:

@@ -16,7 +16,7 @@ THEMIS_CONTRACT_VERSION = 1
 @hookimpl
 def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> None:
     # None of these modules imports sacrebleu or rouge-score: the metrics that need them do, when they are used.
-    from themis_plugin_text.choices import ChoiceAccuracy
+    from themis_plugin_text.choices import ChoiceAccuracy, ChoiceSet
     from themis_plugin_text.corpus import Bleu, Chrf, Ter
     from themis_plugin_text.json_match import JsonMatch
     from themis_plugin_text.matches import Contains, ExactMatch, RegexMatch
@@ -26,6 +26,7 @@ def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> No
     register("bleu", Bleu)
     register("chrf", Chrf)
     register("choice_accuracy", ChoiceAccuracy)
+    register("choice_set", ChoiceSet)
     register("contains", Contains)
     register("exact_match", ExactMatch)
     register("json_match", JsonMatch)
