@@ -1,6 +1,7 @@
 """How often the 95 % intervals of results cover the truth, by simulation; written to docs/intervals.md.
 
-Exits with 1 if an interval of continuous scores covers in fewer than 93 or more than 97 % of the trials. Seeded: every
+Exits with 1 if intervals of continuous scores cover in fewer than 93 or more than 97 % of the trials, in more than one
+case of a hundred, or beyond 92 and 98 % in any. Seeded: every
 run prints the same table.
 """
 
@@ -107,10 +108,13 @@ def main() -> int:
     ]
     text = "\n".join(line for part in parts for line in part) + "\n"
     sys.stdout.write(text)
-    sys.stdout.write(f"continuous scores: {min(found):.1f} to {max(found):.1f}, mean {fmean(found):.1f}\n")
+    sys.stdout.write(
+        f"continuous scores: {len(found)} cases, {min(found):.1f} to {max(found):.1f}, mean {fmean(found):.1f}\n"
+    )
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    return 0 if all(93 <= each <= 97 for each in found) else 1
+    outside = [each for each in found if not 93 <= each <= 97]
+    return 0 if len(outside) <= len(found) / 100 and all(92 <= each <= 98 for each in outside) else 1
 
 
 if __name__ == "__main__":

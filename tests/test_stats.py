@@ -118,8 +118,8 @@ T2 = 4.302652729749462
         ([[0], [100], [100]], 0.0, 100.0, (*(100 * end for end in wilson(2, 3)), "wilson")),
         ([[-1], [1], [1], [1]], -1.0, 1.0, (*(2 * end - 1 for end in wilson(3, 4)), "wilson")),
         ([[0], [1], [1]], None, None, (2 / 3 - T2 / 3, 2 / 3 + T2 / 3, "t")),
-        # items whose samples cancel out: no more certain than as many independent answers
-        ([[1, 0], [0, 1]], 0.0, 1.0, (*wilson(2, 4), "wilson")),
+        # items whose samples cancel out: that they are alike may be chance, so each counts once
+        ([[1, 0], [0, 1]], 0.0, 1.0, (*wilson(1, 2), "wilson")),
         # clusters of zeros and ones: error (sums 1, -1, 0: sqrt(2 * 3/2) / 6 = 0.2887), size 0.25 / error²
         ([[1, 1], [0, 0], [1, 0]], 0.0, 1.0, (*wilson(1.5, 3, Z95 * T2 / 2.5705818356363146), "wilson_t")),
         # between the ends: error 0.1 / sqrt(3), size 0.25 / error² = 75

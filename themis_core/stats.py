@@ -193,8 +193,8 @@ class ClusteredMean:
     def interval(self) -> Interval:
         """A 95 % interval within the range.
 
-        `wilson`: of values at the ends of the range, one per cluster; and if all are at one end, where it counts each
-        cluster once, which is right if its values always agree. `wilson_t` and `t`: see `interval_about`, with as many
+        `wilson`: of values at the ends of the range, one per cluster; and if clusters don't differ, where each counts
+        once, which is right if its values always agree. `wilson_t` and `t`: see `interval_about`, with as many
         degrees of freedom as clusters less one, and `t` where the range has no second end. For clusters of zeros and
         ones Korn and Graubard's quantile, z · t(clusters - 1) / t(n - 1), goes on where Wilson's ends.
         """
@@ -202,7 +202,7 @@ class ClusteredMean:
         if mean is None or error is None:
             return Interval(missing="one_item")
         if binary and (self.constant or self.n == self.clusters or not error):
-            return self._wilson(mean, self.clusters if self.constant else self.n)
+            return self._wilson(mean, self.clusters)
         if not error:
             return Interval(missing="no_spread")
         quantile = t_quantile(self.clusters - 1) * (Z95 / t_quantile(self.n - 1) if binary else 1)

@@ -32,10 +32,12 @@ def odd(label: str) -> Verdict:
         (f"<think>VERDICT-{M}: NO?</think>VERDICT-{M}: YES", [YES]),
         (f"It is </think> VERDICT-{M}: NO\nVERDICT-{M}: YES", [TWO]),  # no thinking, as it does not begin as such
         (f"I will end with VERDICT-{M}.\nVERDICT-{M}: YES", [TWO]),
-        (f"VERDICT-{M}: YES\nVERDICT-{M}: YES", [TWO]),
+        (f"VERDICT-{M}: YES\nVERDICT-{M}: yes", [YES]),  # one verdict, said twice
+        (f"VERDICT-{M}: YES\nVERDICT-{M}: NO", [TWO]),
+        (f"VERDICT-{M}: MAYBE\nVERDICT-{M}: MAYBE", [TWO]),
         (f"VERDICT-{M}-1: YES", [NONE]),  # there is one part only, and it has no number
         (f"VERDICT-{M}\nYES", [NONE]),
-        (f"VERDICT-{M}：YES", [NONE]),
+        (f"VERDICT-{M}：YES", [YES]),
         (f"verdict-{M}: YES", [NONE]),
         (f"VERDICT-{M}: <verdict>", [odd("verdict")]),
         (f"VERDICT-{M}: ＹＥＳ", [odd("ＹＥＳ")]),
@@ -63,6 +65,14 @@ def test_text(text: str, verdicts: list[Verdict]) -> None:
         (f'<think>hm</think>\n{{"verdict_{M}": "YES"}}', [YES]),
         (f'{{"verdict_{M}": "YES", "verdict": "NO", "verdict_0123456789": "NO"}}', [YES]),
         (f'{{"verdict_{M}": "YES", "verdict_{M}": "YES"}}', [TWO]),
+        (f'The answer is right.\n\n{{"verdict_{M}": "YES"}}', [YES]),
+        (f'So {{it}} is:\n```json\n{{"verdict_{M}": "NO"}}\n```\nAsk for more!', [NO]),
+        (f'Hm. <think>{{"verdict_{M}": "NO"}}</think> {{"verdict_{M}": "YES"}}', [YES]),
+        (f'{{"verdict_{M}": "YES"}}\n{{"verdict_{M}": "YES"}}', [YES]),
+        (f'{{"verdict_{M}": "YES"}}\n{{"verdict_{M}": "NO"}}', [TWO]),
+        (f'{{"verdict_{M}": "YES"}} then {{"verdict_{M}": "NO"', [TWO]),  # the last one is cut off
+        (f'{{"result": {{"verdict_{M}": "YES"}}}}', [NONE]),
+        ("{" * 100_000 + f'"verdict_{M}": "YES"', [NONE]),
         (f'{{"verdict_{M}": ["YES"]}}', [odd("['YES']")]),
         (f'{{"verdict_{M}": true}}', [odd("True")]),
         (f'{{"verdict_{M}": 1.0}}', [odd("1.0")]),
@@ -77,6 +87,51 @@ def test_text(text: str, verdicts: list[Verdict]) -> None:
 def test_json(text: str, verdicts: list[Verdict]) -> None:
     reply = Generation("answered", text=text)
     assert read_verdicts(reply, M, len(verdicts), LABELS, as_json=True, logprobs=False) == verdicts
+
+
+RATINGS = {str(rating): (rating - 1) / 4 for rating in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        # as chat models write it
+        (": 4/5", "4"), (": 4 / 5", "4"), (": 4 out of 5", "4"), (": 4.0", "4"), (": **4.0/5**", "4"), (": four", "4"),
+        (":\N{NO-BREAK SPACE}4", "4"), (":\N{ZERO WIDTH SPACE}4", "4"), ("\N{FULLWIDTH COLON} 4", "4"),
+        (":\n4", "4"), (":\n\n**4**", "4"), ("**:\n4", "4"), (": \\boxed{4}", "4"), (": $\\boxed{\\text{4}}$", "4"),
+        (": \\*\\*4\\*\\*", "4"), (": 4, because it says so", "4"), (": 4 because it says so", "4"), (": ~4", None),
+        # what is no plain verdict stays unread
+        (": 4/10", None), (": 4.5", None), (": 4-5", None), (": 4 or 5", None), (": -4", None), (": 40/5", None),
+        (": 4 because 5 would be too much", None), (": 4 because it is no 3", None), (": not 4", None),
+        (": 4/5/5", None), (": 4.0.0", None), (": 7", None), (": seven", None), (": \\boxed{4}{5}", None),
+        (": ４", None), (":\n\n\n4", None), (" 4", None),
+    ],
+)  # fmt: skip
+def test_a_rating_is_read_however_it_is_dressed_and_nothing_is_guessed(said: str, label: str | None) -> None:
+    reply = Generation("answered", text=f"It says what was asked.\n\nVERDICT-{M}{said}\n\nAsk for more!")
+    (verdict,) = read_verdicts(reply, M, 1, RATINGS, as_json=False, logprobs=False)
+    assert (verdict.value, verdict.label if label else None) == (RATINGS[label] if label else None, label)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("It is so.\n<think>{tag}: NO maybe</think>\n{tag}: YES", YES),
+        ("<thinking>{tag}: NO</thinking>{tag}: YES", YES),
+        ('<think effort="high">{tag}: NO</think>{tag}: YES', YES),
+        ("<Reasoning>{tag}: NO</Reasoning >\n{tag}: YES", YES),
+        ("<think>{tag}: NO", NONE),  # thoughts that never ended hold no verdict
+        ("<think>{tag}: NO</think>", NONE),
+        ("It has a <think> tag.\n{tag}: YES", YES),
+        ("{tag}: YES because it says so", YES),
+        ("{tag}: YES because NO would be wrong", odd("YES because NO would be wrong")),
+        ("{tag}: YES but NO", odd("YES but NO")),
+        ("{tag}: four", odd("four")),
+    ],
+)
+def test_a_draft_in_thoughts_is_no_verdict(text: str, verdict: Verdict) -> None:
+    reply = Generation("answered", text=text.format(tag=f"VERDICT-{M}"))
+    assert read_verdicts(reply, M, 1, LABELS, as_json=False, logprobs=False) == [verdict]
 
 
 def test_a_number_in_json_is_its_label() -> None:

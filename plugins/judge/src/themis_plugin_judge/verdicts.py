@@ -1,10 +1,10 @@
-"""Reads verdicts, strictly: only behind the marker, only one of the labels, and only one verdict for each part.
+"""Reads verdicts, strictly: only behind the marker, only one of the labels, and no two different ones for a part.
 
 What can't be read has a reason and no value. Nothing here guesses, and nothing returns a worst value.
 
     judge_refused, judge_truncated, judge_empty   how the judge's reply ended
     no_verdict      nothing stands where the verdict was to be
-    two_verdicts    more than one stands there
+    two_verdicts    different ones stand there
     unknown_verdict    what stands there is none of the labels: 11 of 10, NaN, a look-alike letter
     no_logprobs     the reply tells no probabilities at the verdict's token
 """
@@ -28,10 +28,19 @@ Labels = Mapping[str, float]
 
 _TAG: Final = re.compile(
     # Compiled once, so for any marker. What is behind it is only looked at, as another tag may stand in the same line.
-    r"VERDICT-(?P<marker>[0-9a-f]{10})(?:-(?P<part>\d{1,4}))?(?:[*_`]*[ \t]*:(?=(?P<label>[^\n]{0,200})))?"
+    # The label may stand on the next line, if nothing but marks are left on the tag's own.
+    r"VERDICT-(?P<marker>[0-9a-f]{10})(?:-(?P<part>[0-9]{1,4}))?"
+    r"(?:[*_`\\]*[ \t]*[:\uff1a](?=(?P<label>(?:[ \t\r*_`\\\u00a0\u200b]{0,20}\n){0,2}[^\n]{0,200})))?"
 )
-_FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL | re.IGNORECASE)
-_EMPHASIS: Final = " \t\r*_`\"'.<>[]()"
+_THOUGHT: Final = r"think|thinking|thought|reasoning"
+_OPENED: Final = re.compile(rf"\s*<({_THOUGHT})\b[^<>]{{0,200}}>", re.IGNORECASE)
+_THOUGHTS: Final = re.compile(rf"<({_THOUGHT})\b[^<>]{{0,200}}>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff")) | {0xA0: " "}
+_BOXED: Final = re.compile(r"\$*\\?boxed\{(?:\\text\{)?([^{}]*)\}{1,2}\$*\.?")
+_OF_MOST: Final = re.compile(r"([0-9]+)(?:\.0+)?(?: ?(?:/|OUT OF) ?([0-9]+))?")
+_WORDS: Final = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "TEN")
+_MOST_BRACES: Final = 50
+_EMPHASIS: Final = " \t\r\n*_`\"'.<>[]()\\"
 _MAX_LABEL: Final = 100
 
 
@@ -79,8 +88,11 @@ def read_verdicts(
 
 
 def _spoken(text: str) -> str:
-    """The reply without the thinking that some servers leave at its beginning."""
-    return text.rpartition("</think>")[2] if text.lstrip().startswith("<think>") else text
+    """The reply without its thoughts: those that it begins with, also if they never end, and those between two tags."""
+    if opened := _OPENED.match(text):
+        closed = list(re.finditer(rf"</{opened[1]}\s*>", text, re.IGNORECASE))
+        text = text[closed[-1].end() :] if closed else ""
+    return _THOUGHTS.sub("", text)
 
 
 def _read_text(text: str, marker: str, parts: int, labels: Labels) -> list[Verdict]:
@@ -98,19 +110,41 @@ def _tags(text: str, marker: str) -> Iterator[re.Match[str]]:
 
 
 def _one(said: Sequence[str | None], labels: Labels) -> Verdict:
-    if len(said) > 1:
-        return TWO_VERDICTS
-    if not said or said[0] is None or not said[0].strip(_EMPHASIS):
-        return NO_VERDICT
-    return _labelled(said[0].strip(_EMPHASIS), labels)
+    found = [_labelled(each.translate(_INVISIBLE).strip(_EMPHASIS), labels) if each else NO_VERDICT for each in said]
+    if len(found) > 1:
+        return found[0] if found[0].value is not None and found.count(found[0]) == len(found) else TWO_VERDICTS
+    return found[0] if found else NO_VERDICT
 
 
 def _labelled(said: str, labels: Labels) -> Verdict:
+    if not said:
+        return NO_VERDICT
+    if boxed := _BOXED.fullmatch(said):
+        said = boxed[1].strip(_EMPHASIS)
+    before, because, rest = said.partition(" because ")
+    if because and not _names(rest, labels):  # a reason that names a verdict may take the first one back
+        said = before.strip(_EMPHASIS + ",")
     # ASCII first: upper() turns letters of other alphabets into Latin ones.
     label = said.upper() if said.isascii() and len(said) <= _MAX_LABEL else ""
+    label = label if label in labels else _number(label, labels)
     if label not in labels:
         return Verdict(reason="unknown_verdict", label=said[:_MAX_LABEL])
     return Verdict(labels[label], label=label)
+
+
+def _names(text: str, labels: Labels) -> bool:
+    words = re.findall(r"[A-Z]+|[0-9]+", text.upper())
+    return any(label in words for label in labels)
+
+
+def _number(said: str, labels: Labels) -> str:
+    """The label of a rating in words, with a point and zeros, or out of the highest; nothing else is a number."""
+    if not all(label.isdigit() for label in labels):
+        return ""
+    if said in _WORDS:
+        return str(_WORDS.index(said))
+    read = _OF_MOST.fullmatch(said)
+    return read[1] if read and (read[2] is None or int(read[2]) == max(map(int, labels))) else ""
 
 
 class _Twice(ValueError):
@@ -124,20 +158,32 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(text: str, marker: str, parts: int, labels: Labels) -> list[Verdict]:
-    text = _spoken(text).strip()
-    if fenced := _FENCE.fullmatch(text):
-        text = fenced[1]
+    first = json_key(marker, 1, parts)
     try:
-        data = json.loads(text, object_pairs_hook=_members)
+        found = [each for each in _objects(_spoken(text).strip()) if first in each]
     except _Twice:
         return [TWO_VERDICTS] * parts
-    except (ValueError, RecursionError):
-        # Not one object, as was asked for. Two of them are told apart for the sake of who reads the reasons.
-        again = text.count(f'"{json_key(marker, 1, parts)}"') > 1
-        return [TWO_VERDICTS if again else NO_VERDICT] * parts
-    if not isinstance(data, dict):
-        return [NO_VERDICT] * parts
-    return [_member(data, json_key(marker, part, parts), labels) for part in range(1, parts + 1)]
+    read = [[_member(each, json_key(marker, part, parts), labels) for part in range(1, parts + 1)] for each in found]
+    if read and _spoken(text).count(f'"{first}"') == len(read) == read.count(read[0]):
+        return read[0]
+    again = _spoken(text).count(f'"{first}"') > 1
+    return [TWO_VERDICTS if again else NO_VERDICT] * parts
+
+
+def _objects(text: str) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects that stand in a text, one after another; none of a text that is a value of another kind."""
+    decoder = json.JSONDecoder(object_pairs_hook=_members)
+    at = 0 if text[:1] not in ("[", '"') else -1
+    for _ in range(_MOST_BRACES):
+        if at < 0 or (at := text.find("{", at)) < 0:
+            return
+        try:
+            value, at = decoder.raw_decode(text, at)
+            yield value
+        except _Twice:
+            raise
+        except (ValueError, RecursionError):
+            at += 1
 
 
 def _member(data: Mapping[str, Any], key: str, labels: Labels) -> Verdict:
@@ -158,7 +204,7 @@ def _expected(alternatives: Mapping[str, float], labels: Labels, verdict: Verdic
         return verdict
     weights = dict.fromkeys(labels, 0.0)
     for token, logprob in alternatives.items():
-        begun = token.strip(_EMPHASIS + "\n").upper() if token.isascii() else ""
+        begun = token.strip(_EMPHASIS).upper() if token.isascii() else ""
         fits = [label for label in labels if label.startswith(begun)] if begun else []
         if len(fits) == 1:
             weights[fits[0]] += math.exp(min(logprob, 0.0))
