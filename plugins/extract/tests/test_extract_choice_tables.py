@@ -10,6 +10,17 @@ from themis_core import Extraction
 from themis_plugin_extract.choices import Choice
 
 STATED = [
+    ("You might think the answer is A, but it's D.", "D"),
+    ("The correct option isn't B; it's D.", "D"),
+    ("It can't be A, B or C, therefore D.", "D"),
+    ("Choice A: incorrect. Choice B: correct. Choice C: incorrect.", "B"),
+    ("A ❌\nB ✅\nC ❌\nD ❌", "B"),
+    ("❌ A, ✅ B", "B"),
+    ("At first glance, A looks right. However, B accounts for friction, so B.", "B"),
+    ("I was tempted to choose A, but B is right.", "B"),
+    ("The answer is A? No, it's B.", "B"),
+    ("**Final Answer**\n\n**(C)**", "C"),
+    ("### Answer\nB", "B"),
     ("It's not A but B.", "B"),
     ("A is tempting, but the correct choice is B.", "B"),
     ("It's between A and B, but I'd go with B.", "B"),
@@ -76,6 +87,20 @@ STATED = [
 ]
 
 UNREAD = [
+    "I don't think it's A.",
+    "I doubt that B is correct.",
+    "It is unlikely that C is the answer.",
+    "People often choose A.",
+    "Many would say A, but that's a mistake.",
+    "Some may think B is correct.",
+    "A student might choose C.",
+    "There is no way B is right.",
+    "I disagree that A is correct.",
+    "B is hardly correct.",
+    "It's not clear whether A or B is correct.",
+    "A isn't the answer, and neither is B.",
+    "The answer is A, B, or C.",
+    "Answer: Not A",
     "The answer is not C.",
     "Neither A nor B.",
     "A and C are both wrong.",

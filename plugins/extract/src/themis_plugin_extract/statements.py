@@ -35,7 +35,8 @@ _PARTS: Final = {
     r"could|might|may|also|all|both|each|alone|itself|does|do|did|here|however|therefore|thus|indeed|"
     r"\w+ly|just) ){1,6}",
     "end": r"(?= ?(?:$|[,:]|(?:because|since|as|for|due|given|rather|instead|over)\b|§))",
-    "wrong": r"(?:not|never|no|neither|nor|wrong|incorrect|false|invalid|untrue|impossible|unlikely|"
+    "wrong": r"(?:not|never|no|hardly|barely|far from|less|neither|nor|wrong|incorrect|false|invalid|"
+    r"untrue|impossible|unlikely|"
     r"unsupported|irrelevant|"
     r"inaccurate|inconsistent|implausible|tempting|misleading|plausible|attractive|close|out|too|excluded|eliminated|"
     r"rejected|ruled|discarded|dismissed|contradicted|refuted|distractors?|an? (?:\w+ )?(?:distractor|"
@@ -54,6 +55,12 @@ _BEFORE: Final = (
 )
 
 _SUPPOSED: Final = (
+    (
+        r"\b(?:doubt\w*|unlikely|disagree|no way|not (?:think|believe|convinced|clear|sure|true|the case)|"
+        r"(?:people|many|some|others|students?|someone|you|they|one|learners?|readers?) (?:\w+ ){0,3}"
+        r"(?:thinks?|believes?|say|says|chooses?|picks?|selects?|assumes?|guess|answers?|claims?|argues?))\b"
+        r"[^,\n{label}]{0,60}@"
+    ),
     r"^[^\n]*@(?=[^\n]*\?$)",
     (
         r"\b(?:if|had|suppose|supposing|assume|assuming|were|whether|unless|why|when|although|though|"
@@ -71,7 +78,8 @@ _REFUTED: Final = (
         r"tempt\w+ to \w+|"
         r"mistake to \w+|none of) ~@"
     ),
-    r"[✗❌✘] ?~@",
+    r"(?:^|, ?)[✗❌✘] ?~@",
+    r"@ ?[✗❌✘](?= ?(?:$|,))",
     (
         r"\b(?:wrong|incorrect|false|distract\w+|misleading|other|remaining|tempting) {noun} "
         r"(?:{be}|: |, |like |such as |include )~@"
@@ -126,7 +134,8 @@ _STATED: Final = (
     ),
     (1, r"^ ?(?:[-•] )?~@ [^\n§{label}]{1,120} (?:is|are|:|-) (?:\w+ly )?(?:correct|right|true)$"),
     (1, r"@ ?[:–—-] (?:correct\b|right\b|true\b|[✓✔✅])"),
-    (1, r"[✓✔✅] ?~@"),
+    (1, r"(?:^|, ?)[✓✔✅] ?~@"),
+    (1, r"@ ?[✓✔✅](?= ?(?:$|,))"),
     (0, r"^ ?(?:[-•] )?(?:option |choice |, )?@(?:{end}| [-–—] )"),
     (0, "^ ?(?:[-•] )?(?P<labels>{marked})"),
     (0, "(?P<labels>{marked}) ?$"),
