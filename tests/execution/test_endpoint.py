@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -588,10 +589,67 @@ def test_an_error_that_is_an_answer_does_not_open_the_breaker() -> None:
     engine = script(error("bad_request"))
 
     async def ask() -> list[str]:
-        return await Desk(breaker_failures=1).all(engine, map(request, range(50)))
+        return await Desk(breaker_failures=1).all(engine, map(request, range(25)))
 
-    assert asyncio.run(ask()) == ["bad_request"] * 50
-    assert engine.calls == 50
+    assert asyncio.run(ask()) == ["bad_request"] * 25
+    assert engine.calls == 25
+
+
+def outcomes_of_a_thousand(act: Any) -> tuple[Counter[str], int, str]:
+    """How a thousand requests end, how many calls are made for them, and what is said of the last one."""
+    engine = Scripted.of(act)
+
+    async def ask() -> tuple[list[str], str]:
+        desk = Desk(max_in_flight_work_items=4, backoff_base_s=0.0001)
+        ends = await desk.all(engine, map(request, range(1000)))
+        return ends, (await desk.one(engine, request(1000))).error or ""
+
+    ends, told = asyncio.run(ask())
+    return Counter(ends), engine.calls, told
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "retryable"),
+    [
+        ("invalid_reply", "the reply is HTML, a page for people", True),
+        ("invalid_reply", "a 200 with an error in it: try later", True),
+        ("invalid_reply", "the reply is a stream of events", False),
+        ("invalid_reply", "the reply has no choices", False),
+        ("bad_request", "HTTP 400: no such setting", False),
+        ("engine_error", "KeyError: choices", False),
+        ("reply_too_large", "the reply is larger than 1024 bytes", False),
+        ("redirect", "HTTP 302: redirects to /login", False),
+        ("not_found", "HTTP 404: no such path", False),
+    ],
+)
+def test_a_model_that_gives_the_same_non_answer_is_given_up_after_tens_of_calls(
+    code: str, message: str, retryable: bool
+) -> None:
+    ends, calls, told = outcomes_of_a_thousand(lambda call, _: EngineError(code, message, retryable=retryable))
+    assert calls <= 40
+    assert ends["circuit_open"] > 950
+    assert ends["ok"] == 0
+    assert message in told
+
+
+@pytest.mark.parametrize("code", ["context_length", "content_filter", "too_large"])
+def test_what_is_wrong_with_single_requests_gives_no_model_up(code: str) -> None:
+    _, calls, _ = outcomes_of_a_thousand(lambda call, _: EngineError(code, "HTTP 400: this prompt"))
+    assert calls == 1001
+
+
+def test_a_model_that_answers_now_and_then_is_not_given_up() -> None:
+    ends, _, _ = outcomes_of_a_thousand(
+        lambda _, asked: "fine" if int(asked.item_id) % 20 == 0 else EngineError("invalid_reply", "no JSON")
+    )
+    assert ends == {"ok": 50, "invalid_reply": 950}
+
+
+def test_a_model_that_has_answered_is_not_given_up_for_requests_that_it_refuses() -> None:
+    ends, _, _ = outcomes_of_a_thousand(
+        lambda _, asked: "fine" if asked.item_id == "0" else EngineError("bad_request", "no")
+    )
+    assert ends == {"ok": 1, "bad_request": 999}
 
 
 @pytest.mark.parametrize("code", ["unauthorized", "forbidden", "not_found", "certificate", "tls", "redirect", "proxy"])

@@ -14,6 +14,10 @@ OUTAGES: Final = frozenset({"timeout", "connection", "unreachable", "proxy", "ov
 LASTING: Final = frozenset({"unauthorized", "forbidden", "not_found", "certificate", "tls", "redirect", "proxy"})
 """Codes that no further call of the same model would escape: they open the breaker for it at once, unless the engine
 says that the call may be tried again."""
+OF_ONE_REQUEST: Final = frozenset({"content_filter", "context_length", "rate_limited", "too_large", "unsupported"})
+"""Codes that say nothing of the next request, or, as a rate, have a rule of their own."""
+SAME_NON_ANSWERS: Final = 30
+"""Failures with one code in a row, without an answer between them, after which a model is given up."""
 NOT_THERE: Final = frozenset({"unreachable", "proxy", "connection"})
 """Codes by which a wrong address or a server that does not run shows itself."""
 PATIENCE_S: Final = 4.0
@@ -39,6 +43,9 @@ class Breaker:
         """When an endpoint that was never there is given up; None if it was there, or was not called yet."""
         self._given_up: str | None = None
         self._lasting: dict[str, str] = {}
+        self._spoke: set[str] = set()
+        self._in_a_row: dict[str, tuple[str, int, float]] = {}
+        """By model, with which code it failed in a row, how often, and since when."""
 
     def why_not(self, model_id: str) -> str | None:
         """Why a model is not to be called any more in this execution; None if it may be."""
@@ -51,6 +58,12 @@ class Breaker:
         self.probing = True
         return True
 
+    def answered(self, model_id: str) -> None:
+        """A model gave an answer."""
+        self._spoke.add(model_id)
+        self._in_a_row.pop(model_id, None)
+        self.succeeded()
+
     def succeeded(self) -> None:
         """The endpoint answered, if only with an error of the request's own."""
         self._failures = 0
@@ -61,12 +74,13 @@ class Breaker:
             self._failed_probes = 0
             self._cooldown = self._policy.breaker_cooldown_s
 
-    def failed(self, error: EngineError, model_id: str, probing: bool, now: float) -> bool:
-        """Take in a failure; True if calls stop because of it, or stay stopped."""
+    def failed(self, error: EngineError, model_id: str, probing: bool, now: float, begun: float) -> bool:
+        """Take in a failure of a call that began at `begun`; True if calls stop because of it, or stay stopped."""
         lasting = error.code in LASTING and not error.retryable
         if lasting:
             self._lasting[model_id] = f"{self._name} answered {error}"
         if lasting or error.code not in OUTAGES:
+            self._count_non_answer(error, model_id, now, begun)
             if probing:
                 self.succeeded()
             return False
@@ -85,6 +99,20 @@ class Breaker:
         if self.absent_until is not None:
             self.open_until = min(self.open_until, max(self.absent_until, now))
         return True
+
+    def _count_non_answer(self, error: EngineError, model_id: str, now: float, begun: float) -> None:
+        """Give a model up that says the same again and again, whatever it is: a page, an error, a login.
+
+        Calls that were under way together don't do: one hiccup of a server can cost all of them.
+        """
+        if error.code in OF_ONE_REQUEST or (error.code == "bad_request" and model_id in self._spoke):
+            return
+        code, times, since = self._in_a_row.get(model_id, (error.code, 0, now))
+        times, since = (times + 1, since) if code == error.code else (1, now)
+        self._in_a_row[model_id] = error.code, times, since
+        if times >= SAME_NON_ANSWERS and begun > since:
+            told = f"{self._name} gave no answer {times} times in a row, last with {error}"
+            self._lasting.setdefault(model_id, told)
 
     def look_for(self, error: EngineError, now: float, alone: bool) -> None:
         """Give up an endpoint that was never there, once it had its time and no other call to it is under way."""

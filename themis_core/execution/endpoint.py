@@ -201,7 +201,7 @@ class Endpoint:
             self._under_way -= 1
             self._budget.end_call()
             self._budget.settle(reserved, cost)
-        self._succeeded()
+        self._succeeded(request.model_id)
         if self._has_rates:
             self._learn_tokens(request, generation.usage)
         measured = _measured(generation, round(time.monotonic() - begun, 6), cost.known)
@@ -308,19 +308,18 @@ class Endpoint:
         self._breaker.look_for(error, now, alone=self._under_way == 1)
         if (absent_until := self._breaker.absent_until) is not None and absent_until > now:
             self.note = f"{self.name} does not answer ({error.code}); given up in {absent_until - now:.0f} s"
-        if self._breaker.failed(error, request.model_id, probing, now):
+        if self._breaker.failed(error, request.model_id, probing, now, begun):
             assert self._breaker.open_until is not None
             self.note = f"{self.name} fails ({error.code}); next try in {self._breaker.open_until - now:.0f} s"
         if self._breaker.why_not(request.model_id):
             self._rouse()
 
-    def _succeeded(self) -> None:
-        if self._breaker.open_until is not None:
+    def _succeeded(self, model_id: str) -> None:
+        was_open = self._breaker.open_until is not None
+        self._breaker.answered(model_id)
+        if was_open:
             self.note = ""
-            self._breaker.succeeded()
             self._rouse()
-        else:
-            self._breaker.succeeded()
         self._limit.grow()
 
     def _check_pause(self, error: EngineError) -> None:

@@ -408,7 +408,7 @@ class Runner:
                     work.together[request.key] = generation
             if generation.status not in ("answered", "truncated"):
                 break
-            said = [*whole.messages, {"role": "assistant", "content": generation.text}]
+            said = [*whole.messages, _as_said(generation)]
         return generation, keys, called
 
     async def _answer_to_be_judged(self, work: _Work) -> tuple[Generation, list[str], bool]:
@@ -529,3 +529,9 @@ def _unavailable(scorer: Scorer, failed: Generation) -> Score:
     code = failed.error_code or "engine_error"
     told = {"component": scorer.component, "error": f"{code}: {failed.error}", CODE: code}
     return Score(reason=UNAVAILABLE, details=told)
+
+
+def _as_said(generation: Generation) -> dict[str, Any]:
+    """The answer as a message of the history, with the tool calls that the next turn may refer to."""
+    message: dict[str, Any] = {"role": "assistant", "content": generation.text}
+    return message | ({"tool_calls": list(generation.tool_calls)} if generation.tool_calls else {})

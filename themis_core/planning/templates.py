@@ -101,7 +101,7 @@ class Prompt:
 
 class _Message:
     def __init__(self, spec: PromptMessage, place: Place) -> None:
-        self.role = spec.role
+        self.head = {"role": spec.role, **({"tool_call_id": spec.tool_call_id} if spec.tool_call_id else {})}
         self.place = place / "content"
         self.parts: list[tuple[str, Template, str | None]] | None = None
         if isinstance(spec.content, str):
@@ -114,7 +114,7 @@ class _Message:
 
     def render(self, context: Mapping[str, Any], item: str) -> dict[str, Any]:
         if self.parts is None:
-            return {"role": self.role, "content": render(self.template, context, self.place, item)}
+            return {**self.head, "content": render(self.template, context, self.place, item)}
         parts: list[dict[str, Any]] = []
         for index, (kind, template, detail) in enumerate(self.parts):
             text = render(template, context, self.place / index, item)
@@ -122,4 +122,4 @@ class _Message:
                 parts.append({"type": "text", "text": text})
             else:
                 parts.append({"type": "image_url", "image_url": {"url": text} | ({"detail": detail} if detail else {})})
-        return {"role": self.role, "content": parts}
+        return {**self.head, "content": parts}

@@ -36,6 +36,19 @@ class PromptMessage(Spec):
     content: str | list[PromptPart] = Field(
         description="Jinja2 template (sandboxed, undefined names are errors), or a list of parts."
     )
+    tool_call_id: str | None = Field(
+        None, min_length=1, description="For the role `tool`: id of the call whose result this is."
+    )
+
+    @model_validator(mode="after")
+    def _names_its_call(self) -> PromptMessage:
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise ValueError(
+                "a message of the role tool needs tool_call_id, the id of the call whose result it is"
+                if self.role == "tool"
+                else f"tool_call_id is for the role tool; this message is of the role {self.role}"
+            )
+        return self
 
 
 class FewShotSpec(Spec):

@@ -28,6 +28,7 @@ _SECRET_HEADER = re.compile(
 _SECRET_VALUE = re.compile(r"\s*(?:bearer|basic)\s|sk-", re.IGNORECASE)
 _SCHEME = re.compile(r"^\s*(?:basic|bearer|digest|negotiate|token|api-?key)\s+(?=\S)", re.IGNORECASE)
 _BETWEEN_PARTS = re.compile(r"[\s;,=]+")
+_WHOLE_PATH = re.compile(r"(/(?:chat/)?completions)/*$")
 SHORTEST_PART = 6
 """Shorter parts of a header's value, such as `v1` or `Path`, are words of many a message."""
 _VISIBLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -119,6 +120,8 @@ class ServerConfig(Engine):
                 "the address holds a key, which would be stored: put it into an environment variable and name it in "
                 "api_key_env or headers_env"
             )
+        if found := _WHOLE_PATH.search(parts.path):
+            raise ValueError(f"leave out {found[1]} at its end: the engine appends its path")
         if parts.fragment:
             raise ValueError("leave out what follows #")
         if not _VISIBLE.fullmatch(value) or " " in value:
