@@ -1,124 +1,76 @@
-"""Extraction of a number from prose: separators, signs, scale words, exponents, fractions.
-
-The reading of a *whole* string as a number is another job, and the metrics that compare numbers do it themselves.
-"""
+"""Extraction of a number from prose; how numbers are written is the matter of `themis_numbers`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
-from math import isfinite
-from typing import Any, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
 from themis_core import Extraction, Extractor
+from themis_numbers import Found, Notation, find_numbers
 
 __all__ = ["FirstNumber", "LastNumber", "Number"]
 
-_SCALES: Final = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_MINUS: Final = "-−‐‑–﹣－"
-_SPACES: Final = "\u00a0\u2009\u202f"
-_MAX_DIGITS: Final = 4300  # Python's own bound on turning text into int, whose time is quadratic
+_DIGIT: Final = re.compile(r"[\d¼½¾⅐-⅞↉]")
 _NO_NUMBER: Final = Extraction(reason="no_number")
 _NOT_FINITE: Final = Extraction(reason="not_finite")
-
-
-def _pattern(decimal: str, fractions: bool) -> re.Pattern[str]:
-    """Build the pattern of one number. Quantifiers are possessive, so each number is read in linear time."""
-    point = re.escape(decimal)
-    separators = f"[,{_SPACES}'’]" if decimal == "." else f"[. {_SPACES}'’]"
-    ratio = r"(?:(?P<whole>\d++)[ ])?+(?P<above>\d++)[ ]?/[ ]?(?P<below>\d++)|" if fractions else ""
-    return re.compile(
-        rf"""
-        (?<![A-Za-z0-9])(?<![A-Za-z0-9]_)(?<!\d{point})   # not within a name (`H2O`), a version (`1.2.3`)
-        (?=[{_MINUS}+\d{point}$€£¥₹])                     # soon done where no number begins
-        (?: (?<![)\]]) (?P<sign>[{_MINUS}+]) )?+          # `7)-3` subtracts
-        (?: [$€£¥₹][ ]?+ (?P<late_sign>[{_MINUS}])?+ )?+
-        (?:{ratio}
-            (?P<digits>(?<!\d[,.])\d{{1,3}}(?P<separator>{separators})\d{{3}}(?:(?P=separator)\d{{3}})*+(?!\d)|\d++)
-            (?:{point}(?P<decimals>\d++))?+
-          | (?<!\.){point}(?P<only_decimals>\d++)         # an ellipsis is no decimal point
-        )
-        (?P<exponent>[eE][+-]?\d++)?+
-        (?:[ \t-]?(?P<scale>hundred|thousand|million|billion|trillion)s?\b)?+
-        (?P<percent>[ ]?(?:%|per[ ]?cent\b))?+
-        """,
-        re.VERBOSE | re.IGNORECASE,
-    )
 
 
 class Number(Extractor):
     """The first or last number of a text: an int if it is written as one, else a float.
 
-    Read as one number: `3,000`, `$1,234.50`, `-$5`, `−7`, `.5`, `1e3`, `1.8 billion`, `45%`, `5kg`, `2nd` (2), `5.`
-    at the end of a sentence. Digits that end a name (`H2O`, `x2`, `GPT4`) are not a number, and a sign right after
-    a digit, letter or bracket is an operator: `16-3` holds 16 and 3. Separators of thousands are comma, apostrophe
-    and the narrow and no-break spaces (with `decimal: ","` point, apostrophe and any space), and need groups of three.
-    Reasons: `no_number`; `not_finite` (beyond a double, over 4,300 digits, or a division by zero).
+    Read as one number: `3,000`, `15\\,600`, `12,34,567`, `1 250 000`, `$1,234.50`, `-$5`, `.5`, `1e3`, `3.2 × 10^5`,
+    `3/4`, `\\frac12`, `2½`, `1.8 billion`, `3M`, `45%`, `5kg`, `25 m^2`, `2nd` (2). A number that can't be read as a
+    whole is `ambiguous`, and neither a part of it nor another number is taken for it: `1.234,5`, `16-3`, `2x`, `2^10`,
+    `5 ft 6 in`. Digits of names (`H2O`) are no number; the parts of a date are numbers of their own. Reasons:
+    `no_number`; `ambiguous`; `not_finite` (beyond a double, over 4,300 digits, an exponent over 400, or a division by
+    zero).
     """
 
+    version: ClassVar[int] = 2
+
     which: Literal["first", "last"] = Field("last", description="Which number counts, if there are several.")
-    decimal: Literal[".", ","] = Field(".", description="The decimal sign.")
-    scale_words: bool = Field(True, description="Multiply by hundred, thousand, million, billion, trillion after it.")
+    decimal: Literal[".", ","] = Field(".", description="The decimal mark.")
+    scale_words: bool = Field(True, description="Multiply by the word or letter after it: `2 million`, `3k`, `5 lakh`.")
     percent_as_fraction: bool = Field(False, description="Read `45%` as 0.45 instead of 45.")
-    fractions: bool = Field(False, description="Read `3/4` as 0.75 and `1 3/4` as 1.75 instead of as numbers apart.")
+    fractions: bool = Field(True, description="Read `3/4`, `1 3/4`, `½`; if off, they are ambiguous.")
 
     @cached_property
-    def _number(self) -> re.Pattern[str]:
-        return _pattern(self.decimal, self.fractions)
+    def _notation(self) -> Notation:
+        return Notation(self.decimal, self.scale_words, self.percent_as_fraction, self.fractions)
 
     def extract(self, text: str) -> Extraction:
-        found = self._number.search(text) if self.which == "first" else self._last(text)
-        if found is None:
-            return _NO_NUMBER
-        try:
-            value = self._value(found)
-        except (OverflowError, ZeroDivisionError):
-            return _NOT_FINITE
-        return _NOT_FINITE if type(value) is float and not isfinite(value) else Extraction(value)
-
-    def _last(self, text: str) -> re.Match[str] | None:
-        # Line by line from the end, since answers stand there and no number goes on in the next line.
-        end = len(text)
-        found = None
-        while found is None and end >= 0:
-            start = text.rfind("\n", 0, end) + 1
-            for found in self._number.finditer(text, start, end):  # noqa: B007  the last one is wanted
-                pass
-            end = start - 1
-        return found
-
-    def _value(self, found: re.Match[str]) -> int | float:
-        if found.end() - found.start() > _MAX_DIGITS:
-            raise OverflowError
-        parts = found.groupdict()
-        scale = _SCALES[parts["scale"].lower()] if parts["scale"] and self.scale_words else 0
-        if parts.get("below"):
-            below = int(parts["below"])
-            value = _quotient((int(parts["whole"] or 0) * below + int(parts["above"])) * 10**scale, below)
-        else:
-            value = _literal(parts, scale)
-        if self.percent_as_fraction and parts["percent"]:
-            value = value / 100
-        negative = (parts["sign"] or "+") in _MINUS or parts["late_sign"] is not None
-        return -value if negative else value
+        for line in _lines(text, self.which):
+            found = find_numbers(line, self._notation)
+            if found:
+                return _extraction(found[0 if self.which == "first" else -1])
+        return _NO_NUMBER
 
 
-def _literal(parts: dict[str, Any], scale: int) -> int | float:
-    whole = "".join(char for char in parts["digits"] or "0" if char.isdecimal())
-    decimals = parts["decimals"] or parts["only_decimals"]
-    if parts["exponent"]:
-        return float(f"{whole}.{decimals or 0}{parts['exponent']}") * 10.0**scale
-    if not decimals:
-        return int(whole) * int(10**scale)
-    if not scale:
-        return float(f"{whole}.{decimals}")
-    return _quotient(int(whole + decimals) * 10**scale, 10 ** len(decimals))  # 1.1 million is exactly 1100000
+def _lines(text: str, which: str) -> Iterator[str]:
+    """Yield the lines with digits, from where the number is wanted: no number goes on in the next line."""
+    lines = iter(text.split("\n")) if which == "first" else _from_the_end(text)
+    return (line for line in lines if _DIGIT.search(line))
 
 
-def _quotient(above: int, below: int) -> int | float:
-    return above // below if above % below == 0 else above / below
+def _from_the_end(text: str) -> Iterator[str]:
+    end = len(text)
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        yield text[start:end]
+        end = start - 1
+
+
+def _extraction(found: Found) -> Extraction:
+    if found.value is None:
+        return Extraction(reason=found.reason)
+    try:
+        return Extraction(found.value if isinstance(found.value, int) else float(found.value))
+    except OverflowError:
+        return _NOT_FINITE
 
 
 class FirstNumber(Number):
