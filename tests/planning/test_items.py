@@ -275,6 +275,16 @@ def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: I
          "dataset.transforms[0]: 'many' can't be read as number (rows.jsonl:1)"),
         ({"transforms": [{"field": "n", "template": "true", "as": "number"}]},
          "dataset.transforms[0]: 'true' can't be read as number (rows.jsonl:1)"),
+        *[
+            ({"transforms": [{"field": "n", "template": text, "as": "number"}]},
+             f"dataset.transforms[0]: '{text}' can't be read as number (rows.jsonl:1)" + hint)
+            for hint, texts in [
+                ((": a comma separates thousands here; where it is the decimal mark, let the template replace it, "
+                 "by `| replace('.', '') | replace(',', '.')`"), ["3,5", "1.234,56", "1,2", "(1,2)", "1,2345", "0,500"]),
+                ("", ["NaN", "1e999", "1.2.3", "--5", ""]),
+            ]
+            for text in texts
+        ],
         ({"transforms": [{"field": "n", "template": "{", "as": "json"}]},
          "dataset.transforms[0]: '{' can't be read as json (rows.jsonl:1)"),
         ({"transforms": [{"field": "n", "template": "NaN", "as": "json"}]},

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from themis_core.errors import SpecError
 from themis_core.planning.handing import own
@@ -26,6 +28,12 @@ from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.problems import Place
 
 __all__ = ["Items", "allot", "rank"]
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_COMMA_HINT: Final = (
+    ": a comma separates thousands here; where it is the decimal mark, let the template replace it, "
+    "by `| replace('.', '') | replace(',', '.')`"
+)
 
 KEPT = 5_000
 """Items kept from the first reading, so that small datasets are read once. Bounds the memory."""
@@ -358,11 +366,19 @@ def _read_as(kind: str, text: str, place: Place, row: Row) -> Any:
     if kind == "text":
         return text
     try:
-        value = json.loads(text.strip().replace(",", "") if kind == "number" else text)
-        if kind == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError
+        return json.loads(text) if kind == "json" else _number(text.strip())
     except ValueError:
-        raise place.error(f"{text!r} can't be read as {kind} ({row.location})") from None
+        hint = _COMMA_HINT if kind == "number" and "," in text else ""
+        raise place.error(f"{text!r} can't be read as {kind} ({row.location}){hint}") from None
+
+
+def _number(text: str) -> int | float:
+    """Read a JSON number, or one with commas between its thousands; no other comma may be left out."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError
+    value: int | float = json.loads(text.replace(",", ""))
+    if not isfinite(value):
+        raise ValueError
     return value
 
 
