@@ -280,7 +280,8 @@ def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: I
              f"dataset.transforms[0]: '{text}' can't be read as number (rows.jsonl:1)" + hint)
             for hint, texts in [
                 ((": a comma separates thousands here; where it is the decimal mark, let the template replace it, "
-                 "by `| replace('.', '') | replace(',', '.')`"), ["3,5", "1.234,56", "1,2", "(1,2)", "1,2345", "0,500"]),
+                 "by `| replace('.', '') | replace(',', '.')`"),
+                 ["3,5", "1.234,56", "1,2", "(1,2)", "1,2345", "0,500"]),
                 ("", ["NaN", "1e999", "1.2.3", "--5", ""]),
             ]
             for text in texts
