@@ -42,7 +42,7 @@ class Json(Extractor):
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     which: Literal["first", "last"] = Field("last", description="Which JSON value counts, if there are several.")
     path: str | None = Field(
@@ -142,6 +142,8 @@ def _values(text: str) -> Iterator[tuple[Any, str | None]]:
             value, position = reader.decoder.raw_decode(uncounted, opening.start())
         except json.JSONDecodeError as error:
             position = max(error.pos, opening.end())
+            if opening[0] == "{":  # an object that is broken or cut off counts: no draft is taken for it
+                yield {}, "invalid_json"
         else:
             yield value, reader.checked(value)
         opening = _START.search(text, position)
