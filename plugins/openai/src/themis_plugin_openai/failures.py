@@ -90,8 +90,10 @@ def error_within(data: dict[str, Any]) -> Any:
     if isinstance(choices, list) and choices:
         found = next((each["error"] for each in choices if isinstance(each, dict) and each.get("error")), None)
         return None if found is None else {"error": found, "usage": data.get("usage")}
-    if data.get("object") == "error" or data.get("type") == "error" or isinstance(data.get("base_resp"), dict):
+    if data.get("object") == "error" or data.get("type") == "error":
         return data
+    if isinstance(data.get("base_resp"), dict):  # MiniMax
+        return {"error": data["base_resp"], "usage": data.get("usage")}
     said = (data.get(name) for name in ("message", "msg", "detail", "error_msg", "error_message", "errors"))
     return data if choices is None and any(each and isinstance(each, str | list) for each in said) else None
 
