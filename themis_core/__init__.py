@@ -118,6 +118,10 @@ if TYPE_CHECKING:
         resolve_path,
         shown_path,
     )
+    from themis_core.stats import (
+        t_quantile,
+        wilson,
+    )
 
 __all__ = [
     "BenchmarkSpec",
@@ -211,6 +215,8 @@ __all__ = [
     "run",
     "run_async",
     "shown_path",
+    "t_quantile",
+    "wilson",
 ]
 
 _ROOMS = {
@@ -316,6 +322,10 @@ _ROOMS = {
         "path_kind",
         "resolve_path",
         "shown_path",
+    ),
+    "stats": (
+        "t_quantile",
+        "wilson",
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

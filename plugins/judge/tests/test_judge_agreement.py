@@ -8,6 +8,7 @@ from itertools import permutations
 
 import pytest
 
+from themis_core import t_quantile, wilson
 from themis_plugin_judge.agreement import (
     Estimate,
     Rate,
@@ -17,8 +18,6 @@ from themis_plugin_judge.agreement import (
     kappa_of_table,
     position_bias,
     self_agreement,
-    t_quantile,
-    wilson,
 )
 
 UNWEIGHTED = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -281,7 +280,7 @@ def test_trials_of_one_item_count_as_one_for_the_interval() -> None:
 @pytest.mark.parametrize(
     ("freedom", "printed"),
     # Abramowitz and Stegun, table 26.10, 97.5 % point
-    [(4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (120, 1.980)],
+    [(1, 12.706), (2, 4.303), (4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (120, 1.980)],
 )
 def test_students_t_has_the_quantiles_of_the_table(freedom: int, printed: float) -> None:
     assert t_quantile(freedom) == pytest.approx(printed, abs=1e-3)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
+from themis_core import wilson
+
 __all__ = [
     "Estimate",
     "Rate",
@@ -23,8 +25,6 @@ __all__ = [
     "kappa_of_table",
     "position_bias",
     "self_agreement",
-    "t_quantile",
-    "wilson",
 ]
 
 Z95 = 1.959963984540054
@@ -72,33 +72,6 @@ class Rate:
         if self.value is None:
             return Estimate(None)
         return Estimate(self.value, *wilson(self.value * self.clusters, self.clusters), self.n)
-
-
-def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
-    """Score interval of a proportion, in [0, 1]; n >= 1.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    """
-    p = successes / n
-    centre = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-
-
-def t_quantile(freedom: float, z: float = Z95) -> float:
-    """Point of Student's t distribution that has the probability that `z` has under the normal; `freedom` > 0.
-
-    Four terms of the Cornish-Fisher expansion, right to three digits from 4 degrees of freedom on. Source:
-    M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions" (1964), 26.7.5.
-    """
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 # --- Cohen's kappa ------------------------------------------------------------------------------------------
