@@ -16,9 +16,10 @@ from typing import Any
 import click
 
 import themis_core
-from themis_core.cli.describing import plugins, schema
+from themis_core.cli.describing import plugins
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
+from themis_core.cli.schemas import schema
 from themis_core.cli.signals import INTERRUPTED, exit_code, leave, listen_to_signals
 from themis_core.cli.storage import storage
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected

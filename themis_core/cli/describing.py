@@ -1,4 +1,4 @@
-"""`themis plugins` and `themis schema`: what specs can name, and what they can say."""
+"""`themis plugins`: what specs can name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from themis_core.components import Component
     from themis_core.errors import SpecError
     from themis_core.plugins import Installed, Loaded
-    from themis_core.specs import Spec
 
-__all__ = ["plugins", "schema"]
+__all__ = ["plugins"]
 
 
 @click.group()
@@ -145,27 +144,3 @@ def _show_component(component: dict[str, Any], *, in_full: bool) -> None:
             echo(f"          {cell(field['description'])}")
         if long:
             echo(quoted(quoted(field["default"])))
-
-
-@click.command()
-@click.argument("part", type=click.Choice(["benchmark", "project", "file"]), default="file")
-def schema(part: str) -> None:
-    """Print the JSON Schema of spec files, for editors: of a whole file (default), a benchmark or a project."""
-    from themis_core.specs import BenchmarkSpec, ProjectSpec
-
-    models: dict[str, type[Spec]] = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
-    body = _file_schema(models) if part == "file" else models[part].model_json_schema()
-    echo(as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **body}))
-
-
-def _file_schema(models: dict[str, type[Spec]]) -> dict[str, Any]:
-    from pydantic.json_schema import models_json_schema
-
-    references, shared = models_json_schema([(model, "validation") for model in models.values()])
-    return {
-        "title": "Themis spec file",
-        "type": "object",
-        "properties": {name: references[(model, "validation")] for name, model in models.items()},
-        "additionalProperties": False,
-        "$defs": shared["$defs"],
-    }

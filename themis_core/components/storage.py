@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from themis_core.components.base import Component
 from themis_core.errors import StorageError
@@ -195,7 +195,13 @@ class Store(ABC):
 
 
 class StorageBackend(Component):
-    """Config of a store, and the way to open it. The spec's `storage` holds its fields beside `backend`."""
+    """Config of a store, and the way to open it. The spec's `storage` holds its fields beside `backend`.
+
+    In Python, an instance can stand in place of that mapping: `ProjectSpec(storage=MyStorageSpec(folder="runs"))`.
+    """
+
+    backend: ClassVar[str] = ""
+    """What `storage.backend` of a spec calls it: the plugin's namespace, or `namespace/name` if that offers several."""
 
     @abstractmethod
     def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:

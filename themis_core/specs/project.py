@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from themis_core.specs.base import Spec
 
@@ -76,11 +76,29 @@ class ExecutionPolicySpec(Spec):
 
 
 class StorageConfig(Spec):
-    """Where runs are stored: `backend` names a storage plugin, the other keys are that backend's own config."""
+    """Where runs are stored: `backend` names a storage plugin, the other keys are that backend's own config.
+
+    In Python the class of a backend says the same with types: `SqliteBlobStorageSpec(root_dir=…)` is taken as the
+    mapping that a file would hold, with the fields that were given.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     backend: str = Field(description="Storage backend, such as `sqlite`.", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_a_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, BaseModel) or isinstance(value, StorageConfig):
+            return value
+        backend = getattr(value, "backend", None)
+        if not isinstance(backend, str) or not backend:
+            name = type(value).__name__
+            raise ValueError(
+                f"{name} does not say which backend it configures: give the class `backend: ClassVar[str]` with the "
+                "backend's name, or write StorageConfig(backend=…) with the same fields"
+            )
+        return {"backend": backend, **value.model_dump(mode="json", by_alias=True, exclude_unset=True)}
 
 
 def _default_storage() -> StorageConfig:

@@ -21,6 +21,7 @@ class PostgresBlobStorageSpec(StorageBackend):
     # An error of pydantic would otherwise quote a URL, password included.
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    backend = "postgres"
     not_identity = frozenset(
         {
             "url_env",

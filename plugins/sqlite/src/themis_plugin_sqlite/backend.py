@@ -17,6 +17,7 @@ FILE_NAME = "themis.sqlite3"
 class SqliteBlobStorageSpec(StorageBackend):
     """Event log and projections in one SQLite database, long texts as content-addressed files beside it."""
 
+    backend = "sqlite"
     not_identity = frozenset(
         {"root_dir", "synchronous", "busy_timeout_s", "inline_limit_bytes", "allow_network_file_system"}
     )
