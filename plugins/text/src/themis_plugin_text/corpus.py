@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from themis_core import Generation, Item, Score, SpecError
 from themis_plugin_text.references import ReferenceMetric, as_text, reference_texts
+from themis_plugin_text.words import is_unsegmented
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacrebleuMetric
@@ -33,8 +34,11 @@ class _CorpusMetric(ReferenceMetric):
         self._corpus_metric  # noqa: B018  so that a missing package is found before anything is paid for
 
     def problem(self, reference: Any) -> str | None:
-        if any(map(self._too_long, reference_texts(reference))):
+        accepted = reference_texts(reference)
+        if any(map(self._too_long, accepted)):
             return "too_long"
+        if any(is_unsegmented(self._words(each)) for each in accepted):
+            return "unsegmented"
         return super().problem(reference)
 
     def compare(self, value: Any, reference: Any) -> Score:
@@ -74,6 +78,10 @@ class _CorpusMetric(ReferenceMetric):
     @abstractmethod
     def _too_long(self, text: str) -> bool: ...
 
+    @abstractmethod
+    def _words(self, text: str) -> list[str]:
+        """The words of a text as sacrebleu counts them; none if it counts characters."""
+
 
 class _ByCharacters(_CorpusMetric):
     max_characters: int = Field(
@@ -88,7 +96,9 @@ class Bleu(_ByCharacters):
     """BLEU of the corpus by sacrebleu, in [0, 100]; needs the extra `bleu`.
 
     The value of one answer is its sentence BLEU (effective order, exponential smoothing); the results show the corpus
-    BLEU, which is not their mean. A list of references is several references. Reasons: `bad_reference`; `too_long`.
+    BLEU, which is not their mean. A list of references is several references. Reasons: `bad_reference`; `too_long`;
+    `unsegmented` (a reference without spaces that the tokenizer takes for one word: `tokenize: zh` splits Chinese,
+    `char` any script).
 
     Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation"; Post 2018, "A Call for
     Clarity in Reporting BLEU Scores".
@@ -100,6 +110,9 @@ class Bleu(_ByCharacters):
     smooth_method: Literal["exp", "floor", "add-k", "none"] = Field(
         "exp", description="Smoothing of n-gram precisions."
     )
+
+    def _words(self, text: str) -> list[str]:
+        return self._corpus_metric._preprocess_segment(text).split()
 
     @cached_property
     def _corpus_metric(self) -> SacrebleuMetric:
@@ -134,6 +147,9 @@ class Chrf(_ByCharacters):
     beta: int = Field(2, ge=1, le=10, description="Weight of recall against precision.")
     lowercase: bool = Field(False, description="Ignore the case of letters.")
 
+    def _words(self, text: str) -> list[str]:
+        return []
+
     @cached_property
     def _corpus_metric(self) -> SacrebleuMetric:
         metric: SacrebleuMetric = _sacrebleu().CHRF(
@@ -148,7 +164,8 @@ class Ter(_CorpusMetric):
 
     An empty answer costs 100, and so does one that was refused or unparsed; a long wrong answer can cost more. The
     results show the corpus TER, which is not the mean. Its search for shifts can take seconds for a few hundred
-    scrambled words, hence the bound. Reasons: `bad_reference`; `too_long`.
+    scrambled words, hence the bound. Reasons: `bad_reference`; `too_long`; `unsegmented` (a reference without spaces
+    that is taken for one word: `asian_support` splits Chinese and Japanese).
 
     Snover et al. 2006, "A Study of Translation Edit Rate with Targeted Human Annotation".
     """
@@ -159,23 +176,35 @@ class Ter(_CorpusMetric):
     normalized: bool = Field(False, description="Split off punctuation first, as in tercom's normalisation.")
     ignore_punctuation: bool = Field(False, description="Leave out punctuation.")
     case_sensitive: bool = Field(False, description="Tell capitals from small letters.")
+    asian_support: bool = Field(
+        False, description="Split Chinese and Japanese into characters, as sacrebleu does; needs `normalized`."
+    )
     max_words: int = Field(
         200, ge=1, description="Longest answer or reference, in words, that is scored; beyond it `too_long`."
     )
 
+    @model_validator(mode="after")
+    def _splits_what_it_says(self) -> Ter:
+        if self.asian_support and not (self.normalized or self.ignore_punctuation):
+            raise ValueError("asian_support: it changes nothing without normalized or ignore_punctuation")
+        return self
+
     @cached_property
     def _corpus_metric(self) -> SacrebleuMetric:
         metric: SacrebleuMetric = _sacrebleu().TER(
-            normalized=self.normalized, no_punct=self.ignore_punctuation, case_sensitive=self.case_sensitive
+            normalized=self.normalized,
+            no_punct=self.ignore_punctuation,
+            asian_support=self.asian_support,
+            case_sensitive=self.case_sensitive,
         )
         return metric
 
     def _too_long(self, text: str) -> bool:
         # Characters first: a word of a million of them costs sacrebleu's regular expressions seconds.
-        return (
-            len(text) > 40 * self.max_words
-            or len(self._corpus_metric._preprocess_segment(text).split()) > self.max_words
-        )
+        return len(text) > 40 * self.max_words or len(self._words(text)) > self.max_words
+
+    def _words(self, text: str) -> list[str]:
+        return self._corpus_metric._preprocess_segment(text).split()
 
 
 def _sacrebleu() -> Any:

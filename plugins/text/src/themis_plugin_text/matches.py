@@ -21,6 +21,7 @@ from themis_plugin_text.references import (
     reference_texts,
     texts_or_none,
 )
+from themis_plugin_text.words import visible
 
 __all__ = ["Contains", "ExactMatch", "RegexMatch"]
 
@@ -29,8 +30,14 @@ _ASCII_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
 class _Normalising(ReferenceMetric):
+    version: ClassVar[int] = 2
+
     strip: bool = Field(True, description="Ignore white space at both ends.")
-    unicode: bool = Field(False, description="Compare after Unicode NFKC, so that `１` and `ﬁ` are `1` and `fi`.")
+    unicode: bool = Field(
+        False,
+        description="Compare after Unicode NFKC, so that `１` and `ﬁ` are `1` and `fi`, and without what shows "
+        "nothing: zero-width characters, soft hyphens, marks of direction, byte order marks.",
+    )
     ignore_case: bool = Field(False, description="Compare after folding the case.")
     ignore_punctuation: bool = Field(False, description="Leave out punctuation and symbols (Unicode P and S).")
     ignore_articles: bool = Field(False, description="Leave out the English words a, an and the.")
@@ -51,7 +58,7 @@ class _Normalising(ReferenceMetric):
         if self._only_strips:
             return text.strip() if self.strip else text
         if self.unicode:
-            text = unicodedata.normalize("NFKC", text)
+            text = unicodedata.normalize("NFKC", visible(text))
         if self.ignore_case:
             text = text.casefold()
         if self.ignore_punctuation:
