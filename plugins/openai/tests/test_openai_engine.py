@@ -82,3 +82,31 @@ def test_a_wrong_key_is_unauthorized(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another-123456")
     (failure,) = ask(chat, request_of())
     assert str(failure) == "unauthorized: HTTP 401: Incorrect API key provided: [redacted]"
+
+
+WHOLE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}]}
+QUEUED = {"id": "job-1", "status": "queued"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, WHOLE, "answered"),
+        (201, WHOLE, "answered"),
+        (202, WHOLE, "answered"),
+        (203, WHOLE, "answered"),
+        (201, QUEUED, "invalid_reply"),  # accepted is not answered
+        (202, QUEUED, "invalid_reply"),
+        (202, {}, "invalid_reply"),
+        (206, WHOLE, "invalid_reply"),  # a part, by its own word
+        (207, WHOLE, "invalid_reply"),
+    ],
+)
+def test_a_whole_completion_is_an_answer_whatever_success_its_status_is(
+    status: int, body: dict[str, object], expected: str, server: ScriptedServer, chat: OpenAIChat, ask: Ask,
+    request_of: RequestOf,
+) -> None:  # fmt: skip
+    server.reset({"faults": [{"status": status, "body": body}]})
+    (found,) = ask(chat, request_of("2 + 2?"))
+    assert (found.status if isinstance(found, Generation) else found.code) == expected
+    assert [each.status for each in server.requests()] == [status]
