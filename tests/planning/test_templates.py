@@ -11,6 +11,7 @@ import pytest
 
 from themis_core import Item, PromptVariantSpec, SpecError
 from themis_core.planning import Prompt
+from themis_core.planning.examples import Example
 from themis_core.planning.templates import compile_template, render
 from themis_core.specs.problems import Place
 
@@ -23,7 +24,8 @@ def rendered(template: str, item: dict[str, Any]) -> str:
 
 def prompt(**spec: Any) -> Prompt:
     variant = PromptVariantSpec.model_validate({"id": "p", **spec})
-    return Prompt(variant, variant.examples.items if variant.examples else [], Place(loc=("prompt",)))
+    shots = [Example(each) for each in variant.examples.items] if variant.examples else []
+    return Prompt(variant, shots, Place(loc=("prompt",)))
 
 
 def user(text: str) -> Message:

@@ -126,6 +126,12 @@ def _show_plan(report: PlanReport) -> None:
             [{**row, "such as": ", ".join(row["examples"])} for row in report.unscorable],
             ("slice_id", "score", "metric", "reason", "items", "of_items", "such as"),
         )
+    if report.leaks:
+        heading("Items among the examples of their own prompt")
+        _show_dicts(
+            [{**row, "such as": ", ".join(row["examples"])} for row in report.leaks],
+            ("slice_id", "prompt_variant_id", "items", "of_items", "replaced", "left_out", "allowed", "such as"),
+        )
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])

@@ -17,13 +17,14 @@ from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
 from themis_core.errors import SpecError
+from themis_core.planning.few_shot import Leak, leaks_of, taken
 from themis_core.planning.handing import own
 from themis_core.planning.items import Items
 from themis_core.planning.scorable import Unscorable, unscorable_items
-from themis_core.planning.templates import Prompt, item_context
-from themis_core.plugins import ComposedModel, ComposedSlice, Composition, Scorer, from_outside
+from themis_core.planning.templates import Prompt
+from themis_core.plugins import ComposedModel, ComposedSlice, Composition, LoadedDataset, Scorer, from_outside
 from themis_core.records import Generation, Item, Request
-from themis_core.specs import InferenceParamsSpec, digest
+from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
 from themis_core.specs.problems import Place
 
 __all__ = ["Baseline", "Plan", "PlannedSlice", "Trial", "make_plan", "questions", "score_key"]
@@ -124,6 +125,8 @@ class Plan:
     slices: tuple[PlannedSlice, ...]
     unscorable: tuple[Unscorable, ...]
     """The items to which no answer can be scored."""
+    leaks: tuple[Leak, ...]
+    """The items that are among the examples of their prompts."""
     spec_digest: str
     plan_digest: str
 
@@ -160,30 +163,32 @@ def make_plan(composition: Composition, place: Place) -> Plan:
     seed = composition.project.global_seed or 0
     surveyed: dict[str, Items] = {}
     slices = []
-    prompts = _prompts(composition, seed, place)
+    leaks: list[Leak] = []
+    prompts = _Prompts(composition, seed, place)
     for each in composition.slices:
         known = digest([each.spec.dataset.canonical(), each.spec.dataset_query.canonical()])
         if known not in surveyed:
             at = each.place / "dataset_query"
             surveyed[known] = Items(each.dataset, each.spec.dataset_query, composition.base_dir, seed, at)
-        chosen = tuple(prompts[variant.id] for variant in each.variants)
-        planned = PlannedSlice(each, surveyed[known], chosen, _dataset_identity(each))
+        planned = PlannedSlice(each, surveyed[known], prompts.of(each), _dataset_identity(each.dataset))
         _check(planned)
         _check_judges(planned)
         slices.append(planned)
+        leaks += leaks_of(each.spec.slice_id, planned.items, planned.prompts)
     spec_digest = composition.benchmark.spec_digest()
     identity = [
         composition.project.project_name,
         composition.project.global_seed,
         spec_digest,
         [[each.items.digest, [prompt.digest for prompt in each.prompts]] for each in slices],
+        [leak.digest for leak in leaks],
         [model.identity() for model in composition.models()],
         [[scorer.digest for scorer in each.scorers] for each in slices],
     ]
     refused = [
         found for each in slices for found in unscorable_items(each.composed.spec.slice_id, each.items, each.scorers)
     ]
-    return Plan(composition, tuple(slices), tuple(refused), spec_digest, digest(identity))
+    return Plan(composition, tuple(slices), tuple(refused), tuple(leaks), spec_digest, digest(identity))
 
 
 def score_key(generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None) -> str:
@@ -191,19 +196,27 @@ def score_key(generation_key: str, item: Item, scorer: Scorer, baseline_key: str
     return digest([generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())])
 
 
-def _prompts(composition: Composition, seed: int, place: Place) -> dict[str, Prompt]:
-    prompts = {}
-    for index, variant in enumerate(composition.benchmark.prompt_variants):
-        at = place.at("prompt_variants", index)
-        examples: list[dict[str, Any]] = []
-        if variant.examples is not None:
-            examples = list(variant.examples.items)
-            if (dataset := composition.examples.get(variant.id)) is not None:
-                query = variant.examples.dataset_query
-                items = Items(dataset, query, composition.base_dir, seed, at.at("examples", "dataset_query"))
-                examples = [item_context(item) for item in items]
-        prompts[variant.id] = Prompt(variant, examples, at)
-    return prompts
+class _Prompts:
+    """The prompts of a benchmark, each once for slices on the dataset of its examples and once for all others."""
+
+    def __init__(self, composition: Composition, seed: int, place: Place) -> None:
+        self._composition = composition
+        self._seed = seed
+        self._place = place
+        self._made: dict[tuple[str, bool], Prompt] = {}
+
+    def of(self, each: ComposedSlice) -> tuple[Prompt, ...]:
+        variants = self._composition.benchmark.prompt_variants
+        return tuple(self._prompt(variant, variants.index(variant), each) for variant in each.variants)
+
+    def _prompt(self, variant: PromptVariantSpec, index: int, each: ComposedSlice) -> Prompt:
+        dataset = self._composition.examples.get(variant.id)
+        by_id = dataset is not None and _dataset_identity(dataset) == _dataset_identity(each.dataset)
+        if (variant.id, by_id) not in self._made:
+            at = self._place.at("prompt_variants", index)
+            shown, spares = taken(variant.examples, dataset, self._composition.base_dir, self._seed, at)
+            self._made[variant.id, by_id] = Prompt(variant, shown, at, spares, by_id=by_id)
+        return self._made[variant.id, by_id]
 
 
 def _check(planned: PlannedSlice) -> None:
@@ -275,9 +288,9 @@ def _check_capabilities(
             raise place.error(f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability}")
 
 
-def _dataset_identity(each: ComposedSlice) -> str:
-    spec = each.spec.dataset
-    return digest([each.dataset.component, spec.dataset_id, spec.config_name, spec.split, spec.revision])
+def _dataset_identity(dataset: LoadedDataset) -> str:
+    spec = dataset.spec
+    return digest([dataset.component, spec.dataset_id, spec.config_name, spec.split, spec.revision])
 
 
 def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
@@ -294,6 +307,7 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
             messages = prompt.messages(item)
             messages_digest = digest(messages)
             follow_ups = prompt.follow_ups(item)
+            prompt_digest = prompt.digest_for(item)
             for condition, rivals in conditions:
                 for sample in samples:
                     asked = [
@@ -305,7 +319,7 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
                     ]  # fmt: skip
                     yield Trial(
                         composed.spec.slice_id,
-                        digest([item_part, prompt.spec.id, prompt.digest, condition.head, sample]),
+                        digest([item_part, prompt.spec.id, prompt_digest, condition.head, sample]),
                         item,
                         prompt.spec.id,
                         condition.model.spec.model_id,

@@ -84,8 +84,8 @@ async def _run(
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     composition = loaded.compose()
     made = make_plan(composition, loaded.place)
-    for each in made.unscorable:
-        log.warning("%s", each.told())
+    for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
+        log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
     await writer.start()

@@ -47,6 +47,9 @@ class PlanReport:
 
     unscorable: list[dict[str, Any]]
     """Items to which no answer can be scored: `slice_id, score, metric, reason, items, of_items, examples`."""
+    leaks: list[dict[str, Any]]
+    """Items that are among the examples of their prompt: `slice_id, prompt_variant_id, items, of_items, replaced,
+    left_out, allowed, examples, digest`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -97,6 +100,7 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
         _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
         [asdict(each) for each in made.unscorable],
+        [asdict(each) for each in made.leaks],
     )
 
 

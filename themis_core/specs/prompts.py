@@ -67,6 +67,11 @@ class FewShotSpec(Spec):
         default_factory=list,
         description="Templates that turn one example into messages, usually user and assistant.",
     )
+    item_under_test: Literal["replace", "allow"] = Field(
+        "replace",
+        description="What if the item that is asked is among its examples, by id (of one dataset) or by text: another "
+        "example takes its place, or it is shown with its answer.",
+    )
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> FewShotSpec:
