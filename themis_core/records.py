@@ -154,6 +154,7 @@ class Request:
     """What an engine is asked: complete in itself, so it can be sent from anywhere."""
 
     model_id: str
+    """The name that the server is sent: `model` of the model's spec, or its `model_id` if that is absent."""
     messages: list[dict[str, Any]]
     """`{"role": ..., "content": text or list of parts}`, rendered; a part is `{"type": "text", "text": ...}` or
     `{"type": "image_url", "image_url": {"url": ..., "detail": ...}}`."""

@@ -108,7 +108,8 @@ def _show_plan(report: PlanReport) -> None:
     echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
     heading("Calls by model (input tokens are an estimate)")
     names = ("calls", "input_tokens", "max_output_tokens", "cost")
-    _show_calls(report.per_model, ("model_id", "provider", "endpoint", "trials", "stored", *names))
+    labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()
+    _show_calls(report.per_model, ("model_id", *labelled, "provider", "endpoint", "trials", "stored", *names))
     if report.judges:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
@@ -150,7 +151,7 @@ def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None
 
 def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...], shared: tuple[str, ...] = ()) -> None:
     table(
-        [name.removesuffix("_id").replace("_", " ") for name in columns],
+        ["sent as" if name == "model" else name.removesuffix("_id").replace("_", " ") for name in columns],
         [[row[name] for name in columns] for row in rows],
         shared=shared,
     )

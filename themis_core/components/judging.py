@@ -27,7 +27,7 @@ class JudgedAnswer:
     value: Any
     """What the score's parse found, or the raw text if it has none."""
     model_id: str = ""
-    """The model that answered."""
+    """The model that answered, by its label."""
     sample_index: int = 0
     messages: Sequence[dict[str, Any]] = ()
     """What the model was sent: the rendered messages of all turns, its own answers left out. None if the answer is
@@ -49,7 +49,7 @@ class JudgeReply:
     """What one judging model said to one question."""
 
     model_id: str
-    """The judging model."""
+    """The judging model, by its label."""
     question: int
     """Index in what `Judge.requests` returned."""
     repeat: int

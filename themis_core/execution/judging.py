@@ -42,7 +42,7 @@ def judge_request(judging: JudgingModel, asked: JudgeRequest, item_id: str, repe
     if repeat and judging.model.engine.capabilities.seed:
         seed = int(digest([head, "seed", repeat])[:8], 16) >> 1
     key = digest([head, repeat])
-    return Request(judging.model.spec.model_id, asked.messages, params, item_id, repeat, seed, key)
+    return Request(judging.model.spec.sent, asked.messages, params, item_id, repeat, seed, key)
 
 
 class Judging:

@@ -2,7 +2,7 @@
 
 The keys, and what each holds (all SHA-256 over canonical JSON):
 
-    generation key = engine, its identity and version, model id, params · messages · item id · sample index · seed
+    generation key = engine, its identity and version, model as sent, params · messages · item id · sample index · seed
                      (a follow-up turn: the key of the turn before · its own message)
     score key      = generation key · item content · parse chain and metric or judge, each with config and version
                      (a judge that compares: the generation key of the baseline's answer as well)
@@ -80,7 +80,8 @@ class Trial:
     def score_key(self, scorer: Scorer) -> str:
         """Identity of one score: equal keys have equal scores."""
         baseline = self.baseline_of(scorer)
-        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None)
+        label = self.model_id if self.model is not None and self.model.spec.sent != self.model_id else None
+        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +192,15 @@ def make_plan(composition: Composition, place: Place) -> Plan:
     return Plan(composition, tuple(slices), tuple(refused), tuple(leaks), spec_digest, digest(identity))
 
 
-def score_key(generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None) -> str:
-    """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with."""
-    return digest([generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())])
+def score_key(
+    generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None, label: str | None = None
+) -> str:
+    """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with.
+
+    `label` is the model's, where that is not the name in the generation key: judges are told the label.
+    """
+    parts: list[Any] = [generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())]
+    return digest([*parts, {"label": label}] if label and isinstance(scorer.scoring, Judge) else parts)
 
 
 class _Prompts:
@@ -224,6 +231,7 @@ def _check(planned: PlannedSlice) -> None:
     for model in composed.models:
         for params in composed.params:
             _check_capabilities(model, params, planned.prompts, composed.place / "generation")
+    _check_labels(composed)
     if composed.spec.generation is None:
         for item in planned.items:
             if item.output is None:
@@ -235,6 +243,20 @@ def _check(planned: PlannedSlice) -> None:
         for prompt in planned.prompts:
             prompt.messages(item)
             prompt.follow_ups(item)
+
+
+def _check_labels(composed: ComposedSlice) -> None:
+    """Refuse two labels for one thing: each call would be made once, and both rows would show the same answers."""
+    labels: dict[str, str] = {}
+    for model in composed.models:
+        for params in composed.params:
+            other = labels.setdefault(_condition(model, params).head, model.spec.model_id)
+            if other != model.spec.model_id:
+                raise (composed.place / "generation").error(
+                    f"the models {other!r} and {model.spec.model_id!r} are one: the same {model.spec.sent!r} of "
+                    f"one engine ({model.component}), with settings that ask the same "
+                    f"({params.label()}). Remove one; to draw several answers of a model, use num_samples"
+                )
 
 
 def _check_judges(planned: PlannedSlice) -> None:
@@ -346,7 +368,7 @@ def _requests(
     sample: int,
     seed: int | None,
 ) -> tuple[Request, ...]:
-    model_id = condition.model.spec.model_id
+    model_id = condition.model.spec.sent
     key = digest([condition.head, messages_digest, item_id, sample, seed])
     first = Request(model_id, messages, condition.params, item_id, sample, seed, key)
     if not follow_ups:

@@ -269,6 +269,7 @@ class _Composer:
         )
         baseline = _baseline(scoring, models, place / "config")
         judged = [each.identity() for each in judges]
+        _check_judges(judges, place / "judge")
         whole = digest([self._reading_identity(name, scoring), read, judged, baseline.identity() if baseline else None])
         return Scorer(score.name, spec.label, name, scoring, chain, judges, baseline, whole)
 
@@ -298,6 +299,19 @@ class _Composer:
                     "can't do: choose another engine, or a config of the judge without it"
                 )
         return JudgingModel(model, spec.params, spec.repeats)
+
+
+def _check_judges(judges: Sequence[JudgingModel], place: Place) -> None:
+    """Refuse two labels for one judging model: it would be asked once, and its verdict would count twice."""
+    labels: dict[str, str] = {}
+    for index, each in enumerate(judges):
+        asked = digest([each.model.identity(), each.params.given()])
+        own = each.model.spec.model_id
+        if (other := labels.setdefault(asked, own)) != own:
+            raise place.at(index).error(
+                f"the judging models {other!r} and {own!r} are one, so they would be asked once and counted twice: "
+                "remove one, or use `repeats` to ask it several times"
+            )
 
 
 def _baseline(judge: Judge, models: Sequence[ComposedModel], place: Place) -> ComposedModel | None:

@@ -34,7 +34,7 @@ class ComposedModel:
     engine: Engine
 
     def identity(self) -> dict[str, Any]:
-        return {**identity_of(self.component, self.engine), "model_id": self.spec.model_id}
+        return {**identity_of(self.component, self.engine), "model": self.spec.sent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class PlanReport:
     stored: int
     to_call: int
     per_model: list[dict[str, Any]]
-    """`model_id, provider, endpoint, trials, stored, calls, input_tokens, max_output_tokens, cost`; tokens are
+    """`model_id, model, provider, endpoint, trials, stored, calls, input_tokens, max_output_tokens, cost`; tokens are
     estimates, those of calls that are still to be made. An answer that several trials need is one call, and stored for
     none of them."""
     samples: list[dict[str, Any]]
@@ -139,6 +139,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
         trial.model_id,
         {
             "model_id": trial.model_id,
+            "model": model.spec.sent if model else trial.model_id,
             "provider": model.component if model else "recorded",
             "endpoint": model.engine.endpoint if model else None,
             "trials": 0,

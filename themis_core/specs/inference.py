@@ -34,10 +34,23 @@ class PriceSpec(Spec):
 class ModelSpec(Spec):
     """A model under test, and the engine that reaches it."""
 
-    model_id: str = Field(description="The model's name: shown in results, and sent to the provider.", min_length=1)
+    model_id: str = Field(
+        description="The model's label, unique among the models: shown in results, and what the spec calls it.",
+        min_length=1,
+    )
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="Name that the server is sent, where it is not the label; else `model_id`.",
+    )
     provider: str = Field(description="Engine, `namespace/name`, such as `openai/chat`.", min_length=1)
     extras: dict[str, Any] = Field(default_factory=dict, description="Config of the engine (base URL, key variable).")
     price: PriceSpec | None = Field(None, description="Token prices, if cost is to be counted.")
+
+    @property
+    def sent(self) -> str:
+        """The name that the server is sent."""
+        return self.model or self.model_id
 
 
 class InferenceParamsSpec(Spec):

@@ -40,7 +40,7 @@ class FileEngine(Engine):
 
     path: str = Field(
         description="Recorded outputs: JSON Lines, JSON or CSV, also with `.gz` or `.zst`, or a glob. Relative to the "
-        "spec file. `{model_id}` stands for the model's id, with `__` for each slash in it.",
+        "spec file. `{model_id}` stands for the model as it is sent, with `__` for each slash in it.",
         min_length=1,
     )
     fields: ReplayFields = Field(
