@@ -119,6 +119,8 @@ def _show_plan(report: PlanReport) -> None:
         echo(f"{report.unknown_cost_calls} calls go to models without a price: their cost is unknown, and in no sum")
     if report.may_stop:
         echo(report.may_stop)
+    for each in report.edited:
+        echo(_edit(each))
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     if report.unscorable:
@@ -136,6 +138,17 @@ def _show_plan(report: PlanReport) -> None:
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
+
+
+def _edit(row: dict[str, Any]) -> str:
+    """What was edited, what that asks again, and how to keep the answers that are stored."""
+    files = f": {', '.join(row['files'])} changed" if row["files"] else ": what its keys hold changed"
+    cost = f", for about {number(row['cost'])}" if row["cost"] else ""
+    calls = "1 stored answer is" if row["calls"] == 1 else f"{row['calls']} stored answers are"
+    told = f"{row['component']}{files} since run {row['since']}, so {calls} asked again{cost}"
+    namespace = row["component"].partition("/")[0]
+    keep = f"{{path: {row['path']}, identity: {row['content'] or 'version'}}}"
+    return safe(f"{told}. If no answer is another now, keep them: write project.plugins.{namespace}: {keep}")
 
 
 def _show_calls(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

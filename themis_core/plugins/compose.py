@@ -126,7 +126,11 @@ def open_storage(project: ProjectSpec, project_dir: Path, place: Place) -> tuple
 
 
 def _plugins(project: ProjectSpec, project_dir: Path) -> Plugins:
-    return Plugins({name: resolve_path(path, project_dir) for name, path in project.plugins.items()})
+    loose = project.loose_plugins()
+    return Plugins(
+        {name: resolve_path(each.path, project_dir) for name, each in loose.items()},
+        {name: each.identity for name, each in loose.items()},
+    )
 
 
 class _Composer:
@@ -203,7 +207,7 @@ class _Composer:
                 f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
                 "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"
             )
-        return ComposedModel(spec, name, engine)
+        return ComposedModel(spec, name, engine, self._content(name))
 
     def slice(self, benchmark: BenchmarkSpec, spec: SliceSpec, place: Place) -> ComposedSlice:
         chains = {parse.name: self.chain(parse, place.at("parses", index)) for index, parse in enumerate(spec.parses)}
@@ -230,8 +234,8 @@ class _Composer:
         prepare = [self.extractor(each, place.at("prepare", i)) for i, each in enumerate(spec.prepare)]
         extractors = [self.extractor(each, place.at("extractors", i)) for i, each in enumerate(spec.extractors)]
         identity = {
-            "prepare": [self._reading_identity(name, each) for name, each in prepare],
-            "extractors": [self._reading_identity(name, each) for name, each in extractors],
+            "prepare": [self._identity(name, each) for name, each in prepare],
+            "extractors": [self._identity(name, each) for name, each in extractors],
         }
         return Chain(spec.name, tuple(prepare), tuple(extractors), identity)
 
@@ -258,7 +262,7 @@ class _Composer:
         base: type[Any] = Judge if spec.judge or self._is_judge(spec.id) else Metric
         name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir)
         if not isinstance(scoring, Judge):
-            whole = digest([self._reading_identity(name, scoring), read, None])
+            whole = digest([self._identity(name, scoring), read, None])
             return Scorer(score.name, spec.label, name, scoring, chain, None, None, whole)
         if spec.judge and not scoring.asks_models:
             raise (place / "judge").error(f"{name} asks no model, it knows its verdicts: remove `judge`")
@@ -270,16 +274,16 @@ class _Composer:
         baseline = _baseline(scoring, models, place / "config")
         judged = [each.identity() for each in judges]
         _check_judges(judges, place / "judge")
-        whole = digest([self._reading_identity(name, scoring), read, judged, baseline.identity() if baseline else None])
+        whole = digest([self._identity(name, scoring), read, judged, baseline.identity() if baseline else None])
         return Scorer(score.name, spec.label, name, scoring, chain, judges, baseline, whole)
 
-    def _reading_identity(self, name: str, component: Component) -> dict[str, Any]:
-        """`identity_of`, with the content of a loose file: who edits it expects new scores, and they cost no call.
-
-        Engines go without: a comment in their file must not send a bill.
-        """
-        content = self.plugins.loose_content(name.partition("/")[0])
+    def _identity(self, name: str, component: Component) -> dict[str, Any]:
+        content = self._content(name)
         return {**identity_of(name, component), **({"content": content} if content else {})}
+
+    def _content(self, name: str) -> str | None:
+        """What keys hold of the loose file that a component is from."""
+        return self.plugins.loose_content(name.partition("/")[0])
 
     def _is_judge(self, name: str) -> bool:
         namespace, _, component = name.partition("/")

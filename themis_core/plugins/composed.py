@@ -32,9 +32,12 @@ class ComposedModel:
     spec: ModelSpec
     component: str
     engine: Engine
+    content: str | None = None
+    """What keys hold of the loose file that the engine is from, if it is from one."""
 
     def identity(self) -> dict[str, Any]:
-        return {**identity_of(self.component, self.engine), "model": self.spec.sent}
+        content = {"content": self.content} if self.content else {}
+        return {**identity_of(self.component, self.engine), **content, "model": self.spec.sent}
 
 
 @dataclass(frozen=True, slots=True)

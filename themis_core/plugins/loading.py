@@ -23,7 +23,7 @@ from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import blaming, failure, from_outside
 from themis_core.plugins.discovery import Installed, installed, published
-from themis_core.plugins.loose import content_of, import_loose, neighbours
+from themis_core.plugins.loose import content_of, content_of_one, import_loose, neighbours
 from themis_core.specs.guessing import did_you_mean
 
 __all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]
@@ -47,10 +47,11 @@ class Loaded:
 
 
 class Plugins:
-    """The plugins of one session. `loose` maps namespaces to Python files."""
+    """The plugins of one session. `loose` maps namespaces to Python files, `identities` to what keys hold of these."""
 
-    def __init__(self, loose: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, loose: Mapping[str, Path] | None = None, identities: Mapping[str, str] | None = None) -> None:
         self._loose = dict(loose or {})
+        self._identities = dict(identities or {})
         self._installed = installed()
         self._loaded: dict[str, Loaded] = {}
         self._beside: dict[str, Path] = {}
@@ -124,9 +125,13 @@ class Plugins:
         return [self._loaded[name].provenance for name in sorted(self._loaded)]
 
     def loose_content(self, namespace: str) -> str | None:
-        """The SHA-256 of a loaded loose file; None for an installed plugin."""
+        """What keys hold of a loaded loose file: the SHA-256 of its content, or the one that it counts as.
+
+        None for an installed plugin, and for a file of which versions alone count.
+        """
+        identity = self._identities.get(namespace, "content")
         found: str | None = self._loaded[namespace].provenance.get("sha256")
-        return found
+        return found if identity == "content" else None if identity == "version" else identity
 
     def observers(self, hook: str) -> Observers:
         """The loaded plugins that observe with `hook`."""
@@ -164,7 +169,8 @@ class Plugins:
             content = content_of(path)
         except OSError as error:
             raise SpecError(f"plugins.{namespace}: can't read {path}: {error.strerror or error}") from error
-        for name, file in neighbours(path).items():
+        beside = neighbours(path)
+        for name, file in beside.items():
             if (other := self._beside.setdefault(name, file)) != file:
                 raise SpecError(
                     f"plugins.{namespace}: {path} imports {file}, but another loose file imports {other}, and "
@@ -172,7 +178,8 @@ class Plugins:
                 )
         with _blaming(namespace, str(path), "import"):
             module = import_loose(namespace, path, content)
-        return module, {"namespace": namespace, "path": str(path), "sha256": content}, str(path)
+        files = {str(file.relative_to(path.parent)): content_of_one(file) for file in (path, *beside.values())}
+        return module, {"namespace": namespace, "path": str(path), "sha256": content, "files": files}, str(path)
 
     def _check_contract(self, module: ModuleType, namespace: str, label: str) -> None:
         default = CONTRACT_VERSION if namespace in self._loose else None

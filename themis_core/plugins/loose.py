@@ -18,7 +18,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
-__all__ = ["content_of", "import_loose", "neighbours"]
+__all__ = ["content_of", "content_of_one", "import_loose", "neighbours"]
 
 __path__: list[str] = []  # so that Python takes this module for a package, and asks the finder for what is in it
 _HASH = 12
@@ -36,8 +36,13 @@ def content_of(path: Path) -> str:
         return hashlib.sha256(content).hexdigest()
     total = hashlib.sha256(content)
     for name, file in sorted(beside.items()):
-        total.update(f"\n{name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+        total.update(f"\n{name} {content_of_one(file)}".encode())
     return total.hexdigest()
+
+
+def content_of_one(path: Path) -> str:
+    """SHA-256 in hexadecimal of one file. Raises OSError."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def neighbours(path: Path) -> dict[str, Path]:
@@ -87,7 +92,7 @@ class _Finder:
 def _prepare(path: Path) -> None:
     """Make what a file imports from its folder importable, as it is now; refuse names that are taken already."""
     beside = {name: file.absolute() for name, file in neighbours(path).items()}
-    digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in beside.items()}
+    digests = {name: content_of_one(file) for name, file in beside.items()}
     if any(
         (_beside.get(name, file), _brought.get(name, digests[name])) != (file, digests[name])
         for name, file in beside.items()

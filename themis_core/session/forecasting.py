@@ -11,6 +11,7 @@ from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on
 from themis_core.planning import Plan, Trial
 from themis_core.records import Request, RunCost, Usage
+from themis_core.session.edited import Calls, Edited
 
 __all__ = ["PlanReport", "report_of"]
 
@@ -50,6 +51,9 @@ class PlanReport:
     leaks: list[dict[str, Any]]
     """Items that are among the examples of their prompt: `slice_id, prompt_variant_id, items, of_items, replaced,
     left_out, allowed, examples, digest`."""
+    edited: list[dict[str, Any]]
+    """Engines of loose files that were edited, so that stored answers are asked again: `component, path, files` (what
+    differs), `since` (a run id), `content` (what counted then), `calls, cost`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -60,14 +64,16 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
     per_model: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Any]] = {}
     judged = JudgeForecast(made)
+    edited = Edited(made, store)
     counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
     for endpoint in (None, *made.endpoints()):
-        trials = made.trials(endpoint)
+        trials, before = made.trials(endpoint), edited.trials(endpoint)
         while batch := list(islice(trials, LOOK_UP)):
             missing = _missing(batch, store)
             judged.add(batch, store)
-            for trial, calls in zip(batch, missing, strict=True):
-                _tally(per_model, trial, calls, counted)
+            calls = [_tally(per_model, trial, each, counted) for trial, each in zip(batch, missing, strict=True)]
+            edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
+            for trial in batch:
                 if trial.model is not None and trial.prompt_variant_id not in samples:
                     samples[trial.prompt_variant_id] = {
                         "prompt_variant_id": trial.prompt_variant_id,
@@ -101,6 +107,7 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
         [asdict(each) for each in made.unscorable],
         [asdict(each) for each in made.leaks],
+        edited.rows(),
     )
 
 
@@ -133,8 +140,10 @@ def _turns(trial: Trial, ended: set[str]) -> Sequence[Request]:
     return trial.requests
 
 
-def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence[Request], counted: Counted) -> None:
+def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence[Request], counted: Counted) -> Calls:
+    """Add a trial to its model's row. Returns the calls that it is the first to need, each with its cost."""
     model = trial.model
+    calls: Calls = []
     row = per_model.setdefault(
         trial.model_id,
         {
@@ -153,7 +162,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
     row["trials"] += 1
     row["stored"] += not missing
     if model is None:
-        return
+        return calls
     for request in missing:
         if not counted.is_new(trial.item.id, request.key):
             continue
@@ -168,3 +177,5 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
         cost = cost_of(Usage(tokens, (limit or 0) * (request.params.get("n") or 1)), model.spec.price)
         if cost is not None:
             row["cost"] = (row["cost"] or 0.0) + cost
+        calls.append((request, cost))
+    return calls

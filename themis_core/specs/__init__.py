@@ -15,7 +15,7 @@ from themis_core.specs.inference import (
     PriceSpec,
 )
 from themis_core.specs.paths import current_folder, path_kind, resolve_path, shown_path
-from themis_core.specs.project import ExecutionPolicySpec, ProjectSpec, StorageConfig
+from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
 from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_core.specs.secrets import looks_like_a_key
@@ -32,6 +32,7 @@ __all__ = [
     "InferenceGridSpec",
     "InferenceParamsSpec",
     "JudgeInferenceSpec",
+    "LoosePluginSpec",
     "MetricSpec",
     "ModelSpec",
     "ParseSpec",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validat
 
 from themis_core.specs.base import Spec
 
-__all__ = ["ExecutionPolicySpec", "ProjectSpec", "StorageConfig"]
+__all__ = ["ExecutionPolicySpec", "LoosePluginSpec", "ProjectSpec", "StorageConfig"]
 
 
 class ExecutionPolicySpec(Spec):
@@ -101,6 +101,19 @@ class StorageConfig(Spec):
         return {"backend": backend, **value.model_dump(mode="json", by_alias=True, exclude_unset=True)}
 
 
+class LoosePluginSpec(Spec):
+    """A loose plugin file, and how stored work is told from what another state of the file would give."""
+
+    path: str = Field(description="The Python file, relative to the folder of the project.", min_length=1)
+    identity: str = Field(
+        "content",
+        pattern=r"^(content|version|[0-9a-f]{64})$",
+        description="What the keys of answers and scores hold of the file. `content`: its content, with what it "
+        "imports beside it, so what was edited is asked and scored again. `version`: the versions of its components "
+        "alone. A content's SHA-256: the file counts as that content, as after an edit that changes no answer.",
+    )
+
+
 def _default_storage() -> StorageConfig:
     return StorageConfig.model_validate({"backend": "sqlite", "root_dir": ".themis"})
 
@@ -121,8 +134,9 @@ class ProjectSpec(Spec):
     execution_policy: ExecutionPolicySpec = Field(
         default_factory=ExecutionPolicySpec, description="Limits, retries, breaker, deadlines, budget."
     )
-    plugins: dict[str, str] = Field(
-        default_factory=dict, description="Loose plugin files by namespace: `mine: ./my_metrics.py`."
+    plugins: dict[str, str | LoosePluginSpec] = Field(
+        default_factory=dict,
+        description="Loose plugin files by namespace: `mine: ./my_metrics.py`, or a mapping of `path` and `identity`.",
     )
     observers: list[str] = Field(
         default_factory=list,
@@ -132,8 +146,14 @@ class ProjectSpec(Spec):
 
     @field_validator("plugins")
     @classmethod
-    def _namespaces_are_names(cls, value: dict[str, str]) -> dict[str, str]:
+    def _namespaces_are_names(cls, value: dict[str, str | LoosePluginSpec]) -> dict[str, str | LoosePluginSpec]:
         for name in value:
             if not name.replace("-", "_").isidentifier():
                 raise ValueError(f"{name!r} can't be a namespace: use letters, digits and underscores")
         return value
+
+    def loose_plugins(self) -> dict[str, LoosePluginSpec]:
+        """The loose plugin files by namespace, those that are written as a path alone among them."""
+        return {
+            name: LoosePluginSpec(path=each) if isinstance(each, str) else each for name, each in self.plugins.items()
+        }

@@ -1,0 +1,109 @@
+"""Finds the stored answers that an edited loose engine is asked for again, so that a plan says it before the bill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from themis_core.components import Store
+from themis_core.planning import Plan, Trial
+from themis_core.plugins import ComposedModel
+from themis_core.records import Request, RunRecord
+
+__all__ = ["Calls", "Edited"]
+
+Calls = list[tuple[Request, float | None]]
+"""Calls that a trial makes, each with its cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """A run of this benchmark with another content of the file."""
+
+    run: RunRecord
+    content: str | None
+
+
+class Edited:
+    """The loose files of a plan's engines that were edited since the benchmark ran, and what that asks again."""
+
+    def __init__(self, plan: Plan, store: Store | None) -> None:
+        self._plan = plan
+        self._store = store
+        self._former = {
+            model.component: former
+            for model in plan.composition.models()
+            if store is not None and (former := _former(plan, model, store)) is not None
+        }
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def trials(self, endpoint: str | None) -> Iterator[Trial]:
+        """The trials as they were before, in the plan's order; none if nothing was edited."""
+        if not self._former:
+            return iter(())
+        slices = []
+        for each in self._plan.slices:
+            models = tuple(self._before(model) for model in each.composed.models)
+            slices.append(replace(each, composed=replace(each.composed, models=models, scorers=())))
+        return replace(self._plan, slices=tuple(slices)).trials(endpoint)
+
+    def add(self, batch: Sequence[tuple[Trial, Calls]], before: Sequence[Trial]) -> None:
+        """Count what of a batch is asked again: trials with the calls that they make, and the trials as they were."""
+        asked = [
+            (trial.model, former.requests[trial.requests.index(request)].key, cost)
+            for (trial, calls), former in zip(batch, before, strict=False)
+            if trial.model is not None and trial.model.component in self._former
+            for request, cost in calls
+        ]
+        if not asked or self._store is None:
+            return
+        stored = self._store.stored_generations([key for _, key, _ in asked])
+        for model, key, cost in asked:
+            if key in stored:
+                row = self._row(model.component)
+                row["calls"] += 1
+                row["cost"] = row["cost"] if cost is None else (row["cost"] or 0.0) + cost
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One per engine: `component, path, files, since, content, calls, cost`."""
+        return list(self._rows.values())
+
+    def _before(self, model: ComposedModel) -> ComposedModel:
+        former = self._former.get(model.component)
+        return model if former is None else replace(model, content=former.content)
+
+    def _row(self, component: str) -> dict[str, Any]:
+        former, namespace = self._former[component], component.partition("/")[0]
+        now = _provenance(self._plan.composition.plugins.provenance(), namespace)
+        then = _provenance(former.run.manifest.get("plugins", []), namespace)
+        files, old = now.get("files", {}), then.get("files", {})
+        return self._rows.setdefault(
+            component,
+            {
+                "component": component,
+                "path": self._plan.composition.project.loose_plugins()[namespace].path,
+                "files": sorted(name for name in files.keys() | old.keys() if files.get(name) != old.get(name)),
+                "since": former.run.run_id,
+                "content": former.content,
+                "calls": 0,
+                "cost": None,
+            },
+        )
+
+
+def _former(plan: Plan, model: ComposedModel, store: Store) -> _Former | None:
+    """The latest run of the benchmark whose keys held something else of the engine's file."""
+    if "path" not in _provenance(plan.composition.plugins.provenance(), model.component.partition("/")[0]):
+        return None
+    for run in store.runs():
+        if run.manifest.get("benchmark", {}).get("benchmark_id") != plan.composition.benchmark.benchmark_id:
+            continue
+        for each in run.manifest.get("models", []):
+            if each.get("component") == model.component and each.get("content") != model.content:
+                return _Former(run, each.get("content"))
+    return None
+
+
+def _provenance(plugins: Sequence[dict[str, Any]], namespace: str) -> dict[str, Any]:
+    return next((each for each in plugins if each["namespace"] == namespace), {})
