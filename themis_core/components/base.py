@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +32,15 @@ class Component(BaseModel, ABC):
     def identity(self) -> dict[str, Any]:
         """The config that can change an output, as plain data."""
         return self.model_dump(mode="json", by_alias=True, exclude=set(self.not_identity))
+
+    def for_models(self, model_ids: Sequence[str]) -> Self:
+        """Return the component as these models of the spec use it: itself, unless its config depends on them.
+
+        An engine is told the model it answers for, as it is sent; a metric or judge the labels of its slice. Called before
+        `check`, for a config such as a path with `{model_id}`. No I/O; what is returned is a copy or the component
+        itself.
+        """
+        return self
 
     def check(self, base_dir: Path) -> None:
         """Look for what the component will need (files, environment variables) before anything is called.

@@ -150,7 +150,14 @@ class _Composer:
             raise place.error(error.message) from error
 
     def component(
-        self, base: type[C], name: str, config: Mapping[str, Any], name_at: Place, config_at: Place, base_dir: Path
+        self,
+        base: type[C],
+        name: str,
+        config: Mapping[str, Any],
+        name_at: Place,
+        config_at: Place,
+        base_dir: Path,
+        models: Sequence[str] = (),
     ) -> tuple[str, C]:
         kind = next(kind for kind, cls in COMPONENT_KINDS.items() if cls is base)
         try:
@@ -169,6 +176,11 @@ class _Composer:
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
         with blaming(full_name, "its config"):
             known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
+        with blaming(full_name, "for_models"):
+            if (fitted := made.for_models(tuple(models))) is not made:
+                if not isinstance(fitted, cls):
+                    raise TypeError(f"it returned {type(fitted).__name__}, not a {cls.__name__}")
+                made, known = fitted, f"{known} {digest(models)}"
         if known not in self._made:
             _check(made, full_name, base_dir, config_at)
             _read_properties(made, full_name)
@@ -201,6 +213,7 @@ class _Composer:
             place / "provider",
             place / "extras",
             self.base_dir,
+            [spec.sent],
         )
         if self.max_cost is not None and spec.price is None and not engine.capabilities.batch:
             raise place.error(
@@ -260,7 +273,8 @@ class _Composer:
         chain = chains[score.parse] if score.parse is not None else None
         read = chain.identity if chain else None
         base: type[Any] = Judge if spec.judge or self._is_judge(spec.id) else Metric
-        name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir)
+        ids = [model.spec.model_id for model in models]
+        name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir, ids)
         if not isinstance(scoring, Judge):
             whole = digest([self._identity(name, scoring), read, None])
             return Scorer(score.name, spec.label, name, scoring, chain, None, None, whole)

@@ -8,13 +8,14 @@ import gzip
 import json
 import os
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+import themis_core as themis
 from themis_core import EngineError, Generation, Request, SpecError, Usage
 from themis_plugin_replay import reading, recording
 from themis_plugin_replay.engine import FileEngine
@@ -27,8 +28,8 @@ def request(item_id: str, model: str = "m", prompt: Any = "hello", sample: int =
     return Request(model_id=model, messages=messages, item_id=item_id, sample_index=sample)
 
 
-def engine(folder: Path, path: str = "rec.jsonl", **fields: str) -> FileEngine:
-    made = FileEngine.model_validate({"path": path, "fields": fields})
+def engine(folder: Path, path: str = "rec.jsonl", models: Sequence[str] = ("m",), **fields: str) -> FileEngine:
+    made = FileEngine.model_validate({"path": path, "fields": fields}).for_models(models)
     made.check(folder)
     return made
 
@@ -114,10 +115,70 @@ def test_without_a_model_column_the_rows_are_of_whoever_is_asked(tmp_path: Path)
 def test_the_path_may_say_the_model(tmp_path: Path) -> None:
     write(tmp_path, [{"id": "a", "output": "x"}], "out/small.jsonl")
     write(tmp_path, [{"id": "a", "output": "y"}], "out/org__large.jsonl")
-    made = engine(tmp_path, "out/{model_id}.jsonl")
-    assert ask(made, "a", model="small").text == "x"
-    assert ask(made, "a", model="org/large").text == "y"
-    assert "model 'tiny' in the recording 'out/{model_id}.jsonl'" in missing(made, "a", model="tiny")
+    path = "out/{model_id}.jsonl"
+    assert ask(engine(tmp_path, path, ["small"]), "a", model="small").text == "x"
+    assert ask(engine(tmp_path, path, ["org/large"]), "a", model="org/large").text == "y"
+    assert "in the recording 'out/{model_id}.jsonl'" in missing(engine(tmp_path, path, ["small"]), "b", model="small")
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "files"),
+    [
+        ("out/{model_id}.jsonl", "small", ["out/small.jsonl"]),
+        ("out/{model_id}.jsonl", "org/large", ["out/org__large.jsonl"]),
+        ("out/{model_id}-v1.jsonl", "small", ["out/small-v1.jsonl"]),
+        ("{model_id}/answers.jsonl", "small", ["small/answers.jsonl"]),
+        ("{model_id}/{model_id}.jsonl", "small", ["small/small.jsonl"]),
+        ("{model_id}/part-*.jsonl", "small", ["small/part-1.jsonl", "small/part-2.jsonl"]),
+        ("**/{model_id}.jsonl", "small", ["deep/er/small.jsonl", "out/small.jsonl"]),
+        ("out/{model_id}.jsonl", "a[b]*", ["out/a[b]*.jsonl"]),
+        ("out/{model_id}-?.jsonl", "a[b]*", ["out/a[b]*-1.jsonl"]),
+        ("out/{model_id}.jsonl", "{model_id}", ["out/{model_id}.jsonl"]),
+    ],
+)
+def test_a_path_with_the_model_reads_the_files_of_that_model_alone(
+    tmp_path: Path, path: str, model: str, files: list[str]
+) -> None:
+    for number, name in enumerate(files):
+        write(tmp_path, [{"id": str(number), "output": name}], name)
+    before = engine(tmp_path, path, [model])
+    assert [ask(before, str(number), model=model).text for number in range(len(files))] == files
+    for name in ("out/other.jsonl", "out/smaller.jsonl", "other/answers.jsonl", "out/ab-1.jsonl", "small/notes.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no JSON at all")
+    assert engine(tmp_path, path, [model]).identity() == before.identity()
+
+
+def test_a_file_of_another_model_makes_no_new_run(tmp_path: Path) -> None:
+    rows = [{"id": "a", "gold": "x"}, {"id": "b", "gold": "y"}]
+    write(tmp_path, rows, "items.jsonl")
+    write(tmp_path, [{"id": row["id"], "output": row["gold"]} for row in rows], "out/small.jsonl")
+    dataset = {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"reference": "gold"}}
+    model = {"model_id": "small", "provider": "replay/file", "extras": {"path": "out/{model_id}.jsonl"}}
+    benchmark: dict[str, Any] = {
+        "benchmark_id": "b",
+        "models": [model],
+        "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "?"}]}],
+        "slices": [
+            {"slice_id": "s", "dataset": dataset, "generation": {},
+             "scores": [{"name": "n", "metrics": ["text/exact_match"]}]}
+        ],
+    }  # fmt: skip
+
+    def run() -> themis.RunResult:
+        (tmp_path / "spec.json").write_text(json.dumps({"benchmark": benchmark}), encoding="utf-8")
+        return themis.run(tmp_path / "spec.json")
+
+    first = run()
+    write(tmp_path, [{"id": "a", "output": "z"}], "out/large.jsonl")
+    again = run()
+    assert (again.run_id, again.generated, first.generated) == (first.run_id, 0, 2)
+    # The control: who names the other model gets another run, and only that model's answers are new.
+    write(tmp_path, [{"id": "a", "output": "z"}, {"id": "b", "output": "y"}], "out/large.jsonl")
+    benchmark["models"].append({**model, "model_id": "large"})
+    both = run()
+    assert both.run_id != first.run_id
+    assert (both.generated, both.reused, [row.value for row in both.scores]) == (2, 2, [0.5, 1.0])
 
 
 def test_a_pattern_reads_its_files_as_one(tmp_path: Path) -> None:
@@ -364,7 +425,9 @@ def test_rows_of_equal_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
         ("out/smal.jsonl", "BASE/out/smal.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
         ("nowhere/x.jsonl", "BASE/nowhere/x.jsonl: no such file"),
         ("out/*.csv", "BASE/out/*.csv: no file matches this pattern"),
-        ("out/x-{model_id}.jsonl", "BASE/out/x-{model_id}.jsonl: no file matches this pattern"),
+        ("out/x-{model_id}.jsonl", "BASE/out/x-m.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
+        ("out/smal{model_id}.jsonl", "BASE/out/smalm.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
+        ("{model_id}/*.jsonl", "BASE/m/*.jsonl: no file matches this pattern"),
         ("out", "BASE/out: this is no file; name the files in it, such as by *.jsonl"),
     ],
 )
@@ -396,8 +459,6 @@ def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"path": "{model_id}/{model_id}.jsonl"}, "may be there once"),
-        ({"path": "*/{model_id}.jsonl"}, "without"),
         ({"path": "{model_id}.jsonl", "fields": {"model": "llm"}}, "says the model"),
         ({"path": ""}, "at least 1 character"),
         ({"path": "x.jsonl", "fields": {"out": "x"}}, "Extra inputs"),
@@ -417,7 +478,7 @@ def test_the_identity_is_what_is_recorded_not_where(tmp_path: Path) -> None:
     assert engine(tmp_path, status="how").identity() != here.identity()
     write(tmp_path, [{"id": "a", "output": "y"}])
     assert engine(tmp_path).identity() != here.identity()
-    assert engine(tmp_path, "{model_id}.jsonl").identity() != engine(tmp_path).identity()
+    assert engine(tmp_path, "{model_id}.jsonl", ["rec"]).identity() != engine(tmp_path).identity()
 
 
 def test_an_engine_that_was_not_checked_has_no_identity() -> None:
@@ -467,14 +528,14 @@ def test_outputs_are_not_held_in_memory_and_files_are_closed(tmp_path: Path) -> 
 def test_recorded_solutions_come_back_as_they_were_published() -> None:
     folder = SHARED / "gsm8k" / "solutions"
     assert folder.is_dir(), f"the shared data is missing: {folder} (set THEMIS_SHARED_DATA)"
-    made = engine(folder, "{model_id}.jsonl")
+    made = {path.stem: engine(folder, "{model_id}.jsonl", [path.stem]) for path in folder.glob("*.jsonl")}
     correct: dict[str, int] = {}
 
     async def replay() -> None:
         for path in sorted(folder.glob("*.jsonl")):
             for line in path.read_text("utf-8").splitlines():
                 row = json.loads(line)
-                found = await made.generate(request(row["id"], row["model"]))
+                found = await made[path.stem].generate(request(row["id"], row["model"]))
                 assert found == Generation("answered", row["output"])
                 correct[row["model"]] = correct.get(row["model"], 0) + row["is_correct"]
 

@@ -104,6 +104,23 @@ def test_each_model_and_sample_has_its_own_verdict(tmp_path: Path) -> None:
     )
 
 
+def test_the_path_may_say_the_model_and_only_files_of_models_that_are_asked_are_read(tmp_path: Path) -> None:
+    for name, verdict in (("x", 1), ("org__y", 0.25), ("other", 7)):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"id": "a", "verdict": verdict}), encoding="utf-8")
+    judge = Verdicts(path="{model_id}.jsonl").for_models(["x", "org/y"])
+    judge.check(tmp_path)  # the file of another model has no verdict in the range
+    answers = [
+        JudgedAnswer(Item("a", {}), Generation("answered", "?"), "?", model) for model in ("x", "org/y", "other")
+    ]
+    assert [(each.value, each.reason) for each in (judge.score(answer, []) for answer in answers)] == [
+        (1.0, None), (0.25, None), (None, "missing"),
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match=r"other/x.jsonl: no such file"):
+        Verdicts(path="other/{model_id}.jsonl").for_models(["x"]).check(tmp_path)
+    with pytest.raises(SpecError, match=r"and none is; name the model in fields\.model"):
+        Verdicts(path="{model_id}.jsonl").for_models([]).check(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -129,7 +146,7 @@ def test_a_bad_row_is_an_error_that_names_file_and_line(tmp_path: Path, text: st
     [
         ({"low": 1, "high": 1}, "high: 1 is not above low"),
         ({"draws": [0.5]}, "draws: 0.5 is in the range"),
-        ({"path": "{model_id}.jsonl"}, "fields.model"),
+        ({"path": "{model_id}.jsonl", "fields": {"model": "m"}}, "fields.model"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(config: dict[str, Any], words: str) -> None:

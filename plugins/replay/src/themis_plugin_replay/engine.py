@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import re
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,8 @@ class FileEngine(Engine):
 
     path: str = Field(
         description="Recorded outputs: JSON Lines, JSON or CSV, also with `.gz` or `.zst`, or a glob. Relative to the "
-        "spec file. `{model_id}` stands for the model as it is sent, with `__` for each slash in it.",
+        "spec file. `{model_id}` stands for the model as it is sent, with `__` for each slash in it; other files are "
+        "not read.",
         min_length=1,
     )
     fields: ReplayFields = Field(
@@ -53,15 +54,20 @@ class FileEngine(Engine):
     capabilities: ClassVar[Capabilities] = Capabilities(batch=True, tools=True, images=True)
 
     _recording: Recording | None = PrivateAttr(None)
+    _models: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _says_the_model_once(self) -> FileEngine:
-        if _MODEL in self.path:
-            if self.path.count(_MODEL) > 1 or glob.has_magic(self.path):
-                raise ValueError(f"path: {_MODEL} may be there once, and without * ? or [")
-            if self.fields.model is not None:
-                raise ValueError(f"fields.model: path has {_MODEL} already, which says the model")
+        if _MODEL in self.path and self.fields.model is not None:
+            raise ValueError(f"fields.model: path has {_MODEL} already, which says the model")
         return self
+
+    def for_models(self, model_ids: Sequence[str]) -> FileEngine:
+        if _MODEL not in self.path:
+            return self
+        fitted = self.model_copy()
+        fitted._models = tuple(model_ids)
+        return fitted
 
     @property
     def endpoint(self) -> str:
@@ -69,7 +75,9 @@ class FileEngine(Engine):
 
     def check(self, base_dir: Path) -> None:
         """Index the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
-        self._recording = Recording(files_of(self.path, base_dir), Columns(self.fields), f"the recording {self.path!r}")
+        self._recording = Recording(
+            files_of(self.path, base_dir, self._models), Columns(self.fields), f"the recording {self.path!r}"
+        )
         self.__dict__.pop("recording", None)
 
     def identity(self) -> dict[str, Any]:
@@ -77,9 +85,7 @@ class FileEngine(Engine):
         return {**super().identity(), "content": digest(self.recording.content)}
 
     async def generate(self, request: Request) -> Generation:
-        model = request.model_id
-        if self.fields.model is None:
-            model = model.replace("/", "__") if _MODEL in self.path else ""
+        model = request.model_id if self.fields.model is not None or _MODEL in self.path else ""
         generation = self.recording.find(model, request)
         if generation.status == "failed":
             said = f"{self.recording.source} has item {request.item_id!r} as failed: {generation.error}"
@@ -94,22 +100,31 @@ class FileEngine(Engine):
         return self._recording
 
 
-def files_of(path: str, base_dir: Path) -> list[tuple[str, Path]]:
-    """Return the files that a path means in sorted order, each with the model that its name says, or ``."""
-    given = resolve_path(path, Path())
-    if _MODEL not in path and (not glob.has_magic(path) or path_kind(base_dir / given) != "nothing"):
-        return [("", _regular(base_dir / given))]
-    before, model, after = str(given).partition(_MODEL)
-    pattern = f"{glob.escape(before)}*{glob.escape(after)}" if model else str(given)
+def files_of(path: str, base_dir: Path, models: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return the files that a path means, in sorted order, each with the model whose id stands in the path, or ``.
+
+    Raises SpecError for a file that is not there.
+    """
+    if _MODEL not in path:
+        return [("", file) for file in _files(path, base_dir, "")]
+    if not models:
+        raise SpecError(
+            f"path: {_MODEL} stands for the models that are asked, and none is; name the model in fields.model"
+        )
+    return [(model, file) for model in models for file in _files(path, base_dir, model.replace("/", "__"))]
+
+
+def _files(path: str, base_dir: Path, name: str) -> list[Path]:
+    file = base_dir / resolve_path(path.replace(_MODEL, name), Path())
+    if not glob.has_magic(path) or path_kind(file) != "nothing":
+        return [_regular(file)]
+    pattern = str(resolve_path(path.replace(_MODEL, glob.escape(name)), Path()))
     # `Path.glob` takes no absolute patterns, and a bracket in the name of `base_dir` is no pattern.
     names = sorted(glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207
-    files = [(name, base_dir / name) for name in names if path_kind(base_dir / name) == "file"]
+    files = [base_dir / each for each in names if path_kind(base_dir / each) == "file"]
     if not files:
-        raise SpecError("no file matches this pattern", path=shown_path(base_dir / given))
-    if not model:
-        return [("", file) for _, file in files]
-    named = re.compile(re.escape(before) + "(.*)" + re.escape(after), re.DOTALL)
-    return [(named.fullmatch(name)[1], file) for name, file in files]  # type: ignore[index]
+        raise SpecError("no file matches this pattern", path=shown_path(file))
+    return files
 
 
 def _regular(path: Path) -> Path:

@@ -53,7 +53,8 @@ class Verdicts(Judge):
 
     path: str = Field(
         description="Recorded verdicts: JSON Lines, JSON or CSV, also with `.gz` or `.zst`, or a glob. Relative to the "
-        "spec file.",
+        "spec file. `{model_id}` stands for the id of each model of the slice, with `__` for each slash in it; other "
+        "files are not read.",
         min_length=1,
     )
     fields: VerdictFields = Field(
@@ -69,17 +70,25 @@ class Verdicts(Judge):
     _verdicts: dict[_Key, float | None] | None = PrivateAttr(None)
     _known: dict[str, bool] = PrivateAttr(default_factory=dict)
     """Item id to whether any answer to it has a verdict."""
-    _content: list[str] = PrivateAttr(default_factory=list)
+    _content: list[list[str]] = PrivateAttr(default_factory=list)
+    _models: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Verdicts:
         if self.high <= self.low:
             raise ValueError(f"high: {self.high:g} is not above low, which is {self.low:g}")
-        if "{model_id}" in self.path:
-            raise ValueError("path: {model_id} is not filled in here; name the model's column in fields.model")
+        if "{model_id}" in self.path and self.fields.model is not None:
+            raise ValueError("fields.model: path has {model_id} already, which says the model")
         if inside := [each for each in self.draws if self.low <= each <= self.high]:
             raise ValueError(f"draws: {inside[0]:g} is in the range, where it is a verdict like any other: take it out")
         return self
+
+    def for_models(self, model_ids: Sequence[str]) -> Verdicts:
+        if "{model_id}" not in self.path:
+            return self
+        fitted = self.model_copy()
+        fitted._models = tuple(model_ids)
+        return fitted
 
     def check(self, base_dir: Path) -> None:
         """Read the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
@@ -88,12 +97,12 @@ class Verdicts(Judge):
         verdicts: dict[_Key, float | None] = {}
         first: dict[_Key, str] = {}
         content = []
-        for _, path in files_of(self.path, base_dir):
+        for model, path in files_of(self.path, base_dir, self._models):
             with path.open("rb") as stream:
-                content.append(hashlib.file_digest(stream, "sha256").hexdigest())
+                content.append([model, hashlib.file_digest(stream, "sha256").hexdigest()])
             for line, row in rows(path):
                 try:
-                    key = columns.key(row, "")
+                    key = columns.key(row, model)
                     verdicts[key] = self._value(columns.value(row), row)
                 except ValueError as error:
                     raise SpecError(str(error), path=shown_path(path), line=line) from error
@@ -104,6 +113,7 @@ class Verdicts(Judge):
                     raise SpecError(message + hint, path=shown_path(path), line=line)
                 first[key] = where
         self._verdicts, self._content = verdicts, sorted(content)
+        self._known = {}
         for (_, item_id, _), value in verdicts.items():
             self._known[item_id] = self._known.get(item_id, False) or value is not None
 
@@ -140,7 +150,7 @@ class Verdicts(Judge):
     def score(self, judged: JudgedAnswer, replies: Sequence[JudgeReply]) -> Score:
         if self._verdicts is None:
             raise RuntimeError("replay/verdicts is used before `check`, which reads the recording")
-        model = judged.model_id if self.fields.model is not None else ""
+        model = judged.model_id if self.fields.model is not None or "{model_id}" in self.path else ""
         key = (model, judged.item.id, judged.sample_index)
         value = self._verdicts.get(key)
         reason = None if value is not None else "no_verdict" if key in self._verdicts else "missing"
