@@ -161,10 +161,15 @@ def test_a_text_beyond_the_limit_is_a_blob_file_and_its_start_is_shown(tmp_path:
         (lambda file: file.write_bytes(b"nonsense"), "is damaged"),
         (lambda file: file.write_bytes(file.read_bytes()[:-5]), "is damaged"),
         (lambda file: file.write_bytes(b""), "is damaged"),
+        (
+            lambda file: file.write_bytes(b"\x28\xb5\x2f\xfd\xe0" + (2**50).to_bytes(8, "little") + b"\1\0\0"),
+            "is damaged",
+        ),
+        (lambda file: file.write_bytes(b"\x28\xb5\x2f\xfd\xc0\x40" + (2**50).to_bytes(8, "little")), "is damaged"),
         (lambda file: file.write_bytes(other_blob(file)), "does not match its hash"),
         (lambda file: file.unlink(), "is missing"),
     ],
-    ids=["overwritten", "cut off", "empty", "another text", "deleted"],
+    ids=["overwritten", "cut off", "empty", "says it is huge", "huge by frames", "another text", "deleted"],
 )
 def test_a_damaged_blob_is_an_error_when_read_and_mended_when_written_again(
     tmp_path: Path, damage: Any, message: str

@@ -182,4 +182,6 @@ def _message(error: psycopg.Error) -> str:
         return f"{type(error).__name__}: the server refuses a value"
     if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
         return "psycopg can't use the URL, or the statement"
+    if error.sqlstate == "2BP01":  # names what needs what is to go, and no value
+        return " ".join(f"{error.diag.message_primary}: {error.diag.message_detail}".split())
     return error.diag.message_primary or " ".join(str(error).split())

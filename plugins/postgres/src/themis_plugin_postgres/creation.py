@@ -6,7 +6,7 @@ It changes nothing in a schema that is no store, or a newer one.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -16,7 +16,7 @@ from themis_plugin_postgres.locks import CREATE_LOCKS
 from themis_sql import SCHEMA_VERSION
 from themis_sql.layout import PROJECTIONS, TRUTH
 
-__all__ = ["StoreInfo", "make_tables", "prepare", "remake_projections"]
+__all__ = ["StoreInfo", "make_tables", "prepare", "remake_projections", "table_statements", "view_statements"]
 
 HEX_OF: Final = "encode({}, 'hex')"
 
@@ -101,7 +101,7 @@ def _create(connection: PostgresConnection, schema: str) -> None:
     connection.run("CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)")
     connection.run(CREATE_LOCKS)
     make_tables(connection, (*TRUTH, *PROJECTIONS))
-    connection.run(_views())
+    connection.run(";\n".join(view_statements()))
     connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))
 
 
@@ -114,24 +114,25 @@ def remake_projections(connection: PostgresConnection) -> None:
         if kind or name not in (*TRUTH, *_OWN):
             connection.run(f'DROP {"VIEW" if kind else "TABLE"} IF EXISTS "{name}" CASCADE')
     make_tables(connection, PROJECTIONS)
-    connection.run(_views())
+    connection.run(";\n".join(view_statements()))
 
 
 def make_tables(connection: PostgresConnection, names: Collection[str]) -> None:
     """Make these tables, with their indices, as they are in this version."""
-    connection.run(_script(tuple(names)))
+    connection.run(";\n".join(table_statements(tuple(names))))
 
 
 @cache
-def _script(names: Collection[str]) -> str:
-    return ";\n".join(_statements(names))
-
-
-@cache
-def _views() -> str:
+def view_statements() -> Sequence[str]:
     from themis_sql.schema import views
 
-    return ";\n".join(views(HEX_OF))
+    return tuple(views(HEX_OF))
+
+
+@cache
+def table_statements(names: tuple[str, ...]) -> Sequence[str]:
+    """What makes these tables and their indices."""
+    return tuple(_statements(names))
 
 
 def _statements(names: Collection[str]) -> Iterator[str]:

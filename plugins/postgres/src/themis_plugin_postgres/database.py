@@ -19,6 +19,7 @@ from themis_core import StorageError
 from themis_plugin_postgres import creation
 from themis_plugin_postgres.address import shown
 from themis_plugin_postgres.connection import PostgresConnection
+from themis_plugin_postgres.definitions import make_temporary
 from themis_plugin_postgres.faults import PostgresFault, advice_on
 from themis_plugin_postgres.locks import RunLease, RunLocks
 from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
@@ -275,8 +276,7 @@ class PostgresDatabase(VersionedDatabase):
         try:
             scratch.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
             for table in PROJECTIONS:
-                like = f'"{self._spec.schema_name}".{table} INCLUDING INDEXES'
-                scratch.run(f"CREATE TEMPORARY TABLE {table} (LIKE {like})")
+                make_temporary(scratch, table)
             yield scratch
         finally:
             scratch.close()

@@ -38,6 +38,7 @@ _ADVICE: Final = (
     ("TLS", "server and client disagree on TLS: correct sslmode, sslrootcert or sslcert of the URL in {where}"),
     ("NAME", "the name of the host is not known here: correct the URL in {where}, or the network's names"),
     ("42501", "ask its owner for the right to use, and if it is new to create, the schema {schema}"),
+    ("2BP01", "what others made there needs it: drop that first, or move it to a schema of its own"),
     ("3F", "the schema is gone: bring the schema {schema} back from a backup"),
     ("42", "the tables are not as Themis made them: bring the schema {schema} back from a backup"),
     ("53100", "the server's disk is full: free some space, then run the same command again"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from themis_core import Damage, Event, StorageError, UnusedFile
 from themis_plugin_postgres.database import PostgresDatabase
+from themis_plugin_postgres.definitions import compare, restore
 from themis_plugin_postgres.faults import PostgresFault, unable_to_check
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused
@@ -32,11 +33,21 @@ class PostgresStore(SqlStore):
     def verify(self) -> Iterator[Damage]:
         try:
             with self._postgres.scratch() as scratch:
-                yield from damages(scratch, self._blobs, f'"{self._schema}".{{}}')
+                changed = compare(scratch, self._schema).damages
+                yield from changed.values()
+                yield from damages(scratch, self._blobs, f'"{self._schema}".{{}}', without=changed)
         except PostgresFault as error:
             if unable_to_check(error):
                 raise StorageError(f"the check could not be done: {self._postgres.explain(error)}") from error
             yield Damage("database", self._postgres.explain(error))  # a page that can't be read ends the check
+
+    def _empty_projections(self) -> None:
+        with self._postgres.scratch() as scratch:
+            seen = compare(scratch, self._schema)
+        if seen.damages:
+            restore(self._postgres, self._schema, seen)
+        else:
+            super()._empty_projections()
 
     def back_up(self, target: Path) -> None:
         raise StorageError(

@@ -56,11 +56,15 @@ class BlobFiles:
     def read(self, digest: bytes) -> bytes:
         path = self.path(digest)
         try:
-            data = ZstdDecompressor().decompress(path.read_bytes())
+            # Piece by piece: a damaged file may say that it holds more than there is memory for.
+            reader = ZstdDecompressor().decompressobj()
+            data = reader.decompress(path.read_bytes())
         except FileNotFoundError as error:
             raise StorageError(f"the blob file {path} is missing: bring it back from a backup") from error
         except ZstdError as error:
             raise StorageError(f"the blob file {path} is damaged: bring it back from a backup") from error
+        if not reader.eof:
+            raise StorageError(f"the blob file {path} is damaged: bring it back from a backup")
         if hashlib.sha256(data).digest() != digest:
             raise StorageError(f"the blob file {path} does not match its hash: bring it back from a backup")
         return data
