@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from themis_core import SpecError
 from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
 from themis_plugin_judge.agreement import Estimate, Rate, alpha, kappa
 from themis_plugin_judge.calibration import corrected_mean, corrected_share
+from themis_plugin_judge.labelled import Judged, JudgeScores, Labels
+from themis_plugin_judge.measure import _check_range
 
 PLUGIN = '''
 from pydantic import Field
@@ -175,7 +178,7 @@ def test_binary_labels_give_every_figure_and_the_corrected_score(binary: Bench, 
         {
             "slice_id": "labelled", "model_id": "recorded", **nothing, "n": 0, "judge_mean": None,
             "corrected": asdict(Estimate(None)), "human_mean": asdict(Rate(20, 40, 40).estimate()),
-            "not_judged": 1, "unscored": 1,
+            "not_judged": 0, "unscored": 0,  # the two that are have labels
         },
         {
             "slice_id": "asked", "model_id": "small-1", **nothing, "n": 50, "judge_mean": 0.6,
@@ -406,3 +409,37 @@ def test_the_judges_of_the_plugin_are_measured_by_the_verdicts_they_leave(tmp_pa
     assert pairwise["position_bias"] == {
         "n": 7, "consistent": 0.0, "first": 7, "second": 0, "bias": 1.0, "p": pytest.approx(2 / 2**7),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("label", "lowest", "highest", "message"),
+    [
+        (0.0, 0.0, 1.0, None), (1.0, 0.0, 1.0, None), (0.25, 0.0, 1.0, None), (None, 0.0, 1.0, None),
+        (4.0, 0.0, None, None), (-7.0, None, None, None), (5.0, 1.0, 5.0, None),
+        (4.0, 0.0, 1.0, "0 to 1: say what each label counts as, such as --label-value 4=1"),
+        (100.0, 0.0, 1.0, "such as --label-value 100=1"),
+        (-1.0, 0.0, 1.0, "such as --label-value -1=0"),
+        (0.0, 1.0, 5.0, "1 to 5: say what each label counts as, such as --label-value 0=1"),
+        (-1.0, 0.0, None, "0 to inf: say what"),
+        (2.0, None, 1.0, "-inf to 1: say what"),
+    ],
+)  # fmt: skip
+def test_labels_on_another_scale_than_the_scores_are_refused(
+    label: float | None, lowest: float | None, highest: float | None, message: str | None
+) -> None:
+    judged = Judged(("s", "m", "v", "default"), "l0", 1.0, None, True, label, ())
+    judge = JudgeScores("graded", "judge/scale", "judge/scale", ["s"], [judged], lowest, highest)
+    if message is None:
+        _check_range(judge)
+        return
+    with pytest.raises(SpecError) as refused:
+        _check_range(judge)
+    assert message in refused.value.message
+    assert "item 'l0': the label " in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("label", "number"), [("4", 1.0), (4, 1.0), (4.0, 1.0), ("good", 0.5), (2, 2.0), ("2", 2.0), (0.5, 0.25)]
+)
+def test_label_values_hold_for_numbers_too(label: Any, number: float) -> None:
+    assert Labels("human", {"4": 1.0, "good": 0.5, "0.5": 0.25}).number(label, "here") == number

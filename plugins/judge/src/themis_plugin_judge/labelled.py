@@ -45,8 +45,10 @@ class Labels:
 
     def number(self, label: Any, where: str) -> float:
         """The label as a finite number. Raises SpecError, naming `where`, if it is none."""
-        if isinstance(label, str) and label in self.numbers:
-            return self.numbers[label]
+        if isinstance(label, str | int | float):
+            for text in (str(label), label if isinstance(label, str) else f"{label:g}"):
+                if text in self.numbers:
+                    return self.numbers[text]
         if isinstance(label, str | int | float):
             try:
                 number = float(label)
@@ -84,6 +86,9 @@ class JudgeScores:
     component: str
     slices: list[str]
     judged: list[Judged]
+    lowest: float | None = None
+    highest: float | None = None
+    """Range that the judge declares; None where it has no end."""
 
 
 def read_judges(results: Results, run: RunRecord, labels: Labels) -> list[JudgeScores]:
@@ -122,7 +127,8 @@ def _judges(run: RunRecord) -> dict[Place, JudgeScores]:
         place = (scorer["slice_id"], scorer["score"], scorer["metric"])
         identity = [scorer[name] for name in ("score", "metric", "component", "version", "config")]
         judge = judges.setdefault(
-            digest([*identity, asked[place]]), JudgeScores(place[1], place[2], scorer["component"], [], [])
+            digest([*identity, asked[place]]),
+            JudgeScores(place[1], place[2], scorer["component"], [], [], scorer["lowest"], scorer["highest"]),
         )
         judge.slices.append(place[0])
         places[place] = judge

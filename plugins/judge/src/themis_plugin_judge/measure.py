@@ -8,6 +8,7 @@ It asks nothing and writes nothing. The figures are in `agreement` and `calibrat
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,9 +40,9 @@ class Corrected:
     human_mean: Estimate
     """Of the answers with a label."""
     not_judged: int
-    """Answers that no judge saw, because they were refused, empty or unparsed; in none of these figures."""
+    """Answers without a label that no judge saw: refused, empty or unparsed; in none of these figures."""
     unscored: int
-    """Answers whose verdict could not be read; in none of these figures."""
+    """Answers without a label whose verdict could not be read; in none of these figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,12 @@ def measure_run(
     """Measure every judge of a run, in the order of its spec.
 
     With `threshold`, scores and labels count as 1 from there on and as 0 below. `scale` is by default nominal for
-    binary values and interval for graded ones. Raises SpecError if the run has no judge, no label, or labels of one
-    value only.
+    binary values and interval for graded ones. Raises SpecError if the run has no judge, no label, labels of one
+    value only, or one that is not in the range of the judge's scores.
     """
     judges = read_judges(results, results.run(run_id), labels)
+    for judge in judges:
+        _check_range(judge)
     if threshold is not None:
         judges = [replace(judge, judged=[_cut(each, threshold) for each in judge.judged]) for judge in judges]
     found = {each.label for judge in judges for each in judge.judged if each.label is not None}
@@ -105,6 +108,19 @@ def measure_run(
             f"all labels are {told}: agreement beyond chance needs answers that people scored differently; label more"
         )
     return [_measured(judge, scale) for judge in judges]
+
+
+def _check_range(judge: JudgeScores) -> None:
+    """Raise SpecError if a label is none that the judge could have given: then they are on different scales."""
+    low = -math.inf if judge.lowest is None else judge.lowest
+    high = math.inf if judge.highest is None else judge.highest
+    for each in judge.judged:
+        if each.label is not None and not low <= each.label <= high:
+            end = low if each.label < low else high
+            raise SpecError(
+                f"item {each.item_id!r}: the label {each.label:g} is not in the range of {judge.score}/{judge.metric}, "
+                f"{low:g} to {high:g}: say what each label counts as, such as --label-value {each.label:g}={end:g}"
+            )
 
 
 def _cut(judged: Judged, threshold: float) -> Judged:
@@ -186,8 +202,8 @@ def _corrected(
                 judge_mean=fmean(each.value for each in rest if each.value is not None) if rest else None,
                 corrected=corrected,
                 human_mean=human_mean,
-                not_judged=sum(not each.seen for each in group),
-                unscored=sum(each.seen and each.value is None for each in group),
+                not_judged=sum(not each.seen for each in group if each.label is None),
+                unscored=sum(each.seen and each.value is None for each in group if each.label is None),
             )
         )
     return rows
