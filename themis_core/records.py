@@ -40,7 +40,7 @@ __all__ = [
     "WARNING",
 ]
 
-GenerationStatus = Literal["answered", "refused", "truncated", "empty", "failed"]
+GenerationStatus = Literal["answered", "refused", "truncated", "empty", "absent", "failed"]
 
 ERROR_CODES: Final = {
     "timeout": "the attempt took longer than its deadline",

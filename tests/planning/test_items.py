@@ -201,7 +201,7 @@ def test_an_id_that_is_there_twice_is_refused(query: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
         take([{"id": "1"}, {"id": "2"}, {"id": 1}], query)
     assert str(caught.value) == (
-        "dataset: duplicate item id '1' (items 1 and 3 of the dataset): ids must differ; name another column in "
+        "rows.jsonl:3: duplicate item id '1', the first is at rows.jsonl:1: ids must differ; name another column in "
         "fields.id, or mend the data"
     )
 

@@ -74,7 +74,7 @@ MISTAKES: list[tuple[str, Change, str, str]] = [
     ("missing file", lambda d: slice_of(d)["dataset"].update(dataset_id="dat.jsonl"), "", "dat.jsonl"),
     ("bad row", lambda d: slice_of(d)["dataset"].update(dataset_id="bad.jsonl"), "", "bad.jsonl:2"),
     ("duplicate item", lambda d: slice_of(d)["dataset"].update(dataset_id="twice.jsonl"),
-     "slices[0].dataset", "duplicate item id '1' (items 1 and 3 of the dataset)"),
+     "", "twice.jsonl:3: duplicate item id '1', the first is at "),
     ("missing key", lambda d: d["benchmark"]["models"][0].update(
         extras={"base_url": "https://models.invalid/v1", "api_key_env": "THEMIS_TEST_NO_SUCH_KEY"}),
      "models[0].extras", "THEMIS_TEST_NO_SUCH_KEY"),

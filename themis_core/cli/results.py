@@ -76,7 +76,7 @@ def _metrics_above(
 
 
 def _show_counts(result: RunResult) -> None:
-    ends = ("answered", "refused", "truncated", "empty", "failed", "unfinished")
+    ends = ("answered", "refused", "truncated", "empty", "absent", "failed", "unfinished")
     ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
     cost = cost_text(result.cost, result.unknown_cost_calls, result.cost_at_most)
     ended = f"{safe(result.run_id)}: {result.status}; {result.trials} trials ({ledger or 'none finished'})"

@@ -36,9 +36,9 @@ class Component(BaseModel, ABC):
     def for_models(self, model_ids: Sequence[str]) -> Self:
         """Return the component as these models of the spec use it: itself, unless its config depends on them.
 
-        An engine is told the model it answers for, as it is sent; a metric or judge the labels of its slice. Called before
-        `check`, for a config such as a path with `{model_id}`. No I/O; what is returned is a copy or the component
-        itself.
+        An engine is told the model it answers for, as it is sent; a metric or judge the labels of its slice. Called
+        before `check`, for a config such as a path with `{model_id}`. No I/O; what is returned is a copy or the
+        component itself.
         """
         return self
 

@@ -58,7 +58,8 @@ class Engine(Component):
     async def generate(self, request: Request) -> Generation:
         """Send the request once and return the answer; never retry.
 
-        `status` is answered, refused, truncated (cut at a length limit) or empty; a failure raises EngineError with
-        a stable code. Any other exception becomes a failed generation with code `engine_error`. The deadline is
-        the caller's, which cancels; a call that goes on half a second later is left alone.
+        `status` is answered, refused, truncated (cut at a length limit) or empty, or absent if there is no answer and
+        the config says that this is right; a failure raises EngineError with a stable code. Any other exception
+        becomes a failed generation with code `engine_error`. The deadline is the caller's, which cancels; a call that
+        goes on half a second later is left alone.
         """

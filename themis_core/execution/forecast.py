@@ -157,6 +157,8 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
         return _Written()
     baseline = trial.baseline_of(scorer)
     against = _scored(baseline.requests, answers) if baseline else None
+    if against is not None and against.status == "absent":
+        return _Written()
     missing = baseline is not None and against is None
     value = extraction.value if extraction is not None else generation.text
     judged = JudgedAnswer(

@@ -334,7 +334,7 @@ class Runner:
             generation, keys, called = await self._answer(work, events)
         scores: list[ScoreEntry] = []
         failure = (generation.error_code, generation.error) if generation.failed else None
-        if not failure:
+        if not failure and generation.status != "absent":
             for scorer, key in zip(work.scorers, work.score_keys, strict=True):
                 scores.append(await self._score(work, scorer, key, generation))
         if trial.baselines:
@@ -518,6 +518,8 @@ class Runner:
         baseline = await self._baseline(work, scorer)
         if baseline is not None and baseline.failed:
             return baseline
+        if baseline is not None and baseline.status == "absent":
+            return Score(reason="no_baseline"), ()
         value = extraction.value if extraction is not None else generation.text
         asked = [message for request in trial.requests for message in request.messages]
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)

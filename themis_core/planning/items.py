@@ -12,7 +12,7 @@ import heapq
 import json
 import re
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from math import isfinite
 from pathlib import Path
@@ -93,6 +93,11 @@ class Items:
                     break
         return found
 
+    def _rows_of(self, item_id: str) -> list[Row]:
+        """The first two rows of an id."""
+        mapping, rows = _Mapping(self._dataset), _rows(self._dataset, self._query, self._base_dir)
+        return list(islice((row for row in rows if mapping.item(row).id == item_id), 2))
+
     def _as_surveyed(self, items: Iterator[Item]) -> Iterator[Item]:
         """Pass items on as long as they are those of the survey: what was planned must be what is run."""
         count = 0
@@ -110,7 +115,7 @@ class Items:
         )
 
     def _survey(self, seed: int) -> None:
-        watch = _Watch(self._dataset, bool(self._query.filters))
+        watch = _Watch(self._dataset, bool(self._query.filters), self._rows_of)
         if self._query.kind == "all":
             taken = self._taken(watch.items(self._read()))
         else:
@@ -224,8 +229,9 @@ class _Watch:
     Ids are held as 64-bit hashes, some hundred bytes an item with all overhead, and only during the survey.
     """
 
-    def __init__(self, dataset: LoadedDataset, note_fields: bool) -> None:
+    def __init__(self, dataset: LoadedDataset, note_fields: bool, rows_of: Callable[[str], list[Row]]) -> None:
         self._place = dataset.place
+        self._rows_of = rows_of
         self._note_fields = note_fields
         self._rows: dict[int, int] = {}
         self.count = 0
@@ -236,13 +242,20 @@ class _Watch:
             self.count += 1
             first = self._rows.setdefault(hash(item.id), self.count)
             if first != self.count:
-                raise self._place.error(
-                    f"duplicate item id {item.id!r} (items {first} and {self.count} of the dataset): ids must differ; "
-                    "name another column in fields.id, or mend the data"
-                )
+                raise self._twice(item.id, first)
             if self._note_fields:
                 self.fields.update(item.fields, item.metadata)
             yield item
+
+    def _twice(self, item_id: str, first: int) -> SpecError:
+        remedy = "ids must differ; name another column in fields.id, or mend the data"
+        rows = self._rows_of(item_id)
+        if len(rows) == 2 and all(_where(row).get("line") for row in rows):
+            said = f"duplicate item id {item_id!r}, the first is at {rows[0].location}: {remedy}"
+            return SpecError(said, **_where(rows[1]))
+        return self._place.error(
+            f"duplicate item id {item_id!r} (items {first} and {self.count} of the dataset): {remedy}"
+        )
 
     def has(self, item_id: str) -> bool:
         return hash(item_id) in self._rows

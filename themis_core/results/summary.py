@@ -103,7 +103,7 @@ class RunResult:
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
         if self.status in by_status:
             return by_status[self.status]
-        if self.ledger["unfinished"] or any(map(nothing_scored, self.scores)):
+        if self.ledger["unfinished"] or any(map(nothing_scored, self.scores)) or self.ledger["absent"] == self.trials:
             return 5
         return 0 if all(each["met"] for each in self.thresholds) else 1
 
@@ -217,12 +217,15 @@ def summarise(
     ]
     cost = store.cost(run.run_id)
     planned = manifest["trials"]
+    warnings = warnings_of(rows, counts)
+    if outcomes["absent"] == planned:
+        warnings.append("all answers are absent, so there is no number: is that what the recording should be?")
     unfinished = planned - outcomes.total()
     thresholds = [judged(ThresholdSpec.model_validate(each), rows, unfinished) for each in manifest["thresholds"]]
     ledger = {
         "planned": planned,
         "unfinished": unfinished,
-        **{name: outcomes[name] for name in ("answered", "refused", "truncated", "empty", "failed")},
+        **{name: outcomes[name] for name in ("answered", "refused", "truncated", "empty", "absent", "failed")},
         "failures": dict(sorted(codes.items())),
         **ledger_of_scores.plain(),
     }
@@ -230,7 +233,7 @@ def summarise(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, note, counts.get("errors", {}),
-        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings_of(rows, counts),
+        {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
     )  # fmt: skip
 
 

@@ -371,7 +371,10 @@ def test_bad_rows_are_named_before_the_run(
     [
         (
             {"how": "fine"},
-            ("the column 'how' has 'fine', which is no status; known: answered, refused, truncated, empty, failed"),
+            (
+                "the column 'how' has 'fine', which is no status; known: answered, refused, truncated, empty, "
+                "absent, failed"
+            ),
         ),
         ({"end": 3}, "the column 'end' has 3; text was expected"),
         ({"usage": {"in": -1}}, "the column 'usage.in' has -1; a whole number from 0 was expected"),
@@ -541,3 +544,72 @@ def test_recorded_solutions_come_back_as_they_were_published() -> None:
 
     asyncio.run(replay())
     assert correct == {"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458, "175b_verification": 742}
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "outcome"),
+    [
+        ({}, {"item_id": "a"}, "answered"),
+        ({}, {"item_id": "b"}, "absent"),
+        ({}, {"item_id": "a", "sample": 1}, "absent"),
+        ({"sample": "draw"}, {"item_id": "a", "sample": 0}, "answered"),
+        ({"sample": "draw"}, {"item_id": "a", "sample": 1}, "absent"),
+        ({"model": "llm"}, {"item_id": "a", "model": "m"}, "answered"),
+        ({"model": "llm"}, {"item_id": "a", "model": "other"}, "absent"),
+        ({"match": "when"}, {"item_id": "a", "prompt": "step by step"}, "answered"),
+        ({"match": "when"}, {"item_id": "a", "prompt": "at once"}, "absent"),
+        ({"error": "err"}, {"item_id": "f"}, "failed"),
+        ({"status": "how"}, {"item_id": "e"}, "empty"),
+        ({"status": "how"}, {"item_id": "n"}, "absent"),
+    ],
+)
+def test_what_was_never_recorded_is_absent_if_the_spec_says_so(
+    tmp_path: Path, fields: dict[str, str], asked: dict[str, Any], outcome: str
+) -> None:
+    row = {"llm": "m", "draw": 0, "when": "step", "err": None, "how": None}
+    rows = [{"id": "a", "output": "x", **row}, {"id": "f", "output": None, **row, "err": "timeout"}]
+    rows += [{"id": "e", "output": "", **row}, {"id": "n", "output": None, **row, "how": "absent"}]
+    write(tmp_path, rows)
+    made = FileEngine.model_validate({"path": "rec.jsonl", "fields": fields, "missing": "absent"})
+    made.check(tmp_path)
+    if outcome == "failed":
+        missing(made, **asked)
+    else:
+        assert ask(made, **asked).status == outcome
+    strict = engine(tmp_path, **fields)
+    if outcome == "absent" and asked["item_id"] != "n":
+        missing(strict, **asked)  # the control: without the setting it is a failure
+
+
+def test_absent_answers_are_counted_have_no_score_and_are_not_asked_again(tmp_path: Path) -> None:
+    items = [{"id": each, "gold": "x"} for each in "abcd"]
+    write(tmp_path, items, "items.jsonl")
+    write(tmp_path, [{"id": "a", "output": "x"}, {"id": "b", "output": "y"}])
+    dataset = {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"reference": "gold"}}
+    extras = {"path": "rec.jsonl", "missing": "absent"}
+    benchmark: dict[str, Any] = {
+        "benchmark_id": "b",
+        "models": [{"model_id": "m", "provider": "replay/file", "extras": extras}],
+        "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "?"}]}],
+        "thresholds": [{"score": "n", "minimum": 0.5}],
+        "slices": [
+            {"slice_id": "s", "dataset": dataset, "generation": {},
+             "scores": [{"name": "n", "metrics": ["text/exact_match"]}]}
+        ],
+    }  # fmt: skip
+
+    def run() -> themis.RunResult:
+        (tmp_path / "spec.json").write_text(json.dumps({"benchmark": benchmark}), encoding="utf-8")
+        return themis.run(tmp_path / "spec.json")
+
+    for result in (run(), run()):
+        (row,) = result.scores
+        assert (result.exit_code, result.status, result.ledger["absent"], result.failed) == (0, "completed", 2, 0)
+        assert (row.value, row.n, row.failed, row.unscored) == (0.5, 2, 0, 0)
+    extras["missing"] = "failed"
+    assert (run().exit_code, run().failed) == (5, 2)
+    extras["missing"] = "absent"
+    write(tmp_path, [{"id": "z", "output": "x"}])
+    nothing = run()
+    assert (nothing.exit_code, nothing.ledger["absent"]) == (5, 4)
+    assert nothing.warnings == ["all answers are absent, so there is no number: is that what the recording should be?"]

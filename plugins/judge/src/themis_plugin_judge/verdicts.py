@@ -2,7 +2,7 @@
 
 What can't be read has a reason and no value. Nothing here guesses, and nothing returns a worst value.
 
-    judge_refused, judge_truncated, judge_empty   how the judge's reply ended
+    judge_refused, judge_truncated, judge_empty, judge_absent   how the judge's reply ended
     no_verdict      nothing stands where the verdict was to be
     two_verdicts    different ones stand there
     unknown_verdict    what stands there is none of the labels: 11 of 10, NaN, a look-alike letter

@@ -12,7 +12,7 @@ from themis_core import Generation, Usage
 
 __all__ = ["Columns", "ReplayFields"]
 
-GenerationStatus: TypeAlias = Literal["answered", "refused", "truncated", "empty", "failed"]
+GenerationStatus: TypeAlias = Literal["answered", "refused", "truncated", "empty", "absent", "failed"]
 
 # What the common APIs say; all else is an ordinary end.
 _STATUS_OF_FINISH: Final[Mapping[str, Literal["refused", "truncated"]]] = {
@@ -47,8 +47,8 @@ class ReplayFields(BaseModel):
     )
     status: str | None = Field(
         None,
-        description="Column of how the generation ended: answered, refused, truncated, empty or failed. Without it, "
-        "the finish reason and the output tell.",
+        description="Column of how the generation ended: answered, refused, truncated, empty, absent or failed. "
+        "Without it, the finish reason and the output tell.",
     )
     finish_reason: str | None = Field(None, description="Column of the provider's finish reason.")
     reasoning: str | None = Field(None, description="Column of the reasoning text, kept apart from the output.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -46,6 +46,11 @@ class FileEngine(Engine):
     )
     fields: ReplayFields = Field(
         default_factory=ReplayFields, description="Which columns hold id, output, model and the rest."
+    )
+    missing: Literal["failed", "absent"] = Field(
+        "failed",
+        description="What an output that was never recorded is: a failure, tried again by the next run, or absent, "
+        "because that is right.",
     )
 
     # Where the files are changes no answer; what is in them does, see `identity`.
@@ -86,7 +91,9 @@ class FileEngine(Engine):
 
     async def generate(self, request: Request) -> Generation:
         model = request.model_id if self.fields.model is not None or _MODEL in self.path else ""
-        generation = self.recording.find(model, request)
+        generation = self.recording.find(model, request, or_none=self.missing == "absent")
+        if generation is None:
+            return Generation("absent")
         if generation.status == "failed":
             said = f"{self.recording.source} has item {request.item_id!r} as failed: {generation.error}"
             raise EngineError("missing", said)

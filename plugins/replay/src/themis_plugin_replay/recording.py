@@ -67,8 +67,8 @@ class Recording:
                 raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
         self.content.sort()
 
-    def find(self, model: str, request: Request) -> Generation:
-        """Return what was recorded for a request; raises EngineError with code `missing`."""
+    def find(self, model: str, request: Request, *, or_none: bool = False) -> Generation | None:
+        """Return what was recorded for a request; if nothing was, raises EngineError with code `missing`."""
         key = (model, request.item_id, request.sample_index)
         entry = self._index.get(hash(key))
         best: tuple[int, Generation] | None = None
@@ -86,6 +86,8 @@ class Recording:
                     best = len(text), self._columns.read(row)
         except ValueError as error:
             raise EngineError("missing", f"{self.source} changed while it was used: {error}") from error
+        if best is None and or_none:
+            return None
         if best is None:
             raise EngineError("missing", self._missing(request, rivals))
         return best[1]
