@@ -110,6 +110,11 @@ def _show_plan(report: PlanReport) -> None:
     names = ("calls", "input_tokens", "max_output_tokens", "cost")
     labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()
     _show_calls(report.per_model, ("model_id", *labelled, "provider", "endpoint", "trials", "stored", *names))
+    if any(row["params"] != report.per_model[0]["params"] for row in report.per_model):
+        heading("Settings by model")
+        _show_dicts(
+            [{**row, "params": each} for row in report.per_model for each in row["params"]], ("model_id", "params")
+        )
     if report.judges:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))

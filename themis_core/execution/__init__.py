@@ -1,6 +1,6 @@
 """Executing a plan: calls, retries, limits, scores, commits. It composes nothing and reports nothing."""
 
-from themis_core.execution.budget import Budget, cost_of, estimate_tokens
+from themis_core.execution.budget import Budget, cost_of, estimate_tokens, output_limit
 from themis_core.execution.deadline import leave_alone
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
@@ -21,4 +21,5 @@ __all__ = [
     "goes_on",
     "leave_alone",
     "now",
+    "output_limit",
 ]

@@ -6,18 +6,23 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from themis_core.records import Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 
-__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens"]
+__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit"]
 
 ASSUMED_TOKENS = 4096
 """Taken for the most that an answer can have, where `max_tokens` is not set and the server does not say."""
 
+LIMITS = (
+    "max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_gen_tokens", "max_length",
+    "maxOutputTokens", "maxTokens", "n_predict", "num_predict",
+)  # fmt: skip
+"""Keys of a request body by which servers are told the most tokens that an answer may have."""
 
 NOTHING = RunCost()
 
@@ -132,8 +137,9 @@ class Budget:
         if price is None:
             return RunCost(unknown_calls=1, unknown_most=None) if self.priced else RunCost()
         choices = request.params.get("n") or 1
-        tokens = (request.params.get("max_tokens") or ASSUMED_TOKENS) * choices
-        if "max_tokens" not in request.params:  # no token is shorter than a byte
+        limit = output_limit(request.params)
+        tokens = (limit or ASSUMED_TOKENS) * choices
+        if limit is None:  # no token is shorter than a byte
             tokens = max(tokens, sum(len(each.encode("utf-8", "replace")) for each in said))
         self._learn(request, Usage(0, tokens))
         most = cost_of(Usage(self._input(request), tokens), price) or 0.0
@@ -153,8 +159,8 @@ class Budget:
         return round(estimate_tokens(request.messages) * ratio)
 
     def _most(self, request: Request, price: PriceSpec) -> float | None:
-        """What a call can cost at most; None without `max_tokens` before an answer of the model was paid for."""
-        tokens = request.params.get("max_tokens")
+        """What a call can cost at most; None without a limit before an answer of the model was paid for."""
+        tokens = output_limit(request.params)
         if tokens is None:
             if request.model_id not in self._most_seen:
                 return None
@@ -178,6 +184,18 @@ def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
     fresh = max(usage.input_tokens - cached, 0)
     total = fresh * price.input_per_million + cached * cached_price + usage.output_tokens * price.output_per_million
     return total / 1e6
+
+
+def output_limit(params: Mapping[str, Any]) -> int | None:
+    """The most tokens that an answer may have: `max_tokens`, or what a server calls it in `extra_body`.
+
+    Of several the largest, and None if one of them is no limit (-1, null, a text).
+    """
+    body = params.get("extra_body", {})
+    given = [each[name] for each, names in ((params, LIMITS[:1]), (body, LIMITS)) for name in names if name in each]
+    if not given or any(type(each) is not int or each < 1 for each in given):
+        return None
+    return int(max(given))
 
 
 def estimate_tokens(messages: list[dict[str, Any]]) -> int:

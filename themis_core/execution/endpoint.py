@@ -20,7 +20,7 @@ from typing import NamedTuple
 from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.breaker import Breaker
-from themis_core.execution.budget import Budget, Stopped, estimate_tokens
+from themis_core.execution.budget import Budget, Stopped, estimate_tokens, output_limit
 from themis_core.execution.deadline import Overdue, within
 from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation
@@ -345,7 +345,7 @@ def _measured(generation: Generation, latency_s: float, cost: float | None) -> G
 
 
 def _most_tokens(request: Request) -> int:
-    return estimate_tokens(request.messages) + int(request.params.get("max_tokens") or 0)
+    return estimate_tokens(request.messages) + (output_limit(request.params) or 0)
 
 
 def _wake(waking: asyncio.Future[None]) -> None:

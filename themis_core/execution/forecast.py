@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
-from themis_core.execution.budget import cost_of, estimate_tokens
+from themis_core.execution.budget import cost_of, estimate_tokens, output_limit
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import nothing_to_read, read_answer, unscorable
@@ -150,7 +150,7 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
         output = trial.item.output or ""
         generation = Generation("answered" if output.strip() else "empty", text=output)
     if generation is None:
-        to_come = trial.requests[-1].params.get("max_tokens") or 0
+        to_come = output_limit(trial.requests[-1].params) or 0
         return _as_sent(lambda: questions(scorer, trial.item, messages), to_come, final=False)
     extraction = read_answer(scorer.chain, generation)
     if isinstance(extraction, Score) or nothing_to_read(generation, extraction):
@@ -181,7 +181,7 @@ def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, f
 
 def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_to_come: int) -> None:
     tokens = estimate_tokens(request.messages) + still_to_come
-    limit = request.params.get("max_tokens")
+    limit = output_limit(request.params)
     row["calls"] += 1
     row["input_tokens"] += tokens
     row["max_output_tokens"] = (

@@ -36,10 +36,11 @@ def judge_request(judging: JudgingModel, asked: JudgeRequest, item_id: str, repe
     Repeat 0 has the seed that is given. Further ones derive theirs, if the engine takes seeds, so that a fixed seed
     does not make all repeats alike.
     """
-    params = {**judging.params.given(), **asked.params}
+    own = judging.model.spec.params
+    params = own.applied({**judging.params.given(), **asked.params})
     head = digest([judging.model.identity(), params, asked.messages, item_id])
     seed: int | None = params.get("seed")
-    if repeat and judging.model.engine.capabilities.seed:
+    if repeat and judging.model.engine.capabilities.seed and "seed" not in own.leave_out:
         seed = int(digest([head, "seed", repeat])[:8], 16) >> 1
     key = digest([head, repeat])
     return Request(judging.model.spec.sent, asked.messages, params, item_id, repeat, seed, key)

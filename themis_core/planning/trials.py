@@ -21,6 +21,7 @@ from themis_core.planning.few_shot import Leak, leaks_of, taken
 from themis_core.planning.handing import own
 from themis_core.planning.items import Items
 from themis_core.planning.scorable import Unscorable, unscorable_items
+from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import ComposedModel, ComposedSlice, Composition, LoadedDataset, Scorer, from_outside
 from themis_core.records import Generation, Item, Request
@@ -113,9 +114,8 @@ class PlannedSlice:
         if self.composed.spec.generation is None:
             return self.items.count
         chosen = self.composed.models if models is None else [m for m in self.composed.models if m in models]
-        return (
-            self.items.count * len(self.prompts) * len(chosen) * len(self.composed.params) * self.composed.num_samples
-        )
+        settings = sum(len(_conditions(model, self.composed.params)) for model in chosen)
+        return self.items.count * len(self.prompts) * settings * self.composed.num_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,7 @@ def make_plan(composition: Composition, place: Place) -> Plan:
 
     `place` is the benchmark's. Raises SpecError.
     """
+    check_model_params(composition, place)
     seed = composition.project.global_seed or 0
     surveyed: dict[str, Items] = {}
     slices = []
@@ -229,8 +230,9 @@ class _Prompts:
 def _check(planned: PlannedSlice) -> None:
     composed = planned.composed
     for model in composed.models:
-        for params in composed.params:
-            _check_capabilities(model, params, planned.prompts, composed.place / "generation")
+        for _, params in _conditions(model, composed.params):
+            sent = own_settings(model.spec, params)
+            _check_capabilities(model, sent, planned.prompts, composed.place / "generation")
     _check_labels(composed)
     if composed.spec.generation is None:
         for item in planned.items:
@@ -268,13 +270,19 @@ def _check_judges(planned: PlannedSlice) -> None:
         for number, _ in enumerate(score.metrics)
     ]
     judges = [(scorer, place) for scorer, place in zip(planned.scorers, places, strict=True) if scorer.judges]
+    asked: dict[str, list[dict[str, Any]]] = {}
     for item in planned.items if judges else ():
         messages = planned.prompts[0].messages(item) if planned.prompts else ()
         for scorer, place in judges:
             try:
-                questions(scorer, item, messages)
+                written = questions(scorer, item, messages)
             except SpecError as error:
                 raise (place / "config").error(error.message) from error
+            if written:
+                asked.setdefault(scorer.digest, [each.params for each in written])
+    for scorer, place in judges:
+        if scorer.digest in asked:  # else no question can be written before there is an answer
+            check_judging_params(scorer, asked[scorer.digest], place)
 
 
 def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) -> Sequence[JudgeRequest]:
@@ -318,9 +326,9 @@ def _dataset_identity(dataset: LoadedDataset) -> str:
 def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
     composed = planned.composed
     conditions = [
-        (_condition(model, params), [_condition(each, params) for each in _rivals(planned.scorers, model)])
+        (condition, [_condition(each, params) for each in _rivals(planned.scorers, model)])
         for model in models
-        for params in composed.params
+        for condition, params in _conditions(model, composed.params)
     ]
     samples = range(composed.num_samples)
     for item in planned.items:
@@ -381,8 +389,20 @@ def _requests(
 
 
 def _condition(model: ComposedModel, params: InferenceParamsSpec) -> _Condition:
-    given = params.given()
-    return _Condition(model, params.label(), given, digest([model.identity(), given]))
+    sent = own_settings(model.spec, params)
+    given = sent.given()
+    return _Condition(model, sent.label(), given, digest([model.identity(), given]))
+
+
+def _conditions(
+    model: ComposedModel, grid: Sequence[InferenceParamsSpec]
+) -> list[tuple[_Condition, InferenceParamsSpec]]:
+    """The model's own settings, each once, with the first one of the grid that it comes of."""
+    found: dict[str, tuple[_Condition, InferenceParamsSpec]] = {}
+    for params in grid:
+        condition = _condition(model, params)
+        found.setdefault(condition.head, (condition, params))
+    return list(found.values())
 
 
 def _seed(condition: _Condition, base: int | None, item_id: str, messages_digest: str, sample: int) -> int | None:
@@ -390,6 +410,8 @@ def _seed(condition: _Condition, base: int | None, item_id: str, messages_digest
 
     It does not depend on the number of samples, so raising that keeps the samples there are.
     """
+    if "seed" in condition.model.spec.params.leave_out:
+        return None
     given: int | None = condition.params.get("seed")
     if sample == 0 and (given is not None or base is None):
         return given

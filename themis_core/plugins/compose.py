@@ -309,7 +309,8 @@ class _Composer:
 
     def judging(self, name: str, judge: Judge, spec: JudgeInferenceSpec, place: Place) -> JudgingModel:
         model = self.model(spec.model, place / "model", spec.extras)
-        wanted = {*judge.requires, *(("logprobs",) if spec.params.logprobs or spec.params.top_logprobs else ())}
+        given = {**spec.params.given(), **spec.model.params.set.given()}
+        wanted = {*judge.requires, *(("logprobs",) if given.get("logprobs") or given.get("top_logprobs") else ())}
         for capability in sorted(wanted):
             if not getattr(model.engine.capabilities, capability):
                 raise place.error(
@@ -323,7 +324,7 @@ def _check_judges(judges: Sequence[JudgingModel], place: Place) -> None:
     """Refuse two labels for one judging model: it would be asked once, and its verdict would count twice."""
     labels: dict[str, str] = {}
     for index, each in enumerate(judges):
-        asked = digest([each.model.identity(), each.params.given()])
+        asked = digest(each.identity() | {"repeats": 1})
         own = each.model.spec.model_id
         if (other := labels.setdefault(asked, own)) != own:
             raise place.at(index).error(

@@ -60,7 +60,8 @@ class JudgingModel:
     repeats: int
 
     def identity(self) -> dict[str, Any]:
-        return {**self.model.identity(), "params": self.params.given(), "repeats": self.repeats}
+        own = self.model.spec.params.canonical()  # applied to what the judge's questions ask for as well
+        return {**self.model.identity(), "params": self.params.given(), "own": own, "repeats": self.repeats}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from themis_core.components import Store
-from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on
+from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on, output_limit
 from themis_core.planning import Plan, Trial
 from themis_core.records import Request, RunCost, Usage
 from themis_core.session.edited import Calls, Edited
@@ -29,8 +29,8 @@ class PlanReport:
     stored: int
     to_call: int
     per_model: list[dict[str, Any]]
-    """`model_id, model, provider, endpoint, trials, stored, calls, input_tokens, max_output_tokens, cost`; tokens are
-    estimates, those of calls that are still to be made. An answer that several trials need is one call, and stored for
+    """`model_id, model, provider, endpoint, params, trials, stored, calls, input_tokens, max_output_tokens, cost`;
+    tokens are estimates, those of calls that are still to be made. An answer that several trials need is one call, and stored for
     none of them."""
     samples: list[dict[str, Any]]
     """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages`."""
@@ -151,6 +151,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             "model": model.spec.sent if model else trial.model_id,
             "provider": model.component if model else "recorded",
             "endpoint": model.engine.endpoint if model else None,
+            "params": [],
             "trials": 0,
             "stored": 0,
             "calls": 0,
@@ -159,6 +160,8 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             "cost": None,
         },
     )
+    if trial.params not in row["params"]:
+        row["params"].append(trial.params)
     row["trials"] += 1
     row["stored"] += not missing
     if model is None:
@@ -169,7 +172,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
         tokens = estimate_tokens(request.messages)
         row["calls"] += 1
         row["input_tokens"] += tokens
-        limit = request.params.get("max_tokens")
+        limit = output_limit(request.params)
         if limit is None or row["max_output_tokens"] is None:
             row["max_output_tokens"] = None
         else:

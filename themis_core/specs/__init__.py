@@ -11,6 +11,7 @@ from themis_core.specs.inference import (
     InferenceGridSpec,
     InferenceParamsSpec,
     JudgeInferenceSpec,
+    ModelParamsSpec,
     ModelSpec,
     PriceSpec,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "JudgeInferenceSpec",
     "LoosePluginSpec",
     "MetricSpec",
+    "ModelParamsSpec",
     "ModelSpec",
     "ParseSpec",
     "PriceSpec",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from themis_core.specs.base import Spec, canonical_json
+from themis_core.specs.base import Spec, canonical_json, digest
+from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.secrets import refuse_keys
 from themis_core.specs.wording import in_words
 
@@ -16,6 +26,7 @@ __all__ = [
     "InferenceGridSpec",
     "InferenceParamsSpec",
     "JudgeInferenceSpec",
+    "ModelParamsSpec",
     "ModelSpec",
     "PriceSpec",
 ]
@@ -46,6 +57,9 @@ class ModelSpec(Spec):
     provider: str = Field(description="Engine, `namespace/name`, such as `openai/chat`.", min_length=1)
     extras: dict[str, Any] = Field(default_factory=dict, description="Config of the engine (base URL, key variable).")
     price: PriceSpec | None = Field(None, description="Token prices, if cost is to be counted.")
+    params: ModelParamsSpec = Field(
+        default_factory=lambda: ModelParamsSpec(), description="How its settings differ from those of the others."
+    )
 
     @property
     def sent(self) -> str:
@@ -101,12 +115,126 @@ class InferenceParamsSpec(Spec):
     def label(self) -> str:
         """A short text that tells settings apart, such as `temperature=0.7, max_tokens=512`; `default` if none."""
         given = self.given()
+        body = given.pop("extra_body", {})
+        given |= {f"{_IN_BODY}{key}": value for key, value in body.items()}
         return ", ".join(f"{key}={_short(value)}" for key, value in given.items()) or "default"
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else canonical_json(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= 40 else f"{text[:28]}...{digest(value)[:8]}"  # cut only, two could look alike
+
+
+_IN_BODY = "extra_body."
+_NOT_RENAMED = {
+    "extra_body": "its keys can be renamed, as extra_body.KEY",
+    "n": "budgets have to know how many answers are paid for",
+    "seed": "each sample has one of its own, which the engine sends; leave_out: [seed] sends none",
+}
+
+
+class ModelParamsSpec(Spec):
+    """How one model's settings differ from those of a grid: some are left out, then some are set, then some renamed.
+
+    A setting is named as in `InferenceParamsSpec`, a key of `extra_body` as `extra_body.KEY`. What is renamed is sent
+    as a key of the request body, as those of `extra_body` are.
+    """
+
+    set: InferenceParamsSpec = Field(
+        default_factory=InferenceParamsSpec, description="Settings of this model, instead of the grid's."
+    )
+    rename: dict[str, str] = Field(
+        default_factory=dict,
+        description="Setting: the name under which this model's server takes it, such as `max_completion_tokens`.",
+    )
+    leave_out: list[str] = Field(
+        default_factory=list, description="Settings of the grid that this model is not sent, such as `temperature`."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_settings_in_set(cls, value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name in InferenceParamsSpec.model_fields:
+                raise ValueError(f"{name} is a setting: write it as `set: {{{name}: ...}}`")
+        return value
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _sets_something(cls, value: Any) -> Any:
+        for name, each in value.items() if isinstance(value, dict) else ():
+            if each is None and name in InferenceParamsSpec.model_fields:
+                raise ValueError(f"{name}: null sets nothing; to send none, write `leave_out: [{name}]`")
+        return value
+
+    @field_serializer("set")
+    def _set_alone(self, value: InferenceParamsSpec) -> dict[str, Any]:
+        return value.given()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> ModelParamsSpec:
+        own = _names(self.set.given())
+        for name in (*self.leave_out, *self.rename):
+            if not _is_name(name):
+                known = [*InferenceParamsSpec.model_fields, f"{_IN_BODY}KEY"]
+                raise ValueError(f"no such setting {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
+        for name in self.leave_out:
+            if name in own or name in self.rename:
+                raise ValueError(
+                    f"leave_out has {name!r}, and {'set' if name in own else 'rename'} has it too: keep one"
+                )
+        for name, sent in self.rename.items():
+            if name in _NOT_RENAMED:
+                raise ValueError(f"rename: {name!r} can't be renamed: {_NOT_RENAMED[name]}")
+            if sent in InferenceParamsSpec.model_fields or not sent or "." in sent:
+                raise ValueError(
+                    f"rename: {name!r} can't become {sent!r}: name a key of the request body that is no setting itself"
+                )
+        if len({*self.rename.values()}) < len(self.rename):
+            raise ValueError("rename gives two settings one name, and only one of them would be sent")
+        return self
+
+    def applied(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A model's own settings, made of given ones, as plain data as from `InferenceParamsSpec.given`.
+
+        Raises ValueError where something else is sent under a new name.
+        """
+        kept = {name: value for name, value in given.items() if name not in self.leave_out}
+        flat = {name: value for name, value in _flat(kept).items() if name not in self.leave_out}
+        flat |= _flat(self.set.given())
+        renamed = {name: flat.pop(name) for name in self.rename if name in flat}
+        for name, value in renamed.items():
+            sent = self.rename[name]
+            if _IN_BODY + sent in flat:
+                raise ValueError(f"{name!r} can't be sent as {sent!r}: extra_body has a {sent!r} already")
+            flat[_IN_BODY + sent] = value
+        body = {name.removeprefix(_IN_BODY): flat.pop(name) for name in [*flat] if name.startswith(_IN_BODY)}
+        return {**flat, **({"extra_body": body} if body else {})}
+
+    def unset(self, given: Iterable[dict[str, Any]]) -> list[tuple[str, str | int]]:
+        """Where it leaves out or renames what no given settings have, nor its own `set`. Seeds can be derived."""
+        known = {name for each in (*given, self.set.given()) for name in _names(each)} | {"seed"}
+        named: list[tuple[str, str | int, str]] = [("leave_out", at, name) for at, name in enumerate(self.leave_out)]
+        named += [("rename", name, name) for name in self.rename]
+        return [(kind, step) for kind, step, name in named if name not in known]
+
+
+ModelSpec.model_rebuild()
+
+
+def _is_name(name: str) -> bool:
+    return name in InferenceParamsSpec.model_fields or (name.startswith(_IN_BODY) and name != _IN_BODY)
+
+
+def _names(given: dict[str, Any]) -> set[str]:
+    return {*given, *_flat(given)}
+
+
+def _flat(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings with each key of `extra_body` as a setting of its own."""
+    body = given.get("extra_body", {})
+    flat = {name: value for name, value in given.items() if name != "extra_body"}
+    return flat | {f"{_IN_BODY}{name}": value for name, value in body.items()}
 
 
 class InferenceGridSpec(Spec):

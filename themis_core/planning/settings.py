@@ -1,0 +1,46 @@
+"""What each model is sent of the settings that a grid or a judge asks for: its own differences are applied here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from themis_core.plugins import Composition, Scorer
+from themis_core.specs import InferenceParamsSpec, ModelParamsSpec, ModelSpec
+from themis_core.specs.problems import Place
+
+__all__ = ["check_judging_params", "check_model_params", "own_settings"]
+
+
+def own_settings(model: ModelSpec, params: InferenceParamsSpec) -> InferenceParamsSpec:
+    """One setting of a grid as a model gets it. Raises ValueError if it can't be made."""
+    return InferenceParamsSpec.model_validate(model.params.applied(params.given()))
+
+
+def check_model_params(composition: Composition, place: Place) -> None:
+    """Try every model's own settings on the grids of its slices. `place` is the benchmark's. Raises SpecError."""
+    for index, model in enumerate(composition.benchmark.models):
+        slices = [each for each in composition.slices if any(m.spec.model_id == model.model_id for m in each.models)]
+        grid = [params.given() for each in slices for params in each.params]
+        if grid:
+            _check(model.params, grid, place.at("models", index, "params"), "no setting of its slices has it")
+
+
+def check_judging_params(scorer: Scorer, asked: Sequence[dict[str, Any]], place: Place) -> None:
+    """The same for judging models; `asked` are the settings that the judge's own questions have. Raises SpecError."""
+    for index, judging in enumerate(scorer.judges or ()):
+        given = [{**judging.params.given(), **each} for each in asked]
+        at = place.at("judge", index, "model", "params")
+        _check(judging.model.spec.params, given, at, "neither its `params` nor the judge sets it")
+
+
+def _check(own: ModelParamsSpec, given: Sequence[dict[str, Any]], place: Place, otherwise: str) -> None:
+    for kind, step in own.unset(given):
+        name = own.leave_out[step] if isinstance(step, int) else step
+        told = "left out" if kind == "leave_out" else "renamed"
+        raise place.at(kind, step).error(f"{name!r} can't be {told}: {otherwise}")
+    for each in given:
+        try:
+            own.applied(each)
+        except ValueError as error:
+            raise (place / "rename").error(str(error)) from None
