@@ -310,7 +310,8 @@ class Endpoint:
             self.note = f"{self.name} does not answer ({error.code}); given up in {absent_until - now:.0f} s"
         if self._breaker.failed(error, request.model_id, probing, now, begun):
             assert self._breaker.open_until is not None
-            self.note = f"{self.name} fails ({error.code}); next try in {self._breaker.open_until - now:.0f} s"
+            again = datetime.now(UTC) + timedelta(seconds=self._breaker.open_until - now)  # the note stays as it is
+            self.note = f"{self.name} fails ({error.code}); next try at {again:%H:%M:%S} UTC"
         if self._breaker.why_not(request.model_id):
             self._rouse()
 
