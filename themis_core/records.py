@@ -82,7 +82,7 @@ ERROR_REMEDIES: Final = {
     "rate_limited": "lower `execution_policy.requests_per_minute`, or raise `retry_window_s`",
     "overloaded": "wait a while, or let fewer calls be in flight",
     "server_error": "look at the provider's status page or the server's own log",
-    "bad_request": "change what the message names: a setting (a model may have `params` of its own), the model or the prompt",
+    "bad_request": "change what the message names: a setting (see `params` of a model), the model or the prompt",
     "context_length": "shorten the prompt, or lower `max_tokens`",
     "content_filter": "change the prompt or the filter",
     "unauthorized": "put the right key into the variable that the spec names",

@@ -301,3 +301,18 @@ def test_texts_that_are_cut_for_a_label_stay_apart() -> None:
     one, other = (InferenceParamsSpec(stop=["a" * 80 + each]).label() for each in "xy")
     assert one != other
     assert len(one) < 60
+
+
+def test_two_labels_of_one_model_may_differ_by_their_settings_alone(tmp_path: Path) -> None:
+    models = [
+        {**MODEL, "model_id": f"m, {effort}", "model": "m", "params": {"set": {"reasoning_effort": effort}}}
+        for effort in ("low", "high")
+    ]
+    path = written(tmp_path, models=models)
+    found = [
+        (each.model_id, each.params, each.requests[0].model_id) for m in models for each in trials(path, m["model_id"])
+    ]
+    assert found == [("m, low", "reasoning_effort=low", "m"), ("m, high", "reasoning_effort=high", "m")]
+    same = written(tmp_path, models=[{**MODEL, "model_id": "n", "model": "m"}, {**models[0], "params": {}}])
+    with pytest.raises(SpecError, match="are one"):
+        plan_of(same)

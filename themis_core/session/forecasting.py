@@ -30,8 +30,8 @@ class PlanReport:
     to_call: int
     per_model: list[dict[str, Any]]
     """`model_id, model, provider, endpoint, params, trials, stored, calls, input_tokens, max_output_tokens, cost`;
-    tokens are estimates, those of calls that are still to be made. An answer that several trials need is one call, and stored for
-    none of them."""
+    tokens are estimates, those of calls that are still to be made. An answer that several trials need is one call, and
+    stored for none of them."""
     samples: list[dict[str, Any]]
     """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages`."""
     slices: list[dict[str, Any]]
