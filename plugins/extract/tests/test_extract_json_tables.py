@@ -38,7 +38,7 @@ FENCED = 'Sure:\n```json\n{"answer": {"value": [1, 2]}}\n```\nSee [3].'
         ({}, '{"a": "x\ny"}', {"a": "x\ny"}, None),
         ({}, "no JSON", None, "no_json"),
         ({}, "", None, "no_json"),
-        ({}, "{'a': 1}", None, "invalid_json"),
+        ({}, "It is {'a': 1}", None, "invalid_json"),
         ({}, '```json\n{"answer": {"value": "4', None, "invalid_json"),
         ({}, '{"a": 1, "a": 2}', None, "duplicate_keys"),
         ({}, 'Draft: {"a": 3}. Final: {"a": 5,}', None, "invalid_json"),

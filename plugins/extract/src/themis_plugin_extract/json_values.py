@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from functools import cached_property
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from themis_core import Extraction, Extractor
+from themis_plugin_extract.json_reading import BROKEN, Found, Lenience, TooDeepError, looks_like_json, read_values
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 __all__ = ["Json"]
 
-_MAX_DEPTH: Final = 200
-_MAX_DIGITS: Final = 4300  # Python's own bound on turning text into int
-_OPENING: Final = re.compile(r"[{\[]")
-_START: Final = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"\dtfnNI\]-])")  # what can't be JSON costs no try
 _STEP: Final = re.compile(r"(?:^|\.)(?P<key>[^.\[\]\"]+)|\[(?P<index>-?\d{1,9})\]|\[\"(?P<quoted>[^\"]*)\"\]")
-
-
-class _TooDeep(Exception):
-    pass
 
 
 class Json(Extractor):
     """The first or last JSON value of a text, or what a path leads to in it.
 
-    Looked for in this order: the whole text as one JSON value; objects and arrays in fenced blocks (marked `json` or
-    not at all); objects in the text; arrays in the text. A value within another is not one of its own. Raw line breaks
-    in strings are let through. Reasons: `no_json` (nothing that begins like JSON); `invalid_json`; `duplicate_keys`;
+    A text that is one JSON value has that alone; one that is written as a JSON string is unpacked. Else objects count
+    in the order of the text, in fences and out of them, and arrays of plain values in prose only where there is nothing
+    else. A value within another is not one of its own. An object without the key that `path` begins with is passed
+    over. Raw line breaks in strings are let through. At most 20,000 characters of a text are read leniently. Reasons:
+    `no_json` (nothing that begins like JSON); `invalid_json` (the wanted value is broken or cut off); `duplicate_keys`;
     `not_finite` (NaN, Infinity, 1e400); `number_too_long` (over 4,300 digits); `too_deep` (over 200 levels, fewer
-    with a recursive schema); `path_missing`; `schema_mismatch`; `extractor_timeout` (patterns of the schema, one second
-    of CPU in all: the parse ends, and the next run tries it again).
+    with a recursive schema or read leniently); `path_missing`; `schema_mismatch`; `extractor_timeout` (patterns of the
+    schema, one second of CPU in all: the parse ends, and the next run tries it again).
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     which: Literal["first", "last"] = Field("last", description="Which JSON value counts, if there are several.")
+    lenient: Lenience = Field(
+        "delimited",
+        description="Where JSON5, Python's literals and backslashes of LaTeX are read: `never`; `delimited`, where the "
+        "value is the whole text or in a fence (backslashes in prose as well); `anywhere`.",
+    )
     path: str | None = Field(
         None, description='Path to the wanted part: `answer.value`, `items[0].x`, `[-1]`, `["a.b"]`.'
     )
@@ -77,18 +74,15 @@ class Json(Extractor):
 
     def extract(self, text: str) -> Extraction:
         try:
-            found = _find(text, self.which)
-        except (_TooDeep, RecursionError):
+            found = _pick(read_values(text, self.lenient), self.which, self._path)
+        except (TooDeepError, RecursionError):
             return Extraction(reason="too_deep")
         if found is None:
-            return Extraction(reason="invalid_json" if _OPENING.search(text) else "no_json")
-        value, flaw = found
-        if flaw:
-            return Extraction(reason=flaw)
-        if mismatch := self._mismatch(value):
-            return Extraction(reason=mismatch)
+            return Extraction(reason=BROKEN if looks_like_json(text) else "no_json")
+        if reason := found.flaw or self._mismatch(found.value):
+            return Extraction(reason=reason)
         try:
-            return Extraction(_follow(value, self._path))
+            return Extraction(_follow(found.value, self._path))
         except LookupError:
             return Extraction(reason="path_missing")
 
@@ -105,123 +99,15 @@ class Json(Extractor):
             return "too_deep"
 
 
-def _find(text: str, which: str) -> tuple[Any, str | None] | None:
-    """Return the wanted JSON value with its flaw, if it has one; None if there is no JSON."""
-    whole = _decode(text.strip())
-    if whole is not None:
-        return whole
-    found = [each for block in _fenced(text) for each in _values(block)]
-    if not found:
-        every = list(_values(text))
-        found = [each for each in every if isinstance(each[0], dict)] or every
-    if not found:
-        return None
-    return found[0 if which == "first" else -1]
-
-
-def _fenced(text: str) -> Iterator[str]:
-    for block in text.split("```")[1::2]:
-        info, _, body = block.partition("\n")
-        if info.strip().lower() in ("", "json", "jsonc", "json5", "jsonl"):
-            yield body
-        elif not body:
-            yield block
-
-
-def _values(text: str) -> Iterator[tuple[Any, str | None]]:
-    """Yield the objects and arrays of the text that are JSON, each with its flaw.
-
-    After a failure the search goes on behind the place of the error, never behind the bracket alone, which
-    would read 60 kB of brackets 60,000 times over.
-    """
-    reader, uncounted = _Reader(), _Uncounted(text)
-    opening = _START.search(text)
-    while opening is not None:
-        reader.flaw = None
-        try:
-            value, position = reader.decoder.raw_decode(uncounted, opening.start())
-        except json.JSONDecodeError as error:
-            position = max(error.pos, opening.end())
-            if opening[0] == "{":  # an object that is broken or cut off counts: no draft is taken for it
-                yield {}, "invalid_json"
-        else:
-            yield value, reader.checked(value)
-        opening = _START.search(text, position)
-
-
-def _decode(text: str) -> tuple[Any, str | None] | None:
-    reader = _Reader()
-    try:
-        value = reader.decoder.decode(text)
-    except json.JSONDecodeError:
-        return None
-    return value, reader.checked(value)
-
-
-class _Uncounted(str):
-    """A text whose lines are not counted: JSONDecodeError counts them up to each error, quadratic in all."""
-
-    __slots__ = ()
-
-    def count(self, *args: Any) -> int:
-        return 0
-
-    def rfind(self, *args: Any) -> int:
-        return 0
-
-
-class _Reader:
-    """A JSON decoder that remembers the first flaw of what it read and goes on."""
-
-    def __init__(self) -> None:
-        self.flaw: str | None = None
-        self.decoder = json.JSONDecoder(
-            object_pairs_hook=self._object,
-            parse_float=self._float,
-            parse_int=self._int,
-            parse_constant=self._constant,
-            strict=False,
-        )
-
-    def checked(self, value: Any) -> str | None:
-        if _deeper_than(value, _MAX_DEPTH):
-            raise _TooDeep
-        return self.flaw
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(pairs)
-        if len(value) != len(pairs):
-            self.flaw = self.flaw or "duplicate_keys"
-        return value
-
-    def _float(self, digits: str) -> float:
-        value = float(digits)
-        if not isfinite(value):
-            self.flaw = self.flaw or "not_finite"
-        return value
-
-    def _int(self, digits: str) -> int:
-        if len(digits) > _MAX_DIGITS:
-            self.flaw = self.flaw or "number_too_long"
-            return 0
-        return int(digits)
-
-    def _constant(self, name: str) -> None:
-        self.flaw = self.flaw or "not_finite"
-
-
-def _deeper_than(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            child
-            for each in level
-            if isinstance(each, (dict, list))
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
+def _pick(found: list[Found], which: str, path: tuple[str | int, ...]) -> Found | None:
+    """Take the first or last, but pass over objects that lack the key with which the path begins."""
+    ranked = [each for each in found if each.ranked] or found
+    ordered = ranked if which == "first" else ranked[::-1]
+    for each in ordered:
+        other = path and isinstance(path[0], str) and isinstance(each.value, dict) and path[0] not in each.value
+        if each.flaw == BROKEN or not other:
+            return each
+    return ordered[0] if ordered else None
 
 
 def _steps(path: str | None) -> tuple[str | int, ...]:
