@@ -126,7 +126,8 @@ def test_a_failed_trial_exits_with_5_and_says_how_to_go_on(spec: Path) -> None:
     assert "missing (1), such as: " in done.stdout
     remedy = "record the output, or take the item or model out of the spec"
     assert done.stderr.splitlines()[-1] == (
-        f"some trials failed. missing (1): {remedy}. Then run the same command again to try only those again"
+        f"some trials failed or have no verdict. missing (1): {remedy}. "
+        "Then run the same command again to try only those again"
     )
     again = themis_json("run", spec)
     assert (again["ledger"]["failures"], again["remedies"]) == ({"missing": 1}, {"missing": remedy})

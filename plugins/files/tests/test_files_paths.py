@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from themis_core import DatasetQuerySpec, DatasetSpec, SpecError
+from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, SpecError
+from themis_plugin_files.csv_file import CsvLoader
 from themis_plugin_files.inline import InlineLoader
+from themis_plugin_files.json_file import JsonLoader
 from themis_plugin_files.jsonl_file import JsonlLoader
+from themis_plugin_files.parquet_file import ParquetLoader
 
 
 def ids(base_dir: Path, dataset_id: str, **dataset: Any) -> list[Any]:
@@ -52,6 +55,22 @@ def test_a_dataset_id_is_a_path_or_a_pattern(
 ) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert ids(folder, dataset_id.replace("{base}", str(folder)), split=split) == found
+
+
+@pytest.mark.parametrize("loader", [JsonlLoader(), CsvLoader(), ParquetLoader(), JsonLoader()], ids=type)
+@pytest.mark.parametrize("name", ["revision", "config_name"])
+def test_what_a_file_does_not_have_is_refused(folder: Path, loader: DatasetLoader, name: str) -> None:
+    dataset = DatasetSpec.model_validate({"source": "files/any", "dataset_id": "data/test.jsonl", name: "v1"})
+    with pytest.raises(SpecError, match=f"{name}: files/any reads what is there, and has none to choose: leave it out"):
+        list(loader.rows(dataset, DatasetQuerySpec(), folder))
+
+
+@pytest.mark.parametrize("name", ["revision", "config_name"])
+def test_rows_of_a_spec_have_no_revision(folder: Path, name: str) -> None:
+    dataset = DatasetSpec.model_validate({"source": "files/inline", name: "main"})
+    loader = InlineLoader.model_validate({"rows": [{"id": 1}]})
+    with pytest.raises(SpecError, match=f"{name}: files/inline reads what is there"):
+        list(loader.rows(dataset, DatasetQuerySpec(), folder))
 
 
 @pytest.mark.parametrize(

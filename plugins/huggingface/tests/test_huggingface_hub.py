@@ -393,3 +393,23 @@ def test_without_the_hub_what_was_given_is_recorded(
     assert loader.fingerprint(dataset, tmp_path) == {"requested_revision": revision, "revision": revision}
     load(loader, dataset, tmp_path)
     assert loaded == [revision]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_json_columns_are_what_their_json_says(tmp_path: Path, streaming: bool) -> None:
+    values = [{"a": 1, "b": [1, "x"]}, "text", [1, {"c": None}], None, 7]
+    features = datasets.Features({"args": datasets.Json(), "calls": datasets.List(datasets.Json())})
+    rows = {"args": values, "calls": [[each] for each in values]}
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "rows.parquet")
+    loader = HubLoader(data_files="rows.parquet", streaming=streaming)
+    found = [row for _, row in load(loader, spec("parquet", split="train"), tmp_path)]
+    assert [row["args"] for row in found] == values
+    assert [row["calls"] for row in found] == [[each] for each in values]
+
+
+@pytest.mark.parametrize("dataset_id", ["mine", "json"])
+def test_local_files_have_no_revision(folder: Path, dataset_id: str) -> None:
+    loader = HubLoader(data_files=None if dataset_id == "mine" else "mine/train.jsonl")
+    said = problem(loader, spec(dataset_id, split="train", revision="main"), folder)
+    assert said == "revision: files of your own have none, the hub's datasets do: leave it out"

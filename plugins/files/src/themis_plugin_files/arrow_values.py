@@ -8,6 +8,7 @@ durations                        ISO 8601 text in seconds ("PT1.5S")
 lists, structs, maps             lists, objects, objects (text keys only)
 dictionary-encoded values        their values
 UUIDs                            their text
+JSON                             what the JSON says (`arrow.json`, as the `Json` columns of `datasets` are stored)
 everything else                  refused: bytes, times and durations in nanoseconds, unions, ...
 """
 
@@ -15,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from json import JSONDecoder
 from math import isfinite
 from typing import Any, TypeAlias
 
-__all__ = ["Converter", "NoJson", "converter"]
+from themis_plugin_files.strict_json import DECODER, NAN_IS_NULL, check_depth, problem
+
+__all__ = ["Converter", "NoJson", "converter", "is_json"]
 
 Converter: TypeAlias = Callable[[Any], Any]
 
@@ -50,6 +54,8 @@ def converter(kind: Any, *, nan_is_null: bool) -> Converter | None:
         return _iso
     if getattr(kind, "extension_name", None) == "arrow.uuid":
         return str
+    if is_json(kind):
+        return _json_or_null if nan_is_null else _json
     return _nested(kind, nan_is_null)
 
 
@@ -69,6 +75,11 @@ def _nested(kind: Any, nan_is_null: bool) -> Converter | None:
     raise NoJson(f"values of type {kind}, which JSON can't hold")
 
 
+def is_json(kind: Any) -> bool:
+    """Whether a type is text that holds JSON."""
+    return getattr(kind, "extension_name", None) == "arrow.json"
+
+
 def _is_text(kind: Any) -> bool:
     from pyarrow import types
 
@@ -83,6 +94,23 @@ def _finite(value: float) -> float:
 
 def _finite_or_null(value: float) -> float | None:
     return float(value) if isfinite(value) else None
+
+
+def _json(text: str) -> Any:
+    return _read(DECODER, text)
+
+
+def _json_or_null(text: str) -> Any:
+    return _read(NAN_IS_NULL, text)
+
+
+def _read(decoder: JSONDecoder, text: str) -> Any:
+    try:
+        value = decoder.decode(text)
+        check_depth(value, text.count("[") + text.count("{"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(problem(error)) from error
+    return value
 
 
 def _decimal(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Row, SpecError, canonical_json, digest
+from themis_plugin_files.paths import refuse_unused
 
 __all__ = ["InlineLoader"]
 
@@ -32,6 +33,7 @@ class InlineLoader(DatasetLoader):
         return value
 
     def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+        refuse_unused(dataset)
         if dataset.dataset_id:
             raise SpecError("files/inline reads no file: its rows are in extras.rows, so leave dataset_id out")
         for number, row in enumerate(self.inline_rows, 1):

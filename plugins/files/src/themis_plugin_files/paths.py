@@ -8,7 +8,7 @@ from pathlib import Path
 
 from themis_core import DatasetSpec, SpecError, path_kind, resolve_path, shown_path
 
-__all__ = ["files_of"]
+__all__ = ["files_of", "refuse_unused"]
 
 
 def files_of(dataset: DatasetSpec, base_dir: Path) -> list[Path]:
@@ -17,6 +17,7 @@ def files_of(dataset: DatasetSpec, base_dir: Path) -> list[Path]:
     `~` is expanded, `{split}` replaced by the split, and a relative path starts at `base_dir`. Raises SpecError
     that names the nearest existing file if there is none.
     """
+    refuse_unused(dataset)
     given = resolve_path(_with_split(dataset), Path())
     pattern = base_dir / given
     kind = path_kind(pattern)
@@ -31,6 +32,13 @@ def files_of(dataset: DatasetSpec, base_dir: Path) -> list[Path]:
     if not files:
         raise SpecError("no file matches this pattern", path=shown_path(pattern))
     return files
+
+
+def refuse_unused(dataset: DatasetSpec) -> None:
+    """Raise SpecError for a revision or configuration: neither would choose anything, and seem to."""
+    for name in ("revision", "config_name"):
+        if getattr(dataset, name) is not None:
+            raise SpecError(f"{name}: {dataset.source} reads what is there, and has none to choose: leave it out")
 
 
 def _with_split(dataset: DatasetSpec) -> str:

@@ -6,7 +6,7 @@ import json
 from math import isfinite
 from typing import Any, Final, NoReturn
 
-__all__ = ["DECODER", "MAX_DEPTH", "check_depth", "problem", "type_name"]
+__all__ = ["DECODER", "MAX_DEPTH", "NAN_IS_NULL", "check_depth", "problem", "type_name"]
 
 MAX_DEPTH: Final = 200
 """Most lists and objects around a value; as in spec files."""
@@ -40,6 +40,14 @@ def _constant(text: str) -> NoReturn:
 
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_float=_number, parse_constant=_constant)
 """Raises ValueError or RecursionError, which `problem` puts into words."""
+
+
+NAN_IS_NULL: Final = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_float=lambda text: value if isfinite(value := float(text)) else None,
+    parse_constant=lambda text: None,
+)
+"""The same with null for what is no finite number."""
 
 
 def check_depth(value: Any, brackets: int) -> None:

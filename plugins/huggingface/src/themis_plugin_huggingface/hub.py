@@ -86,6 +86,8 @@ class HubLoader(DatasetLoader):
             raise SpecError("dataset_id is empty: give a name on the hub, a folder, or a reader such as json")
         datasets.disable_progress_bars()
         local = _is_local(dataset, base_dir)
+        if local and dataset.revision is not None:
+            raise SpecError("revision: files of your own have none, the hub's datasets do: leave it out")
         folder = resolve_path(dataset.dataset_id, base_dir)
         found = datasets.load_dataset(
             str(folder.resolve()) if path_kind(folder) == "folder" else dataset.dataset_id,
