@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from themis_core.components.base import Component
 from themis_core.records import (
@@ -41,6 +41,18 @@ class Engine(Component):
         Shown in messages: no credentials.
         """
         return type(self).__name__
+
+    def check_params(self, params: dict[str, Any]) -> None:
+        """Refuse settings that the engine doesn't take. Raise ValueError with a message that says what to do.
+
+        Called in planning with each of the spec's settings, as `Request.params` will hold them, before anything is
+        paid for. Here `extras` and `extra_body` are refused: an engine that reads them says so by its own method.
+        """
+        for name in ("extras", "extra_body"):
+            if params.get(name):
+                raise ValueError(
+                    f"it takes no {name}, so {', '.join(params[name])} would change nothing: leave that out"
+                )
 
     async def start(self) -> None:
         """Open what requests need. Called once, in the run's event loop, before the first request.

@@ -187,11 +187,11 @@ def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
 
 
 def output_limit(params: Mapping[str, Any]) -> int | None:
-    """The most tokens that an answer may have: `max_tokens`, or what a server calls it in `extra_body`.
+    """The most tokens that an answer may have: `max_tokens`, or what a server calls it in `extra_body` or `extras`.
 
     Of several the largest, and None if one of them is no limit (-1, null, a text).
     """
-    body = params.get("extra_body", {})
+    body = {**params.get("extra_body", {}), **params.get("extras", {})}
     given = [each[name] for each, names in ((params, LIMITS[:1]), (body, LIMITS)) for name in names if name in each]
     if not given or any(type(each) is not int or each < 1 for each in given):
         return None

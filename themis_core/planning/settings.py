@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from themis_core.plugins import Composition, Scorer
 from themis_core.specs import InferenceParamsSpec, ModelParamsSpec, ModelSpec
 from themis_core.specs.problems import Place
+from themis_core.specs.wording import in_words
 
 __all__ = ["check_judging_params", "check_model_params", "own_settings"]
 
@@ -23,7 +26,10 @@ def check_model_params(composition: Composition, place: Place) -> None:
         slices = [each for each in composition.slices if any(m.spec.model_id == model.model_id for m in each.models)]
         grid = [params.given() for each in slices for params in each.params]
         if grid:
-            _check(model.params, grid, place.at("models", index, "params"), "no setting of its slices has it")
+            at = place.at("models", index, "params")
+            _check(model.params, grid, at, "no setting of its slices has it")
+            for params in grid:
+                _check_once(model.params.applied(params), at)
 
 
 def check_judging_params(scorer: Scorer, asked: Sequence[dict[str, Any]], place: Place) -> None:
@@ -31,7 +37,10 @@ def check_judging_params(scorer: Scorer, asked: Sequence[dict[str, Any]], place:
     for index, judging in enumerate(scorer.judges or ()):
         given = [{**judging.params.given(), **each} for each in asked]
         at = place.at("judge", index, "model", "params")
-        _check(judging.model.spec.params, given, at, "neither its `params` nor the judge sets it")
+        own = judging.model.spec.params
+        _check(own, given, at, "neither its `params` nor the judge sets it")
+        for each in given:
+            judging.model.check_params(own.applied(each), place.at("judge", index))
 
 
 def _check(own: ModelParamsSpec, given: Sequence[dict[str, Any]], place: Place, otherwise: str) -> None:
@@ -44,3 +53,11 @@ def _check(own: ModelParamsSpec, given: Sequence[dict[str, Any]], place: Place, 
             own.applied(each)
         except ValueError as error:
             raise (place / "rename").error(str(error)) from None
+
+
+def _check_once(sent: dict[str, Any], place: Place) -> None:
+    """What a model sets may be what a setting of the grid sends by another name."""
+    try:
+        InferenceParamsSpec.model_validate(sent)
+    except ValidationError as error:
+        raise place.error(in_words(error.errors()[0])) from None

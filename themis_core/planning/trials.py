@@ -316,6 +316,7 @@ def _check_capabilities(
     for capability, wanted in wants.items():
         if wanted and not getattr(able, capability):
             raise place.error(f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability}")
+    model.check_params(params.given(), place)
 
 
 def _dataset_identity(dataset: LoadedDataset) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
+from themis_core.plugins.blaming import blaming
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 from themis_core.specs.problems import Place
 
@@ -38,6 +39,14 @@ class ComposedModel:
     def identity(self) -> dict[str, Any]:
         content = {"content": self.content} if self.content else {}
         return {**identity_of(self.component, self.engine), **content, "model": self.spec.sent}
+
+    def check_params(self, params: dict[str, Any], place: Place) -> None:
+        """Let the engine refuse settings, as requests will hold them, that it doesn't take. Raises SpecError there."""
+        try:
+            with blaming(self.component, "check_params", but=(ValueError,)):
+                self.engine.check_params(params)
+        except ValueError as error:
+            raise place.error(f"model {self.spec.model_id!r}: engine {self.component!r}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, Literal
 
@@ -95,12 +96,16 @@ class InferenceParamsSpec(Spec):
         default_factory=dict,
         description="Further keys of the request body, for servers with settings of their own.",
     )
+    extras: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further settings by the engine's own names, where Themis has none for them.",
+    )
 
-    @field_validator("extra_body", "response_format", "tools", "tool_choice", "stop", "reasoning_effort")
+    @field_validator("extra_body", "extras", "response_format", "tools", "tool_choice", "stop", "reasoning_effort")
     @classmethod
     def _hold_no_key(cls, value: Any, info: ValidationInfo) -> Any:
         # Schemas of tools and answers may well describe a field named `password`.
-        refuse_keys(value, by_name=info.field_name == "extra_body")
+        refuse_keys(value, by_name=info.field_name in ("extra_body", "extras"))
         return value
 
     @field_validator("stop", mode="before")
@@ -108,26 +113,54 @@ class InferenceParamsSpec(Spec):
     def _one_stop(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _each_is_set_once(self) -> InferenceParamsSpec:
+        places = {name: name for name in self.given() if name not in _FURTHER}
+        for field in _FURTHER:
+            for name in getattr(self, field):
+                if (other := places.setdefault(name, f"{field}.{name}")) != f"{field}.{name}":
+                    raise ValueError(f"{field}.{name}: {other} sets the same, and one of them would win: keep one")
+        return self
+
     def given(self) -> dict[str, Any]:
         """The settings that are set, as plain data."""
         return {name: value for name, value in self.canonical().items() if value is not None and value != {}}
 
     def label(self) -> str:
-        """A short text that tells settings apart, such as `temperature=0.7, max_tokens=512`; `default` if none."""
-        given = self.given()
-        body = given.pop("extra_body", {})
-        given |= {f"{_IN_BODY}{key}": value for key, value in body.items()}
-        return ", ".join(f"{key}={_short(value)}" for key, value in given.items()) or "default"
+        """A short text that tells settings apart, such as `temperature=0.7, extra_body.top_k=20`; `default` if none."""
+        named = (each for name, value in self.given().items() for each in _named(name, value))
+        return ", ".join(f"{name}={_short(value)}" for name, value in named) or "default"
+
+
+_FURTHER = ("extra_body", "extras")
+"""Fields whose keys are settings in their own right."""
+_WITH_PARTS = (*_FURTHER, "response_format")
+"""Fields in which a dotted name of `overrides` can set a part."""
+_PLAIN = re.compile(r"[A-Za-z_][\w./:+-]*", re.ASCII)
+_SHORT = 40
+
+
+def _named(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A setting by its dotted name, or each of its parts; a part whose own name has a dot stays within its whole."""
+    further = name.partition(".")[0] in _FURTHER
+    if further and isinstance(value, dict) and value and not any("." in key for key in value):
+        for key, part in sorted(value.items()):
+            yield from _named(f"{name}.{key}", part)
+    else:
+        yield name, value
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else canonical_json(value)
-    return text if len(text) <= 40 else f"{text[:28]}...{digest(value)[:8]}"  # cut only, two could look alike
+    """A value for a label: words as they are, all else as JSON; what is cut has a digest, so that labels differ."""
+    bare = isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("true", "false", "null")
+    text: str = value if bare else canonical_json(value)
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 10]}...#{digest(value)[:6]}"
 
 
 _IN_BODY = "extra_body."
 _NOT_RENAMED = {
     "extra_body": "its keys can be renamed, as extra_body.KEY",
+    "extras": "its keys are the engine's own names already",
     "n": "budgets have to know how many answers are paid for",
     "seed": "each sample has one of its own, which the engine sends; leave_out: [seed] sends none",
 }
@@ -244,7 +277,9 @@ class InferenceGridSpec(Spec):
         default_factory=lambda: [InferenceParamsSpec()], min_length=1, description="Base settings."
     )
     overrides: dict[str, list[Any]] = Field(
-        default_factory=dict, description="Setting: the values to try; several settings are combined."
+        default_factory=dict,
+        description="Setting: the values to try; several settings are combined. A dotted name is a part of one: "
+        "`extra_body.top_k`.",
     )
 
     @field_validator("params", mode="before")
@@ -255,32 +290,58 @@ class InferenceGridSpec(Spec):
     @model_validator(mode="after")
     def _overrides_are_settings(self) -> InferenceGridSpec:
         for name, values in self.overrides.items():
-            if name not in InferenceParamsSpec.model_fields:
-                raise ValueError(
-                    f"overrides.{name}: no such inference setting; known: {', '.join(InferenceParamsSpec.model_fields)}"
-                )
+            if problem := _problem_of(name, self.overrides):
+                raise ValueError(f"overrides.{name}: {problem}")
             if not values:
                 raise ValueError(f"overrides.{name}: an empty list leaves nothing to run")
         try:
             self.expand()
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"overrides.{'.'.join(map(str, first['loc']))}: {in_words(first)}") from None
+            place = "".join(f".{step}" for step in first["loc"])
+            raise ValueError(f"overrides{place}: {in_words(first)}") from None
         return self
 
     def expand(self) -> list[InferenceParamsSpec]:
         """All settings, in the order written: for each base, the overrides' values with the last name fastest.
 
-        Equal settings appear once.
+        Equal settings appear once. Raises ValueError if the base leaves no room for a part that an override sets.
         """
-        names = list(self.overrides)
         expanded: dict[str, InferenceParamsSpec] = {}
         for base in self.params:
             for values in product(*self.overrides.values()):
-                merged = base.model_dump(exclude_unset=True) | dict(zip(names, values, strict=True))
+                merged = base.model_dump(exclude_unset=True)
+                for name, value in zip(self.overrides, values, strict=True):
+                    _put(merged, name, value)
                 params = InferenceParamsSpec.model_validate(merged)
                 expanded.setdefault(canonical_json(params.given()), params)
         return list(expanded.values())
+
+
+def _problem_of(name: str, overrides: Mapping[str, Any]) -> str:
+    """Why a name can't be swept beside the others; empty if it can."""
+    setting, *parts = name.split(".")
+    if setting not in InferenceParamsSpec.model_fields:
+        return f"no such inference setting; known: {', '.join(InferenceParamsSpec.model_fields)}"
+    if parts and setting not in _WITH_PARTS:
+        return f"{setting} has no parts, so there is nothing to set in it; {', '.join(_WITH_PARTS)} have"
+    if "" in parts:
+        return "a name is missing beside a dot"
+    whole = next((other for other in overrides if name.startswith(f"{other}.")), None)
+    return f"overrides.{whole} sets it as well: keep one of the two" if whole else ""
+
+
+def _put(settings: dict[str, Any], name: str, value: Any) -> None:
+    """Set a setting, or a part of one, in a copy of what holds it."""
+    *way, last = name.split(".")
+    inside = settings
+    for step in way:
+        held = inside.get(step)
+        if held is not None and not isinstance(held, dict):
+            raise ValueError(f"overrides.{name}: {step} is set in `params`, and is no mapping that could have a part")
+        inside[step] = dict(held or {})
+        inside = inside[step]
+    inside[last] = value
 
 
 class GenerationSpec(Spec):

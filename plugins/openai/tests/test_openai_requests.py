@@ -33,6 +33,7 @@ EVERYTHING: dict[str, Any] = {
     "tools": TOOLS,
     "tool_choice": "auto",
     "extra_body": {"guided_regex": "[0-9]+", "user": "lab"},
+    "extras": {"verbosity": "low"},
 }
 
 
@@ -43,8 +44,8 @@ def test_every_setting_is_known_to_this_table() -> None:
 def test_all_settings_of_a_chat_are_on_the_wire(server: ScriptedServer, chat: OpenAIChat, ask: Ask) -> None:
     ask(chat, Request("small-1", USER, InferenceParamsSpec(**EVERYTHING).given()))
     (served,) = server.requests()
-    extra = EVERYTHING["extra_body"]
-    plain = {name: value for name, value in EVERYTHING.items() if name != "extra_body"}
+    extra = {**EVERYTHING["extra_body"], **EVERYTHING["extras"]}
+    plain = {name: value for name, value in EVERYTHING.items() if name not in ("extra_body", "extras")}
     assert (served.method, served.path) == ("POST", "/v1/chat/completions")
     assert served.body == {"model": "small-1", "messages": USER, **plain, **extra}
 
@@ -53,7 +54,7 @@ def test_all_settings_of_a_text_completion_are_on_the_wire(server: ScriptedServe
     params = {name: value for name, value in EVERYTHING.items() if name not in ("tools", "tool_choice")}
     ask(OpenAICompletions(base_url=server.base_url), Request("small-1", USER, params))
     (served,) = server.requests()
-    extra = params.pop("extra_body")
+    extra = {**params.pop("extra_body"), **params.pop("extras")}
     del params["top_logprobs"]
     assert served.path == "/v1/completions"
     assert served.body == {"model": "small-1", "prompt": "2 + 2?", **params, "logprobs": 3, **extra}

@@ -5,11 +5,12 @@ Neither retries, limits or prices anything: the run does.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from themis_core import Capabilities, Generation, Request
+from themis_core import Capabilities, EngineError, Generation, Request
 from themis_plugin_openai.config import ServerConfig, secrets_of
 from themis_plugin_openai.environment import secrets_in_environment
 from themis_plugin_openai.redaction import Redaction
@@ -54,6 +55,17 @@ class OpenAIEngine(ServerConfig):
         if connection is not None:
             await connection.close()
 
+    def check_params(self, params: dict[str, Any]) -> None:
+        """Refuse what the body of a request can't hold."""
+        try:
+            self.body(Request("", [], params))
+        except EngineError as error:
+            raise ValueError(error.message) from error
+
+    @abstractmethod
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent. Raises EngineError `unsupported` for what can't be asked."""
+
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._connection is None:
             raise RuntimeError("the engine is not started")
@@ -80,8 +92,11 @@ class OpenAIChat(OpenAIEngine):
         description="Name under which max_tokens is sent: OpenAI's reasoning models want max_completion_tokens.",
     )
 
+    def body(self, request: Request) -> dict[str, Any]:
+        return chat_body(request, self.max_tokens_field)
+
     async def generate(self, request: Request) -> Generation:
-        return read_chat(await self._ask(chat_body(request, self.max_tokens_field)))
+        return read_chat(await self._ask(self.body(request)))
 
 
 class OpenAICompletions(OpenAIEngine):
@@ -95,5 +110,8 @@ class OpenAICompletions(OpenAIEngine):
 
     separator: str = Field("\n\n", description="Put between the texts of several messages.")
 
+    def body(self, request: Request) -> dict[str, Any]:
+        return completions_body(request, self.separator)
+
     async def generate(self, request: Request) -> Generation:
-        return read_completion(await self._ask(completions_body(request, self.separator)))
+        return read_completion(await self._ask(self.body(request)))

@@ -27,7 +27,9 @@ SAME_NAME = frozenset(
 )
 """Settings that go over the wire as they are, to both interfaces."""
 CHAT_ONLY = frozenset({"tools", "tool_choice"})
-TRANSLATED = frozenset({"max_tokens", "seed", "logprobs", "top_logprobs", "extra_body"})
+FURTHER = ("extra_body", "extras")
+"""Settings that hold further keys of the body. The protocol is all that the engine knows, so both are of the server."""
+TRANSLATED = frozenset({"max_tokens", "seed", "logprobs", "top_logprobs", *FURTHER})
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -77,9 +79,15 @@ def _finished(body: dict[str, Any], request: Request) -> dict[str, Any]:
     seed = request.params.get("seed") if request.seed is None else request.seed
     if seed is not None:
         body["seed"] = seed
-    body.update(request.params.get("extra_body", {}))
-    if body.get("stream"):
-        raise _unsupported("replies are not streamed: take `stream` out of extra_body")
+    for field in FURTHER:
+        further = request.params.get(field, {})
+        if twice := sorted(
+            further.keys() & body.keys() - {"seed"}
+        ):  # a seed may be derived, and then the given one wins
+            raise _unsupported(f"{field} can't set {', '.join(twice)}, which the request says already")
+        body.update(further)
+        if further.get("stream"):
+            raise _unsupported(f"replies are not streamed: take `stream` out of {field}")
     return body
 
 
