@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from themis_core import BenchmarkSpec, ProjectSpec
+from themis_core import BenchmarkSpec, ProjectSpec, plan
 from themis_core.specs.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -37,3 +37,12 @@ def test_every_dataset_loader_has_an_example() -> None:
         "files/parquet",
         "huggingface/hub",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "calls"),
+    [("local_server.yaml", ["my-model"], 40), ("two_servers.yaml", ["llama on ours", "llama on theirs"], 160)],
+)
+def test_an_example_for_a_server_can_be_planned(name: str, labels: list[str], calls: int, tmp_path: Path) -> None:
+    report = plan(EXAMPLES / name, overrides=[f"project.storage.root_dir={tmp_path}"])
+    assert ([row["model_id"] for row in report.per_model], report.to_call) == (labels, calls)

@@ -188,3 +188,21 @@ def test_the_json_schema_knows_the_storage_specs_of_installed_plugins(
 ) -> None:
     spec = {"benchmark": BENCHMARK, "project": {"storage": storage}}
     assert jsonschema.Draft202012Validator(printed).is_valid(spec) is valid
+
+
+@pytest.mark.parametrize(
+    ("project", "benchmark", "valid"),
+    [
+        ({}, {"models": [{"model_id": "ours", "model": "llama", "provider": "openai/chat"}]}, True),
+        ({}, {"models": [{"model_id": "ours", "model": "", "provider": "openai/chat"}]}, False),
+        ({}, {"inference_grid": {"overrides": {"extra_body.top_k": [20], "extras.effort": ["low"]}}}, True),
+        ({}, {"inference_grid": {"overrides": {"extra_body.top_k": 20}}}, False),
+        ({"plugins": {"mine": {"path": "engine.py", "identity": "version"}}}, {}, True),
+        ({"plugins": {"mine": {"path": "engine.py", "identity": "never"}}}, {}, False),
+    ],
+)
+def test_the_json_schema_knows_labels_sweeps_and_identities(
+    printed: dict[str, Any], project: dict[str, Any], benchmark: dict[str, Any], valid: bool
+) -> None:
+    spec = {"benchmark": {**BENCHMARK, **benchmark}, "project": project}
+    assert jsonschema.Draft202012Validator(printed).is_valid(spec) is valid
