@@ -130,7 +130,7 @@ BODY = {"params": {"extra_body": {"top_a": 1, "min_a": 2}}}
         ({"leave_out": ["extra_body.top_a"]}, BODY, [{"extra_body": {"min_a": 2}}], ["extra_body.min_a=2"]),
         ({"leave_out": ["extra_body"]}, BODY, [{}], ["default"]),
         ({"set": {"extra_body": {"top_a": 9}}}, BODY, [{"extra_body": {"top_a": 9, "min_a": 2}}],
-         ["extra_body.top_a=9, extra_body.min_a=2"]),
+         ["extra_body.min_a=2, extra_body.top_a=9"]),
         ({"rename": {"extra_body.top_a": "topA"}}, BODY, [{"extra_body": {"min_a": 2, "topA": 1}}],
          ["extra_body.min_a=2, extra_body.topA=1"]),
         ({"rename": {"stop": "stop_sequences"}}, {"params": {"stop": "x"}},

@@ -220,7 +220,7 @@ def test_a_server_is_sent_what_is_swept_and_each_setting_has_a_row(server: Scrip
     ("provider", "grid", "message"),
     [
         ("mine/plain", "overrides: {extras.beams: [1, 2]}", "it takes no extras, so beams would change nothing"),
-        ("mine/plain", "overrides: {extra_body.top_k: [1]}", "it takes no extra_body, so top_k would change nothing"),
+        ("mine/plain", "{params: [{extras: {a: 1, b: 2}}]}", "it takes no extras, so a, b would change nothing"),
         ("mine/beams", "overrides: {extras.beam: [1]}", "it has no setting beam: it has beams"),
         ("openai/chat", "overrides: {extra_body.stream: [true]}", "replies are not streamed"),
         ("openai/chat", "overrides: {extra_body.model: [a, b]}", "can't set model"),
@@ -247,6 +247,26 @@ def test_a_judges_engine_refuses_its_settings_as_well(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     with pytest.raises(themis.SpecError, match="it takes no extras"):
         themis.plan(path)
+
+
+@pytest.mark.parametrize(
+    ("own", "grid", "message"),
+    [
+        ({"set": {"extra_body": {"top_k": 5}}}, "overrides: {top_k: [1]}", "extra_body.top_k: top_k sets the same"),
+        ({"set": {"top_k": 5}}, "overrides: {extras.top_k: [1]}", "extras.top_k: top_k sets the same"),
+        ({"rename": {"max_tokens": "limit"}}, "params: {max_tokens: 5, extras: {limit: 6}}", "extras.limit"),
+        ({"rename": {"extras": "x"}}, "overrides: {extras.top_k: [1]}", "'extras' can't be renamed"),
+    ],
+)
+def test_a_models_own_settings_do_not_set_twice_either(
+    tmp_path: Path, own: dict[str, Any], grid: str, message: str
+) -> None:
+    extras = {"base_url": "http://127.0.0.1:9/v1", "api_key_env": None}
+    path = write(tmp_path, grid, {"provider": "openai/chat", "extras": extras, "params": own})
+    with pytest.raises(themis.SpecError) as found:
+        themis.plan(path)
+    assert message in str(found.value)
+    assert str(path) in str(found.value)
 
 
 def test_a_bug_in_check_params_is_the_plugins(tmp_path: Path) -> None:

@@ -46,13 +46,10 @@ class Engine(Component):
         """Refuse settings that the engine doesn't take. Raise ValueError with a message that says what to do.
 
         Called in planning with each of the spec's settings, as `Request.params` will hold them, before anything is
-        paid for. Here `extras` and `extra_body` are refused: an engine that reads them says so by its own method.
+        paid for. Here `extras` are refused: an engine that reads some says which by its own method.
         """
-        for name in ("extras", "extra_body"):
-            if params.get(name):
-                raise ValueError(
-                    f"it takes no {name}, so {', '.join(params[name])} would change nothing: leave that out"
-                )
+        if extras := params.get("extras"):
+            raise ValueError(f"it takes no extras, so {', '.join(extras)} would change nothing")
 
     async def start(self) -> None:
         """Open what requests need. Called once, in the run's event loop, before the first request.
