@@ -1,5 +1,11 @@
-"""Numbers as people and models write them: one language for those who find numbers and those who compare them."""
+"""Numbers as people and models write them: one language for those who find numbers and those who compare them.
 
-from themis_numbers.reading import Found, Notation, find_numbers, read_number
+From below: `tokens`; `cursor`, the place in them; the values of `numerals`, `magnitudes` and `quantities`; the
+`grammar` of what stands around them; and `reading`, which is what others call. `words` has multipliers and units.
+"""
+
+from themis_numbers.grammar import Found
+from themis_numbers.notation import Notation
+from themis_numbers.reading import find_numbers, read_number
 
 __all__ = ["Found", "Notation", "find_numbers", "read_number"]
