@@ -32,7 +32,7 @@ def chain(*steps: Extractor) -> Chain:
         (chain(LastNumber()), "So the total is 42"),
         (chain(LastNumber()), "First, 6 times 7 is found by adding 6, 12, 18, 24"),
         (chain(LastNumber()), "We get 13, and then we multiply"),
-        (chain(LastNumber()), "The total is 1,0"),
+        (chain(LastNumber()), "The total is 1,000"),
         (chain(FirstNumber()), "42"),
         (chain(FirstNumber()), "It is -3."),  # it may be -3.5
         (chain(MARKED), "6 * 7 = 42\n#### 4"),
