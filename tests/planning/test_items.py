@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError
+from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError, TransformSpec
 from themis_core.planning import Items, allot, rank
 from themis_core.plugins import LoadedDataset
 from themis_core.specs.problems import Place
@@ -264,6 +265,32 @@ def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: I
 
 
 @pytest.mark.parametrize(
+    ("decimal", "text", "number"),
+    [
+        (",", "3,5", 3.5),
+        (",", "1.250", 1250),
+        (",", "1.234,56", 1234.56),
+        (",", "-1.234.567,89", -1234567.89),
+        (",", "1,250", 1.25),
+        (",", "0,500", 0.5),
+        (",", "42", 42),
+        (",", "1,5e3", 1500.0),
+        (".", "1,250", 1250),
+        (".", "1.250", 1.25),
+    ],
+)
+def test_the_decimal_mark_says_what_points_and_commas_of_a_number_are(decimal: str, text: str, number: float) -> None:
+    (item,), _ = take([ROW], transforms=[{"field": "n", "template": text, "as": "number", "decimal": decimal}])
+    assert item.fields["n"] == number
+    assert type(item.fields["n"]) is type(number)
+
+
+def test_a_decimal_mark_without_a_number_to_read_is_refused() -> None:
+    with pytest.raises(ValidationError, match="decimal: only `as: number` reads numbers, not `as: text`"):
+        TransformSpec(field="n", template="3,5", decimal=",")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ({"fields": {"reference": "golden"}}, ("rows.jsonl:1: the row has no column 'golden' (fields.reference). "
@@ -279,12 +306,22 @@ def test_rows_become_items_as_the_mapping_says(spec: dict[str, Any], expected: I
             ({"transforms": [{"field": "n", "template": text, "as": "number"}]},
              f"dataset.transforms[0]: '{text}' can't be read as number (rows.jsonl:1)" + hint)
             for hint, texts in [
-                ((": a comma separates thousands here; where it is the decimal mark, let the template replace it, "
-                 "by `| replace('.', '') | replace(',', '.')`"),
+                ((": a comma separates thousands here; where it is the decimal mark, "
+                 "set `decimal: ','`"),
                  ["3,5", "1.234,56", "1,2", "(1,2)", "1,2345", "0,500"]),
                 ("", ["NaN", "1e999", "1.2.3", "--5", ""]),
             ]
             for text in texts
+        ],
+        *[
+            ({"transforms": [{"field": "n", "template": text, "as": "number", "decimal": ","}]},
+             f"dataset.transforms[0]: '{text}' can't be read as number (rows.jsonl:1){hint}")
+            for text, hint in [
+                ("1.25", ": a point separates thousands here, by `decimal: ','`"),
+                ("0.500", ": a point separates thousands here, by `decimal: ','`"),
+                ("1,234.56", ": a point separates thousands here, by `decimal: ','`"),
+                ("1,234,567", ""), ("(1,2)", ""), ("", ""),
+            ]
         ],
         ({"transforms": [{"field": "n", "template": "{", "as": "json"}]},
          "dataset.transforms[0]: '{' can't be read as json (rows.jsonl:1)"),

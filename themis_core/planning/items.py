@@ -23,17 +23,18 @@ from themis_core.planning.handing import own
 from themis_core.planning.templates import compile_template, render
 from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import Item, Row
-from themis_core.specs import DatasetQuerySpec, canonical_json, digest
+from themis_core.specs import DatasetQuerySpec, TransformSpec, canonical_json, digest
 from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.problems import Place
 
 __all__ = ["Items", "allot", "rank"]
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-_COMMA_HINT: Final = (
-    ": a comma separates thousands here; where it is the decimal mark, let the template replace it, "
-    "by `| replace('.', '') | replace(',', '.')`"
-)
+_SWAPPED: Final = str.maketrans(".,", ",.")
+_MARK_HINTS: Final = {
+    ".": (",", ": a comma separates thousands here; where it is the decimal mark, set `decimal: ','`"),
+    ",": (".", ": a point separates thousands here, by `decimal: ','`"),
+}
 
 KEPT = 5_000
 """Items kept from the first reading, so that small datasets are read once. Bounds the memory."""
@@ -319,7 +320,7 @@ class _Mapping:
         for index, (spec, template) in enumerate(self._transforms):
             place = self._place.at("transforms", index)
             text = render(template, {"item": data}, place, row.location)
-            data[spec.field] = _read_as(spec.as_type, text, place, row)
+            data[spec.field] = _read_as(spec, text, place, row)
         mapping = self._fields
         fields = {name: value for name, value in data.items() if name not in self._left_out}
         for column in mapping.rename.values():
@@ -375,18 +376,22 @@ class _Mapping:
         return value
 
 
-def _read_as(kind: str, text: str, place: Place, row: Row) -> Any:
+def _read_as(spec: TransformSpec, text: str, place: Place, row: Row) -> Any:
+    kind = spec.as_type
     if kind == "text":
         return text
     try:
-        return json.loads(text) if kind == "json" else _number(text.strip())
+        return json.loads(text) if kind == "json" else _number(text.strip(), spec.decimal)
     except ValueError:
-        hint = _COMMA_HINT if kind == "number" and "," in text else ""
+        mark, hint = _MARK_HINTS[spec.decimal]
+        hint = hint if kind == "number" and mark in text else ""
         raise place.error(f"{text!r} can't be read as {kind} ({row.location}){hint}") from None
 
 
-def _number(text: str) -> int | float:
-    """Read a JSON number, or one with commas between its thousands; no other comma may be left out."""
+def _number(text: str, decimal: str) -> int | float:
+    """Read a JSON number, or one with marks between its thousands; no other mark may be left out."""
+    if decimal == ",":
+        text = text.translate(_SWAPPED)
     if not _NUMBER.fullmatch(text):
         raise ValueError
     value: int | float = json.loads(text.replace(",", ""))

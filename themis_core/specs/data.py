@@ -53,7 +53,16 @@ class TransformSpec(Spec):
     as_type: Literal["text", "number", "json"] = Field(
         "text", alias="as", description="How the rendered text is read: as it is, as a number, or as JSON."
     )
+    decimal: Literal[".", ","] = Field(
+        ".", description="Decimal mark of a number; the other one may stand between its thousands."
+    )
     model_config = {"populate_by_name": True}
+
+    @model_validator(mode="after")
+    def _decimal_is_used(self) -> TransformSpec:
+        if self.decimal != "." and self.as_type != "number":
+            raise ValueError(f"decimal: only `as: number` reads numbers, not `as: {self.as_type}`")
+        return self
 
 
 class DatasetSpec(Spec):
