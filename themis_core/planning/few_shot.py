@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from themis_core.planning.examples import Example
 from themis_core.planning.items import Items, rank
@@ -16,9 +15,6 @@ from themis_core.plugins import LoadedDataset
 from themis_core.records import Item
 from themis_core.specs import FewShotSpec, canonical_json, digest
 from themis_core.specs.problems import Place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Leak", "leaks_of", "taken"]
 
