@@ -386,7 +386,7 @@ def test_recorded_answers_need_a_question_and_log_probabilities_an_engine_that_h
     ("metric", "words"),
     [
         ({"id": "judge/correctness"}, "judge/correctness is a judge: it needs `judge:` with the judging model"),
-        ({"id": "judge/correctness", "judge": []}, "at least 1 item"),
+        ({"id": "judge/correctness", "judge": []}, "should be at least 1 long"),
         ({"id": "text/exact_match", "judge": "ONE"}, "There is a metric of that name."),
         ({"id": "judge/correctness", "judge": "TWICE"}, "judge-1 is there twice; to ask a model several times, set"),
     ],

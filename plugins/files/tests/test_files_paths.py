@@ -160,7 +160,7 @@ def test_inline_rows_come_from_the_spec() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "at least 1 item"),
+        ([], "too_short"),
         ([{"a": float("nan")}], "row 1 holds what JSON can't hold"),
         ([{"a": 1}, {"a": object()}], "row 2 holds what JSON can't hold"),
         ([1], "valid dictionary"),
