@@ -5,6 +5,8 @@
 
 Each endpoint has a lane of its own (a producer and as many workers as it may have in flight), so a dead endpoint
 holds up nobody else. A worker keeps its place until the commit returned: what is called but not saved is bounded.
+
+How a trial comes by its answer is in `answering`, why no two trials ask for the same in `claims`.
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 from themis_core.components import JudgedAnswer, Store
 from themis_core.errors import PluginError, SpecError, ThemisError
+from themis_core.execution.answering import Answering
+from themis_core.execution.claims import Claims
 from themis_core.execution.deadline import Overdue, outcome, within
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scoring import measure, nothing_to_read, read_answer, unscorable
 from themis_core.execution.sharing import Sharing
+from themis_core.execution.work import Stored, Work
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial, own
 from themis_core.plugins import ComposedModel, Scorer, blaming
@@ -37,13 +41,10 @@ from themis_core.records import (
     Generation,
     GenerationRecorded,
     ItemRecorded,
-    Request,
-    RunCost,
     Score,
     ScoreEntry,
     TrialFinished,
 )
-from themis_core.specs import digest
 
 __all__ = ["Runner"]
 
@@ -57,31 +58,12 @@ UNAVAILABLE = "judge_unavailable"
 CODE = "error_code"
 """In the details of a score with that reason: how asking the judge failed."""
 
-Stored = dict[str, tuple[Score, Extraction | None]]
-
-
-@dataclass(slots=True)
-class _Work:
-    """A trial with what a look-up found of it."""
-
-    trial: Trial
-    scorers: Sequence[Scorer]
-    score_keys: Sequence[str]
-    generations: dict[str, Generation]
-    scores: Stored
-    owned: list[str]
-    """Generation keys that this trial is the first in the run to need."""
-    baselines: dict[str, Generation] = field(default_factory=dict)
-    """By generation key, what its judges have compared with so far."""
-    together: dict[str, Generation] = field(default_factory=dict)
-    """Answers that are to be saved together with this trial."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
     """A trial whose outcome is not saved yet."""
 
-    work: _Work
+    work: Work
     finished: TrialFinished
     generation: Generation
     error: str | None
@@ -103,10 +85,10 @@ class Runner:
         names = {model.engine.endpoint for model in plan.composition.models()}
         self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
         self._scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
-        self._pending: dict[str, asyncio.Future[Generation | None]] = {}
-        """By key, what a trial of this run is the first to need; None if it turned out not to need it."""
-        self._judging = Judging(writer, self._call_judge, plan.run_id, now)
+        self._claims = Claims(writer)
         self._sharing = Sharing(writer, plan.run_id)
+        self._answering = Answering(plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress)
+        self._judging = Judging(writer, self._answering.call_judge, plan.run_id, now)
         self._recorded_items: set[str] = set()
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self.errors: dict[str, str] = {}
@@ -179,7 +161,7 @@ class Runner:
 
     async def _lane(self, endpoint: str | None) -> None:
         width, together = self._width(endpoint)
-        queue: asyncio.Queue[list[_Work] | None] = asyncio.Queue(2 * BATCH // together)
+        queue: asyncio.Queue[list[Work] | None] = asyncio.Queue(2 * BATCH // together)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
             error: ThemisError | None = None
@@ -203,7 +185,7 @@ class Runner:
         in_all = self._policy.max_in_flight_work_items
         return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
 
-    async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[_Work] | None], together: int) -> None:
+    async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[Work] | None], together: int) -> None:
         trials = self._plan.trials(endpoint)
         while batch := list(islice(trials, BATCH)):
             works = await self._look_up(batch)
@@ -212,7 +194,7 @@ class Runner:
             if self._budget.stopped is not None:
                 return
 
-    async def _worker(self, queue: asyncio.Queue[list[_Work] | None]) -> None:
+    async def _worker(self, queue: asyncio.Queue[list[Work] | None]) -> None:
         while (works := await queue.get()) is not None:
             self.progress.in_flight += len(works)
             try:
@@ -220,11 +202,11 @@ class Runner:
             finally:
                 self.progress.in_flight -= len(works)
 
-    async def _work(self, works: list[_Work]) -> None:
+    async def _work(self, works: list[Work]) -> None:
         """Bring trials to their ends and save them as one; what a stopped trial has paid for is saved as well."""
         paid: list[Event] = []
         ended: list[_Ended] = []
-        stopped: list[_Work] = []
+        stopped: list[Work] = []
         for work in works:
             work.together = works[0].together
             events: list[Event] = []
@@ -242,12 +224,12 @@ class Runner:
                 await self._save_answers(paid)
                 ended = [await self._saved_alone(each) for each in ended]
         for each in ended:
-            self._let_go(each.work.owned, each.generation)
+            self._claims.let_go(each.work.owned, each.generation)
             self._count(each.finished, each.error)
             if WARNING in each.generation.provider and not each.finished.reused:
                 self.warnings[str(each.generation.provider[WARNING])] += 1
         for work in stopped:
-            self._let_go(work.owned, None)
+            self._claims.let_go(work.owned, None)
 
     async def _saved_alone(self, ended: _Ended) -> _Ended:
         """Save one trial; if something of it can't be stored, as failed, with what was paid for."""
@@ -267,9 +249,9 @@ class Runner:
                 with suppress(Unsavable):
                     await self._writer.save([event])
 
-    async def _look_up(self, batch: list[Trial]) -> list[_Work]:
+    async def _look_up(self, batch: list[Trial]) -> list[Work]:
         """Ask the store once what it has of all these trials."""
-        owners = [self._claim(trial) for trial in batch]
+        owners = [self._claims.claim(trial.needed) for trial in batch]
         keys = [[t.score_key(scorer) for scorer in self._scorers[t.slice_id]] for t in batch]
 
         def look(store: Store) -> tuple[set[tuple[str, str]], dict[str, Generation], Stored]:
@@ -283,55 +265,31 @@ class Runner:
         scores = {key: each for key, each in stored.items() if each[0].rank}
         works = []
         for trial, owned, its_keys in zip(batch, owners, keys, strict=True):
-            work = _Work(trial, self._scorers[trial.slice_id], its_keys, generations, scores, owned)
+            work = Work(trial, self._scorers[trial.slice_id], its_keys, generations, scores, owned)
             for key in owned:
                 if key in generations:
-                    self._settle(key, generations[key])
+                    self._claims.settle(key, generations[key])
             if (trial.slice_id, trial.trial_id) in finished:
                 self.progress.done += 1
                 self.progress.reused += 1
-                self._let_go(work.owned, None)
+                self._claims.let_go(work.owned, None)
             else:
                 works.append(work)
         return works
 
-    def _claim(self, trial: Trial) -> list[str]:
-        # Claimed before the look-up: a trial of another slice that needs the same answer then waits for this one,
-        # whether the answer is committed before, during or after its own look-up.
-        # That holds for baselines too. Claims are made in the order of the look-ups and lanes work in that order, so
-        # a trial waits only for those that were looked up before it. What is claimed later, because another trial did
-        # not need it after all, is called and settled before its trial waits for anything. So waits never form a ring.
-        owned = []
-        for request in trial.needed:
-            if request.key not in self._pending:
-                self._pending[request.key] = asyncio.get_running_loop().create_future()
-                owned.append(request.key)
-        return owned
-
-    def _settle(self, key: str, generation: Generation | None) -> None:
-        future = self._pending.get(key)
-        if future is not None and not future.done():
-            future.set_result(generation)
-
-    def _let_go(self, keys: Sequence[str], generation: Generation | None) -> None:
-        """End claims: who waits gets the generation, or with None sees for itself."""
-        for key in keys:
-            self._settle(key, generation)
-            self._pending.pop(key, None)
-
-    def _release_baselines(self, work: _Work) -> None:
+    def _release_baselines(self, work: Work) -> None:
         """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
         own = {request.key for request in work.trial.requests}
-        self._let_go([key for key in work.owned if key not in own], None)
+        self._claims.let_go([key for key in work.owned if key not in own], None)
         work.owned[:] = [key for key in work.owned if key in own]
 
-    async def _trial(self, work: _Work, events: list[Event]) -> _Ended:
+    async def _trial(self, work: Work, events: list[Event]) -> _Ended:
         """The straight line of one trial; what is to be saved of it joins the events."""
         trial = work.trial
         if any(scorer.judges for scorer in work.scorers):
-            generation, keys, called = await self._answer_to_be_judged(work)
+            generation, keys, called = await self._answering.answer_to_be_judged(work)
         else:
-            generation, keys, called = await self._answer(work, events)
+            generation, keys, called = await self._answering.answer(work, events)
         scores: list[ScoreEntry] = []
         failure = (generation.error_code, generation.error) if generation.failed else None
         if not failure and generation.status != "absent":
@@ -374,122 +332,7 @@ class Runner:
         progress.cost = self._budget.before + self._budget.cost
         self._observers.tell(lambda: {"event": own(finished)})
 
-    async def _answer(self, work: _Work, events: list[Event]) -> tuple[Generation, list[str], bool]:
-        """The generation to score, the keys of its turns, and whether a call was made for it."""
-        trial = work.trial
-        if trial.model is None:
-            output = trial.item.output or ""
-            generation = Generation("answered" if output.strip() else "empty", text=output)
-            request = trial.requests[0]
-            if request.key in work.owned and request.key not in work.generations:
-                events.append(GenerationRecorded(request.key, self._plan.run_id, now(), request, generation))
-            return generation, [request.key], False
-        called = False
-        keys: list[str] = []
-        said: list[dict[str, Any]] = []
-        generation = Generation("empty")
-        for turn, request in enumerate(trial.requests):
-            whole = replace(request, messages=[*said, *request.messages]) if said else request
-            keys.append(request.key)
-            stored = work.generations.get(request.key) or work.together.get(request.key)
-            if stored is None and request.key not in work.owned:
-                stored = await self._elsewhere(request.key, work.owned)
-            if stored is not None:
-                generation = stored
-            else:
-                generation, is_new = await self._call(trial.model, whole)
-                called |= is_new
-                event = GenerationRecorded(request.key, self._plan.run_id, now(), whole, generation)
-                if turn + 1 < len(trial.requests):
-                    await self._writer.save([event])  # paid for: safe before the next turn is
-                    self._settle(request.key, generation)
-                else:
-                    events.append(event)
-                    work.together[request.key] = generation
-            if generation.status not in ("answered", "truncated"):
-                break
-            said = [*whole.messages, _as_said(generation)]
-        return generation, keys, called
-
-    async def _answer_to_be_judged(self, work: _Work) -> tuple[Generation, list[str], bool]:
-        """`_answer`, saved before a judge is asked: it is paid for, and judges of other trials may wait for it."""
-        events: list[Event] = []
-        generation, keys, called = await self._answer(work, events)
-        if events:
-            await self._writer.save(events)
-        if keys[-1] in work.owned:
-            self._settle(keys[-1], generation)
-        return generation, keys, called
-
-    async def _elsewhere(self, key: str, owned: list[str]) -> Generation | None:
-        """The generation that another trial gets for the same request; None if that is now up to this one."""
-        while True:
-            while (future := self._pending.get(key)) is not None:
-                if (generation := await asyncio.shield(future)) is not None:
-                    return generation
-            stored = (await self._writer.read(lambda store: store.generations([key]))).get(key)
-            if stored is not None:
-                return stored
-            if key not in self._pending:
-                self._pending[key] = asyncio.get_running_loop().create_future()
-                owned.append(key)
-                return None
-
-    async def _baseline(self, work: _Work, scorer: Scorer) -> Generation | None:
-        """What the judge compares with: the answer of another model to the same, called for here if need be."""
-        baseline = work.trial.baseline_of(scorer)
-        if baseline is None:
-            return None
-        key = baseline.requests[-1].key
-        if key in work.baselines:
-            return work.baselines[key]
-        trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
-        generation, _, _ = await self._answer_to_be_judged(replace(work, trial=trial))
-        if generation.failed:
-            generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
-        work.baselines[key] = generation
-        return generation
-
-    async def _call(self, model: ComposedModel, request: Request) -> tuple[Generation, bool]:
-        """The answer to a request, and whether this run asked for it; if not, another one did just now."""
-        if self._writer.error is not None:
-            raise Stopped
-        is_shared = not model.engine.capabilities.batch
-        if is_shared and (answer := await self._sharing.turn(request.key)) is not None:
-            return answer, False
-        generation: Generation | None = None
-        try:
-            generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
-        except Stopped as stopped:
-            if stopped.cost:
-                cut = Generation("failed", error_code="cancelled", error="the run ended before another attempt")
-                await self._save_cost(request, stopped.cost.put_into(cut))
-            raise
-        finally:
-            if is_shared:
-                await self._sharing.done(request.key, answered=generation is not None and not generation.failed)
-        if not generation.failed:
-            self.progress.generated += 1
-        elif RunCost.of(generation):
-            await self._save_cost(request, generation)
-            generation = RunCost().put_into(generation)
-        if generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
-            generation = replace(generation, error=f"{model.component}: generate: {generation.error}")
-        return generation, True
-
-    async def _save_cost(self, request: Request, generation: Generation) -> None:
-        """Keep what failed attempts cost under a key of its own: a later answer replaces the failure itself."""
-        at = now()
-        key = digest([request.key, self._plan.run_id, at])
-        await self._writer.save([GenerationRecorded(key, self._plan.run_id, at, request, generation)])
-
-    async def _call_judge(self, model: ComposedModel, request: Request) -> Generation:
-        reply, is_new = await self._call(model, request)
-        if is_new and not reply.failed:
-            self.progress.judged += 1
-        return reply
-
-    async def _score(self, work: _Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
+    async def _score(self, work: Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
             judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
@@ -512,10 +355,10 @@ class Runner:
         return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
 
     async def _judge(
-        self, work: _Work, scorer: Scorer, generation: Generation, extraction: Extraction | None
+        self, work: Work, scorer: Scorer, generation: Generation, extraction: Extraction | None
     ) -> tuple[Score, tuple[str, ...]] | Generation:
         trial = work.trial
-        baseline = await self._baseline(work, scorer)
+        baseline = await self._answering.baseline(work, scorer)
         if baseline is not None and baseline.failed:
             return baseline
         if baseline is not None and baseline.status == "absent":
@@ -531,9 +374,3 @@ def _unavailable(scorer: Scorer, failed: Generation) -> Score:
     code = failed.error_code or "engine_error"
     told = {"component": scorer.component, "error": f"{code}: {failed.error}", CODE: code}
     return Score(reason=UNAVAILABLE, details=told)
-
-
-def _as_said(generation: Generation) -> dict[str, Any]:
-    """The answer as a message of the history, with the tool calls that the next turn may refer to."""
-    message: dict[str, Any] = {"role": "assistant", "content": generation.text}
-    return message | ({"tool_calls": list(generation.tool_calls)} if generation.tool_calls else {})

@@ -1,0 +1,146 @@
+"""Gets the answer of a trial, or of a judge: stored, from another trial or run, or by a call that is paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from themis_core.execution.claims import Claims
+from themis_core.execution.endpoint import Endpoint, Stopped
+from themis_core.execution.progress import Progress, now
+from themis_core.execution.sharing import Sharing
+from themis_core.execution.work import Work
+from themis_core.execution.writer import Writer
+from themis_core.plugins import ComposedModel, Scorer
+from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
+from themis_core.specs import digest
+
+__all__ = ["Answering"]
+
+
+class Answering:
+    """Whoever needs an answer gets it here, so that a run asks for it once."""
+
+    def __init__(
+        self,
+        run_id: str,
+        writer: Writer,
+        endpoints: Mapping[str, Endpoint],
+        claims: Claims,
+        sharing: Sharing,
+        progress: Progress,
+    ) -> None:
+        self._run_id = run_id
+        self._writer = writer
+        self._endpoints = endpoints
+        self._claims = claims
+        self._sharing = sharing
+        self._progress = progress
+
+    async def answer(self, work: Work, events: list[Event]) -> tuple[Generation, list[str], bool]:
+        """The generation to score, the keys of its turns, and whether a call was made for it."""
+        trial = work.trial
+        if trial.model is None:
+            output = trial.item.output or ""
+            generation = Generation("answered" if output.strip() else "empty", text=output)
+            request = trial.requests[0]
+            if request.key in work.owned and request.key not in work.generations:
+                events.append(GenerationRecorded(request.key, self._run_id, now(), request, generation))
+            return generation, [request.key], False
+        called = False
+        keys: list[str] = []
+        said: list[dict[str, Any]] = []
+        generation = Generation("empty")
+        for turn, request in enumerate(trial.requests):
+            whole = replace(request, messages=[*said, *request.messages]) if said else request
+            keys.append(request.key)
+            stored = work.generations.get(request.key) or work.together.get(request.key)
+            if stored is None and request.key not in work.owned:
+                stored = await self._claims.elsewhere(request.key, work.owned)
+            if stored is not None:
+                generation = stored
+            else:
+                generation, is_new = await self._call(trial.model, whole)
+                called |= is_new
+                event = GenerationRecorded(request.key, self._run_id, now(), whole, generation)
+                if turn + 1 < len(trial.requests):
+                    await self._writer.save([event])  # paid for: safe before the next turn is
+                    self._claims.settle(request.key, generation)
+                else:
+                    events.append(event)
+                    work.together[request.key] = generation
+            if generation.status not in ("answered", "truncated"):
+                break
+            said = [*whole.messages, _as_said(generation)]
+        return generation, keys, called
+
+    async def answer_to_be_judged(self, work: Work) -> tuple[Generation, list[str], bool]:
+        """`answer`, saved before a judge is asked: it is paid for, and judges of other trials may wait for it."""
+        events: list[Event] = []
+        generation, keys, called = await self.answer(work, events)
+        if events:
+            await self._writer.save(events)
+        if keys[-1] in work.owned:
+            self._claims.settle(keys[-1], generation)
+        return generation, keys, called
+
+    async def baseline(self, work: Work, scorer: Scorer) -> Generation | None:
+        """What the judge compares with: the answer of another model to the same, called for here if need be."""
+        baseline = work.trial.baseline_of(scorer)
+        if baseline is None:
+            return None
+        key = baseline.requests[-1].key
+        if key in work.baselines:
+            return work.baselines[key]
+        trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
+        generation, _, _ = await self.answer_to_be_judged(replace(work, trial=trial))
+        if generation.failed:
+            generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
+        work.baselines[key] = generation
+        return generation
+
+    async def _call(self, model: ComposedModel, request: Request) -> tuple[Generation, bool]:
+        """The answer to a request, and whether this run asked for it; if not, another one did just now."""
+        if self._writer.error is not None:
+            raise Stopped
+        is_shared = not model.engine.capabilities.batch
+        if is_shared and (answer := await self._sharing.turn(request.key)) is not None:
+            return answer, False
+        generation: Generation | None = None
+        try:
+            generation = await self._endpoints[model.engine.endpoint].call(model.engine, request, model.spec.price)
+        except Stopped as stopped:
+            if stopped.cost:
+                cut = Generation("failed", error_code="cancelled", error="the run ended before another attempt")
+                await self._save_cost(request, stopped.cost.put_into(cut))
+            raise
+        finally:
+            if is_shared:
+                await self._sharing.done(request.key, answered=generation is not None and not generation.failed)
+        if not generation.failed:
+            self._progress.generated += 1
+        elif RunCost.of(generation):
+            await self._save_cost(request, generation)
+            generation = RunCost().put_into(generation)
+        if generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
+            generation = replace(generation, error=f"{model.component}: generate: {generation.error}")
+        return generation, True
+
+    async def _save_cost(self, request: Request, generation: Generation) -> None:
+        """Keep what failed attempts cost under a key of its own: a later answer replaces the failure itself."""
+        at = now()
+        key = digest([request.key, self._run_id, at])
+        await self._writer.save([GenerationRecorded(key, self._run_id, at, request, generation)])
+
+    async def call_judge(self, model: ComposedModel, request: Request) -> Generation:
+        reply, is_new = await self._call(model, request)
+        if is_new and not reply.failed:
+            self._progress.judged += 1
+        return reply
+
+
+def _as_said(generation: Generation) -> dict[str, Any]:
+    """The answer as a message of the history, with the tool calls that the next turn may refer to."""
+    message: dict[str, Any] = {"role": "assistant", "content": generation.text}
+    return message | ({"tool_calls": list(generation.tool_calls)} if generation.tool_calls else {})

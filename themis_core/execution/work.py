@@ -1,0 +1,32 @@
+"""A trial on its way: what was found of it, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from themis_core.planning import Trial
+from themis_core.plugins import Scorer
+from themis_core.records import Extraction, Generation, Score
+
+__all__ = ["Stored", "Work"]
+
+Stored = dict[str, tuple[Score, Extraction | None]]
+"""By score key, what is stored of scores."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A trial with what a look-up found of it."""
+
+    trial: Trial
+    scorers: Sequence[Scorer]
+    score_keys: Sequence[str]
+    generations: dict[str, Generation]
+    scores: Stored
+    owned: list[str]
+    """Generation keys that this trial is the first in the run to need."""
+    baselines: dict[str, Generation] = field(default_factory=dict)
+    """By generation key, what its judges have compared with so far."""
+    together: dict[str, Generation] = field(default_factory=dict)
+    """Answers that are to be saved together with this trial."""
