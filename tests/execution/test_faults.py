@@ -219,7 +219,7 @@ def test_a_value_outside_of_the_declared_range_is_unscored(
 ANSWERS = {"right": "0.75", "wrong": "7", "unreadable": "I can't tell.", "empty": "", "blank": " \n"}
 BAD = [
     # a metric or judge, its config, a reference that it can't use, and the reason
-    ("text/numeric_match", {}, "3/4", "bad_reference"),
+    ("text/numeric_match", {}, "3//4", "bad_reference"),
     ("text/numeric_match", {}, [], "bad_reference"),
     ("text/numeric_match", {}, "", "bad_reference"),
     ("text/numeric_match", {}, True, "bad_reference"),

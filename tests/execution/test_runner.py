@@ -197,7 +197,7 @@ class Bench:
         }  # fmt: skip
         return {
             "project": {
-                "plugins": {"mine": "mine.py"},
+                "plugins": {"mine": {"path": "mine.py", "identity": "version"}},  # its engine is beside its metric
                 "execution_policy": {"max_retries": 0, "breaker_failures": 1000, **(policy or {})},
             },
             "benchmark": {

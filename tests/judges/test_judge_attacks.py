@@ -161,8 +161,8 @@ EITHER: dict[str, tuple[Reply, str]] = {
     "filtered": (lambda form: {"content": form.says(form.good), "finish_reason": "content_filter"}, "judge_refused"),
     "cut off": (lambda form: {"content": form.says(form.good), "finish_reason": "length"}, "judge_truncated"),
     "11 of 10": (lambda form: form.says("11"), "unknown_verdict"),
-    "10/10": (lambda form: form.says("10/10"), "unknown_verdict"),
-    "0/10": (lambda form: form.says("0/10"), "unknown_verdict"),
+    "10/12": (lambda form: form.says("10/12"), "unknown_verdict"),
+    "0/12": (lambda form: form.says("0/12"), "unknown_verdict"),
     "a negative number": (lambda form: form.says("-1"), "unknown_verdict"),
     "not a number": (lambda form: form.says("NaN"), "unknown_verdict"),
     "two at once": (lambda form: form.says(f"{form.good} or {form.bad}"), "unknown_verdict"),
@@ -176,15 +176,15 @@ EITHER: dict[str, tuple[Reply, str]] = {
 }  # fmt: skip
 IN_TEXT: dict[str, tuple[Reply, str]] = {
     "two verdicts": (lambda form: form.says(form.good) + "\n" + form.says(form.bad), "two_verdicts"),
-    "one verdict twice": (lambda form: form.says(form.good) + "\n" + form.says(form.good), "two_verdicts"),
-    "nothing behind the tag": (lambda form: form.says(""), "no_verdict"),
+    "two of three": (lambda form: "\n".join(map(form.says, (form.good, form.bad, form.good))), "two_verdicts"),
+    "nothing behind the tag": (lambda form: form.says("").splitlines()[-1], "no_verdict"),
     "JSON instead": (lambda form: '{"verdict_{marker}": "' + form.good + '"}', "no_verdict"),
     "the verdict in its thoughts": (lambda form: f"<think>{form.says(form.good)}</think>Done.", "no_verdict"),
 }
 IN_JSON: dict[str, tuple[Reply, str]] = {
     "two objects": (lambda form: form.says(form.good) + "\n" + form.says(form.bad), "two_verdicts"),
     "a key twice": (lambda form: form.says(form.good)[:-1] + ", " + form.says(form.bad)[1:], "two_verdicts"),
-    "words around it": (lambda form: "My verdict: " + form.says(form.good), "no_verdict"),
+    "words around two": (lambda form: f"My verdict: {form.says(form.good)}, or {form.says(form.bad)}", "two_verdicts"),
     "deeper inside": (lambda form: '{"result": ' + form.says(form.good) + "}", "no_verdict"),
     "a list": (lambda form: f"[{form.says(form.good)}]", "no_verdict"),
     "a line of text instead": (lambda form: f"VERDICT-{{marker}}: {form.good}", "no_verdict"),

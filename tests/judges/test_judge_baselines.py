@@ -123,18 +123,21 @@ def test_turns_are_compared_by_the_last_answers(court: Any) -> None:
     assert "says so" not in asked
 
 
-def test_a_baseline_that_is_not_to_be_had_fails_the_trial_and_is_asked_for_again(court: Any) -> None:
+def test_a_baseline_that_is_not_to_be_had_costs_the_verdict_alone_and_is_asked_for_again(court: Any) -> None:
     down = [{"match": "Question 3.", "status": 500}]
     court.script([row for row in SCRIPT if row.get("model") != "large"], faults=[])
     # The server has no answer of the large model: 400 for each of its requests.
     broken = court.run(ITEMS, [against(court)], ["small", "large"])
-    assert (broken.status, broken.failed) == ("failed", 2 * COUNT)
-    assert broken.errors["bad_request"].startswith(("judge judge/pairwise: the baseline large: ", "no recorded output"))
+    assert (broken.status, broken.failed) == ("failed", COUNT)  # the large model's own trials
+    (counts,) = broken.ledger["scores"].values()
+    assert counts["unscored"]["judge_unavailable"] == COUNT
     asked = court.asked()
     assert (asked["small"], asked["judge-1"]) == (COUNT, 0)
     court.script(SCRIPT, faults=down)
     partly = court.run(ITEMS, [against(court)], ["small", "large"])
-    assert (partly.failed, partly.ledger["failures"]) == (2, {"server_error": 2})
+    assert (partly.failed, partly.ledger["failures"]) == (1, {"server_error": 1})
+    (counts,) = partly.ledger["scores"].values()
+    assert counts["unscored"]["judge_unavailable"] == 1
     assert court.asked()["small"] == 0
     court.script(SCRIPT)
     mended = court.run(ITEMS, [against(court)], ["small", "large"])

@@ -220,7 +220,7 @@ class _Composer:
                 f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
                 "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"
             )
-        return ComposedModel(spec, name, engine, self._content(name))
+        return ComposedModel(spec, name, engine, self.plugins.loose_engine_content(name.partition("/")[0]))
 
     def slice(self, benchmark: BenchmarkSpec, spec: SliceSpec, place: Place) -> ComposedSlice:
         chains = {parse.name: self.chain(parse, place.at("parses", index)) for index, parse in enumerate(spec.parses)}
@@ -292,12 +292,10 @@ class _Composer:
         return Scorer(score.name, spec.label, name, scoring, chain, judges, baseline, whole)
 
     def _identity(self, name: str, component: Component) -> dict[str, Any]:
-        content = self._content(name)
+        """Of what reads and scores: with the content of a loose file, whatever is said of its engines. It costs no
+        call."""
+        content = self.plugins.loose_content(name.partition("/")[0])
         return {**identity_of(name, component), **({"content": content} if content else {})}
-
-    def _content(self, name: str) -> str | None:
-        """What keys hold of the loose file that a component is from."""
-        return self.plugins.loose_content(name.partition("/")[0])
 
     def _is_judge(self, name: str) -> bool:
         namespace, _, component = name.partition("/")

@@ -125,12 +125,17 @@ class Plugins:
         return [self._loaded[name].provenance for name in sorted(self._loaded)]
 
     def loose_content(self, namespace: str) -> str | None:
-        """What keys hold of a loaded loose file: the SHA-256 of its content, or the one that it counts as.
+        """The SHA-256 of a loaded loose file, which score keys hold; None for an installed plugin."""
+        found: str | None = self._loaded[namespace].provenance.get("sha256")
+        return found
+
+    def loose_engine_content(self, namespace: str) -> str | None:
+        """What generation keys hold of a loaded loose file: the SHA-256 of its content, or the one that it counts as.
 
         None for an installed plugin, and for a file of which versions alone count.
         """
         identity = self._identities.get(namespace, "content")
-        found: str | None = self._loaded[namespace].provenance.get("sha256")
+        found = self.loose_content(namespace)
         return found if identity == "content" else None if identity == "version" else identity
 
     def observers(self, hook: str) -> Observers:
