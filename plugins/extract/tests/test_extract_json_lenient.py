@@ -71,6 +71,8 @@ def test_an_object_is_read_leniently_alone_or_in_a_fence_and_in_prose_only_if_as
         "```python\n{'a': (3, 5)}\n```",
         "```js\n{a: five}\n```",
         '[{"a": 5,',
+        "{final-answer: 5",
+        '\\boxed{\\{"a": 5\\}}',
     ],
 )
 def test_no_draft_is_taken_for_a_final_value_that_is_broken_or_cut_off(final: str, lenient: str) -> None:
@@ -118,7 +120,13 @@ def test_an_object_is_passed_over_only_if_it_is_sound_and_lacks_the_key(text: st
     ("text", "value"),
     [
         ("Draft [1, 2], then [1, 3,]", None),
-        ("The list [1, 2], see [the notes]", [1, 2]),
+        ("Draft [1, 2], then [1 3]", None),
+        ("Draft [1, 2], then [-1.5, x]", None),
+        ("Draft ['x'], then ['y', 'z']", None),
+        ('Draft ["x"], then [y, z]', None),
+        ('Draft ["x"], then ["y", "z', None),
+        ('Draft ["x"], then [', None),
+        ("The list [1, 2], see [the notes] or [2 cm]", [1, 2]),
         ('Given {"x": 1}:\n```json\n[1, 2]\n```', [1, 2]),
         ("```\n['x', 'y',]\n```", ["x", "y"]),
         ('"B"', "B"),

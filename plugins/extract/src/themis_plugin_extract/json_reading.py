@@ -23,9 +23,10 @@ _JSON_FENCES: Final = frozenset({"", "json", "jsonc", "json5", "jsonl"})
 
 # What begins like an object or array, so that what can't be one costs no try. A key may be quoted in any way or bare,
 # but a brace after a letter or backslash is LaTeX, as in \text{if: …} and \{x : x > 0\}. A text may end there.
-_OBJECT: Final = r"\{(?=\s*[\"'“”‘’}]|\s*(?://|/\*|\#)|\s*\Z)|(?<![\\A-Za-z_^])\{(?=\s*[\w$]++\s*(?::|\Z))"
-_START: Final = re.compile(rf"{_OBJECT}|\[(?=\s*[\[{{\"'\dtfnNI\]-])")
-_LIST: Final = re.compile(r"\[\s*(?:[\[{\"']|-?\d[\d.]*\s*(?:,|\Z))")  # in prose, other brackets may be anything
+_OBJECT: Final = r"\{(?=\s*[\"'“”‘’}]|\s*(?://|/\*|\#)|\s*\Z)|(?<![\\A-Za-z_^])\{(?=\s*[\w$.-]++\s*(?::|\Z))"
+# In prose, a bracket may be anything: a list has a first value with a comma, or numbers apart, or is cut off there.
+_LIST: Final = re.compile(r"\[(?=\s*(?:[\[{\"']|\Z|[\w.+-]++\s*(?:,|\Z)|[\d.+-]++\s+[\d-]))")
+_START: Final = re.compile(rf"{_OBJECT}|\[(?=\s*[\dtfnNI\]-])|{_LIST.pattern}")
 _OBJECTS: Final = re.compile(r"\{|\[\s*\{")
 _FENCE: Final = re.compile(r"`{3,}(?:[ \t]*([\w+#.-]*)[ \t]*(?=[\r\n{\[]|\Z))?")
 _COMMENT: Final = r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/"
