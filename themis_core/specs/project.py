@@ -108,9 +108,10 @@ class LoosePluginSpec(Spec):
     identity: str = Field(
         "content",
         pattern=r"^(content|version|[0-9a-f]{64})$",
-        description="What the keys of its engines' answers hold of the file. `content`: its content, with what it imports "
-        "beside it, so what was edited is asked again. `version`: the engine's version alone. A content's SHA-256: the "
-        "file counts as that content, as after an edit that changes no answer. Keys of scores always hold the content.",
+        description="What the keys of its engines' answers hold of the file. `content`: its content, with what it "
+        "imports beside it, so what was edited is asked again. `version`: the engine's version alone. A content's "
+        "SHA-256: the file counts as that content, as after an edit that changes no answer. Keys of scores always hold "
+        "the content.",
     )
 
 
