@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from themis_core.stats import Z95, ClusteredMean, interval_about, jackknife, t_quantile
+from themis_intervals import Z95, ClusteredMean, interval_about, jackknife, t_quantile
 
 PAGE = Path(__file__).parents[1] / "docs" / "intervals.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"

@@ -120,10 +120,6 @@ if TYPE_CHECKING:
         resolve_path,
         shown_path,
     )
-    from themis_core.stats import (
-        t_quantile,
-        wilson,
-    )
 
 __all__ = [
     "BenchmarkSpec",
@@ -219,8 +215,6 @@ __all__ = [
     "run",
     "run_async",
     "shown_path",
-    "t_quantile",
-    "wilson",
 ]
 
 _ROOMS = {
@@ -328,10 +322,6 @@ _ROOMS = {
         "path_kind",
         "resolve_path",
         "shown_path",
-    ),
-    "stats": (
-        "t_quantile",
-        "wilson",
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

@@ -10,7 +10,7 @@ from itertools import chain
 from themis_core.components import Judge, Metric
 from themis_core.plugins import failure, from_outside
 from themis_core.records import Score
-from themis_core.stats import Interval, dealt, interval_about, jackknife, t_quantile
+from themis_intervals import Interval, dealt, interval_about, jackknife, t_quantile
 
 __all__ = ["of_aggregate"]
 

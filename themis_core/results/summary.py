@@ -17,7 +17,7 @@ from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.verdicts import judged, nothing_scored, warnings_of
 from themis_core.specs import ThresholdSpec
-from themis_core.stats import ClusteredMean, Interval
+from themis_intervals import ClusteredMean, Interval
 
 __all__ = ["ResultRow", "RunResult", "summarise"]
 

@@ -8,7 +8,7 @@ from itertools import permutations
 
 import pytest
 
-from themis_core import t_quantile, wilson
+from themis_intervals import t_quantile, wilson
 from themis_plugin_judge.agreement import (
     Estimate,
     Rate,

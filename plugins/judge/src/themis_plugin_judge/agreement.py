@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
-from themis_core import wilson
+from themis_intervals import wilson
 
 __all__ = [
     "Estimate",

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-from themis_core import t_quantile
+from themis_intervals import t_quantile
 from themis_plugin_judge.agreement import Z95, Estimate, Rate
 
 __all__ = ["corrected_mean", "corrected_share"]

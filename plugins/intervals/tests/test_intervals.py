@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from themis_core.stats import Z95, ClusteredMean, Interval, dealt, interval_about, jackknife, t_quantile, wilson
+from themis_intervals import Z95, ClusteredMean, Interval, dealt, interval_about, jackknife, t_quantile, wilson
 
 
 @pytest.mark.parametrize(
