@@ -69,8 +69,9 @@ class OpenAIEngine(ServerConfig):
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._connection is None:
             raise RuntimeError("the engine is not started")
-        content, headers = await self._connection.post(encode(body))
-        return json_object(content, self._redaction, self.url(self.path), headers)
+        *content, headers = await self._connection.post(encode(body))
+        # Handed over, not kept: of a huge reply there is one copy less while it is parsed.
+        return json_object(content.pop(), self._redaction, self.url(self.path), headers)
 
 
 STANDARD_HEADERS = {

@@ -63,9 +63,10 @@ def json_object(
     What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
     recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
     """
-    beginning = content[:1000].removeprefix(BOM_UTF8).lstrip()[:20]
+    content = content.removeprefix(BOM_UTF8)  # some servers begin with it; `utf-8-sig` would copy every reply
+    beginning = content[:1000].lstrip()[:20]
     try:
-        text = content.decode("utf-8-sig")  # some servers begin with a byte order mark
+        text = content.decode("utf-8")
         del content  # so that a huge reply is there once only while it is parsed
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
