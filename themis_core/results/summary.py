@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from themis_core.components import Judge, Metric, Store
+from themis_core.errors import StorageError
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.verdicts import judged, nothing_scored, warnings_of
@@ -276,11 +277,16 @@ def _rows(
     by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
     dimensions = manifest["dimensions"]
     ranges = {
-        (each["slice_id"], each["score"], each["metric"]): (each["lowest"], each["highest"])
+        (each["slice_id"], each["score"], each["metric"]): (each.get("lowest"), each.get("highest"))
         for each in manifest["scorers"]
     }
     for key, rows in groupby(scores, by):
         place = (key[0], key[4], key[5])
+        if place not in ranges:
+            raise StorageError(
+                f"there are scores of {'/'.join(place)}, which the run's manifest does not name, so the store is "
+                "damaged: run `themis storage verify`, which says where"
+            )
         mean, unparsed, last = ClusteredMean(*ranges[place]), 0, None
         reasons: Counter[str] = Counter()
         component = aggregates.get(place)
