@@ -395,7 +395,7 @@ NO_ANSWERS: list[tuple[str, str, str]] = [
     # what an engine does, the code, and the beginning of what is told
     ("None", "engine_error", "TypeError: it returned None, not a Generation"),
     ("{'text': 'x'}", "engine_error", "TypeError: it returned dict, not a Generation"),
-    ("G('ok', text='x')", "engine_error", "ValueError: Generation.status is 'ok', not one of answered, "),
+    ("G('ok', text='x')", "engine_error", "ValueError: Generation.status is 'ok', not one of absent, answered, "),
     ("G([], text='x')", "engine_error", "TypeError: unhashable type: 'list'"),
     ("G('answered', text=b'x')", "engine_error", "TypeError: Generation.text is of type bytes, not a str"),
     ("G('answered', text=None)", "engine_error", "TypeError: Generation.text is None, not a str"),

@@ -94,7 +94,9 @@ def _value(inner: Any, schema: Mapping[str, Any], draw: random.Random) -> Any:
     """Something that the schema allows, or something that it may well not."""
     allowed = _resolved(inner, schema)
     if draw.random() < 0.5:
-        return draw.choice([lambda: draw.choice(TEXTS), lambda: draw.choice(NUMBERS), lambda: draw.choice(VALUES)])()
+        return draw.choice(
+            [lambda: draw.choice(TEXTS), lambda: draw.choice(NUMBERS), lambda: copy.deepcopy(draw.choice(VALUES))]
+        )()
     if "enum" in allowed:
         return draw.choice(allowed["enum"])
     kinds = [each.get("type") for each in allowed.get("anyOf", ())] or [allowed.get("type")]

@@ -372,7 +372,8 @@ def test_a_loose_file_offers_components_and_is_recorded_by_its_content(tmp_path:
     assert issubclass(cls, Extractor)
     assert (name, cls().extract("O rose")) == ("mine/whole", Extraction(value="O rose"))
     digest = plugins.provenance()[0]["sha256"]
-    assert plugins.provenance() == [{"namespace": "mine", "path": str(path), "sha256": digest}]
+    files = {"mine.py": digest}
+    assert plugins.provenance() == [{"namespace": "mine", "path": str(path), "sha256": digest, "files": files}]
 
     path.write_text(GOOD + "\n# another version\n", "utf-8")
     changed = Plugins({"mine": path})

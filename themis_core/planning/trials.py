@@ -278,11 +278,16 @@ def _check_judges(planned: PlannedSlice) -> None:
                 written = questions(scorer, item, messages)
             except SpecError as error:
                 raise (place / "config").error(error.message) from error
-            if written:
-                asked.setdefault(scorer.digest, [each.params for each in written])
+            # What is no request costs the judge its score in the run, and is told there.
+            if params := [each.params for each in written or () if _is_request(each)]:
+                asked.setdefault(scorer.digest, params)
     for scorer, place in judges:
         if scorer.digest in asked:  # else no question can be written before there is an answer
             check_judging_params(scorer, asked[scorer.digest], place)
+
+
+def _is_request(written: Any) -> bool:
+    return isinstance(written, JudgeRequest) and isinstance(written.params, dict)
 
 
 def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) -> Sequence[JudgeRequest]:
