@@ -183,8 +183,8 @@ def test_a_budget_of_money_is_exceeded_by_nothing_but_what_a_kill_cut_off(
         # What was in flight at a kill was paid for and is not there to be counted.
         assert spent <= limit + kills * IN_FLIGHT * dearest
         highest = max(highest, spent / limit)
-        calls = server.count
-        assert (workers.run(benchmark), server.count) == (6, calls), "used up is used up"
+        assert workers.run(benchmark) == 6  # what is left may do for a shorter prompt, and for no more
+        assert cost(server)[0] <= limit + kills * IN_FLIGHT * dearest
     figures(times=times, kills=kills, usage=usage, most_of_the_budget_spent=round(highest, 3))
 
 
