@@ -24,6 +24,12 @@ def test_wilsons_interval_is_the_published_one(successes: int, n: int, low: floa
     assert tuple(round(end, 4) for end in mirrored) == (round(1 - high, 4), round(1 - low, 4))
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 29, 49, 1000, 12345])
+def test_wilsons_interval_of_all_or_nothing_ends_at_the_end(n: int) -> None:
+    assert wilson(n, n)[1] == 1.0
+    assert wilson(0, n)[0] == 0.0
+
+
 def clustered(clusters: list[list[float]], lowest: float | None = 0.0, highest: float | None = 1.0) -> ClusteredMean:
     mean = ClusteredMean(lowest, highest)
     for cluster in clusters:

@@ -33,7 +33,8 @@ def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    # The ends of [0, 1] are exact, whatever is rounded on the way.
+    return max(0.0, (centre - half) / scale) if p > 0 else 0.0, min(1.0, (centre + half) / scale) if p < 1 else 1.0
 
 
 def interval_about(
