@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 
 import themis_core as themis
+from themis_core import Generation
+from themis_core.execution.sharing import Sharing
 from themis_core.testing.memory import MemoryStore
 from themis_core.testing.postgres import PostgresServer, server_for_tests
 from themis_core.testing.server import ScriptedServer
@@ -150,3 +153,36 @@ def test_claims_count_while_their_run_is_held() -> None:
     with store.lock_run("a"):
         assert not store.has_others_at_work("a")
         assert store.claim("a", "k")  # of b, which is not held any more
+
+
+def test_the_answer_of_a_run_that_is_gone_meanwhile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("themis_core.execution.sharing.LOOK_S", 0.01)
+    held, stored = {"key": "other"}, {}
+
+    class Shared:
+        def has_others_at_work(self, run_id: str) -> bool:
+            return bool(held)
+
+        def claim(self, run_id: str, key: str) -> bool:
+            return key not in held
+
+        def generations(self, keys: list[str]) -> dict[str, Generation]:
+            return {key: stored[key] for key in keys if key in stored}
+
+    class Reader:
+        async def read(self, look: Any) -> Any:
+            return look(Shared())
+
+    async def story() -> Generation | None:
+        sharing = Sharing(Reader(), "run")  # type: ignore[arg-type]
+        await sharing.begin()
+        watching, asking = asyncio.create_task(sharing.watch()), asyncio.create_task(sharing.turn("key"))
+        await asyncio.sleep(0.001)
+        stored["key"] = Generation("answered", "4")
+        held.clear()
+        sharing._others = False  # as `watch` finds
+        found = await asking
+        watching.cancel()
+        return found
+
+    assert asyncio.run(story()) == Generation("answered", "4")

@@ -48,13 +48,15 @@ class Sharing:
 
     async def turn(self, key: str) -> Generation | None:
         """Return None once it is up to this run to ask, which then calls `done`; or what another run got meanwhile."""
-        while self._others:
+        waited = False
+        while self._others or waited:  # who was waited for may have saved the answer and be gone
             answer, is_mine = await self._claim(key)
             if answer is not None:
                 return answer
             if is_mine:
                 break
             await asyncio.sleep(LOOK_S / 2)
+            waited = True
         self._asking.add(key)
         return None
 
