@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from themis_core import Damage
 from themis_plugin_postgres.creation import table_statements, view_statements
+from themis_sql.definitions import added, differing
 from themis_sql.layout import PROJECTIONS, TRUTH
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare", "make_temporary", "restore"]
 
 _KINDS: Final = {"r": "table", "v": "view", "i": "index"}
-_MEND: Final = "`themis storage rebuild` makes it again"
-_LOST: Final = "bring the store back from a backup"
 _DEFINED: Final = """SELECT c.relname, c.relkind::text, coalesce(t.relname, c.relname),
   replace(replace(CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) ELSE
     (SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, l.collname), ', '
@@ -63,19 +62,9 @@ class Comparison(NamedTuple):
     @property
     def damages(self) -> dict[str, Damage]:
         """By name, what is not defined as this version defines it."""
-        damages = {}
-        for name, each in self.wanted.items():
-            mend = _LOST if each.kind == "table" and each.table in TRUTH else _MEND
-            if _is_of_the_log(name, each):
-                continue
-            if name not in self.found:
-                damages[name] = Damage(f"{each.kind} {name}", f"it is missing; {mend}")
-            elif not _fits(self.found[name], each):
-                damages[name] = Damage(f"{each.kind} {name}", f"it is not defined as Themis defines it; {mend}")
-        for kind, name, table in self.changing:
-            problem = f"somebody added it to {table}; `themis storage rebuild` removes it"
-            damages[name] = Damage(f"{kind.lower()} {name}", problem)
-        return damages
+        wanted = {name: each for name, each in self.wanted.items() if not _is_of_the_log(name, each)}
+        damages = dict(differing(wanted, self.found, _fits))
+        return damages | {name: added(kind.lower(), name, table) for kind, name, table in self.changing}
 
 
 def compare(scratch: PostgresDatabase, schema: str) -> Comparison:

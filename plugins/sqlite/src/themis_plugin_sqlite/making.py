@@ -16,6 +16,8 @@ from typing import Final
 from themis_core import Damage, StorageError
 from themis_sql import SCHEMA_VERSION
 from themis_sql.database import Database
+from themis_sql.definitions import added
+from themis_sql.definitions import differing as definitions_differing
 from themis_sql.folders import sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
 
@@ -30,8 +32,6 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 0x54686D73  # "Thms"
-_MEND: Final = "`themis storage rebuild` makes it again"
-_LOST: Final = "bring the store back from a backup"
 
 
 def make_file(path: Path) -> None:
@@ -126,13 +126,7 @@ def differing(connection: sqlite3.Connection) -> Iterator[tuple[str, Damage]]:
     A trigger is never Themis's: it changes what is written.
     """
     found = definitions(connection)
-    for name, wanted in expected().items():
-        kind, table, _ = wanted
-        mend = _LOST if kind == "table" and table in TRUTH else _MEND
-        if name not in found:
-            yield name, Damage(f"{kind} {name}", f"it is missing; {mend}")
-        elif found[name] != wanted:
-            yield name, Damage(f"{kind} {name}", f"it is not defined as Themis defines it; {mend}")
+    yield from definitions_differing(expected(), found)
     for name, (kind, table, _) in found.items():
         if kind == "trigger":
-            yield name, Damage(f"trigger {name}", f"somebody added it to {table}; `themis storage rebuild` removes it")
+            yield name, added(kind, name, table)
