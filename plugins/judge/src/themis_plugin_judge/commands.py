@@ -13,6 +13,7 @@ import click
 
 import themis_core as themis
 from themis_core import SpecError
+from themis_output import format_option
 from themis_plugin_judge.agreement import Estimate, Scale
 from themis_plugin_judge.labelled import Labels
 from themis_plugin_judge.measure import JudgeMeasurement, measure_run
@@ -58,14 +59,7 @@ def _label_value(text: str) -> tuple[str, float]:
 @click.option("--project", type=click.Path(path_type=Path), metavar="FILE", help="File with the project's settings.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N items of each slice.")
 @click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable.")
-@click.option(
-    "--format",
-    "as_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or one JSON object for programs.",
-)
+@format_option
 def measure(
     spec: Path,
     label: str,
