@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from pydantic import Field, field_validator
 
 from themis_core import Extraction, Extractor
-from themis_plugin_extract.statements import FIRST, ITEM, MARKED, Said, is_label, said
+from themis_plugin_extract.statements import FIRST, ITEM, MARKED, Said, count_labels, said
 
 __all__ = ["Choice"]
 
@@ -118,11 +118,14 @@ class Choice(Extractor):
     def extract(self, text: str) -> Extraction:
         if (whole := self._whole(text)) is not None:
             return whole
-        plain = self._plain(text)
-        if (labels := sum(map(is_label, plain))) > _MOST_LABELS:
+        marked = self._labelled(text)
+        labels = count_labels(marked)
+        if labels == 0:
+            return _NO_CHOICE
+        if labels > _MOST_LABELS:
             return _AMBIGUOUS
         try:
-            return self._decided(said(plain)) if labels else _NO_CHOICE
+            return self._decided(said(_plain(marked)))
         except TimeoutError:
             return Extraction(reason="extractor_timeout")
         except MemoryError:
@@ -139,16 +142,13 @@ class Choice(Extractor):
                 return self._found({self._positions[char] for char in letters})
         return None
 
-    def _plain(self, text: str) -> str:
-        """The text as the grammar reads it: see `statements`."""
+    def _labelled(self, text: str) -> str:
+        """The text with a private character in the place of each label."""
         text = _UNSEEN.sub("", text)
         if self.multiple:
             text = self._run.sub(lambda match: match[1] + ", ".join(match[2]), text)
         text = self._marked.sub(self._as_marked, text)
-        text = self._bare.sub(lambda match: self._character(match[match.lastgroup or 0], 0), text)
-        for pattern, by in _REPLACED:
-            text = pattern.sub(by, text)
-        return "\n".join(line.strip() for line in text.lower().split("\n"))
+        return self._bare.sub(lambda match: self._character(match[match.lastgroup or 0], 0), text)
 
     @cached_property
     def _run(self) -> re.Pattern[str]:
@@ -191,3 +191,10 @@ class Choice(Extractor):
         if self.multiple:
             return Extraction([self.choices[label] for label in sorted(labels)])
         return Extraction(self.choices[labels.pop()]) if len(labels) == 1 else _AMBIGUOUS
+
+
+def _plain(text: str) -> str:
+    """The text as the grammar reads it: see `statements`."""
+    for pattern, by in _REPLACED:
+        text = pattern.sub(by, text)
+    return "\n".join(line.strip() for line in text.lower().split("\n"))

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from themis_patterns import Pattern, compile_pattern
 
-__all__ = ["FIRST", "ITEM", "MARKED", "Said", "is_label", "said"]
+__all__ = ["FIRST", "ITEM", "MARKED", "Said", "count_labels", "said"]
 
 FIRST: Final = 0xE000
 """The character of the first label, if it stands bare."""
@@ -23,6 +23,7 @@ ITEM: Final = "\ue200"
 """Follows a label that begins an item: `B. Paris`."""
 _GONE: Final = "§"
 _SECONDS: Final = 1.0
+_LABEL: Final = re.compile("[\ue000-\ue1ff]")
 
 _PARTS: Final = {
     "label": "[\ue000-\ue1ff]",
@@ -203,14 +204,15 @@ def _taken(pattern: Pattern, text: str) -> tuple[str, list[tuple[int, str]]]:
     found = list(_matches(pattern, text))
     pieces, position = [], 0
     for at, labels in found:
-        pieces += [text[position:at], "".join(_GONE if is_label(char) else char for char in labels)]
+        pieces += [text[position:at], _LABEL.sub(_GONE, labels)]
         position = at + len(labels)
     return "".join([*pieces, text[position:]]), found
 
 
-def is_label(char: str) -> bool:
-    return FIRST <= ord(char) < FIRST + 2 * MARKED
+def count_labels(text: str) -> int:
+    """How many labels a text has."""
+    return len(_LABEL.findall(text))
 
 
 def _labels(text: str) -> Iterator[int]:
-    return ((ord(char) - FIRST) % MARKED for char in text if is_label(char))
+    return ((ord(char) - FIRST) % MARKED for char in _LABEL.findall(text))
