@@ -58,20 +58,43 @@ def test_kappa_and_its_variance_are_those_of_the_worked_examples(
 
 
 @pytest.mark.parametrize(
-    ("table", "digits", "printed"),
+    ("table", "digits", "printed", "t"),
+    # The last number is the 97.5 % point of t with n - 1 degrees of freedom, by scipy.
     [
-        (SKIN, 4, (0.3449, 0.2030, 0.4868, 0.0724)),
+        (SKIN, 4, (0.3449, 0.0724), 1.987608282),
         # Bonett, `ci.kappa(.05, 31, 12, 4, 58)` of statpsych, after Fleiss and Paik (2003)
-        ([[31, 12], [4, 58]], 7, (0.6756757, 0.5317210, 0.8196303, 0.0734476)),
+        ([[31, 12], [4, 58]], 7, (0.6756757, 0.0734476), 1.983037526),
     ],
 )
-def test_the_interval_of_kappa_is_that_of_the_worked_examples(
-    table: list[list[int]], digits: int, printed: tuple[float, ...]
+def test_the_error_of_kappa_is_that_of_the_worked_examples_and_its_interval_solves_wilsons_equation(
+    table: list[list[int]], digits: int, printed: tuple[float, float], t: float
 ) -> None:
     found = kappa(pairs_of(table))
-    told = (found.value, found.low, found.high, found.standard_error)
-    assert tuple(round(each, digits) for each in told if each is not None) == printed
+    assert found.value is not None
+    assert found.standard_error is not None
+    assert (round(found.value, digits), round(found.standard_error, digits)) == printed
     assert found.n == sum(map(sum, table))
+    # An end x is as many errors from kappa as t says, where the error shrinks towards -1 and 1 with 1 - x².
+    for end in (found.low, found.high):
+        assert end is not None
+        shrunk = found.standard_error * math.sqrt((1 - end**2) / (1 - found.value**2))
+        assert abs(found.value - end) == pytest.approx(t * shrunk, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [[4, 1], [0, 0]], [[4, 0], [1, 5]], [[48, 1], [0, 1]], [[98, 1], [0, 1]], [[990, 1], [0, 9]],
+        [[0, 5], [4, 1]], [[0, 40], [40, 1]], [[1, 2], [2, 1]], [[3, 0, 0], [0, 3, 0], [0, 1, 3]],
+    ],
+)  # fmt: skip
+def test_an_interval_of_kappa_lies_within_its_range_about_kappa_and_has_a_width(table: list[list[int]]) -> None:
+    found = kappa(pairs_of(table))
+    if found.low is None or found.high is None:
+        assert found.standard_error is None  # as of readers one of whom used one category
+        return
+    assert found.value is not None
+    assert -1 <= found.low < found.value < found.high <= 1
 
 
 def test_the_scale_weighs_disagreements() -> None:

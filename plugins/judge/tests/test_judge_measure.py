@@ -16,8 +16,9 @@ from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
 from themis_plugin_judge.agreement import Estimate, Rate, alpha, kappa
 from themis_plugin_judge.calibration import corrected_mean, corrected_share
+from themis_plugin_judge.commands import _interval
 from themis_plugin_judge.labelled import Judged, JudgeScores, Labels
-from themis_plugin_judge.measure import _check_range
+from themis_plugin_judge.measure import _check_range, _measured
 
 PLUGIN = '''
 from pydantic import Field
@@ -218,7 +219,7 @@ def test_the_page_for_people_has_the_same_figures(binary: Bench, server: Scripte
         "human mean                     0.5000               –  40",
         "judge mean                     0.5500               –  40",
         "accuracy                       0.8500  [0.709, 0.929]  40",
-        "Cohen's kappa, unweighted      0.7000  [0.480, 0.920]  40",
+        "Cohen's kappa, unweighted      0.7000  [0.410, 0.862]  40",
         "Krippendorff's alpha, nominal  0.7030  [0.454, 0.900]  40",
         "sensitivity                    0.9000  [0.699, 0.972]  20",
         "specificity                    0.8000  [0.584, 0.919]  20",
@@ -443,3 +444,56 @@ def test_labels_on_another_scale_than_the_scores_are_refused(
 )
 def test_label_values_hold_for_numbers_too(label: Any, number: float) -> None:
     assert Labels("human", {"4": 1.0, "good": 0.5, "0.5": 0.25}).number(label, "here") == number
+
+
+@pytest.mark.parametrize(
+    ("kind", "rest", "labelled", "scale"),
+    [
+        # judge and human of the labelled answers; what the judge gives the others
+        ("too kind", [0.1, 0.5], [(0.9, 0.5), (1.0, 0.4), (0.8, 0.6)], (0.0, 1.0)),
+        ("too strict", [0.9, 0.5], [(0.1, 0.5), (0.0, 0.6), (0.2, 0.4)], (0.0, 1.0)),
+        ("all alike", [0.5], [(0.5, 0.75)], (0.0, 1.0)),
+        ("never differs", [0.5, 1.0], [(0.5, 0.5), (0.25, 0.25)], (0.0, 1.0)),
+        ("grades", [4.0, 5.0], [(3.0, 5.0), (4.0, 5.0), (5.0, 5.0)], (1.0, 5.0)),
+        ("binary", [0.0], [(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)], (0.0, 1.0)),
+        ("binary, contradicted", [0.0] * 30, [(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)] * 8, (0.0, 1.0)),
+    ],
+)  # fmt: skip
+def test_every_interval_lies_within_its_range_and_has_a_width(
+    kind: str, rest: list[float], labelled: list[tuple[float, float]], scale: tuple[float, float]
+) -> None:
+    answer = ("s", "m", "v", "default")
+    judged = [
+        Judged(answer, f"l{place}", value, None, True, label, ()) for place, (value, label) in enumerate(labelled * 5)
+    ] + [Judged(answer, f"r{place}", value, None, True, None, ()) for place, value in enumerate(rest * 5)]
+    found = _measured(JudgeScores("graded", "judge/x", "judge/x", ["s"], judged, *scale), None)
+    (row,) = found.corrected
+    told = [
+        (row.corrected, scale), (row.human_mean, scale), (found.accuracy, (0, 1)), (found.kappa, (-1, 1)),
+        (found.alpha, (-1, 1)), (found.sensitivity, (0, 1)), (found.specificity, (0, 1)),
+    ]  # fmt: skip
+    for figure, (lowest, highest) in told:
+        if figure.low is not None and figure.high is not None:
+            assert figure.value is not None
+            assert lowest <= figure.low <= figure.value <= figure.high <= highest
+            assert figure.low < figure.high
+            low, high = map(float, _interval(figure).strip("[]").split(","))
+            assert low < high
+    assert row.corrected.value is not None
+    assert scale[0] <= row.corrected.value <= scale[1]
+    assert (row.corrected.low is None) is (kind in ("all alike", "never differs", "binary, contradicted"))
+    assert row.human_mean.low is not None or len({label for _, label in labelled}) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (0.1, 0.2, "[0.100, 0.200]"), (0.1234, 0.1236, "[0.123, 0.124]"), (0.12341, 0.12342, "[0.12341, 0.12342]"),
+        (0.5, 0.50004, "[0.50000, 0.50004]"), (0.0, 1e-7, "[0.0000000, 0.0000001]"), (-1.0, 1.0, "[-1.000, 1.000]"),
+        (None, None, "–"),
+    ],
+)  # fmt: skip
+def test_a_narrow_interval_is_printed_with_as_many_digits_as_tell_its_ends_apart(
+    low: float | None, high: float | None, printed: str
+) -> None:
+    assert _interval(Estimate(0.1, low, high, 9)) == printed

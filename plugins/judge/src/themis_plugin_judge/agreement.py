@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
-from themis_intervals import wilson
+from themis_intervals import interval_about, t_quantile, wilson
 
 __all__ = [
     "Estimate",
@@ -26,9 +26,6 @@ __all__ = [
     "position_bias",
     "self_agreement",
 ]
-
-Z95 = 1.959963984540054
-"""The 97.5 % point of the standard normal distribution."""
 
 LEAST_UNITS = 5
 """Of fewer answers or items, kappa and alpha get no interval: the methods are for large samples."""
@@ -114,10 +111,11 @@ def kappa_of_table(table: Sequence[Sequence[int]], weights: Sequence[Sequence[fl
     (1960), and "Weighted kappa", Psychological Bulletin 70 (1968); the standard error is that of the large-sample
     variance of J. Fleiss, J. Cohen, B. Everitt, "Large sample standard errors of kappa and weighted kappa",
     Psychological Bulletin 72 (1969), and for pairs that belong together its form of Z. Yang, M. Zhou, "Kappa statistic
-    for clustered matched-pair data", Statistics in Medicine 33 (2014); the interval is kappa ± 1.96 of them, cut at -1
-    and 1. Without error and interval if there are fewer than five pairs or items, or the variance is zero: that is a
-    lack of data, no certainty. None if the table is empty or chance alone gives full agreement (both readers used one
-    category).
+    for clustered matched-pair data", Statistics in Medicine 33 (2014). The interval is that of
+    `themis_intervals.interval_about` on [-1, 1], with as many degrees of freedom as pairs or items less one: kappa ±
+    1.96 errors leaves the range, and covers too rarely in small samples. Without error and interval if there are fewer
+    than five pairs or items, or the variance is zero: that is a lack of data, no certainty. None if the table is empty
+    or chance alone gives full agreement (both readers used one category).
     """
     places = [(i, j) for i, row in enumerate(table) for j, count in enumerate(row) for _ in range(count)]
     return _kappa([Counter([place]) for place in places], weights)
@@ -151,7 +149,7 @@ def _kappa(tables: Sequence[Counter[tuple[int, int]]], weights: Sequence[Sequenc
     error = math.sqrt(squares) / (n * (1 - expected) ** 2)
     if len(tables) < LEAST_UNITS or error < 1e-9:
         return Estimate(value, n=n)
-    return Estimate(value, max(-1.0, value - Z95 * error), min(1.0, value + Z95 * error), n, error)
+    return Estimate(value, *interval_about(value, error, t_quantile(len(tables) - 1), -1.0, 1.0), n, error)
 
 
 # --- Krippendorff's alpha -----------------------------------------------------------------------------------

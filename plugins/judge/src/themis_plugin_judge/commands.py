@@ -127,7 +127,10 @@ def _corrections(found: JudgeMeasurement) -> list[str]:
     ]
     lines = [f"answers without a label, corrected by {METHODS[found.method]}:", *_aligned([names, *rows], left=4)]
     if any(each.corrected.low is None for each in rest):
-        lines.append("–: the labels tell too little for it, or the judge is no better than chance")
+        lines.append(
+            "–: the labels or the scores tell too little for it (fewer than five, or all alike), or the judge is no "
+            "better than chance, or it errs otherwise than on the answers with a label"
+        )
     return lines
 
 
@@ -147,8 +150,15 @@ def _figures(found: JudgeMeasurement) -> list[tuple[str, ...]]:
 
 
 def _told(figure: Estimate) -> tuple[str, str, str]:
-    known = figure.low is not None and figure.high is not None
-    return _cell(figure.value), f"[{figure.low:.3f}, {figure.high:.3f}]" if known else "–", str(figure.n)
+    return _cell(figure.value), _interval(figure), str(figure.n)
+
+
+def _interval(figure: Estimate) -> str:
+    """With three decimals, and more where both ends would look alike."""
+    if figure.low is None or figure.high is None:
+        return "–"
+    digits = next((digits for digits in range(3, 12) if f"{figure.low:.{digits}f}" != f"{figure.high:.{digits}f}"), 12)
+    return f"[{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
 
 
 def _cell(value: float | None) -> str:

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from themis_core import Results, SpecError
+from themis_intervals import ClusteredMean
 from themis_plugin_judge.agreement import Estimate, Rate, Scale, alpha, kappa, position_bias, self_agreement
 from themis_plugin_judge.calibration import corrected_mean, corrected_share
 from themis_plugin_judge.labelled import Judged, JudgeScores, Labels, read_judges
@@ -161,7 +162,7 @@ def _measured(judge: JudgeScores, scale: Scale | None) -> JudgeMeasurement:
         self_agreement=self_agreement(repeats, items=asked),
         self_alpha=alpha(repeats, scale, items=asked),
         position_bias=position_bias(orders) if orders else None,
-        corrected=_corrected(judge.judged, labelled, (sensitivity, specificity) if binary else None),
+        corrected=_corrected(judge, labelled, (sensitivity, specificity) if binary else None),
     )
 
 
@@ -175,11 +176,9 @@ def _share(labelled: Sequence[Judged], truth: float) -> Rate:
     return _rate([each.value == truth for each in true], true)
 
 
-def _corrected(
-    judged: Sequence[Judged], labelled: Sequence[Judged], rates: tuple[Rate, Rate] | None
-) -> list[Corrected]:
+def _corrected(judge: JudgeScores, labelled: Sequence[Judged], rates: tuple[Rate, Rate] | None) -> list[Corrected]:
     groups: dict[tuple[str, str, str, str], list[Judged]] = {}
-    for each in judged:
+    for each in judge.judged:
         groups.setdefault(each.answer, []).append(each)
     learnt = list(zip(_item_means(labelled, "value"), _item_means(labelled, "label"), strict=True))
     rows = []
@@ -187,14 +186,14 @@ def _corrected(
         scored = [each for each in group if each.seen and each.value is not None]
         rest = [each for each in scored if each.label is None]
         human = [each for each in scored if each.label is not None]
-        means = _item_means(rest, "value")
         if rates is not None:
             corrected = corrected_share(_rate([each.value == 1.0 for each in rest], rest), *rates)
             human_mean = _rate([each.label == 1.0 for each in human], human).estimate()
         else:
-            corrected = replace(corrected_mean(means, learnt), n=len(rest))
-            labels = _item_means(human, "label")
-            human_mean = corrected_mean(labels, [(0.0, 0.0)] * len(labels))  # of labels there is nothing to correct
+            means = _item_means(rest, "value")
+            corrected = corrected_mean(means, learnt, lowest=judge.lowest, highest=judge.highest)
+            corrected = replace(corrected, n=len(rest))
+            human_mean = replace(_mean(_item_means(human, "label"), judge), n=len(human))
         rows.append(
             Corrected(
                 *answer,
@@ -207,6 +206,15 @@ def _corrected(
             )
         )
     return rows
+
+
+def _mean(values: Sequence[float], judge: JudgeScores) -> Estimate:
+    """The mean of items, with the interval that rows of results have."""
+    mean = ClusteredMean(judge.lowest, judge.highest)
+    for value in values:
+        mean.add(value, new_cluster=True)
+    interval = mean.interval()
+    return Estimate(mean.mean, interval.low, interval.high, len(values), mean.standard_error)
 
 
 def _item_means(judged: Sequence[Judged], name: str) -> list[float]:
