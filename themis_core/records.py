@@ -322,7 +322,8 @@ class Score:
     value: float | None = None
     """Finite; None if unscored."""
     reason: str | None = None
-    """Short and stable, such as `no_reference`; None if scored."""
+    """Short and stable, such as `no_reference`; None if scored. `absent` is a score that was never recorded, where the
+    spec says that this is right: it is counted, misses no threshold and is no reason for exit 5."""
     parts: tuple[float, ...] = ()
     """What the metric's `aggregate` needs beyond the value, such as n-gram counts."""
     details: dict[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import themis_core as themis
 from themis_core.cli import cli
-from themis_core.results.verdicts import judged, nothing_scored, warnings_of
+from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
 
 ROW = themis.ResultRow("s", "m", "v", "default", "accuracy", "text/x", 0.9, 20, None, None, None, None, None, 0, 0, 0)
 
@@ -46,6 +46,10 @@ JUDGED: list[tuple[dict[str, Any], list[themis.ResultRow], int, bool, bool, str 
     ({}, [], 0, False, False, "no row of the results is of that kind"),
     ({}, [row(20), row(18, no_verdict=2)], 0, False, False, "2 of 20 scores are missing"),
     ({}, [row(20), row(0, value=None, failed=20)], 0, False, False, "20 of 20 scores are missing (failed 20)"),
+    ({}, [row(1, absent=19)], 0, True, True, None),
+    ({}, [row(1, absent=17, no_verdict=2)], 0, False, False, "2 of 3 scores are missing (no_verdict 2), and max_mis"),
+    ({}, [row(1, absent=17, failed=2)], 0, False, False, "2 of 3 scores are missing (failed 2), and max_missing is"),
+    ({}, [row(20), row(0, value=None, absent=20)], 0, False, False, "nothing was scored"),
 ]
 
 
@@ -70,6 +74,8 @@ def test_a_threshold_is_judged_on_what_was_planned(
         (row(0, value=None), False),
         (BASELINE, False),
         (row(1, no_verdict=19), False),
+        (row(0, value=None, absent=1, no_verdict=1), True),
+        (row(1, absent=19), False),
     ],
 )
 def test_a_row_without_any_score_is_told_from_failed_trials_and_baselines(
@@ -77,6 +83,23 @@ def test_a_row_without_any_score_is_told_from_failed_trials_and_baselines(
 ) -> None:
     assert nothing_scored(each) is expected
     assert bool(warnings_of([each], {})) is (expected or any(name in themis.SCORE_FAULTS for name in each.reasons))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([row(0, value=None, absent=20)], ["accuracy/text/x"]),
+        ([row(0, value=None, absent=20), row(0, value=None, absent=1)], ["accuracy/text/x"]),
+        ([row(0, value=None, absent=20), row(1, absent=19)], []),
+        ([row(0, value=None, absent=20), NOTHING], []),  # which is told as a row without any score
+        ([row(0, value=None, absent=20), row(0, value=None)], ["accuracy/text/x"]),
+        ([row(0, value=None)], []),
+        ([], []),
+    ],
+)
+def test_a_score_that_is_absent_everywhere_is_told(rows: list[themis.ResultRow], expected: list[str]) -> None:
+    assert only_absent(rows) == expected
+    assert [each.split(":")[0] for each in warnings_of(rows, {}) if "all scores are absent" in each] == expected
 
 
 PLUGIN = """

@@ -16,7 +16,7 @@ from themis_core.components import Judge, Metric, Store
 from themis_core.errors import StorageError
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
-from themis_core.results.verdicts import judged, nothing_scored, warnings_of
+from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
 from themis_intervals import ClusteredMean, Interval
 
@@ -104,7 +104,8 @@ class RunResult:
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
         if self.status in by_status:
             return by_status[self.status]
-        if self.ledger["unfinished"] or any(map(nothing_scored, self.scores)) or self.ledger["absent"] == self.trials:
+        nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
+        if self.ledger["unfinished"] or nothing or any(map(nothing_scored, self.scores)):
             return 5
         return 0 if all(each["met"] for each in self.thresholds) else 1
 

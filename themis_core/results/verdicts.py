@@ -12,10 +12,12 @@ from themis_core.specs import ThresholdSpec
 if TYPE_CHECKING:
     from themis_core.results.summary import ResultRow
 
-__all__ = ["judged", "nothing_scored", "warnings_of"]
+__all__ = ["judged", "nothing_scored", "only_absent", "warnings_of"]
 
 _NAMED = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
 IS_BASELINE = "is_baseline"
+ABSENT = "absent"
+"""Reason of a score that was never recorded where the spec says that this is right: counted, and not missing."""
 
 
 def judged(threshold: ThresholdSpec, rows: Iterable[ResultRow], unfinished: int) -> dict[str, Any]:
@@ -52,7 +54,19 @@ def judged(threshold: ThresholdSpec, rows: Iterable[ResultRow], unfinished: int)
 
 def nothing_scored(row: ResultRow) -> bool:
     """Whether a row has no number although there are answers, and it is not the row of a judge's own baseline."""
-    return row.value is None and row.n + row.unscored > 0 and not _is_baseline(row)
+    return row.value is None and row.n + _unscored(row) > 0 and not _is_baseline(row)
+
+
+def only_absent(rows: Iterable[ResultRow]) -> list[str]:
+    """The scores, as `score/metric`, of which there is nothing in any row but that it is absent."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(f"{row.score}/{row.metric}", Counter()).update({"scored": row.n, **row.reasons})
+    return [name for name, count in counts.items() if 0 < count[ABSENT] == count.total()]
+
+
+def _unscored(row: ResultRow) -> int:
+    return row.unscored - row.reasons.get(ABSENT, 0)
 
 
 def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[str]:
@@ -62,7 +76,11 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
     `counts` are those of `RunFinished`: in `errors` one message per reason, in `warnings` how often each was given.
     """
     warned = (f"{count} {'answer' if count == 1 else 'answers'}: {told}" for told, count in _warned(counts))
-    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *warned]
+    absent = (
+        f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
+        for name in only_absent(rows)
+    )
+    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *absent, *warned]
 
 
 def _warned(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -98,9 +116,10 @@ def _is_baseline(row: ResultRow) -> bool:
 
 
 def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
-    missing, trials = row.failed + row.unscored, row.n + row.failed + row.unscored
+    missing = row.failed + _unscored(row)
+    trials = row.n + missing
     if missing > threshold.max_missing * trials + 1e-9:
-        told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if row.unscored else [])]
+        told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if _unscored(row) else [])]
         allowed = f"max_missing is {threshold.max_missing:.4g}"
         return f"{missing} of {trials} scores are missing ({', '.join(told)}), and {allowed}"
     if row.value is None:
@@ -124,4 +143,4 @@ def _told(row: ResultRow) -> dict[str, Any]:
 
 
 def _reasons(row: ResultRow) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in row.reasons.items())
+    return ", ".join(f"{reason} {count}" for reason, count in row.reasons.items() if reason != ABSENT)

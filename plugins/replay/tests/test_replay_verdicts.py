@@ -176,3 +176,57 @@ def test_a_judging_model_is_refused_where_none_is_asked(tmp_path: Path) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(SpecError, match=r"metrics\[0\].judge: replay/verdicts asks no model.*remove `judge`"):
         themis.run(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "item", "model", "sample", "outcome"),
+    [
+        ({}, "a", "m", 0, 1.0),
+        ({}, "b", "m", 0, "absent"),
+        ({}, "a", "m", 1, "absent"),
+        ({"sample": "draw"}, "a", "m", 0, 1.0),
+        ({"sample": "draw"}, "a", "m", 1, "absent"),
+        ({"model": "llm"}, "a", "m", 0, 1.0),
+        ({"model": "llm"}, "a", "other", 0, "absent"),
+        ({}, "n", "m", 0, "no_verdict"),  # recorded as none
+    ],
+)
+def test_a_verdict_that_was_never_recorded_is_absent_if_the_spec_says_so(
+    tmp_path: Path, fields: dict[str, str], item: str, model: str, sample: int, outcome: float | str
+) -> None:
+    rows = [{"id": "a", "verdict": 1}, {"id": "n", "verdict": None}]
+    text = "\n".join(json.dumps({**row, "llm": "m", "draw": 0}) for row in rows)
+    (tmp_path / "v.jsonl").write_text(text, encoding="utf-8")
+    answer = JudgedAnswer(Item(item, {}), Generation("answered", "?"), "?", model, sample)
+    for missing in ("absent", "failed"):
+        judge = Verdicts.model_validate({"path": "v.jsonl", "fields": fields, "missing": missing})
+        judge.check(tmp_path)
+        found = judge.score(answer, [])
+        expected = "missing" if outcome == "absent" and missing == "failed" else outcome
+        assert (found.value if found.scored else found.reason) == expected
+
+
+def test_absent_verdicts_are_counted_have_no_score_and_end_no_run_with_exit_5(tmp_path: Path) -> None:
+    path = tmp_path / "v.jsonl"
+    path.write_text("\n".join(json.dumps({"id": each, "verdict": 1}) for each in "ab"), encoding="utf-8")
+    rows = [{"id": each, "output": "said", "model": "m"} for each in "abcd"]
+
+    def again(missing: str) -> themis.RunResult:
+        data = spec(tmp_path, {"path": "v.jsonl", "missing": missing}, rows)
+        data["benchmark"]["thresholds"] = [{"score": "win_rate", "minimum": 0.9}]
+        (tmp_path / "spec.json").write_text(json.dumps(data), encoding="utf-8")
+        return themis.run(tmp_path / "spec.json")
+
+    for result in (again("absent"), again("absent")):
+        (row,) = result.scores
+        assert (result.exit_code, result.status, result.warnings, row.value, row.n) == (0, "completed", [], 1.0, 2)
+        assert result.ledger["scores"] == {"win_rate/replay/verdicts": {"scored": 2, "unscored": {"absent": 2}}}
+    assert themis.plan(tmp_path / "spec.json").unscorable == []
+    control = again("failed")
+    assert (control.exit_code, control.ledger["scores"]["win_rate/replay/verdicts"]["unscored"]) == (1, {"missing": 2})
+    path.write_text('{"id": "z", "verdict": 1}', encoding="utf-8")
+    nothing = again("absent")
+    assert nothing.exit_code == 5
+    assert nothing.warnings == [
+        "win_rate/replay/verdicts: all scores are absent, so there is no number: is that what the recording should be?"
+    ]

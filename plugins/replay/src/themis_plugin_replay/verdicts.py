@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -43,8 +43,8 @@ class Verdicts(Judge):
     """Scores answers with verdicts that were recorded, found by item id, model and sample; no model is asked.
 
     The score is (verdict - low) / (high - low), in [0, 1]; with preferences from 1 (the baseline is better) to 2 (the
-    answer is better) its mean is the win rate. Reasons: `no_verdict` (recorded as null or NaN), `missing` (not
-    recorded). Refused and empty answers have the verdicts that were recorded for them, too.
+    answer is better) its mean is the win rate. Reasons: `no_verdict` (recorded as null or NaN), `missing` or
+    `absent` (not recorded). Refused and empty answers have the verdicts that were recorded for them, too.
     """
 
     asks_models: ClassVar[bool] = False
@@ -65,6 +65,11 @@ class Verdicts(Judge):
     draws: list[float] = Field(
         default_factory=list,
         description="Verdicts outside of the range that mean a draw, and so 0.5: `[0]` for older preferences.",
+    )
+    missing: Literal["failed", "absent"] = Field(
+        "failed",
+        description="What a verdict that was never recorded is: missing, which thresholds count, or absent, because "
+        "that is right.",
     )
 
     _verdicts: dict[_Key, float | None] | None = PrivateAttr(None)
@@ -139,10 +144,13 @@ class Verdicts(Judge):
         return {**super().identity(), "content": digest(self._content)}
 
     def unscorable(self, item: Item) -> str | None:
-        """`missing` or `no_verdict`, if that holds for the answers of all models and samples to an item."""
+        """`missing` or `no_verdict`, if that holds for the answers of all models and samples to an item.
+
+        None for what is absent: that is right, and nothing to tell of in the plan.
+        """
         if self._verdicts is None or self._known.get(item.id):
             return None  # without `check`, `score` says so
-        return "no_verdict" if item.id in self._known else "missing"
+        return "no_verdict" if item.id in self._known else None if self.missing == "absent" else "missing"
 
     def requests(self, judged: JudgedAnswer) -> Sequence[JudgeRequest]:
         return []
@@ -153,7 +161,8 @@ class Verdicts(Judge):
         model = judged.model_id if self.fields.model is not None or "{model_id}" in self.path else ""
         key = (model, judged.item.id, judged.sample_index)
         value = self._verdicts.get(key)
-        reason = None if value is not None else "no_verdict" if key in self._verdicts else "missing"
+        unrecorded = "absent" if self.missing == "absent" else "missing"
+        reason = None if value is not None else "no_verdict" if key in self._verdicts else unrecorded
         verdict = {"judge": "recorded", "repeat": 0, "value": value, "reason": reason}
         return Score(value, reason, details={"verdicts": [verdict]})
 
