@@ -258,7 +258,7 @@ def test_no_retry_starts_after_the_window() -> None:
     begun = time.monotonic()
     generation = answer(script(error("rate_limited", retry_after=20.0)), retry_window_s=10)
     assert (generation.error_code, generation.attempts) == ("rate_limited", 1)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 15
 
 
 def test_an_engines_exception_becomes_a_failure_that_names_it() -> None:
@@ -274,7 +274,7 @@ def test_an_attempt_ends_at_its_deadline_and_its_outcome_is_unknown() -> None:
     assert generation == Generation(
         "failed", error_code="timeout", error="no reply within 0.05 s", attempts=2, provider={"unknown_outcome": True}
     )
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20  # and not the 30 s that the engine takes
 
 
 def test_a_timeout_of_the_engines_own_is_not_reported_as_the_deadline() -> None:
@@ -361,7 +361,7 @@ def test_a_wait_that_makes_no_sense_is_none(failure: EngineError) -> None:
     engine = script(failure, "fine")
 
     async def ask() -> list[str]:
-        return await asyncio.wait_for(Desk(max_in_flight_work_items=1).all(engine, map(request, range(3))), 5)
+        return await asyncio.wait_for(Desk(max_in_flight_work_items=1).all(engine, map(request, range(3))), 20)
 
     assert asyncio.run(ask()) == ["bad_request" if failure.code == "bad_request" else "ok", "ok", "ok"]
 
@@ -433,7 +433,7 @@ def test_the_rate_of_tokens_is_counted_by_what_was_used() -> None:
     begun = time.monotonic()
     asyncio.run(ask())
     # The wait falls from 100 ms to 1 ms by a tenth of the difference each time: Σ 99 · 0.9ⁿ + 120 · 1 ms = 1.1 s.
-    assert 0.9 < time.monotonic() - begun < 6
+    assert 0.9 < time.monotonic() - begun < 11
 
 
 # --- concurrency --------------------------------------------------------------------------------------------
@@ -494,7 +494,7 @@ def test_a_dead_endpoint_takes_no_places_from_another_while_it_waits() -> None:
         waiting = asyncio.create_task(broken.all(dead, map(request, range(20))))
         await asyncio.sleep(0.05)
         try:
-            return await asyncio.wait_for(sound.all(alive, map(request, range(20))), 2)
+            return await asyncio.wait_for(sound.all(alive, map(request, range(20))), 20)
         finally:
             budget.stop("the test is over")
             assert await waiting == ["stopped"] * 20
@@ -559,7 +559,7 @@ def test_a_probe_that_is_cancelled_lets_another_one_through() -> None:
         waiting = asyncio.create_task(desk.one(engine, request(2)))
         await asyncio.sleep(0.1)
         probe.cancel()
-        return (await asyncio.wait_for(waiting, 5)).text
+        return (await asyncio.wait_for(waiting, 20)).text
 
     assert asyncio.run(story()) == "fine"
 
@@ -686,7 +686,7 @@ def test_an_endpoint_that_was_never_there_is_given_up_after_a_few_seconds(
 
     begun = time.monotonic()
     outcomes = asyncio.run(ask())
-    assert 0.35 < time.monotonic() - begun < 3  # and not the half minute that six attempts take
+    assert 0.35 < time.monotonic() - begun < 15  # and not the half minute that six attempts take
     assert set(outcomes) <= {code, "circuit_open"}
     assert outcomes.count(code) <= engine.calls <= 3 * 32
     assert any(re.search(rf"here does not answer \({code}\); given up in \d s", note) for note in notes)
@@ -893,6 +893,6 @@ def test_a_wait_ends_when_the_run_does() -> None:
         asked = asyncio.create_task(desk.all(script(error("rate_limited", retry_after=60.0)), map(request, range(3))))
         await asyncio.sleep(0.05)
         desk.budget.stop("interrupted")
-        return await asyncio.wait_for(asked, 2)
+        return await asyncio.wait_for(asked, 20)
 
     assert asyncio.run(ask()) == ["stopped"] * 3

@@ -414,7 +414,7 @@ def test_a_budget_that_ends_before_a_shared_judgement_leaves_nobody_waiting(benc
     path = bench.write(scores=[JUDGED], slices=("s", "t"), items=1, num_samples=2, policy={"max_calls": 2})
 
     async def run() -> themis.RunResult:
-        return await asyncio.wait_for(themis.run_async(path), 10)
+        return await asyncio.wait_for(themis.run_async(path), 60)
 
     result = asyncio.run(run())
     assert (result.status, result.exit_code) == ("stopped", 6)

@@ -39,7 +39,8 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("fault", "code"), [row[1:] for row in REASONS], ids=[row[0] for row in REASONS])
 def test_a_run_says_why_trials_failed_and_what_to_do(fault: dict[str, Any], code: str, lab: Lab) -> None:
     lab.server.reset({"faults": [fault]})
-    result = lab.run(2, {"backoff_base_s": 0.01, "backoff_max_s": 0.02, "attempt_timeout_s": 0.3})
+    patience = 0.3 if code == "timeout" else 30  # all else has to be told however slow the machine is
+    result = lab.run(2, {"backoff_base_s": 0.01, "backoff_max_s": 0.02, "attempt_timeout_s": patience})
     assert (result.status, result.exit_code) == ("failed", 5)
     assert result.ledger["failures"] == {code: 2}
     assert list(result.errors) == [code]
@@ -55,7 +56,7 @@ def test_a_mistyped_port_is_told_after_a_few_seconds(trials: int, lab: Lab) -> N
         closed.bind(("127.0.0.1", 0))
         begun = time.monotonic()
         result = lab.run(trials, base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1")
-    assert time.monotonic() - begun < 15  # of which the run waits 4; it was two minutes
+    assert time.monotonic() - begun < 60  # of which the run waits 4; it was two minutes
     assert set(result.errors) <= {"unreachable", "circuit_open"}
     assert "nobody listens there: start the server, or correct the port" in result.errors["unreachable"]
     assert ERROR_REMEDIES["unreachable"] in result.note

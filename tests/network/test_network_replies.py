@@ -163,7 +163,7 @@ def test_a_reply_that_drips_or_stalls_ends_at_the_deadline(
     late = Generation("failed", error_code="timeout", error=error, provider={"unknown_outcome": True})
     assert [generation for generation, _ in slow] == [late] * count
     assert min(took) >= limit * 0.999
-    assert max(took) <= limit * (1.1 if full else 4)  # the short form runs on machines that have other things to do
+    assert max(took) <= limit * (1.1 if full else 10)  # the short form runs on machines that have other things to do
     assert after.text == "question 1"
 
 

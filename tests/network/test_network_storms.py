@@ -206,7 +206,7 @@ def test_a_provider_that_wants_a_long_rest_stops_the_run_and_the_next_one_goes_o
     lab.server.reset({"faults": [{"at": 50, **rest}]})
     begun = time.monotonic()
     result = lab.run(100, {"max_in_flight_work_items": 4})
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 120  # of the 40 min that are asked for
     assert (result.status, result.failed) == ("stopped", 0)
     assert "asked to wait 40 min, until " in result.note
     assert 50 <= lab.server.count <= 53

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from themis_core import BenchmarkSpec, ProjectSpec, canonical_json, digest
@@ -312,6 +312,7 @@ def shuffled(value: Any) -> Any:
     return [shuffled(each) for each in value] if isinstance(value, list) else value
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(PLAIN)
 def test_the_canonical_form_is_one_for_equal_data(value: Any) -> None:
     text = canonical_json(value)
@@ -321,6 +322,7 @@ def test_the_canonical_form_is_one_for_equal_data(value: Any) -> None:
     assert digest(shuffled(value)) == digest(value)
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(PLAIN, PLAIN)
 def test_different_data_has_a_different_digest(one: Any, other: Any) -> None:
     assert (digest(one) == digest(other)) == (canonical_json(one) == canonical_json(other))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from themis_documents import DocumentError, Kind, Source, parse_source, read_source
@@ -471,12 +471,14 @@ def toml_text(table: dict[str, Any], path: str, broken: bool) -> str:
     return "".join(plain + tables)
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(nested(LEAVES), st.sampled_from([None, 2]))
 def test_json_round_trips(data: dict[str, Any], indent: int | None) -> None:
     text = json.dumps(data, indent=indent)
     assert parse_source(text, "json", "x").data == data
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(nested(LEAVES), st.sampled_from([None, False, True]))
 def test_yaml_round_trips(data: dict[str, Any], flow: bool | None) -> None:
     import yaml
@@ -492,6 +494,7 @@ def test_yaml_round_trips(data: dict[str, Any], flow: bool | None) -> None:
     assert parse_source(text, "yaml", "x").data == data
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(nested(st.just(None)), st.sampled_from(["json", "compact", "flow", "block", "toml", "broken"]))
 def test_every_leaf_has_the_line_where_it_is(shape: dict[str, Any], style: str) -> None:
     import yaml

@@ -176,4 +176,4 @@ def test_backslashes_of_latex_stay_unless_strict_json_is_asked_for(written: str,
 def test_lenient_reading_takes_bounded_time(text: str, lenient: str) -> None:
     started = time.thread_time()
     assert not read(text, lenient).parsed
-    assert time.thread_time() - started < 5
+    assert time.thread_time() - started < 20  # a second or less here; what grows with the square takes minutes

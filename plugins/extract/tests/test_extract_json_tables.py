@@ -94,7 +94,7 @@ def test_a_schema_decides_about_the_whole_value(schema: Any, value: Any, reason:
 def test_a_schema_takes_bounded_time_on_hostile_values(schema: Any, value: Any, reason: str | None) -> None:
     started = time.thread_time()
     assert Json.model_validate({"schema": schema}).extract(json.dumps(value)).reason == reason
-    assert time.thread_time() - started < 3
+    assert time.thread_time() - started < 20  # a second or less here; without a bound it would be minutes
 
 
 @pytest.mark.parametrize(

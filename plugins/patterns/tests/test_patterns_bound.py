@@ -59,7 +59,7 @@ def test_a_catastrophic_pattern_ends_in_bounded_time(pattern: str, suffix: str) 
         compile_pattern(pattern).search(TEXT + suffix, seconds=0.1)
     except TimeoutError:
         assert time.thread_time() - began >= 0.09
-    assert time.thread_time() - began < 1.5  # the first translated one finds the characters that differ
+    assert time.thread_time() - began < 15  # without a bound they would take years
 
 
 @pytest.mark.parametrize("method", ["search", "fullmatch", "last"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from themis_core.testing.hostile import HOSTILE_TEXTS
@@ -29,6 +29,7 @@ any_text = st.text(st.characters(codec=None))
 SHA = "0123456789abcdef" * 4
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(any_text)
 def test_any_name_is_packed_so_that_databases_take_it(name: str) -> None:
     packed = pack_name(name)
@@ -37,6 +38,7 @@ def test_any_name_is_packed_so_that_databases_take_it(name: str) -> None:
     assert unpack_name(packed) == name
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(any_text | st.from_regex("[0-9a-fA-F]{64}", fullmatch=True))
 def test_any_key_is_packed_without_loss(key: str) -> None:
     packed = pack_key(key)
@@ -85,6 +87,7 @@ def test_bytes_of_any_text_give_it_back(text: str) -> None:
     assert to_bytes(text).decode("utf-8", "surrogatepass") == text
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(st.recursive(any_text, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner), max_leaves=5))
 def test_json_text_is_valid_text_and_gives_the_value_back(value: object) -> None:
     text = json_text(value)

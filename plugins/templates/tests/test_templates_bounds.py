@@ -120,7 +120,7 @@ def test_what_a_template_does_is_bounded_while_it_is_rendered(
             rendered(template, {"big": BIG, "l": [1, 2, 3]})
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert time.thread_time() - begun < 2 * seconds
+    assert time.thread_time() - begun < seconds + 30
 
 
 def memory_in_use() -> int:
