@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,3 +198,48 @@ def test_an_identity_that_is_none_is_refused(folder: Path, identity: str) -> Non
         themis.LoosePluginSpec(path="engine.py", identity=identity)
     with pytest.raises(themis.SpecError, match="identity"):
         themis.plan(write(folder, spec({"path": "engine.py", "identity": identity})))
+
+
+def test_a_run_says_so_before_it_pays_and_says_it_once(folder: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append((record.getMessage(), calls(folder)))
+
+    noting, log = Noting(), logging.getLogger("themis")
+    log.addHandler(noting)
+    try:
+        path = write(folder, spec())
+        before = themis.run(path)
+        assert seen == []
+        append("engine.py", "\n# a word\n")(folder)
+        for _ in range(2):
+            themis.run(path)
+    finally:
+        log.removeHandler(noting)
+    [(told, paid)] = seen
+    assert told.startswith(
+        f"mine/local: engine.py changed since run {before.run_id}, so 2 stored answers are asked again"
+    )
+    assert (paid, calls(folder)) == (2, 4)
+
+
+def test_a_run_that_keeps_its_answers_says_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(folder, spec({"path": "engine.py", "identity": "version"}))
+    themis.run(path)
+    append("engine.py", "\n# a word\n")(folder)
+    themis.run(path)
+    assert caplog.messages == []
+
+
+def test_a_quiet_run_shows_the_warning_and_no_progress(folder: Path) -> None:
+    path = write(folder, spec())
+    themis.run(path)
+    append("engine.py", "\nimport logging\nlogging.getLogger('a library').warning('hm')\n")(folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "themis_core", "run", str(path), "--quiet"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("mine/local: engine.py changed since run ")
+    assert len(done.stderr.splitlines()) == 1

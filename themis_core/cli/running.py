@@ -46,7 +46,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_spec_options
-@click.option("--quiet", is_flag=True, help="No progress and no warnings on standard error.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
@@ -58,7 +58,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core.cli.progress import ProgressLine
 
     try:
-        with _without_warnings() if quiet else ProgressLine() as line:
+        with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
     except KeyboardInterrupt:  # the second Ctrl-C: the first one ends a run in good order
         click.echo("interrupted: what was saved stays saved; run the same command again to go on", err=True)
@@ -76,18 +76,21 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep back what Python's logging prints for programs that set up none; errors still come through."""
+def _without_progress() -> Iterator[None]:
+    """Keep back what Python's logging prints for programs that set up none, but for errors and the run's warnings."""
     handler = logging.lastResort
     if handler is None:
         yield
         return
-    level = handler.level
-    handler.setLevel(logging.ERROR)
+    handler.addFilter(_is_needed)
     try:
         yield
     finally:
-        handler.setLevel(level)
+        handler.removeFilter(_is_needed)
+
+
+def _is_needed(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or record.name == "themis"
 
 
 @click.command()
@@ -104,6 +107,8 @@ def plan(spec: Path, as_format: str, **options: Any) -> None:
 
 
 def _show_plan(report: PlanReport) -> None:
+    from themis_core.session.edited import told
+
     echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
     echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
     heading("Calls by model (input tokens are an estimate)")
@@ -125,7 +130,7 @@ def _show_plan(report: PlanReport) -> None:
     if report.may_stop:
         echo(report.may_stop)
     for each in report.edited:
-        echo(_edit(each))
+        echo(safe(told(each)))
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     if report.unscorable:
@@ -143,17 +148,6 @@ def _show_plan(report: PlanReport) -> None:
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
-
-
-def _edit(row: dict[str, Any]) -> str:
-    """What was edited, what that asks again, and how to keep the answers that are stored."""
-    files = f": {', '.join(row['files'])} changed" if row["files"] else ": what its keys hold changed"
-    cost = f", for about {number(row['cost'])}" if row["cost"] else ""
-    calls = "1 stored answer is" if row["calls"] == 1 else f"{row['calls']} stored answers are"
-    told = f"{row['component']}{files} since run {row['since']}, so {calls} asked again{cost}"
-    namespace = row["component"].partition("/")[0]
-    keep = f"{{path: {row['path']}, identity: {row['content'] or 'version'}}}"
-    return safe(f"{told}. If no answer is another now, keep them: write project.plugins.{namespace}: {keep}")
 
 
 def _show_calls(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from themis_core.records import Event, TrialFinished
 __all__ = ["Unsavable", "Writer"]
 
 T = TypeVar("T")
-log = logging.getLogger("themis")
+log = logging.getLogger("themis.progress")
 GROUP = 1_000
 """Most waiting jobs that one commit takes."""
 LINGER_S = 0.004

@@ -16,7 +16,7 @@ from themis_core.plugins import open_storage
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
-from themis_core.session.forecasting import PlanReport, report_of
+from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.loading import Loaded, ProjectLike, SpecLike, load_project, load_specs
 from themis_core.specs import current_folder
 
@@ -92,6 +92,8 @@ async def _run(
     try:
         lock = await writer.read(lambda store: _entered(store, made.run_id))
         try:
+            for told in await writer.read(lambda store: edits_told(made, store)):
+                log.warning("%s", told)
             return await execute(made, writer, progress)
         finally:
             await writer.read(lambda store: lock.__exit__(None, None, None))

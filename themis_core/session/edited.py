@@ -1,4 +1,4 @@
-"""Finds the stored answers that an edited loose engine is asked for again, so that a plan says it before the bill."""
+"""Finds the stored answers that an edited loose engine is asked for again, so that it is said before the bill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel
 from themis_core.records import Request, RunRecord
 
-__all__ = ["Calls", "Edited"]
+__all__ = ["Calls", "Edited", "told"]
 
 Calls = list[tuple[Request, float | None]]
 """Calls that a trial makes, each with its cost."""
@@ -37,6 +37,10 @@ class Edited:
             if store is not None and (former := _former(plan, model, store)) is not None
         }
         self._rows: dict[str, dict[str, Any]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything was edited, so that stored answers may be asked again."""
+        return bool(self._former)
 
     def trials(self, endpoint: str | None) -> Iterator[Trial]:
         """The trials as they were before, in the plan's order; none if nothing was edited."""
@@ -90,6 +94,19 @@ class Edited:
                 "cost": None,
             },
         )
+
+
+def told(row: dict[str, Any]) -> str:
+    """Say what was edited, what that asks again, and how to keep the answers that are stored."""
+    files = f": {', '.join(row['files'])} changed" if row["files"] else ": what its keys hold changed"
+    cost = f", for about {row['cost']:.4g}" if row["cost"] else ""
+    calls = "1 stored answer is" if row["calls"] == 1 else f"{row['calls']} stored answers are"
+    namespace = row["component"].partition("/")[0]
+    keep = f"{{path: {row['path']}, identity: {row['content'] or 'version'}}}"
+    return (
+        f"{row['component']}{files} since run {row['since']}, so {calls} asked again{cost}. "
+        f"If no answer is another now, keep them: write project.plugins.{namespace}: {keep}"
+    )
 
 
 def _former(plan: Plan, model: ComposedModel, store: Store) -> _Former | None:

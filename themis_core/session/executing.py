@@ -26,6 +26,7 @@ from themis_core.results.reading import aggregates_of
 __all__ = ["execute"]
 
 log = logging.getLogger("themis")
+progress_log = logging.getLogger("themis.progress")
 INTERRUPTED = "interrupted"
 """Why a run stopped, if the user stopped it."""
 Status = Literal["completed", "failed", "interrupted", "stopped"]
@@ -120,7 +121,7 @@ def _interrupt(budget: Budget, writer: Writer) -> None:
     budget.stop(INTERRUPTED)
     answers = "1 answer" if budget.in_flight == 1 else f"{budget.in_flight} answers"
     store = f" and {writer.note}" if writer.note else ""
-    log.warning("stopping: waiting for %s%s; Ctrl-C again stops now", answers, store)
+    progress_log.warning("stopping: waiting for %s%s; Ctrl-C again stops now", answers, store)
 
 
 def _status(progress: Progress, budget: Budget, stored: int) -> Status:

@@ -11,9 +11,9 @@ from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on, output_limit
 from themis_core.planning import Plan, Trial
 from themis_core.records import Request, RunCost, Usage
-from themis_core.session.edited import Calls, Edited
+from themis_core.session.edited import Calls, Edited, told
 
-__all__ = ["PlanReport", "report_of"]
+__all__ = ["PlanReport", "edits_told", "report_of"]
 
 LOOK_UP = 500
 """Trials per look-up."""
@@ -109,6 +109,13 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         [asdict(each) for each in made.leaks],
         edited.rows(),
     )
+
+
+def edits_told(made: Plan, store: Store) -> list[str]:
+    """What a run has to say before it pays for answers that edited engines are asked again; once, when it begins."""
+    if store.run(made.run_id) is not None or not Edited(made, store):
+        return []
+    return [told(row) for row in report_of(made, store).edited]
 
 
 def _may_stop(max_cost: float | None, calls: Sequence[dict[str, Any]], cost: float, spent: RunCost) -> str:
