@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from themis_core.planning import (
         PromptTemplate,
     )
+    from themis_core.plugins import (
+        blaming,
+    )
     from themis_core.records import (
         ERROR_CODES,
         ERROR_REMEDIES,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
         TrialFinished,
         TrialRow,
         Usage,
+        event_from,
     )
     from themis_core.results import (
         ResultRow,
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from themis_core.session import (
         PlanReport,
         Progress,
+        find_storage,
         open_results,
         plan,
         run,
@@ -203,9 +208,12 @@ __all__ = [
     "UnusedFile",
     "Usage",
     "WARNING",
+    "blaming",
     "canonical_json",
     "current_folder",
     "digest",
+    "event_from",
+    "find_storage",
     "hookimpl",
     "looks_like_a_key",
     "open_results",
@@ -248,6 +256,7 @@ _ROOMS = {
     ),
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
+    "plugins": ("blaming",),
     "records": (
         "ERROR_CODES",
         "ERROR_REMEDIES",
@@ -273,6 +282,7 @@ _ROOMS = {
         "UNKNOWN_COST",
         "Usage",
         "WARNING",
+        "event_from",
     ),
     "results": (
         "ResultRow",
@@ -282,6 +292,7 @@ _ROOMS = {
     "session": (
         "PlanReport",
         "Progress",
+        "find_storage",
         "open_results",
         "plan",
         "run",

@@ -14,6 +14,8 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -93,9 +95,19 @@ def hooks() -> dict[str, Any]:
     return {name: function for name, function in vars(hookspecs).items() if name.startswith("themis_")}
 
 
+@cache
 def commands() -> dict[str, click.Context]:
-    """Every command of `themis`, groups included, by its whole name: a context to ask click for its help."""
-    return dict(_walk(click.Context(themis_core.cli.cli, info_name="themis")))
+    """Every command of `themis` and of the plugins here, groups included, by its whole name: a context to ask click
+    for its help."""
+    root = click.Context(themis_core.cli.cli, info_name="themis")
+    found = dict(_walk(root))
+    for path in sorted(PLUGINS.glob("*/src/*/plugin.py")):
+        namespace = path.parts[-4]
+        with suppress(click.UsageError):  # it adds none
+            group = themis_core.cli.cli.get_command(root, namespace)
+            assert group is not None
+            found |= _walk(click.Context(group, parent=root, info_name=namespace))
+    return found
 
 
 def _walk(context: click.Context) -> Iterator[tuple[str, click.Context]]:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
 from pydantic import TypeAdapter
 
 import themis_core
@@ -23,15 +26,18 @@ from themis_core import (
     DatasetSpec,
     ExtractorSpec,
     Generation,
+    GenerationRecorded,
     Item,
     Metric,
     MetricSpec,
     ModelSpec,
     ProjectSpec,
+    Request,
     Score,
     SliceSpec,
     Spec,
     StorageConfig,
+    StoreMissing,
     errors,
     hookspecs,
     specs,
@@ -140,6 +146,7 @@ def test_every_command_has_a_page_that_names_its_options(reference: dict[str, st
     assert of_group(reference, "commands") == {name.replace(" ", "-") for name in commands}
     assert {"themis", "themis run", "themis plan", "themis runs", "themis show", "themis schema"} <= set(commands)
     assert {"themis plugins", "themis plugins list", "themis plugins show"} <= set(commands)
+    assert {"themis storage", "themis storage verify", "themis judge measure"} <= set(commands)
     missing = [
         f"{name} {option}"
         for name, context in commands.items()
@@ -237,6 +244,24 @@ def test_the_file_on_the_plugin_page_is_a_working_plugin(tmp_path: Path) -> None
     assert metric.score(item, answer, "one two") == Score(1.0, details={"words": 2})
     assert metric.score(item, answer, "one two three") == Score(0.0, details={"words": 3})
     assert metric.score(item, answer, 12) == Score(reason="not_text")
+
+
+def test_the_command_on_the_plugin_page_counts_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "plugins.md").read_text("utf-8")
+    text = next(each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def count(" in each)
+    namespace: dict[str, Any] = {}
+    exec(compile(text, "block", "exec"), namespace)
+    group = click.Group("brevity")
+    namespace["themis_register_commands"](group)
+    monkeypatch.chdir(tmp_path)
+    missing = CliRunner().invoke(group, ["count"])
+    assert isinstance(missing.exception, StoreMissing)
+    backend, folder = themis_core.find_storage()
+    with closing(backend.open(folder)) as store:
+        for name, answer in (("1", "Paris."), ("2", "The capital of France is Paris.")):
+            generation = Generation("answered", answer)
+            store.append([GenerationRecorded(name, "run", "2026-01-01", Request("model", []), generation)])
+    assert CliRunner().invoke(group, ["count"]).stdout == "1\n"
 
 
 def files_of(page: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from themis_core import Event, Extraction, Generation, Score, Store, Usage
-from themis_core.results.export import canonical_lines
 from themis_core.testing.append_rules import EVERY_FIELD, LATER
 from themis_core.testing.events import (
     generation_recorded,
@@ -26,6 +25,7 @@ from themis_core.testing.events import (
     trial_finished,
 )
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_plugin_storage.canonical import canonical_lines
 
 RUNS = ("first", "second\0run")
 HOSTILE = "a\0b \ud83d \u202e =1+1 <script> é"

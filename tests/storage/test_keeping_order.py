@@ -15,11 +15,11 @@ import pytest
 from made_store import LONG, RUNS, fill, lines
 
 from themis_core import Damage, Generation, StorageError, Store
-from themis_core.results.export import canonical_digest, canonical_lines
-from themis_core.results.merging import merge
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
 from themis_core.testing.memory import MemoryStore
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_plugin_storage.canonical import canonical_digest, canonical_lines
+from themis_plugin_storage.merging import merge
 from themis_sql.codec import json_ascii, pack_body, unpack_body
 
 BACKEND = SqliteBlobStorageSpec(root_dir="store", inline_limit_bytes=1_024)

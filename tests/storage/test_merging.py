@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from made_store import RUNS, batches, fill, lines
 
-from themis_core import Event, Generation, RunLocked, Score, StorageBackend, StorageError, Store
-from themis_core.results.merging import Merged, event_from, merge
+from themis_core import Event, Generation, RunLocked, Score, StorageBackend, StorageError, Store, event_from
 from themis_core.testing.append_rules import LATER, snapshot
 from themis_core.testing.events import (
     AT,
@@ -26,6 +25,7 @@ from themis_core.testing.memory import MemoryStorage
 from themis_core.testing.postgres import PostgresServer
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_plugin_storage.merging import Merged, merge
 
 BACKENDS: dict[str, Callable[[PostgresServer], StorageBackend]] = {
     "memory": lambda server: MemoryStorage(),

@@ -14,7 +14,10 @@ from made_store import HOSTILE, LONG, RUNS, fill
 from pyarrow import parquet
 
 from themis_core import SpecError, Store
-from themis_core.results.tables import (
+from themis_core.testing.events import key_of
+from themis_core.testing.memory import MemoryStore
+from themis_output import CannotWrite, atomic_output
+from themis_plugin_storage.tables import (
     TABLES,
     Column,
     table_rows,
@@ -22,9 +25,6 @@ from themis_core.results.tables import (
     write_jsonl,
     write_parquet,
 )
-from themis_core.testing.events import key_of
-from themis_core.testing.memory import MemoryStore
-from themis_output import CannotWrite, atomic_output
 
 
 @pytest.fixture

@@ -164,6 +164,8 @@ def test_the_core_alone_installs_and_imports(links: Path, tmp_path: Path) -> Non
     assert found["entry_points"] == {}
     assert alone.run("themis", "--help").returncode == 0
     assert alone.run("themis", "plugins", "list").returncode == 0
+    order = alone.run("themis", "storage", "verify")
+    assert (order.returncode, "To install it: pip install themis-plugin-storage" in order.stderr) == (2, True)
     missing = alone.run("themis", "run", alone.spec("stranger/shared_prefix"))
     assert missing.returncode == 2
     assert "plugin 'sqlite' is not installed. No plugin is installed." in missing.stderr

@@ -21,7 +21,6 @@ from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
 from themis_core.cli.schemas import schema
 from themis_core.cli.signals import INTERRUPTED, exit_code, leave, listen_to_signals
-from themis_core.cli.storage import storage
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
 from themis_core.interrupts import leave_at_once
@@ -102,23 +101,17 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, runs, show, storage, plugins, schema):
+for _command in (run, plan, runs, show, plugins, schema):
     cli.add_command(_command)
 
 
 @contextmanager
 def _exits_of_components() -> Iterator[None]:
     """No command of these ends by SystemExit: it is a component that does, and its exit code is not the command's."""
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException as error:
-        from themis_core.plugins import failure, from_outside
+    from themis_core.plugins import blaming
 
-        if from_outside(error):
-            raise
-        raise failure("a component", "a call of this command", error) from error
+    with blaming("a component", "a call of this command", but=(Exception,)):
+        yield
 
 
 def _built_in(group: click.Group) -> Iterator[click.Command]:
@@ -149,11 +142,11 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 
 
 def _no_such_command(name: str, commands: list[str]) -> str:
-    from themis_core.plugins import installed
+    from themis_core.plugins import how_to_install, installed
     from themis_core.specs.guessing import did_you_mean
 
     hint = did_you_mean(name, [*commands, *installed()])
-    return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}"
+    return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}{how_to_install(name)}"
 
 
 def main() -> None:

@@ -3,10 +3,10 @@
 With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
-from themis_core.plugins.blaming import blaming, failure, from_outside, told
+from themis_core.plugins.blame import blaming, failure, from_outside, told
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.discovery import Installed, Unreadable, discover, installed
+from themis_core.plugins.discovery import Installed, Unreadable, discover, how_to_install, installed
 from themis_core.plugins.loading import Loaded, Observers, Plugins
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "discover",
     "failure",
     "from_outside",
+    "how_to_install",
     "installed",
     "open_storage",
     "told",

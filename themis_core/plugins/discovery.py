@@ -9,7 +9,7 @@ from typing import Any
 
 from importlib_metadata import Distribution, EntryPoint
 
-__all__ = ["GROUP", "Installed", "Unreadable", "discover", "installed", "published"]
+__all__ = ["GROUP", "Installed", "Unreadable", "discover", "how_to_install", "installed"]
 
 _CORE = "themis-core"
 
@@ -79,11 +79,14 @@ def discover() -> tuple[dict[str, list[Installed]], list[Unreadable]]:
     return by_name, unreadable
 
 
-def published() -> frozenset[str]:
-    """Namespaces of the plugins that this project publishes, from the core's own metadata."""
+def how_to_install(namespace: str) -> str:
+    """How to install a plugin of this project, to follow a sentence; empty for others.
+
+    What a public index has under the name of a typo, or of somebody's plugin, is a stranger's.
+    """
     requires = next((each.requires for each in _cores()), None) or []
-    names = (re.match(r"themis-plugin-([\w-]+)", each) for each in requires)
-    return frozenset(name[1] for name in names if name)
+    published = {name[1] for each in requires if (name := re.match(r"themis-plugin-([\w-]+)", each))}
+    return f" To install it: pip install themis-plugin-{namespace}" if namespace in published else ""
 
 
 def _cores() -> Iterator[Distribution]:

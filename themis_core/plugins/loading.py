@@ -21,8 +21,8 @@ import pluggy
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
 from themis_core.errors import PluginError, SpecError
-from themis_core.plugins.blaming import blaming, failure, from_outside
-from themis_core.plugins.discovery import Installed, installed, published
+from themis_core.plugins.blame import blaming, failure, from_outside
+from themis_core.plugins.discovery import Installed, how_to_install, installed
 from themis_core.plugins.loose import content_of, content_of_one, import_loose, neighbours
 from themis_core.specs.guessing import did_you_mean
 
@@ -238,9 +238,7 @@ class Plugins:
         known = self.namespaces
         listed = f"Installed: {', '.join(known)}." if known else "No plugin is installed."
         hint = did_you_mean(namespace, known)
-        # What a public index has under the name of a typo, or of somebody's plugin, is a stranger's.
-        install = f" To install it: pip install themis-plugin-{namespace}" if namespace in published() else ""
-        return f"plugin {namespace!r} is not installed. {listed}{hint}{install}"
+        return f"plugin {namespace!r} is not installed. {listed}{hint}{how_to_install(namespace)}"
 
     def _kind_hint(self, namespace: str, component: str, kind: str) -> str:
         for other, offered in self._loaded[namespace].offers.items():

@@ -1,4 +1,4 @@
-"""Reading what is stored: results, ledgers, trials; exporting it, and adding one store to another. It runs nothing."""
+"""Reading what is stored: results, ledgers, trials. It runs nothing."""
 
 from themis_core.results.reading import Results
 from themis_core.results.summary import ResultRow, RunResult, summarise

@@ -32,8 +32,8 @@ from themis_core.records import (
     ScoreRow,
     TrialRow,
     Usage,
+    event_from,
 )
-from themis_core.results.merging import event_from
 from themis_core.testing.append_rules import EVERY_FIELD, AppendRules, snapshot
 from themis_core.testing.events import (
     AT,

@@ -15,9 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias
 
-from themis_core.components import Store
-from themis_core.errors import SpecError
-from themis_core.records import GenerationRecorded, TrialRow
+from themis_core import GenerationRecorded, SpecError, Store, TrialRow
 
 __all__ = ["FORMATS", "TABLES", "Column", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
 

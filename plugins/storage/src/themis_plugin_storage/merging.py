@@ -6,31 +6,26 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from themis_core.components import Store
-from themis_core.errors import StorageError
-from themis_core.records import (
+from themis_core import (
     Event,
-    Extraction,
-    Generation,
     GenerationRecorded,
-    Item,
     ItemRecorded,
-    Request,
     RunFinished,
     RunRecord,
     RunStarted,
-    Score,
-    ScoreEntry,
+    StorageError,
+    Store,
     TrialFinished,
+    canonical_json,
+    event_from,
 )
-from themis_core.specs import canonical_json
 
-__all__ = ["Merged", "event_from", "merge"]
+__all__ = ["Merged", "merge"]
 
 _EVENTS = 500
 _CHARACTERS = 4_000_000
@@ -172,45 +167,3 @@ def _batches(events: Iterable[Mapping[str, Any]]) -> Iterator[list[Event]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-def event_from(data: Mapping[str, Any]) -> Event:
-    """Return the event that `Store.events` gave as plain data. Raises StorageError if it is none that is known."""
-    try:
-        return _MAKERS[data["kind"]]({name: value for name, value in data.items() if name not in ("seq", "kind")})
-    except (KeyError, TypeError) as error:
-        problem = f"event {data.get('seq')} can't be read ({type(error).__name__})"
-        raise StorageError(f"{problem}: verify the store that it comes from") from error
-
-
-def _item(data: dict[str, Any]) -> ItemRecorded:
-    return ItemRecorded(Item(**data["item"]))
-
-
-def _generation(data: dict[str, Any]) -> GenerationRecorded:
-    request, generation = Request(**data.pop("request")), Generation.from_dict(data.pop("generation"))
-    return GenerationRecorded(**data, request=request, generation=generation)
-
-
-def _trial(data: dict[str, Any]) -> TrialFinished:
-    keys, scores = tuple(data.pop("generation_keys")), tuple(map(_score, data.pop("scores")))
-    return TrialFinished(**data, generation_keys=keys, scores=scores)
-
-
-def _score(data: Mapping[str, Any]) -> ScoreEntry:
-    values = dict(data)
-    result, extraction = dict(values.pop("result")), values.pop("extraction")
-    return ScoreEntry(
-        **{**values, "judged_by": tuple(values["judged_by"])},
-        result=Score(**{**result, "parts": tuple(result["parts"])}),
-        extraction=None if extraction is None else Extraction(**extraction),
-    )
-
-
-_MAKERS: Mapping[str, Callable[[dict[str, Any]], Event]] = {
-    "run_started": lambda data: RunStarted(**data),
-    "item": _item,
-    "generation": _generation,
-    "trial": _trial,
-    "run_finished": lambda data: RunFinished(**data),
-}

@@ -14,10 +14,7 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import Any
 
-from themis_core.components import Store
-from themis_core.errors import SpecError
-from themis_core.records import GenerationRecorded, Item, ScoreEntry, TrialRow
-from themis_core.specs import canonical_json
+from themis_core import GenerationRecorded, Item, ScoreEntry, SpecError, Store, TrialRow, canonical_json
 
 __all__ = ["canonical_digest", "canonical_lines"]
 

@@ -1,0 +1,63 @@
+"""What is passed between rooms and what is stored: plain values, serialisable, equal by content.
+
+No behaviour beyond turning a record into plain data and back; no I/O.
+
+One trial's records, in the order in which they come to be:
+
+    Item ─ Trial ─ Request ─ Generation ─ Extraction ─ Score
+    events: RunStarted · ItemRecorded · GenerationRecorded · TrialFinished (with its scores) · RunFinished
+"""
+
+from themis_core.records.codes import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
+from themis_core.records.costs import UNKNOWN_COST, RunCost
+from themis_core.records.events import (
+    Event,
+    GenerationRecorded,
+    ItemRecorded,
+    RunFinished,
+    RunStarted,
+    TrialFinished,
+    event_from,
+)
+from themis_core.records.stored import OutcomeCount, RunRecord, ScoreRow, TrialRow
+from themis_core.records.trial import (
+    WARNING,
+    Extraction,
+    Generation,
+    GenerationStatus,
+    Item,
+    Request,
+    Row,
+    Score,
+    ScoreEntry,
+    Usage,
+)
+
+__all__ = [
+    "ERROR_CODES",
+    "ERROR_REMEDIES",
+    "Event",
+    "Extraction",
+    "Generation",
+    "GenerationRecorded",
+    "GenerationStatus",
+    "Item",
+    "ItemRecorded",
+    "OutcomeCount",
+    "Request",
+    "Row",
+    "RunCost",
+    "RunFinished",
+    "RunRecord",
+    "RunStarted",
+    "SCORE_FAULTS",
+    "Score",
+    "ScoreEntry",
+    "ScoreRow",
+    "TrialFinished",
+    "TrialRow",
+    "UNKNOWN_COST",
+    "Usage",
+    "WARNING",
+    "event_from",
+]

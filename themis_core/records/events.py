@@ -1,0 +1,135 @@
+"""What is stored: the events of a log, and the way back from the plain data that a log gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from themis_core.errors import StorageError
+from themis_core.records.trial import Extraction, Generation, GenerationStatus, Item, Request, Score, ScoreEntry
+
+__all__ = [
+    "Event",
+    "GenerationRecorded",
+    "ItemRecorded",
+    "RunFinished",
+    "RunStarted",
+    "TrialFinished",
+    "event_from",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """An execution of a run began (or went on)."""
+
+    kind: ClassVar[str] = "run_started"
+    run_id: str
+    at: str
+    """UTC, ISO 8601."""
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecorded:
+    """An item that trials of the store refer to by its digest."""
+
+    kind: ClassVar[str] = "item"
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecorded:
+    """A request was answered, or failed for good in this execution. A later success replaces a failure."""
+
+    kind: ClassVar[str] = "generation"
+    key: str
+    run_id: str
+    at: str
+    request: Request
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial has its outcome. A later outcome of the same run, slice and trial replaces a failed one, and one of which
+    it raises the rank of a score."""
+
+    kind: ClassVar[str] = "trial"
+    run_id: str
+    at: str
+    slice_id: str
+    trial_id: str
+    item_id: str
+    item_digest: str
+    prompt_variant_id: str
+    model_id: str
+    params: str
+    """The settings' label."""
+    sample_index: int
+    generation_keys: tuple[str, ...]
+    """One per turn; the last is the one scored."""
+    outcome: GenerationStatus
+    error_code: str | None
+    reused: bool
+    """True if no call was made for it in this execution."""
+    scores: tuple[ScoreEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """An execution of a run ended in an orderly way."""
+
+    kind: ClassVar[str] = "run_finished"
+    run_id: str
+    at: str
+    status: Literal["completed", "failed", "interrupted", "stopped"]
+    """`completed` all trials have an answer; `failed` some trials failed; `interrupted` by the user;
+    `stopped` by a budget, a quota or the store."""
+    counts: dict[str, Any]
+
+
+Event: TypeAlias = RunStarted | ItemRecorded | GenerationRecorded | TrialFinished | RunFinished
+
+
+def event_from(data: Mapping[str, Any]) -> Event:
+    """Return the event that `Store.events` gave as plain data. Raises StorageError if it is none that is known."""
+    try:
+        return _MAKERS[data["kind"]]({name: value for name, value in data.items() if name not in ("seq", "kind")})
+    except (KeyError, TypeError) as error:
+        problem = f"event {data.get('seq')} can't be read ({type(error).__name__})"
+        raise StorageError(f"{problem}: verify the store that it comes from") from error
+
+
+def _item(data: dict[str, Any]) -> ItemRecorded:
+    return ItemRecorded(Item(**data["item"]))
+
+
+def _generation(data: dict[str, Any]) -> GenerationRecorded:
+    request, generation = Request(**data.pop("request")), Generation.from_dict(data.pop("generation"))
+    return GenerationRecorded(**data, request=request, generation=generation)
+
+
+def _trial(data: dict[str, Any]) -> TrialFinished:
+    keys, scores = tuple(data.pop("generation_keys")), tuple(map(_score, data.pop("scores")))
+    return TrialFinished(**data, generation_keys=keys, scores=scores)
+
+
+def _score(data: Mapping[str, Any]) -> ScoreEntry:
+    values = dict(data)
+    result, extraction = dict(values.pop("result")), values.pop("extraction")
+    return ScoreEntry(
+        **{**values, "judged_by": tuple(values["judged_by"])},
+        result=Score(**{**result, "parts": tuple(result["parts"])}),
+        extraction=None if extraction is None else Extraction(**extraction),
+    )
+
+
+_MAKERS: Mapping[str, Callable[[dict[str, Any]], Event]] = {
+    "run_started": lambda data: RunStarted(**data),
+    "item": _item,
+    "generation": _generation,
+    "trial": _trial,
+    "run_finished": lambda data: RunFinished(**data),
+}

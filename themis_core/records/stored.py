@@ -1,0 +1,86 @@
+"""Runs, trials and scores as a store has them: one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the store has it."""
+
+    run_id: str
+    status: str
+    """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet).
+
+    `Results` says `died` in its place if no process is at work on the run.
+    """
+    started_at: str
+    finished_at: str | None
+    manifest: dict[str, Any]
+    counts: dict[str, Any]
+    trials: int = 0
+    """Trials with an outcome."""
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One finished trial as the store has it."""
+
+    run_id: str
+    slice_id: str
+    trial_id: str
+    item_id: str
+    item_digest: str
+    prompt_variant_id: str
+    model_id: str
+    params: str
+    sample_index: int
+    generation_keys: tuple[str, ...]
+    outcome: str
+    error_code: str | None
+    finished_at: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    """Of all turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """How many finished trials of one slice, model, prompt variant and setting ended in one way."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    outcome: str
+    error_code: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One score of one finished trial as the store has it, with what results are grouped by."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    score: str
+    metric: str
+    item_id: str
+    sample_index: int
+    trial_id: str
+    outcome: str
+    value: float | None
+    reason: str | None
+    parse: str | None
+    parsed: bool | None
+    """None if the score reads the raw answer."""
+    parse_reason: str | None
+    parts: tuple[float, ...] = ()
