@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         PromptTemplate,
     )
     from themis_core.plugins import (
-        blaming,
+        own_exit,
     )
     from themis_core.records import (
         ERROR_CODES,
@@ -208,7 +208,6 @@ __all__ = [
     "UnusedFile",
     "Usage",
     "WARNING",
-    "blaming",
     "canonical_json",
     "current_folder",
     "digest",
@@ -217,6 +216,7 @@ __all__ = [
     "hookimpl",
     "looks_like_a_key",
     "open_results",
+    "own_exit",
     "path_kind",
     "plan",
     "resolve_path",
@@ -256,7 +256,7 @@ _ROOMS = {
     ),
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
-    "plugins": ("blaming",),
+    "plugins": ("own_exit",),
     "records": (
         "ERROR_CODES",
         "ERROR_REMEDIES",

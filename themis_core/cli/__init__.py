@@ -106,11 +106,10 @@ for _command in (run, plan, runs, show, plugins, schema):
 
 
 @contextmanager
-def _exits_of_components() -> Iterator[None]:
-    """No command of these ends by SystemExit: it is a component that does, and its exit code is not the command's."""
-    from themis_core.plugins import blaming
+def _own_exit() -> Iterator[None]:
+    from themis_core.plugins import own_exit
 
-    with blaming("a component", "a call of this command", but=(Exception,)):
+    with own_exit():
         yield
 
 
@@ -124,7 +123,7 @@ def _built_in(group: click.Group) -> Iterator[click.Command]:
 
 for _command in _built_in(cli):
     if _command.callback is not None:
-        _command.callback = own_stdout()(_exits_of_components()(_command.callback))
+        _command.callback = own_stdout()(_own_exit()(_command.callback))
 
 
 def _plugin_commands(namespace: str) -> click.Group | None:

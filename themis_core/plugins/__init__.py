@@ -3,7 +3,7 @@
 With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
-from themis_core.plugins.blame import blaming, failure, from_outside, told
+from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
 from themis_core.plugins.compose import Composition, compose, open_storage
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, Unreadable, discover, how_to_install, installed
@@ -30,5 +30,6 @@ __all__ = [
     "how_to_install",
     "installed",
     "open_storage",
+    "own_exit",
     "told",
 ]

@@ -23,7 +23,7 @@ from themis_core.components import (
     StorageBackend,
 )
 from themis_core.errors import SpecError
-from themis_core.plugins.blame import blaming
+from themis_core.plugins.blaming import blaming
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
-from themis_core.plugins.blame import blaming
+from themis_core.plugins.blaming import blaming
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 from themis_core.specs.problems import Place
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 import themis_core as themis
-from themis_core import StorageBackend, Store, StoreOutdated, blaming
+from themis_core import StorageBackend, Store, StoreOutdated, own_exit
 from themis_output import own_stdout
 
 __all__ = ["opened", "store_command"]
@@ -30,8 +30,7 @@ def store_command(command: Callable[..., Any]) -> click.Command:
     project = click.option(
         "--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage it is."
     )
-    blamed = blaming("a component", "a call of this command", but=(Exception,))(command)
-    return click.command()(spec(project(own_stdout()(blamed))))
+    return click.command()(spec(project(own_stdout()(own_exit()(command)))))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_core.interrupts import Interrupted, heard
 
-__all__ = ["blaming", "failure", "from_outside", "told"]
+__all__ = ["blaming", "failure", "from_outside", "own_exit", "told"]
 
 Errors = tuple[type[Exception], ...]
 _CORE = str(Path(__file__).parents[1])
@@ -70,6 +70,22 @@ def blaming(who: str, during: str, *, but: Errors = (SpecError, StorageError, Pl
         if from_outside(error):
             raise
         raise failure(who, during, error) from error
+
+
+@contextmanager
+def own_exit() -> Iterator[None]:
+    """Keep the exit code of a command its own: a component's `sys.exit`, and its kind, become a PluginError.
+
+    For the whole of a command, and also as its decorator. Exceptions pass.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        raise failure("a component", "a call of this command", error) from error
 
 
 def failure(who: str, during: str, error: BaseException) -> PluginError:
