@@ -43,7 +43,7 @@ from themis_core import (
     specs,
 )
 from themis_core.components import COMPONENT_KINDS
-from themis_core.planning.items import allot, rank
+from themis_core.planning.sampling import allot, rank
 from themis_core.plugins import Plugins
 
 ROOT = Path(__file__).resolve().parents[2]

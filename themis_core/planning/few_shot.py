@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from themis_core.planning.examples import Example
-from themis_core.planning.items import Items, rank
+from themis_core.planning.items import Items
+from themis_core.planning.sampling import rank
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import LoadedDataset
 from themis_core.records import Item

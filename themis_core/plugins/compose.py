@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-from pydantic import ValidationError
+from typing import Any
 
 from themis_core.components import (
-    COMPONENT_KINDS,
     Component,
     DatasetLoader,
     Engine,
@@ -23,7 +20,6 @@ from themis_core.components import (
     StorageBackend,
 )
 from themis_core.errors import SpecError
-from themis_core.plugins.blaming import blaming
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,
@@ -34,6 +30,7 @@ from themis_core.plugins.composed import (
     identity_of,
 )
 from themis_core.plugins.loading import Plugins
+from themis_core.plugins.making import Maker
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
@@ -48,12 +45,9 @@ from themis_core.specs import (
     digest,
     resolve_path,
 )
-from themis_core.specs.numbers import as_meant
-from themis_core.specs.problems import Place, spec_error
+from themis_core.specs.problems import Place
 
 __all__ = ["Composition", "compose", "open_storage"]
-
-C = TypeVar("C", bound=Component)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +92,9 @@ def compose(
     """
     composer = _Composer(_plugins(project, project_dir), base_dir, project.execution_policy.max_cost)
     for namespace in project.plugins:
-        composer.named(namespace, project_place.at("plugins", namespace))
+        composer.maker.named(namespace, project_place.at("plugins", namespace))
     for index, namespace in enumerate(project.observers):
-        composer.named(namespace, project_place.at("observers", index))
+        composer.maker.named(namespace, project_place.at("observers", index))
     storage_name, storage = composer.storage(project, project_place, project_dir)
     composer.models = {
         model.model_id: composer.model(model, place.at("models", index)) for index, model in enumerate(benchmark.models)
@@ -134,67 +128,23 @@ def _plugins(project: ProjectSpec, project_dir: Path) -> Plugins:
 
 
 class _Composer:
-    """One composition under way; components of equal name and config are made once."""
+    """One composition under way."""
 
     def __init__(self, plugins: Plugins, base_dir: Path, max_cost: float | None = None) -> None:
         self.plugins = plugins
         self.base_dir = base_dir
         self.max_cost = max_cost
         self.models: dict[str, ComposedModel] = {}
-        self._made: dict[str, tuple[str, Component]] = {}
-
-    def named(self, namespace: str, place: Place) -> None:
-        try:
-            self.plugins.load(namespace)
-        except SpecError as error:
-            raise place.error(error.message) from error
-
-    def component(
-        self,
-        base: type[C],
-        name: str,
-        config: Mapping[str, Any],
-        name_at: Place,
-        config_at: Place,
-        base_dir: Path,
-        models: Sequence[str] = (),
-    ) -> tuple[str, C]:
-        kind = next(kind for kind, cls in COMPONENT_KINDS.items() if cls is base)
-        try:
-            full_name, cls = self.plugins.resolve(kind, name)
-        except SpecError as error:
-            raise name_at.error(error.message) from error
-        # What an engine passes on to a server, such as `extra_body`, is of numbers.
-        config = as_meant(dict(config), cls, config_at, free=int if base is Engine else str)
-        try:
-            with blaming(full_name, "its config", but=(ValidationError,)):
-                made = cls.model_validate(config)
-        except ValidationError as error:
-            raise spec_error(
-                error, cls, config, config_at
-            ) from None  # pydantic's own message quotes what was given, keys too
-        # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
-        with blaming(full_name, "its config"):
-            known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
-        with blaming(full_name, "for_models"):
-            if (fitted := made.for_models(tuple(models))) is not made:
-                if not isinstance(fitted, cls):
-                    raise TypeError(f"it returned {type(fitted).__name__}, not a {cls.__name__}")
-                made, known = fitted, f"{known} {digest(models)}"
-        if known not in self._made:
-            _check(made, full_name, base_dir, config_at)
-            _read_properties(made, full_name)
-            self._made[known] = (full_name, made)
-        return cast(tuple[str, C], self._made[known])
+        self.maker = Maker(plugins)
 
     def storage(self, project: ProjectSpec, place: Place, project_dir: Path) -> tuple[str, StorageBackend]:
         config = project.storage.model_dump(mode="json")
         name = config.pop("backend")
         at = place / "storage"
-        return self.component(StorageBackend, name, config, at / "backend", at, project_dir)  # type: ignore[type-abstract]
+        return self.maker.component(StorageBackend, name, config, at / "backend", at, project_dir)  # type: ignore[type-abstract]
 
     def dataset(self, spec: DatasetSpec, place: Place) -> LoadedDataset:
-        name, loader = self.component(
+        name, loader = self.maker.component(
             DatasetLoader,  # type: ignore[type-abstract]
             spec.source,
             spec.extras,
@@ -206,7 +156,7 @@ class _Composer:
 
     def model(self, spec: ModelSpec, place: Place, extras: Mapping[str, Any] | None = None) -> ComposedModel:
         config = {**spec.extras, **(extras or {})}
-        name, engine = self.component(
+        name, engine = self.maker.component(
             Engine,  # type: ignore[type-abstract]
             spec.provider,
             config,
@@ -253,7 +203,7 @@ class _Composer:
         return Chain(spec.name, tuple(prepare), tuple(extractors), identity)
 
     def extractor(self, spec: ExtractorSpec, place: Place) -> tuple[str, Extractor]:
-        return self.component(
+        return self.maker.component(
             Extractor,  # type: ignore[type-abstract]
             spec.id,
             spec.config,
@@ -274,7 +224,9 @@ class _Composer:
         read = chain.identity if chain else None
         base: type[Any] = Judge if spec.judge or self._is_judge(spec.id) else Metric
         ids = [model.spec.model_id for model in models]
-        name, scoring = self.component(base, spec.id, spec.config, place / "id", place / "config", self.base_dir, ids)
+        name, scoring = self.maker.component(
+            base, spec.id, spec.config, place / "id", place / "config", self.base_dir, ids
+        )
         if not isinstance(scoring, Judge):
             whole = digest([self._identity(name, scoring), read, None])
             return Scorer(score.name, spec.label, name, scoring, chain, None, None, whole)
@@ -343,36 +295,3 @@ def _baseline(judge: Judge, models: Sequence[ComposedModel], place: Place) -> Co
         f"the baseline {wanted!r} is no model of this slice, so it gives no answers to compare with. "
         + (f"Models: {known}." if known else "The slice generates nothing.")
     )
-
-
-def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
-    with blaming(name, "check"):
-        try:
-            component.check(base_dir)
-        except SpecError as error:
-            if error.path is not None:
-                raise
-            raise config_at.error(error.message) from error
-        except ValueError as error:
-            raise config_at.error(str(error)) from error
-
-
-_OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
-_PROPERTIES: dict[type[Component], tuple[str, ...]] = {
-    Engine: ("capabilities", "endpoint"),
-    Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
-    Metric: _OF_SCORES,
-}
-"""What the core reads of components at many places, and a component may compute."""
-
-
-def _read_properties(component: Component, name: str) -> None:
-    """Read once, here, what is read again later, so that what goes wrong in it has the component's name."""
-    for method in ("version", "identity"):
-        with blaming(name, method):
-            found = getattr(component, method)
-            if callable(found):
-                found()
-    for each in next((names for kind, names in _PROPERTIES.items() if isinstance(component, kind)), ()):
-        with blaming(name, each):
-            getattr(component, each)

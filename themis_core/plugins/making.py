@@ -1,0 +1,110 @@
+"""Makes a component of a name and a config: found, validated, checked and asked for its properties, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Metric
+from themis_core.errors import SpecError
+from themis_core.plugins.blaming import blaming
+from themis_core.plugins.loading import Plugins
+from themis_core.specs import digest
+from themis_core.specs.numbers import as_meant
+from themis_core.specs.problems import Place, spec_error
+
+__all__ = ["Maker"]
+
+C = TypeVar("C", bound=Component)
+
+
+class Maker:
+    """The components of one composition; those of equal name and config are made once."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._made: dict[str, tuple[str, Component]] = {}
+
+    def named(self, namespace: str, place: Place) -> None:
+        try:
+            self.plugins.load(namespace)
+        except SpecError as error:
+            raise place.error(error.message) from error
+
+    def component(
+        self,
+        base: type[C],
+        name: str,
+        config: Mapping[str, Any],
+        name_at: Place,
+        config_at: Place,
+        base_dir: Path,
+        models: Sequence[str] = (),
+    ) -> tuple[str, C]:
+        """The full name and the component. `models` are the names of those that it is used with.
+
+        Raises SpecError with its place in the spec, or PluginError.
+        """
+        kind = next(kind for kind, cls in COMPONENT_KINDS.items() if cls is base)
+        try:
+            full_name, cls = self.plugins.resolve(kind, name)
+        except SpecError as error:
+            raise name_at.error(error.message) from error
+        # What an engine passes on to a server, such as `extra_body`, is of numbers.
+        config = as_meant(dict(config), cls, config_at, free=int if base is Engine else str)
+        try:
+            with blaming(full_name, "its config", but=(ValidationError,)):
+                made = cls.model_validate(config)
+        except ValidationError as error:
+            raise spec_error(
+                error, cls, config, config_at
+            ) from None  # pydantic's own message quotes what was given, keys too
+        # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
+        with blaming(full_name, "its config"):
+            known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
+        with blaming(full_name, "for_models"):
+            if (fitted := made.for_models(tuple(models))) is not made:
+                if not isinstance(fitted, cls):
+                    raise TypeError(f"it returned {type(fitted).__name__}, not a {cls.__name__}")
+                made, known = fitted, f"{known} {digest(models)}"
+        if known not in self._made:
+            _check(made, full_name, base_dir, config_at)
+            _read_properties(made, full_name)
+            self._made[known] = (full_name, made)
+        return cast(tuple[str, C], self._made[known])
+
+
+def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
+    with blaming(name, "check"):
+        try:
+            component.check(base_dir)
+        except SpecError as error:
+            if error.path is not None:
+                raise
+            raise config_at.error(error.message) from error
+        except ValueError as error:
+            raise config_at.error(str(error)) from error
+
+
+_OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
+_PROPERTIES: dict[type[Component], tuple[str, ...]] = {
+    Engine: ("capabilities", "endpoint"),
+    Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
+    Metric: _OF_SCORES,
+}
+"""What the core reads of components at many places, and a component may compute."""
+
+
+def _read_properties(component: Component, name: str) -> None:
+    """Read once, here, what is read again later, so that what goes wrong in it has the component's name."""
+    for method in ("version", "identity"):
+        with blaming(name, method):
+            found = getattr(component, method)
+            if callable(found):
+                found()
+    for each in next((names for kind, names in _PROPERTIES.items() if isinstance(component, kind)), ()):
+        with blaming(name, each):
+            getattr(component, each)
