@@ -741,6 +741,7 @@ def test_a_filtered_prompt_is_a_refused_answer_and_no_failure() -> None:
 # --- budgets ------------------------------------------------------------------------------------------------
 
 PRICE = PriceSpec(input_per_million=1_000_000, output_per_million=2_000_000, cached_input_per_million=500_000)
+WRITES = PRICE.model_copy(update={"cache_write_per_million": 2_250_000})
 
 
 @pytest.mark.parametrize(
@@ -749,6 +750,11 @@ PRICE = PriceSpec(input_per_million=1_000_000, output_per_million=2_000_000, cac
         (Usage(10, 5), PRICE, 20.0),  # 10 · 1 + 5 · 2
         (Usage(10, 5, cached_input_tokens=4), PRICE, 18.0),  # 6 · 1 + 4 · 0.5 + 5 · 2
         (Usage(10, 5, cached_input_tokens=4), PriceSpec(input_per_million=1e6, output_per_million=2e6), 20.0),
+        (Usage(10, 5, cache_write_tokens=4), PRICE, 20.0),  # priced as input by default
+        (Usage(10, 5, cache_write_tokens=4), WRITES, 25.0),  # 6 · 1 + 4 · 2.25 + 5 · 2
+        (Usage(10, 5, None, 3, 4), WRITES, 23.5),  # 3 · 1 + 3 · 0.5 + 4 · 2.25 + 5 · 2
+        (Usage(10, 5, None, 10, 0), WRITES, 15.0),
+        (Usage(10, 5, None, 0, 10), WRITES, 32.5),
         (Usage(10, 5, reasoning_tokens=3), PRICE, 20.0),  # reasoning is part of the output
         (Usage(10, None), PRICE, None),
         (Usage(), PRICE, None),
@@ -806,6 +812,32 @@ def test_no_call_starts_that_could_spend_more_than_max_cost(before: RunCost, ans
     found, budget = asyncio.run(ask())
     assert (found, budget.cost.known, budget.exhausted) == (answers, spent, True)
     assert (budget.stopped or "").startswith("max_cost reached: ")
+
+
+@pytest.mark.parametrize(
+    ("prices", "answers"),
+    # 6 tokens by estimate at the dearest price, and one of the answer at 2; an answer costs 3
+    [
+        ({}, 5),  # 8 at most
+        ({"cached_input_per_million": 100_000}, 5),
+        ({"cache_write_per_million": 1_250_000}, 4),  # 9.5 at most
+        ({"cache_write_per_million": 2_500_000}, 2),  # 17 at most
+        ({"cache_write_per_million": 3_500_000}, 0),  # 23 at most
+        ({"cache_write_per_million": 500_000}, 5),
+    ],
+)
+def test_a_prompt_is_reserved_for_as_if_all_of_it_were_written_to_the_cache(
+    prices: dict[str, float], answers: int
+) -> None:
+    price = PriceSpec(input_per_million=1_000_000, output_per_million=2_000_000, **prices)
+
+    async def ask() -> list[str]:
+        desk = Desk(max_cost=20, max_in_flight_work_items=1)
+        return await desk.all(script(fine()), (asked(number, max_tokens=1) for number in range(10)), price)
+
+    assert asyncio.run(ask()).count("ok") == answers
+    unknown = Budget(ExecutionPolicySpec()).cost_of_call(asked(0, max_tokens=1), price, None)
+    assert unknown.unknown_most == 6 * max(1, prices.get("cache_write_per_million", 0) / 1e6) + 2
 
 
 UNKNOWN = {

@@ -142,8 +142,7 @@ class Budget:
         if limit is None:  # no token is shorter than a byte
             tokens = max(tokens, sum(len(each.encode("utf-8", "replace")) for each in said))
         self._learn(request, Usage(0, tokens))
-        most = cost_of(Usage(self._input(request), tokens), price) or 0.0
-        return RunCost(unknown_calls=1, unknown_most=most)
+        return RunCost(unknown_calls=1, unknown_most=_most_of(self._input(request), tokens, price))
 
     def _learn(self, request: Request, usage: Usage) -> None:
         ratio, longest = self._most_seen.get(request.model_id, (1.0, 0))
@@ -165,7 +164,7 @@ class Budget:
             if request.model_id not in self._most_seen:
                 return None
             tokens = self._most_seen[request.model_id][1]
-        return cost_of(Usage(self._input(request), tokens * (request.params.get("n") or 1)), price)
+        return _most_of(self._input(request), tokens * (request.params.get("n") or 1), price)
 
 
 def _is_usable(usage: Usage, said: bool) -> bool:
@@ -177,13 +176,23 @@ def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
     """Cost of one answer; None without a price or without token counts."""
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    cached = usage.cached_input_tokens or 0
-    cached_price = price.cached_input_per_million
-    if cached_price is None:
-        cached, cached_price = 0, 0.0
-    fresh = max(usage.input_tokens - cached, 0)
-    total = fresh * price.input_per_million + cached * cached_price + usage.output_tokens * price.output_per_million
-    return total / 1e6
+    read, written = usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
+    tokens = (max(usage.input_tokens - read - written, 0), read, written, usage.output_tokens)
+    prices = (*_input_prices(price), price.output_per_million)
+    return sum(count * each for count, each in zip(tokens, prices, strict=True)) / 1e6
+
+
+def _most_of(taken: int, given: int, price: PriceSpec) -> float:
+    """Cost of so many input and output tokens if the dearest is done with the prompt, such as writing it to a cache."""
+    return (taken * max(_input_prices(price)) + given * price.output_per_million) / 1e6
+
+
+def _input_prices(price: PriceSpec) -> tuple[float, float, float]:
+    """Of a million tokens of the prompt that are fresh, read from the provider's cache, and written to it."""
+    fresh = price.input_per_million
+    special = (price.cached_input_per_million, price.cache_write_per_million)
+    read, written = (fresh if each is None else each for each in special)
+    return fresh, read, written
 
 
 def output_limit(params: Mapping[str, Any]) -> int | None:

@@ -37,7 +37,7 @@ NO_USAGE = Generation("empty").usage
 
 _STATUSES = frozenset(get_args(GenerationStatus))
 _TEXTS = ("reasoning", "refusal", "finish_reason", "error_code", "error")
-_COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
+_COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 _NUMBERS = ("cost", "latency_s")
 _counts_of = attrgetter(*_COUNTS)
 

@@ -60,6 +60,9 @@ class Usage:
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_input_tokens: int | None = None
+    """Those of the input that were read from the provider's cache."""
+    cache_write_tokens: int | None = None
+    """Those of the input that were written to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ class PriceSpec(Spec):
     cached_input_per_million: float | None = Field(
         None, ge=0, description="Price of a million input tokens read from the provider's cache."
     )
+    cache_write_per_million: float | None = Field(
+        None, ge=0, description="Price of a million input tokens written to it; by default that of input tokens."
+    )
 
 
 class ModelSpec(Spec):

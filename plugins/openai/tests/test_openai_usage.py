@@ -1,4 +1,4 @@
-"""Forms in which servers count tokens, and what each costs at 1 for a token of either kind and 0.1 for a cached one."""
+"""Forms in which servers count tokens, and what each costs: 1 a token, 0.1 if read from a cache, 2 if written to it."""
 
 from __future__ import annotations
 
@@ -44,16 +44,41 @@ FORMS = [
     ("Moonshot, with OpenAI's form and a zero in it", openai(100, 5, 105, 0, cached_tokens=80),
      Usage(100, 5, None, 80), 33),
     ("Mistral", openai(100, 5, 105, num_cached_tokens=80), Usage(100, 5, None, 80), 33),
-    ("Anthropic: the prompt leaves out the cache", anthropic(20, 5, 80, 0), Usage(100, 5, None, 80), 33),
-    ("Anthropic, written to the cache", anthropic(20, 5, 0, 80), Usage(100, 5, None, 0), 105),
-    ("Anthropic, both", anthropic(10, 5, 80, 10), Usage(100, 5, None, 80), 33),
+    ("Anthropic: the prompt leaves out the cache", anthropic(20, 5, 80, 0), Usage(100, 5, None, 80, 0), 33),
+    ("Anthropic, written to the cache", anthropic(20, 5, 0, 80), Usage(100, 5, None, 0, 80), 20 + 160 + 5),
+    ("Anthropic, both", anthropic(10, 5, 80, 10), Usage(100, 5, None, 80, 10), 10 + 8 + 20 + 5),
     ("LiteLLM: the prompt has the cache", openai(100, 5, 105, 80, cache_read_input_tokens=80),
      Usage(100, 5, None, 80), 33),
     ("a gateway whose total tells that the cache is left out", openai(60, 5, 105, cache_read_input_tokens=40),
      Usage(100, 5, None, 40), 60 + 4 + 5),
     ("a gateway whose cache is larger than the prompt", openai(20, 5, 25, 80), Usage(100, 5, None, 80), 33),
     ("a gateway that leaves out what was written",
-     openai(60, 5, 105, cache_read_input_tokens=0, cache_creation_input_tokens=40), Usage(100, 5, None, 0), 105),
+     openai(60, 5, 105, cache_read_input_tokens=0, cache_creation_input_tokens=40),
+     Usage(100, 5, None, 0, 40), 60 + 80 + 5),
+    ("Anthropic, by how long it is kept",
+     {"input_tokens": 10, "output_tokens": 5,
+      "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 60}},
+     Usage(100, 5, None, None, 90), 10 + 180 + 5),
+    ("Anthropic, by how long it is kept, and the sum",
+     anthropic(10, 5, 0, 90, cache_creation={"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 60}),
+     Usage(100, 5, None, 0, 90), 10 + 180 + 5),
+    ("OpenRouter, written to the cache",
+     openai(100, 5, 105) | {"prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 70}},
+     Usage(100, 5, None, 20, 70), 10 + 2 + 140 + 5),
+    ("LiteLLM, written to the cache, told twice",
+     openai(100, 5, 105, cache_creation_input_tokens=70)
+     | {"prompt_tokens_details": {"cached_tokens": 0, "cache_creation_tokens": 70}},
+     Usage(100, 5, None, 0, 70), 30 + 140 + 5),
+    ("Qwen, written to the cache",
+     openai(100, 5, 105) | {"prompt_tokens_details": {
+         "cached_tokens": 0, "cache_creation_input_tokens": 70,
+         "cache_creation": {"ephemeral_5m_input_tokens": 70}}},
+     Usage(100, 5, None, 0, 70), 30 + 140 + 5),
+    ("a gateway with a zero in the details",
+     openai(100, 5, 105, 0, cache_write_tokens=70) | {"prompt_tokens_details": {"cache_write_tokens": 0}},
+     Usage(100, 5, None, None, 70), 30 + 140 + 5),
+    ("nothing written that can be read", openai(100, 5, 105, 0, cache_creation_input_tokens="some", cache_creation=[7]),
+     Usage(100, 5, None, 0), 105),
     ("cache and reasoning both left out", openai(20, 9, 203, 80, 94), Usage(100, 103, 94, 80), 20 + 8 + 103),
     ("OpenAI's names of responses",
      {"input_tokens": 100, "output_tokens": 50, "input_tokens_details": {"cached_tokens": 80},
@@ -72,8 +97,9 @@ FORMS = [
 def test_a_form_of_usage_is_read_and_costs_this(usage: Any, expected: Usage, cost: float) -> None:
     read = read_usage({"usage": usage})
     assert read == expected
-    cached = read.cached_input_tokens or 0
-    assert (read.input_tokens or 0) - cached + 0.1 * cached + (read.output_tokens or 0) == pytest.approx(cost)
+    cached, written = read.cached_input_tokens or 0, read.cache_write_tokens or 0
+    fresh = (read.input_tokens or 0) - cached - written
+    assert fresh + 0.1 * cached + 2 * written + (read.output_tokens or 0) == pytest.approx(cost)
 
 
 @pytest.mark.parametrize(

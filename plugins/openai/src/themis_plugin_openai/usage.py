@@ -15,6 +15,9 @@ __all__ = ["read_usage"]
 
 MOST_TOKENS = 10**9
 """Counts beyond are taken for nonsense."""
+_WRITES = (
+    "cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens", "cache_write_input_tokens",
+)  # fmt: skip
 _DIGITS = re.compile(r"\d{1,10}(?:\.0*)?", re.ASCII)
 
 
@@ -22,7 +25,7 @@ class _Cache(NamedTuple):
     """Tokens of the prompt that were read from the provider's cache, and that were written to it."""
 
     read: int | None
-    written: int
+    written: int | None
 
 
 def read_usage(data: Any) -> Usage | None:
@@ -34,7 +37,7 @@ def read_usage(data: Any) -> Usage | None:
     reasoning = _reasoning(usage)
     taken, given, rest = _with_total(usage, _input(usage, cache), _largest(usage, "completion_tokens", "output_tokens"))
     hidden = reasoning or 0
-    stored = (cache.read or 0) + cache.written
+    stored = (cache.read or 0) + (cache.written or 0)
     if rest and rest not in (hidden, hidden + stored) and rest in (cache.read, cache.written, stored):
         taken = (taken or 0) + rest
     elif rest and stored and rest == hidden + stored:
@@ -45,8 +48,7 @@ def read_usage(data: Any) -> Usage | None:
         given += hidden
     if taken is not None and stored > taken:
         taken += stored
-    read = Usage(input_tokens=taken, output_tokens=given, reasoning_tokens=reasoning, cached_input_tokens=cache.read)
-    return None if taken is given is None else read
+    return None if taken is given is None else Usage(taken, given, reasoning, cache.read, cache.written)
 
 
 def _input(usage: dict[str, Any], cache: _Cache) -> int | None:
@@ -58,12 +60,12 @@ def _input(usage: dict[str, Any], cache: _Cache) -> int | None:
         return hit + missed
     taken = _count(usage, "input_tokens")
     if taken is not None and _has_anthropics_names(usage):  # which are on top of its `input_tokens`
-        return taken + (cache.read or 0) + cache.written
+        return taken + (cache.read or 0) + (cache.written or 0)
     return taken
 
 
 def _has_anthropics_names(usage: dict[str, Any]) -> bool:
-    return "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+    return not usage.keys().isdisjoint(("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"))
 
 
 def _cache(usage: dict[str, Any]) -> _Cache:
@@ -73,8 +75,16 @@ def _cache(usage: dict[str, Any]) -> _Cache:
         names = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
         found = _largest(usage, *names)
         read = read if found is None else found
-    written = _largest(details, "cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens")
-    return _Cache(read, written or _largest(usage, "cache_creation_input_tokens", "cache_write_tokens") or 0)
+    written = [count for each in (details, usage) if (count := _written(each)) is not None]
+    return _Cache(read, max(written, default=None))
+
+
+def _written(counts: Any) -> int | None:
+    """Tokens written to the cache; also in Anthropic's form by how long they are kept."""
+    by_time = counts.get("cache_creation") if isinstance(counts, dict) else None
+    kept = [count for name in by_time if (count := _count(by_time, name))] if isinstance(by_time, dict) else []
+    told = _largest(counts, *_WRITES)
+    return told if told or not kept else sum(kept)
 
 
 def _reasoning(usage: dict[str, Any]) -> int | None:

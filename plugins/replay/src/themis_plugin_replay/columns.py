@@ -24,7 +24,7 @@ _STATUS_OF_FINISH: Final[Mapping[str, Literal["refused", "truncated"]]] = {
     "safety": "refused",
 }
 _STATUSES: Final = get_args(GenerationStatus)
-_COUNTS: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
+_COUNTS: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 
 
 class ReplayFields(BaseModel):
@@ -58,6 +58,7 @@ class ReplayFields(BaseModel):
     output_tokens: str | None = Field(None, description="Column of the count of output tokens.")
     reasoning_tokens: str | None = Field(None, description="Column of the count of reasoning tokens.")
     cached_input_tokens: str | None = Field(None, description="Column of the count of cached input tokens.")
+    cache_write_tokens: str | None = Field(None, description="Column of the count of tokens written to the cache.")
 
 
 _Read: TypeAlias = Callable[[dict[str, Any]], Any]

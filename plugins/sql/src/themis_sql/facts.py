@@ -24,13 +24,13 @@ from themis_core import (
 from themis_sql.codec import from_json, json_text
 from themis_sql.payloads import NewPayloads
 
-__all__ = ["Fact", "fact_of", "generation_from", "item_from", "messages_of", "payload_ids", "plain_event"]
+__all__ = ["COUNTS", "Fact", "fact_of", "generation_from", "item_from", "messages_of", "payload_ids", "plain_event"]
 
 Fact: TypeAlias = dict[str, Any]
 
 _DETAILS = ("reasoning", "refusal", "error", "logprobs")
 _DETAIL_LISTS = ("alternatives", "tool_calls", "provider")
-_COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens")
+COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 _OPTIONAL = ("error_code", "finish_reason", "cost", "latency_s")
 _NO_USAGE = Usage()
 _SHORT = 200
@@ -95,7 +95,9 @@ def _generation_fact(event: GenerationRecorded, messages: str, payloads: NewPayl
     if request.seed is not None:
         (fact if -_LIMIT <= request.seed < _LIMIT else detail)["seed"] = request.seed
     if generation.usage != _NO_USAGE:
-        usage = [getattr(generation.usage, name) for name in _COUNTS]
+        usage = [getattr(generation.usage, name) for name in COUNTS]
+        while usage[-1] is None:  # so that a further count changes nothing that was written without it
+            usage.pop()
         fits = all(each is None or -_LIMIT <= each < _LIMIT for each in usage)
         (fact if fits else detail)["usage"] = usage
     if request.key != event.key:
@@ -124,13 +126,13 @@ def _add_texts(generation: Generation, fact: Fact, detail: Fact, payloads: NewPa
 def generation_from(values: Mapping[str, Any], answer: str, detail: str | None) -> tuple[Generation, dict[str, Any]]:
     """Build a generation from its columns (or its fact) and texts; also return the detail that is the request's."""
     more = from_json(detail) if detail else {}
-    usage = more.pop("usage", values.get("usage")) or (None,) * len(_COUNTS)
+    usage = more.pop("usage", values.get("usage")) or ()
     of_request = {name: more.pop(name) for name in ("request_key", "seed") if name in more}
     data = {
         "status": values["status"],
         "text": answer,
         "attempts": values["attempts"],
-        "usage": dict(zip(_COUNTS, usage, strict=True)),
+        "usage": dict(zip(COUNTS, usage, strict=False)),
         **{name: values.get(name) for name in _OPTIONAL},
         **more,
     }

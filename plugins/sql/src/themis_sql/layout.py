@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
@@ -23,7 +23,7 @@ WIDTHS: Final = {
     "scorers": 4,
     "settings": 3,
     "items": 5,
-    "generations": 22,
+    "generations": 23,
     "trials": 12,
     "scores": 11,
     "score_links": 6,

@@ -5,7 +5,7 @@ It decides which events change anything; it does not read or write the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -22,7 +22,7 @@ from themis_core import (
 )
 from themis_sql.codec import json_ascii, lookup_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
-from themis_sql.facts import Fact
+from themis_sql.facts import COUNTS, Fact
 from themis_sql.layout import WIDTHS, insert_sql
 from themis_sql.names import Names, salt_of
 
@@ -232,7 +232,7 @@ class Projection:
                 fact.get("seed"),
                 fact.get("answer"),
                 fact.get("detail"),
-                *fact.get("usage", _NO_USAGE),
+                *_whole(fact.get("usage", ())),
                 fact.get("cost"),
                 fact.get("latency_s"),
                 fact["attempts"],
@@ -323,8 +323,12 @@ class Projection:
             self._database.write(insert_sql("score_links"), links)
 
 
-_NO_USAGE = (None,) * 4
 _NO_GENERATION = (None,) * (WIDTHS["generations"] - 3)
+
+
+def _whole(usage: Sequence[int | None]) -> list[int | None]:
+    """The counts of a fact, and None for those that it leaves out at the end."""
+    return [*usage, *[None] * (len(COUNTS) - len(usage))]
 
 
 def _note(known: dict[Any, Known], key: Any, number: int, state: Any) -> None:

@@ -45,7 +45,7 @@ def _text_columns(alias: str) -> str:
 
 
 _GENERATIONS = f"""SELECT g.key, g.status, g.error_code, g.finish_reason, g.cost, g.latency_s, g.attempts,
-g.input_tokens, g.output_tokens, g.reasoning_tokens, g.cached_input_tokens,
+g.input_tokens, g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cache_write_tokens,
 {_text_columns("p")}, {_text_columns("d")}"""
 _TEXTS = "LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail"
 _SCORE = f"""s.value, s.reason, s.parts, s.parsed, s.parse_reason, s.extracted,
@@ -277,7 +277,7 @@ class SqlReader(Store):
     def _record(self, row: Any) -> GenerationRecorded:
         generation, of_request = self._generation(row)
         key = unpack_key(row[0])
-        item_id, sample_index, seed, model_id, params, run_id, at, *messages = row[19:]
+        item_id, sample_index, seed, model_id, params, run_id, at, *messages = row[20:]
         request = Request(
             model_id=unpack_name(model_id),
             messages=from_json(self._payloads.restore(*messages)),
@@ -297,10 +297,10 @@ class SqlReader(Store):
             "cost": row[4],
             "latency_s": row[5],
             "attempts": row[6],
-            "usage": row[7:11],
+            "usage": row[7:12],
         }
-        answer = "" if row[14] is None else self._payloads.restore(*row[11:15])
-        detail = None if row[18] is None else self._payloads.restore(*row[15:19])
+        answer = "" if row[15] is None else self._payloads.restore(*row[12:16])
+        detail = None if row[19] is None else self._payloads.restore(*row[16:20])
         return generation_from(values, answer, detail)
 
     def _score(self, row: Any) -> tuple[Score, Extraction | None]:

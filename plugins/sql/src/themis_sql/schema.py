@@ -138,6 +138,7 @@ generations = Table(
     Column("output_tokens", Number),
     Column("reasoning_tokens", Number),
     Column("cached_input_tokens", Number),
+    Column("cache_write_tokens", Number),
     Column("cost", Float(53)),
     Column("latency_s", Float(53)),
     Column("attempts", Integer),
@@ -221,7 +222,8 @@ LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.
         f"""CREATE VIEW v_generations AS
 SELECT {shown("g.key")} AS generation_key, s.model_id, s.params, g.item_id, g.sample_index, g.seed, g.status,
   g.error_code, g.finish_reason, m.text AS messages, p.text AS answer, d.text AS detail, g.input_tokens,
-  g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cost, g.latency_s, g.attempts, r.run_id, g.at
+  g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cache_write_tokens, g.cost,
+  g.latency_s, g.attempts, r.run_id, g.at
 FROM generations g JOIN settings s ON s.id = g.settings JOIN payloads m ON m.id = g.messages
 JOIN runs r ON r.id = g.run LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail
 WHERE g.status IS NOT NULL""",

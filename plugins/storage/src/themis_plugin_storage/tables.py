@@ -46,8 +46,8 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         "run_id slice_id trial_id role turn:integer score metric generation_key model_id params:json item_id"
         " sample_index:integer seed:integer status error_code error finish_reason messages:json answer reasoning"
         " refusal input_tokens:integer output_tokens:integer reasoning_tokens:integer cached_input_tokens:integer"
-        " cost:number latency_s:number attempts:integer alternatives:json tool_calls:json logprobs:json"
-        " provider:json at"
+        " cache_write_tokens:integer cost:number latency_s:number attempts:integer alternatives:json tool_calls:json"
+        " logprobs:json provider:json at"
     ),
     "items": _columns("item_id item_digest fields:json reference:json metadata:json output model"),
 }
