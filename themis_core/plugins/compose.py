@@ -5,7 +5,7 @@ Runs nothing. What is wrong is found here, with its place in the spec, before an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,21 @@ class Composition:
     project_dir: Path
 
     def models(self) -> list[ComposedModel]:
-        """All models that may be called, judges included, each once."""
-        found: dict[int, ComposedModel] = {}
-        for each in self.slices:
-            for model in each.models:
-                found.setdefault(id(model.engine), model)
-            for scorer in each.scorers:
-                for judge in scorer.judges or ():
-                    found.setdefault(id(judge.model.engine), judge.model)
+        """All models that may be called, judges included, each once; those of equal config share an engine."""
+        found: dict[tuple[int, str], ComposedModel] = {}
+        for model in self._called():
+            found.setdefault((id(model.engine), model.spec.sent), model)
         return list(found.values())
+
+    @property
+    def priced(self) -> bool:
+        """Whether any model that may be called has a price."""
+        return any(model.spec.price for model in self._called())
+
+    def _called(self) -> Iterator[ComposedModel]:
+        for each in self.slices:
+            yield from each.models
+            yield from (judge.model for scorer in each.scorers for judge in scorer.judges or ())
 
 
 def compose(

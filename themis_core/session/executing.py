@@ -57,7 +57,7 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         await writer.save([started])
     composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
     budget.before = await writer.read(lambda store: store.cost(made.run_id)) if before else RunCost()
-    budget.priced = any(model.spec.price for model in composition.models())
+    budget.priced = composition.priced
     progress.cost = budget.before
     runner = Runner(made, writer, budget, progress)
     failed = None if complete else await _work(runner, report)
