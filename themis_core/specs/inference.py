@@ -33,6 +33,17 @@ __all__ = [
 ]
 
 
+_FURTHER = ("extra_body", "extras")
+"""Fields whose keys are settings in their own right."""
+_ANSWERS = frozenset((
+    "best_of", "bestOf", "candidate_count", "candidateCount", "n_completions", "num_candidates", "num_choices",
+    "num_completions", "num_generations", "num_return_sequences", "num_samples",
+))  # fmt: skip
+"""Keys by which servers are asked for more than one answer."""
+_ANSWERS_AT_TOP = _ANSWERS | {"n", "num_outputs", "num_responses", "num_results", "numResults"}
+"""The same, with those that may mean anything deeper within a body."""
+
+
 class PriceSpec(Spec):
     """What a model's tokens cost, for plans, budgets and cost accounts. One currency per benchmark."""
 
@@ -111,6 +122,16 @@ class InferenceParamsSpec(Spec):
         refuse_keys(value, by_name=info.field_name in ("extra_body", "extras"))
         return value
 
+    @field_validator(*_FURTHER)
+    @classmethod
+    def _ask_for_one_answer(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if (name := _several_answers(value)) is not None:
+            raise ValueError(
+                f"{name} asks for several answers in one call, which no budget would count: set `num_samples` for "
+                "several samples of each item, or the setting `n`, whose further choices are kept and counted"
+            )
+        return value
+
     @field_validator("stop", mode="before")
     @classmethod
     def _one_stop(cls, value: Any) -> Any:
@@ -135,8 +156,17 @@ class InferenceParamsSpec(Spec):
         return ", ".join(f"{name}={_short(value)}" for name, value in named) or "default"
 
 
-_FURTHER = ("extra_body", "extras")
-"""Fields whose keys are settings in their own right."""
+def _several_answers(settings: Mapping[str, Any], within: str = "") -> str | None:
+    """The dotted name of a key that asks for another number of answers than one; None if there is none."""
+    for name, value in settings.items():
+        asks = name in (_ANSWERS if within else _ANSWERS_AT_TOP)
+        if asks and value is not None and (type(value) is not int or value != 1):
+            return within + name
+        if isinstance(value, dict) and (found := _several_answers(value, f"{within}{name}.")) is not None:
+            return found
+    return None
+
+
 _WITH_PARTS = (*_FURTHER, "response_format")
 """Fields in which a dotted name of `overrides` can set a part."""
 _PLAIN = re.compile(r"[A-Za-z_][\w./:+-]*", re.ASCII)
@@ -222,6 +252,8 @@ class ModelParamsSpec(Spec):
         for name, sent in self.rename.items():
             if name in _NOT_RENAMED:
                 raise ValueError(f"rename: {name!r} can't be renamed: {_NOT_RENAMED[name]}")
+            if sent in _ANSWERS_AT_TOP - {"n"}:
+                raise ValueError(f"rename: {name!r} can't become {sent!r}: {_NOT_RENAMED['n']}")
             if sent in InferenceParamsSpec.model_fields or not sent or "." in sent:
                 raise ValueError(
                     f"rename: {name!r} can't become {sent!r}: name a key of the request body that is no setting itself"
