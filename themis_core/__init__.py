@@ -5,225 +5,109 @@ Everything public is importable from here and loaded on first use; what is not i
 
 from __future__ import annotations
 
+# A name is public if it stands in `_ROOMS`, and is told to type checkers by `as`.
 # Nothing is imported here: until the command handles signals, Ctrl-C would show a traceback of the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     __version__: str
-    from themis_core.components import (
-        CONTRACT_VERSION,
-        Capabilities,
-        Component,
-        Damage,
-        DatasetLoader,
-        Engine,
-        Extractor,
-        Judge,
-        JudgedAnswer,
-        JudgeReply,
-        JudgeRequest,
-        Metric,
-        StorageBackend,
-        Store,
-        UnusedFile,
-    )
-    from themis_core.errors import (
-        BudgetExceeded,
-        EngineError,
-        PluginError,
-        RunLocked,
-        SpecError,
-        StorageError,
-        StoreMissing,
-        StoreOutdated,
-        ThemisError,
-    )
-    from themis_core.hookspecs import (
-        hookimpl,
-    )
-    from themis_core.planning import (
-        PromptTemplate,
-    )
-    from themis_core.plugins import (
-        own_exit,
-    )
-    from themis_core.records import (
-        ERROR_CODES,
-        ERROR_REMEDIES,
-        SCORE_FAULTS,
-        UNKNOWN_COST,
-        WARNING,
-        Event,
-        Extraction,
-        Generation,
-        GenerationRecorded,
-        Item,
-        ItemRecorded,
-        OutcomeCount,
-        Request,
-        Row,
-        RunCost,
-        RunFinished,
-        RunRecord,
-        RunStarted,
-        Score,
-        ScoreEntry,
-        ScoreRow,
-        TrialFinished,
-        TrialRow,
-        Usage,
-        event_from,
-    )
-    from themis_core.results import (
-        ResultRow,
-        Results,
-        RunResult,
-    )
-    from themis_core.session import (
-        PlanReport,
-        Progress,
-        find_storage,
-        open_results,
-        plan,
-        run,
-        run_async,
-    )
-    from themis_core.specs import (
-        BenchmarkSpec,
-        DatasetQuerySpec,
-        DatasetSpec,
-        ExecutionPolicySpec,
-        ExtractorSpec,
-        FewShotSpec,
-        FieldMappingSpec,
-        GenerationSpec,
-        InferenceGridSpec,
-        InferenceParamsSpec,
-        JudgeInferenceSpec,
-        LoosePluginSpec,
-        MetricSpec,
-        ModelParamsSpec,
-        ModelSpec,
-        ParseSpec,
-        PriceSpec,
-        ProjectSpec,
-        PromptMessage,
-        PromptPart,
-        PromptVariantSpec,
-        ScoreSpec,
-        SliceSpec,
-        Spec,
-        StorageConfig,
-        ThresholdSpec,
-        TransformSpec,
-        canonical_json,
-        current_folder,
-        digest,
-        looks_like_a_key,
-        path_kind,
-        resolve_path,
-        shown_path,
-    )
-
-__all__ = [
-    "BenchmarkSpec",
-    "BudgetExceeded",
-    "CONTRACT_VERSION",
-    "Capabilities",
-    "Component",
-    "Damage",
-    "DatasetLoader",
-    "DatasetQuerySpec",
-    "DatasetSpec",
-    "ERROR_CODES",
-    "ERROR_REMEDIES",
-    "Engine",
-    "EngineError",
-    "Event",
-    "ExecutionPolicySpec",
-    "Extraction",
-    "Extractor",
-    "ExtractorSpec",
-    "FewShotSpec",
-    "FieldMappingSpec",
-    "Generation",
-    "GenerationRecorded",
-    "GenerationSpec",
-    "InferenceGridSpec",
-    "InferenceParamsSpec",
-    "Item",
-    "ItemRecorded",
-    "Judge",
-    "JudgeInferenceSpec",
-    "JudgeReply",
-    "JudgeRequest",
-    "JudgedAnswer",
-    "LoosePluginSpec",
-    "Metric",
-    "MetricSpec",
-    "ModelParamsSpec",
-    "ModelSpec",
-    "OutcomeCount",
-    "ParseSpec",
-    "PlanReport",
-    "PluginError",
-    "PriceSpec",
-    "Progress",
-    "ProjectSpec",
-    "PromptMessage",
-    "PromptPart",
-    "PromptTemplate",
-    "PromptVariantSpec",
-    "Request",
-    "ResultRow",
-    "Results",
-    "Row",
-    "RunCost",
-    "RunFinished",
-    "RunLocked",
-    "RunRecord",
-    "RunResult",
-    "RunStarted",
-    "SCORE_FAULTS",
-    "Score",
-    "ScoreEntry",
-    "ScoreRow",
-    "ScoreSpec",
-    "SliceSpec",
-    "Spec",
-    "SpecError",
-    "StorageBackend",
-    "StorageConfig",
-    "StorageError",
-    "Store",
-    "StoreMissing",
-    "StoreOutdated",
-    "ThemisError",
-    "ThresholdSpec",
-    "TransformSpec",
-    "TrialFinished",
-    "TrialRow",
-    "UNKNOWN_COST",
-    "UnusedFile",
-    "Usage",
-    "WARNING",
-    "canonical_json",
-    "current_folder",
-    "digest",
-    "event_from",
-    "find_storage",
-    "hookimpl",
-    "looks_like_a_key",
-    "open_results",
-    "own_exit",
-    "path_kind",
-    "plan",
-    "resolve_path",
-    "run",
-    "run_async",
-    "shown_path",
-]
+    from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
+    from themis_core.components import Capabilities as Capabilities
+    from themis_core.components import Component as Component
+    from themis_core.components import Damage as Damage
+    from themis_core.components import DatasetLoader as DatasetLoader
+    from themis_core.components import Engine as Engine
+    from themis_core.components import Extractor as Extractor
+    from themis_core.components import Judge as Judge
+    from themis_core.components import JudgedAnswer as JudgedAnswer
+    from themis_core.components import JudgeReply as JudgeReply
+    from themis_core.components import JudgeRequest as JudgeRequest
+    from themis_core.components import Metric as Metric
+    from themis_core.components import StorageBackend as StorageBackend
+    from themis_core.components import Store as Store
+    from themis_core.components import UnusedFile as UnusedFile
+    from themis_core.errors import BudgetExceeded as BudgetExceeded
+    from themis_core.errors import EngineError as EngineError
+    from themis_core.errors import PluginError as PluginError
+    from themis_core.errors import RunLocked as RunLocked
+    from themis_core.errors import SpecError as SpecError
+    from themis_core.errors import StorageError as StorageError
+    from themis_core.errors import StoreMissing as StoreMissing
+    from themis_core.errors import StoreOutdated as StoreOutdated
+    from themis_core.errors import ThemisError as ThemisError
+    from themis_core.hookspecs import hookimpl as hookimpl
+    from themis_core.planning import PromptTemplate as PromptTemplate
+    from themis_core.plugins import own_exit as own_exit
+    from themis_core.records import ERROR_CODES as ERROR_CODES
+    from themis_core.records import ERROR_REMEDIES as ERROR_REMEDIES
+    from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
+    from themis_core.records import UNKNOWN_COST as UNKNOWN_COST
+    from themis_core.records import WARNING as WARNING
+    from themis_core.records import Event as Event
+    from themis_core.records import Extraction as Extraction
+    from themis_core.records import Generation as Generation
+    from themis_core.records import GenerationRecorded as GenerationRecorded
+    from themis_core.records import Item as Item
+    from themis_core.records import ItemRecorded as ItemRecorded
+    from themis_core.records import OutcomeCount as OutcomeCount
+    from themis_core.records import Request as Request
+    from themis_core.records import Row as Row
+    from themis_core.records import RunCost as RunCost
+    from themis_core.records import RunFinished as RunFinished
+    from themis_core.records import RunRecord as RunRecord
+    from themis_core.records import RunStarted as RunStarted
+    from themis_core.records import Score as Score
+    from themis_core.records import ScoreEntry as ScoreEntry
+    from themis_core.records import ScoreRow as ScoreRow
+    from themis_core.records import TrialFinished as TrialFinished
+    from themis_core.records import TrialRow as TrialRow
+    from themis_core.records import Usage as Usage
+    from themis_core.records import event_from as event_from
+    from themis_core.results import ResultRow as ResultRow
+    from themis_core.results import Results as Results
+    from themis_core.results import RunResult as RunResult
+    from themis_core.session import PlanReport as PlanReport
+    from themis_core.session import Progress as Progress
+    from themis_core.session import find_storage as find_storage
+    from themis_core.session import open_results as open_results
+    from themis_core.session import plan as plan
+    from themis_core.session import run as run
+    from themis_core.session import run_async as run_async
+    from themis_core.specs import BenchmarkSpec as BenchmarkSpec
+    from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
+    from themis_core.specs import DatasetSpec as DatasetSpec
+    from themis_core.specs import ExecutionPolicySpec as ExecutionPolicySpec
+    from themis_core.specs import ExtractorSpec as ExtractorSpec
+    from themis_core.specs import FewShotSpec as FewShotSpec
+    from themis_core.specs import FieldMappingSpec as FieldMappingSpec
+    from themis_core.specs import GenerationSpec as GenerationSpec
+    from themis_core.specs import InferenceGridSpec as InferenceGridSpec
+    from themis_core.specs import InferenceParamsSpec as InferenceParamsSpec
+    from themis_core.specs import JudgeInferenceSpec as JudgeInferenceSpec
+    from themis_core.specs import LoosePluginSpec as LoosePluginSpec
+    from themis_core.specs import MetricSpec as MetricSpec
+    from themis_core.specs import ModelParamsSpec as ModelParamsSpec
+    from themis_core.specs import ModelSpec as ModelSpec
+    from themis_core.specs import ParseSpec as ParseSpec
+    from themis_core.specs import PriceSpec as PriceSpec
+    from themis_core.specs import ProjectSpec as ProjectSpec
+    from themis_core.specs import PromptMessage as PromptMessage
+    from themis_core.specs import PromptPart as PromptPart
+    from themis_core.specs import PromptVariantSpec as PromptVariantSpec
+    from themis_core.specs import ScoreSpec as ScoreSpec
+    from themis_core.specs import SliceSpec as SliceSpec
+    from themis_core.specs import Spec as Spec
+    from themis_core.specs import StorageConfig as StorageConfig
+    from themis_core.specs import ThresholdSpec as ThresholdSpec
+    from themis_core.specs import TransformSpec as TransformSpec
+    from themis_core.specs import canonical_json as canonical_json
+    from themis_core.specs import current_folder as current_folder
+    from themis_core.specs import digest as digest
+    from themis_core.specs import looks_like_a_key as looks_like_a_key
+    from themis_core.specs import path_kind as path_kind
+    from themis_core.specs import resolve_path as resolve_path
+    from themis_core.specs import shown_path as shown_path
 
 _ROOMS = {
     "components": (
@@ -336,6 +220,7 @@ _ROOMS = {
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import time
 import traceback
 from pathlib import Path
+
+from themis_secrets import without_secrets
 
 __all__ = ["CANNOT_PRINT", "UNEXPECTED", "tell_unexpected"]
 
@@ -16,16 +17,13 @@ UNEXPECTED = 70
 CANNOT_PRINT = 74
 """The exit code where all is done, but could not be printed (EX_IOERR)."""
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|DSN|_URL$|PROXY", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
-
 
 def tell_unexpected(error: BaseException) -> str:
     """Write the traceback to a file, and return what to tell the user: the error in a line, and where the file is."""
-    brief = _without_secrets("".join(traceback.format_exception_only(error)).strip())
+    brief = without_secrets("".join(traceback.format_exception_only(error)).strip())
     told = f"unexpected error: {brief.splitlines()[0][:500] if brief else type(error).__name__}"
     try:
-        file = _written(_without_secrets("".join(traceback.format_exception(error))))
+        file = _written(without_secrets("".join(traceback.format_exception(error))))
     except Exception:  # noqa: BLE001 - a disk that is full, say, must not hide the error
         return f"{told}\nThe traceback could not be written to a file."
     return f"{told}\nThis is a fault in Themis or in a plugin. What was saved stays saved. The traceback is in {file}"
@@ -37,17 +35,3 @@ def _written(text: str) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     return Path(name)
-
-
-def _without_secrets(text: str) -> str:
-    from themis_core.specs.secrets import looks_like_a_key
-
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= 6:
-            text = text.replace(value, "***")
-    text = _USER_INFO.sub("***@", text)
-    words = set(re.findall(r"[^\s'\"=,;()<>\[\]{}]{16,}", text))
-    for word in words:
-        if looks_like_a_key(word):
-            text = text.replace(word, "***")
-    return text

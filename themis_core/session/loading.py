@@ -17,8 +17,9 @@ from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.numbers import as_meant
 from themis_core.specs.problems import Place, spec_error
 from themis_core.specs.reading import read_spec
-from themis_core.specs.secrets import key_in_spec, looks_like_a_key
+from themis_core.specs.secrets import key_in_spec
 from themis_documents import Source, set_value, steps_of
+from themis_secrets import looks_like_a_key
 
 __all__ = ["Loaded", "ProjectLike", "SpecLike", "load_project", "load_specs"]
 

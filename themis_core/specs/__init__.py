@@ -19,7 +19,7 @@ from themis_core.specs.paths import current_folder, path_kind, resolve_path, sho
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
 from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
-from themis_core.specs.secrets import looks_like_a_key
+from themis_secrets import looks_like_a_key
 
 __all__ = [
     "BenchmarkSpec",

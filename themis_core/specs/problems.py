@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 from themis_core.errors import SpecError
 from themis_core.specs.base import Spec
 from themis_core.specs.guessing import did_you_mean
-from themis_core.specs.secrets import looks_like_a_key
 from themis_core.specs.wording import in_words
 from themis_documents import Loc, Source
+from themis_secrets import looks_like_a_key
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
