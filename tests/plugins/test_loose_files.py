@@ -12,7 +12,7 @@ import pytest
 
 from themis_core import PluginError, SpecError
 from themis_core.plugins import Plugins
-from themis_core.plugins.loose import content_of, neighbours
+from themis_loose import content_of, neighbours
 
 PLUGIN = """
 from themis_core import Extraction, Extractor, hookimpl

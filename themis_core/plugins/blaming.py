@@ -21,6 +21,7 @@ __all__ = ["blaming", "failure", "from_outside", "own_exit", "told"]
 
 Errors = tuple[type[Exception], ...]
 _CORE = str(Path(__file__).parents[1])
+_IMPORTING = ("importlib", "pluggy", "themis_loose")
 
 
 def from_outside(error: BaseException) -> bool:
@@ -99,7 +100,7 @@ def _own_frames(error: BaseException) -> Any:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         file = frame.tb_frame.f_code.co_filename
-        if not file.startswith((_CORE, "<frozen")) and "importlib" not in file and "pluggy" not in file:
+        if not file.startswith((_CORE, "<frozen")) and not any(each in file for each in _IMPORTING):
             break
         frame = frame.tb_next
     return frame

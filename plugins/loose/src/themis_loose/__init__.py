@@ -1,6 +1,6 @@
 """Imports loose files, each under a name that says where it is, so that other processes can import it as well.
 
-    themis_core.plugins.loose.mine_3f2a91c04b7d_2f686f6d65…   namespace, hash of the content, path in hexadecimal
+    themis_loose.mine_3f2a91c04b7d_2f686f6d65…   namespace, hash of the content, path in hexadecimal
 
 A worker process that is handed an object of such a module imports this one first, which teaches it to find the rest.
 What a loose file imports from its own folder is found as for a script; `content_of` knows it without importing.
@@ -20,7 +20,6 @@ from types import CodeType, ModuleType
 
 __all__ = ["content_of", "content_of_one", "import_loose", "neighbours"]
 
-__path__: list[str] = []  # so that Python takes this module for a package, and asks the finder for what is in it
 _HASH = 12
 _beside: dict[str, Path] = {}
 """Modules that loose files import from their folders, by their names."""
