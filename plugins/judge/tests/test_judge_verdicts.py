@@ -179,3 +179,38 @@ def test_a_reply_that_did_not_end_well_is_not_read(status: Any) -> None:
     reply = Generation(status, text=f"VERDICT-{M}-1: YES\nVERDICT-{M}-2: YES")
     read = read_verdicts(reply, M, 2, LABELS, as_json=False, logprobs=False)
     assert read == [Verdict(reason=f"judge_{status}")] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("YES.0", YES), ("**NO.0**", NO), ("no.0.", NO), ("YES.0.0", odd("YES.0.0")), ("YES.5", odd("YES.5")),
+        ("YES.1", odd("YES.1")), ("YES/5", odd("YES/5")), ("YES/NO", odd("YES/NO")), ("YES.NO", odd("YES.NO")),
+        ("right", odd("right")), ("YES or NO", odd("YES or NO")), ("NOT YES.0", odd("NOT YES.0")),
+    ],
+)  # fmt: skip
+def test_a_label_with_a_point_and_zero_is_read_and_with_a_share_of_something_is_not(
+    said: str, verdict: Verdict
+) -> None:
+    reply = Generation("answered", text=f"VERDICT-{M}: {said}")
+    assert read_verdicts(reply, M, 1, LABELS, as_json=False, logprobs=False) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("4", "4"),
+        ("4.0", "4"),
+        ('"4"', "4"),
+        ('"4.0"', "4"),
+        ("4.5", None),
+        ("40.0", None),
+        ("-4.0", None),
+        ("NaN", None),
+    ],
+)
+def test_a_rating_in_json_may_be_a_float_that_is_whole(value: str, label: str | None) -> None:
+    reply = Generation("answered", text=f'{{"verdict_{M}": {value}}}')
+    (found,) = read_verdicts(reply, M, 1, RATINGS, as_json=True, logprobs=False)
+    assert found.value == (None if label is None else RATINGS[label])
+    assert label is None or found.label == label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,3 +102,38 @@ def test_the_last_match_is_found_in_a_long_text() -> None:
     match = compile_pattern("(b|$)").last("a" * 1_000_000, seconds=5.0)
     assert match is not None
     assert match[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        (r"\b[A-J]\b", "A or B, not H₂", ["A", "B"]),
+        (r"aa", "aaaaa", ["aa", "aa"]),  # none overlaps another
+        (r"\d+", "no number", []),
+        (r"x*", "axb", ["", "x", "", ""]),
+        (r"^\w", "one\ntwo", ["o"]),
+        (r"(?m)^\w", "one\ntwo", ["o", "t"]),
+        (r"", "ab", ["", "", ""]),
+        (r"a", "", []),
+    ],
+)
+def test_every_match_is_found_in_order_as_by_re_and_the_last_of_them_is_the_last(
+    pattern: str, text: str, found: list[str]
+) -> None:
+    compiled = compile_pattern(pattern)
+    every = [(match.span(), match[0]) for match in compiled.every(text, seconds=1.0)]
+    assert every == [(match.span(), match[0]) for match in re.finditer(pattern, text)]
+    assert [match for _, match in every] == found
+    last = compiled.last(text, seconds=1.0)
+    assert (last and last.span()) == (every[-1][0] if every else None)
+
+
+@pytest.mark.parametrize("suffix", ["", "²"], ids=["as it is", "translated"])
+def test_all_matches_together_have_one_bound(suffix: str) -> None:
+    # Each of the matches is found within the bound, all of them are not.
+    pattern, text = compile_pattern(r"\w(?=[^b]*$)"), "a" * 100_000 + suffix
+    assert pattern.search(text, seconds=0.1) is not None
+    began = time.thread_time()
+    with pytest.raises(TimeoutError):
+        pattern.every(text, seconds=0.1)
+    assert time.thread_time() - began < 3

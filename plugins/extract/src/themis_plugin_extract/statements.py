@@ -44,6 +44,9 @@ _PARTS: Final = {
     r"trap|mistake|lure))\b",
     "right": r"(?:correct|right|true|valid|accurate|(?:the )?best|(?:the )?most \w+|better|a better \w+|"
     r"the (?:better|only|right|correct|true)(?: \w+)?)\b",
+    "evidence": r"(?:evidence|data|facts?|reasoning|analysis|passage|text|context|logic|calculations?|findings?|"
+    r"results?|observations?|everything|arguments?|signs?|clues?)",
+    "favor": r"(?:favou?rs?|favou?red|favou?ring|supports?|supported|supporting|backs?|prefers?)",
     "noun": r"(?:answers?|solutions?|choices?|options?|picks?|guess|selections?|responses?|one|statements?|letters?)",
     "answer": r"(?:answers?|solution|the letter|(?:correct|right|best|final|true|only|my|our|valid|"
     r"matching|appropriate|likely|accurate|"
@@ -68,6 +71,9 @@ _SUPPOSED: Final = (
         r"while) [^,\n{label}]{0,60}@"
     ),
     r"@ [^\n,{label}]{0,30}\b(?:if|unless|only when)\b",
+    r"^ ?(?:at first|initially|superficially|on the surface)\b[^\n{label}]{0,80}{favor} ~@",
+    # "Between A and D, D is better": the two are named, and something is said of one of them.
+    r"\b(?:between|among|of) ~(?P<labels>{label} ?,? (?:and|or|versus|vs) ~{label}) ?, ?(?=~{label} \w)",
 )
 _REFUTED: Final = (
     (
@@ -95,6 +101,10 @@ _REFUTED: Final = (
     ),
     r"@ ?[:–—-] (?:{wrong}|[✗❌✘]|(?:does|is|can) not)",
     r"^ ?(?:[-•] )?~@ [^\n§{label}]{1,120} (?:is|are|was|:|-) (?:\w+ly )?{wrong}",
+    (
+        r"\b(?:not|never|no longer|hardly|barely|neither|nor|no|none|nothing|little|few|without|against|weak|poor) "
+        r"(?:[^\n,:§{label}]{0,40} )?{favor} ~@"
+    ),
 )
 _STATED: Final = (
     (3, r"\bboxed ~@"),
@@ -124,6 +134,15 @@ _STATED: Final = (
     (2, r"\b(?:so|thus|hence|therefore|∴) ~(?P<labels>{marked})"),
     (2, r"\bonly ~@(?= (?:is|are|holds?|fits?|remains?|works?|satisf\w+|meets?|matches|follows|can be|left)\b)"),
     (1, r"@ {be}{right}"),
+    (
+        1,
+        # Whose reasoning it is matters: "'s" has become " is".
+        (
+            r"(?<!\b(?:is|your|his|her|their|my (?:first|initial)|initial|early|preliminary|flawed|wrong|old) )"
+            r"\b(?:{evidence}|i) (?:(?:\w+ly|here|overall|most|still|all|seems? to|appears? to|tends? to) ){0,3}"
+            r"{favor} ~@{end}"
+        ),
+    ),
     (1, r"@ (?:fits?|holds?|works?|matches|satisfies|applies|remains|follows|wins|stands)\b"),
     (
         1,

@@ -126,7 +126,8 @@ def _labelled(said: str, labels: Labels) -> Verdict:
         said = before.strip(_EMPHASIS + ",")
     # ASCII first: upper() turns letters of other alphabets into Latin ones.
     label = said.upper() if said.isascii() and len(said) <= _MAX_LABEL else ""
-    label = label if label in labels else _number(label, labels)
+    bare = label.removesuffix(".0")  # which says nothing, behind a word as behind a rating
+    label = bare if bare in labels else _number(label, labels)
     if label not in labels:
         return Verdict(reason="unknown_verdict", label=said[:_MAX_LABEL])
     return Verdict(labels[label], label=label)
@@ -190,7 +191,7 @@ def _member(data: Mapping[str, Any], key: str, labels: Labels) -> Verdict:
     if key not in data or data[key] is None:
         return NO_VERDICT
     value = data[key]
-    if isinstance(value, str) or type(value) is int:
+    if isinstance(value, str) or type(value) in (int, float):
         return _labelled(str(value).strip(), labels)
     return Verdict(reason="unknown_verdict", label=repr(value)[:_MAX_LABEL])
 
