@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 import themis_core.cli
 from themis_core import components, errors, hookspecs, specs
+from themis_core.components.scoring import Scoring
 from themis_core.records import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
 from themis_core.specs import Spec
 
@@ -232,7 +233,10 @@ def _signature(name: str, function: Any) -> str:
 def _component(kind: str, cls: type) -> str:
     register = hookspecs.REGISTRATION_HOOKS[kind]
     intro = f"Base class `{cls.__name__}`, registered by [{register}](../hooks/{register}.md)."
-    parts = [f"# {kind}", intro, _members(cls), f"## Of every component\n\n{_members(components.Component)}"]
+    parts = [f"# {kind}", intro, _members(cls)]
+    if issubclass(cls, Scoring):
+        parts.append(f"## Of metrics and judges\n\n{_members(Scoring)}")
+    parts.append(f"## Of every component\n\n{_members(components.Component)}")
     parts += [f"## {each.__name__}\n\n{_members(each)}" for each in COMPANIONS.get(kind, ())]
     return "\n\n".join(parts) + "\n"
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from themis_core.components.base import Component
-from themis_core.components.scoring import Metric
+from themis_core.components.scoring import Scoring
 from themis_core.records import (
     Generation,
     Item,
@@ -61,17 +60,12 @@ class JudgeReply:
     """Whether this is the reply to what `Judge.again` returned; the reply before it is kept, but read no more."""
 
 
-class Judge(Component):
+class Judge(Scoring):
     """Asks models about an answer and reads their verdicts. Does no I/O: the run sends the requests.
 
     Each question goes to every judging model of the spec, as often as its `repeats` say.
     """
 
-    lowest: ClassVar[float | None] = 0.0
-    highest: ClassVar[float | None] = 1.0
-    higher_is_better: ClassVar[bool] = True
-    aggregates_mean: ClassVar[bool] = True
-    aggregates_smoothly: ClassVar[bool] = False
     asks_models: ClassVar[bool] = True
     """False for a judge that knows its verdicts, also of answers that hold nothing; the spec then names no model."""
 
@@ -109,20 +103,3 @@ class Judge(Component):
 
         A verdict that can't be read is `Score(reason=...)`, never the worst value.
         """
-
-    def unscorable(self, item: Item) -> str | None:
-        """Return why no answer to an item can be judged; None if any can be. As with a metric; nothing is asked."""
-        return None
-
-    def empty(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer without text, which is not put to the judge: `worst` by default."""
-        return self.worst(item, generation)
-
-    def worst(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer that was refused or unparsed, which is not put to the judge."""
-        end = self.lowest if self.higher_is_better else self.highest
-        return Score(reason="no_worst_value") if end is None else Score(value=end)
-
-    def aggregate(self, scores: Iterable[Score]) -> float | None:
-        """Return one number for a group of scored scores (None if there is none); the mean by default."""
-        return Metric.aggregate(self, scores)  # type: ignore[arg-type]

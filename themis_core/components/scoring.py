@@ -14,7 +14,7 @@ from themis_core.records import (
     Score,
 )
 
-__all__ = ["Extractor", "Metric"]
+__all__ = ["Extractor", "Metric", "Scoring"]
 
 
 class Extractor(Component):
@@ -35,8 +35,8 @@ class Extractor(Component):
         """
 
 
-class Metric(Component):
-    """Scores one answer against its item."""
+class Scoring(Component):
+    """What a metric and a judge have in common: the range of their scores, and what is made of many."""
 
     lowest: ClassVar[float | None] = 0.0
     """Least value a score can have; None if unbounded."""
@@ -50,16 +50,6 @@ class Metric(Component):
     """True if such an `aggregate` is a smooth function of sums over items, as that of BLEU is and a median is not: then
     its standard error and interval come from calling it again without some of the items each time (jackknife)."""
 
-    @abstractmethod
-    def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        """Score one answer; `value` is what the parse found, or the raw text if the score has no parse.
-
-        Return a finite number in the range, or `Score(reason=...)` where it can't be scored (`too_long`). A number
-        outside of the range leaves the answer unscored (`out_of_range`). Not called for items that are `unscorable`,
-        nor for answers without text. Runs in the event loop's thread; an exception becomes an unscored score with
-        reason `metric_error` (a TimeoutError: `metric_timeout`).
-        """
-
     def unscorable(self, item: Item) -> str | None:
         """Return why no answer to an item can be scored, such as `no_reference` or `bad_reference`; None if any can be.
 
@@ -69,11 +59,17 @@ class Metric(Component):
         return None
 
     def empty(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer without text: `worst` by default. Override it if no text can be right."""
+        """Return the score of an answer without text: `worst` by default. Override it if no text can be right.
+
+        It is put to no judge.
+        """
         return self.worst(item, generation)
 
     def worst(self, item: Item, generation: Generation) -> Score:
-        """Return the score of an answer that was refused or unparsed: the bad end of the range by default."""
+        """Return the score of an answer that was refused or unparsed: the bad end of the range by default.
+
+        It is put to no judge.
+        """
         end = self.lowest if self.higher_is_better else self.highest
         return Score(reason="no_worst_value") if end is None else Score(value=end)
 
@@ -85,3 +81,17 @@ class Metric(Component):
                 total += score.value
                 count += 1
         return total / count if count else None
+
+
+class Metric(Scoring):
+    """Scores one answer against its item."""
+
+    @abstractmethod
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        """Score one answer; `value` is what the parse found, or the raw text if the score has no parse.
+
+        Return a finite number in the range, or `Score(reason=...)` where it can't be scored (`too_long`). A number
+        outside of the range leaves the answer unscored (`out_of_range`). Not called for items that are `unscorable`,
+        nor for answers without text. Runs in the event loop's thread; an exception becomes an unscored score with
+        reason `metric_error` (a TimeoutError: `metric_timeout`).
+        """
