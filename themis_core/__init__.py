@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from themis_core.specs import path_kind as path_kind
     from themis_core.specs import resolve_path as resolve_path
     from themis_core.specs import shown_path as shown_path
+    from themis_core.wording import counted as counted
 
 _ROOMS = {
     "components": (
@@ -218,6 +219,7 @@ _ROOMS = {
         "resolve_path",
         "shown_path",
     ),
+    "wording": ("counted",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOME)

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from themis_core.wording import shortened
+
 if TYPE_CHECKING:
     from themis_core.records import Usage
 
@@ -38,6 +40,9 @@ class ThemisError(Exception):
 
     exit_code: ClassVar[int] = 70
     """Each class that is raised has one of its own; this is that of what nobody foresaw."""
+
+    def __str__(self) -> str:
+        return shortened(super().__str__())
 
 
 class SpecError(ThemisError):
@@ -62,7 +67,7 @@ class SpecError(ThemisError):
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.path and self.line else self.path
-        return ": ".join(part for part in (place, self.loc, self.message) if part)
+        return shortened(": ".join(part for part in (place, self.loc, self.message) if part))
 
 
 class PluginError(ThemisError):

@@ -383,7 +383,7 @@ def test_a_judge_that_cannot_be_asked_leaves_the_other_scores_alone_and_is_asked
     assert (broken.status, broken.exit_code, broken.failed, broken.ledger["answered"]) == ("failed", 5, 0, 2)
     assert code in broken.errors["judge_unavailable"]
     assert code in broken.note
-    assert any("1 of 2 scores are missing" in each and "judge_unavailable" in each for each in broken.warnings)
+    assert any("1 of 2 scores is missing" in each and "judge_unavailable" in each for each in broken.warnings)
     assert bench.scores(broken) == [
         ("i0", "asking", None, "judge_unavailable"),
         ("i0", "good", 1.0, None),

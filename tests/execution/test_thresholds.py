@@ -29,7 +29,7 @@ JUDGED: list[tuple[dict[str, Any], list[themis.ResultRow], int, bool, bool, str 
     ({}, [row(20)], 0, True, True, None),
     ({"minimum": 0.95}, [row(20)], 0, False, True, None),
     ({}, [row(1, no_verdict=19)], 0, False, False, "19 of 20 scores are missing (no_verdict 19), and max_missing is 0"),
-    ({}, [row(19, failed=1)], 0, False, False, "1 of 20 scores are missing (failed 1), and max_missing is 0"),
+    ({}, [row(19, failed=1)], 0, False, False, "1 of 20 scores is missing (failed 1), and max_missing is 0"),
     ({}, [row(17, failed=1, too_long=2)], 0, False, False, "3 of 20 scores are missing (failed 1, too_long 2), and"),
     ({"max_missing": 0.15}, [row(17, failed=1, too_long=2)], 0, True, True, None),
     ({"max_missing": 0.1}, [row(17, failed=1, too_long=2)], 0, False, False, "3 of 20 scores are missing"),
@@ -167,7 +167,7 @@ def themis_command(*arguments: str) -> Any:
         (
             "mine/fragile",
             0,
-            ["own/mine/fragile: 1 of 4 scores are missing", "mine/fragile: score: ValueError: planted"],
+            ["own/mine/fragile: 1 of 4 scores is missing", "mine/fragile: score: ValueError: planted"],
         ),
         ("mine/broken", 5, ["own/mine/broken: 4 of 4 scores are missing", "nothing could be scored for s", "planted"]),
         ("mine/whole", 5, ["own/mine/whole: nothing could be scored for s", "its aggregate failed"]),
@@ -199,7 +199,7 @@ def test_a_threshold_over_missing_scores_exits_with_1_and_says_that_it_is_not_ju
     done = themis_command("run", str(path), "--quiet")
     assert done.exit_code == 1
     assert "threshold NOT JUDGED, so not met: score own, minimum 0.5" in done.stdout
-    assert "1 of 4 scores are missing (metric_error 1), and max_missing is 0" in done.stdout
+    assert "1 of 4 scores is missing (metric_error 1), and max_missing is 0" in done.stdout
     path = spec(tmp_path, "mine/fragile", thresholds=[{"score": "own", "minimum": 0.5, "max_missing": 0.25}])
     done = themis_command("run", str(path), "--quiet")
     assert (done.exit_code, "threshold met: score own" in done.stdout) == (0, True)

@@ -159,7 +159,7 @@ def test_items_can_be_read_again_and_their_digest_is_that_of_their_content(monke
     [
         ([*COLOURS[:2], {**COLOURS[2], "colour": "grey"}, COLOURS[3]], 2, "item 'c' is new or another"),
         ([*COLOURS, {"id": "e", "colour": "red"}], 4, "item 'e' is new or another"),
-        (COLOURS[:3], 3, "1 items are missing"),
+        (COLOURS[:3], 3, "1 item is missing"),
     ],
 )
 def test_a_dataset_that_changes_after_the_survey_is_noticed_before_its_items_are_used(
@@ -180,10 +180,10 @@ def test_a_dataset_that_changes_after_the_survey_is_noticed_before_its_items_are
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"kind": "subset", "count": 5}, "query.count: 5 items asked for, but only 4 match the query"),
+        ({"kind": "subset", "count": 5}, "query.count: 5 items asked for, but the query matches only 4"),
         ({"filters": {"color": "red"}}, "query.filters.color: no item has a field 'color'. Did you mean 'colour'?"),
         ({"filters": {"colour": "green"}}, "query: no item is left: 4 read, 0 match the query"),
-        ({"item_ids": ["a", "z"]}, "query.item_ids: 1 ids are not in the dataset: 'z'"),
+        ({"item_ids": ["a", "z"]}, "query.item_ids: 1 id is not in the dataset: 'z'"),
         ({"kind": "stratified", "count": 1, "strata_field": "colours"},
          "query.strata_field: item 'a' has no field 'colours'. Did you mean 'colour'?"),
     ],

@@ -81,7 +81,7 @@ MISTAKES: list[tuple[str, Change, str, str]] = [
     ("bad filter", lambda d: slice_of(d).update(dataset_query={"filters": {"topc": "x"}}),
      "slices[0].dataset_query.filters.topc", "no item has a field 'topc'."),
     ("too many asked for", lambda d: slice_of(d).update(dataset_query={"kind": "subset", "count": 9}),
-     "slices[0].dataset_query.count", "9 items asked for, but only 3 match the query"),
+     "slices[0].dataset_query.count", "9 items asked for, but the query matches only 3"),
     ("unknown part", lambda d: d.update(benchmrk={}), "benchmrk", "unknown key 'benchmrk'. Did you mean 'benchmark'?"),
     ("unknown override", lambda d: d["benchmark"].update(inference_grid={"overrides": {"temprature": [0]}}),
      "inference_grid", "overrides.temprature: no such inference setting"),

@@ -49,7 +49,7 @@ WORDS = [
     (("benchmark", "num_samples"), 0, "should be at least 1"),
     (("benchmark", "num_samples"), 1.5, "should be a whole number"),
     (("benchmark", "num_samples"), [], "should be a whole number"),
-    (("benchmark", "benchmark_id"), "", "should be text of at least 1 characters"),
+    (("benchmark", "benchmark_id"), "", "should be text of at least 1 character"),
     (("benchmark", "benchmark_id"), {}, "should be text"),
     (("benchmark", "slices"), [], "should be at least 1 long"),
     (("benchmark", "slices"), {}, "should be a list"),

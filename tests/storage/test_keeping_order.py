@@ -54,7 +54,7 @@ MEND = "; `themis storage rebuild` makes it again"
     ("damage", "place", "problem"),
     [
         (sql("UPDATE events SET body = x'00' WHERE seq = 1"), "events 1", "the row does not decode (ZstdError)"),
-        (sql("UPDATE events SET count = 2 WHERE seq = 1"), "events 1", "the row holds 3 events where 2 were written"),
+        (sql("UPDATE events SET count = 2 WHERE seq = 1"), "events 1", "the row holds 3 events where 2 should be"),
         (
             sql("DELETE FROM events WHERE seq = 4"),
             "events 6",

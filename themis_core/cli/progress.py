@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.results import cost_text
+from themis_core.wording import counted
 from themis_output import number, safe
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def progress_text(now: Progress) -> str:
         parts.append(f"took {_duration(now.elapsed_s)}")
     parts += [f"{now.reused} reused", f"{now.failed} failed"]
     if now.judged:
-        parts.append(f"{now.judged} judge calls")
+        parts.append(counted(now.judged, "judge call"))
     if now.in_flight:
         parts.append(f"{now.in_flight} in flight")
     if cost := cost_text(now.cost.known, now.cost.unknown_calls, now.cost.at_most):

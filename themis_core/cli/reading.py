@@ -15,6 +15,7 @@ from themis_core.cli.results import cost_text, show_result, warn
 from themis_core.cli.running import show_messages
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
+from themis_core.wording import counted
 from themis_output import aligned, as_json, cell, echo, format_option, heading, number, quoted, table
 
 if TYPE_CHECKING:
@@ -289,7 +290,11 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
 def _show_logprobs(tokens: Sequence[Mapping[str, Any]]) -> None:
     """The first tokens with their log-probabilities and the likeliest others."""
     shown = [f"{cell(repr(each.get('token')))} {cell(each.get('logprob'))}{_others(each)}" for each in tokens[:TOKENS]]
-    more = f"\n    and {len(tokens) - TOKENS} more tokens; --format json has them all" if len(tokens) > TOKENS else ""
+    more = (
+        f"\n    and {counted(len(tokens) - TOKENS, 'more token')}; --format json has them all"
+        if len(tokens) > TOKENS
+        else ""
+    )
     echo("  logprobs:\n    " + "\n    ".join(shown) + more)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from themis_core.wording import counted
 from themis_output import Figure, cell, echo, fits, number, safe, stdout, table
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def cost_text(known: float | None, unknown_calls: int, at_most: float | None) ->
     if not unknown_calls:
         return "" if known is None else f"cost {number(known)}"
     bound = "" if at_most is None else f", {number(at_most)} at most"
-    unknown = f"cost of {unknown_calls} {'call' if unknown_calls == 1 else 'calls'} unknown"
+    unknown = f"cost of {counted(unknown_calls, 'call')} unknown"
     return f"cost {number(known or 0.0)} and the {unknown}{bound}" if known else f"{unknown}{bound}"
 
 
@@ -79,9 +80,10 @@ def _show_counts(result: RunResult) -> None:
     ends = ("answered", "refused", "truncated", "empty", "absent", "failed", "unfinished")
     ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
     cost = cost_text(result.cost, result.unknown_cost_calls, result.cost_at_most)
-    ended = f"{safe(result.run_id)}: {result.status}; {result.trials} trials ({ledger or 'none finished'})"
+    ended = f"{safe(result.run_id)}: {result.status}; {counted(result.trials, 'trial')} ({ledger or 'none finished'})"
     told = f"; {cost} in all executions" if cost else ""
-    work = f"{result.generated} calls answered, {result.reused} trials reused{told}; store {safe(result.storage)}"
+    reused = f"{counted(result.reused, 'trial')} reused"
+    work = f"{counted(result.generated, 'call')} answered, {reused}{told}; store {safe(result.storage)}"
     narrow = stdout().isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
     parting = "\n  " if narrow else "; "
     echo(f"\n{ended}{parting}{work}")

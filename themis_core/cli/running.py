@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.results import show_result, warn
+from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _show_plan(report: PlanReport) -> None:
     from themis_core.session.edited import told
 
     echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
-    echo(f"{report.trials} trials, {report.stored} of them stored, {report.to_call} to call")
+    echo(f"{counted(report.trials, 'trial')}, {report.stored} of them stored, {report.to_call} to call")
     heading("Calls by model (input tokens are an estimate)")
     names = ("calls", "input_tokens", "max_output_tokens", "cost")
     labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()
@@ -126,7 +127,8 @@ def _show_plan(report: PlanReport) -> None:
     if any(row["cost"] for row in (*report.per_model, *report.judges)):
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     if report.unknown_cost_calls:
-        echo(f"{report.unknown_cost_calls} calls go to models without a price: their cost is unknown, and in no sum")
+        calls = counted(report.unknown_cost_calls, "call", "goes", "go")
+        echo(f"{calls} to models without a price: what is unknown is in no sum")
     if report.may_stop:
         echo(report.may_stop)
     for each in report.edited:

@@ -6,6 +6,7 @@ from typing import Final
 
 from themis_core.errors import EngineError
 from themis_core.specs import ExecutionPolicySpec
+from themis_core.wording import counted
 
 __all__ = ["Breaker"]
 
@@ -92,7 +93,9 @@ class Breaker:
             most = self._policy.breaker_max_probes if self._answered else min(self._policy.breaker_max_probes, 1)
             if self._failed_probes > most:
                 hint = "" if self._answered else ": is a server running there?"
-                self._given_up = f"{self._name} failed {self._failures} times in a row, last with {error}{hint}"
+                self._given_up = (
+                    f"{self._name} failed {counted(self._failures, 'time')} in a row, last with {error}{hint}"
+                )
         elif self.open_until is not None or self._failures < self._policy.breaker_failures:
             return False
         self.open_until = now + self._cooldown
@@ -111,7 +114,7 @@ class Breaker:
         times, since = (times + 1, since) if code == error.code else (1, now)
         self._in_a_row[model_id] = error.code, times, since
         if times >= SAME_NON_ANSWERS and begun > since:
-            told = f"{self._name} gave no answer {times} times in a row, last with {error}"
+            told = f"{self._name} gave no answer {counted(times, 'time')} in a row, last with {error}"
             self._lasting.setdefault(model_id, told)
 
     def look_for(self, error: EngineError, now: float, alone: bool) -> None:

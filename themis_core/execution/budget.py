@@ -12,6 +12,7 @@ from typing import Any
 
 from themis_core.records import Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_core.wording import counted
 
 __all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit"]
 
@@ -69,7 +70,7 @@ class Budget:
         """Count a call that is about to start. Raises Stopped if it may not."""
         policy = self.policy
         if policy.max_calls is not None and self.calls >= policy.max_calls:
-            self.stop(f"max_calls reached: {self.calls} calls were made", exhausted=True)
+            self.stop(f"max_calls reached: {counted(self.calls, 'call', 'was', 'were')} made", exhausted=True)
         if self.stopped is not None:
             raise Stopped
         self.calls += 1
@@ -106,7 +107,7 @@ class Budget:
         if self.before.most:
             told += " (earlier executions of this run included)"
         if spent.unknown_most:
-            told += f", and up to {spent.unknown_most:.4g} by {spent.unknown_calls} calls whose cost is unknown"
+            told += f", and up to {spent.unknown_most:.4g} by {counted(spent.unknown_calls, 'call')} of unknown cost"
         return told if most is None or spent.most >= limit else f"{told}; the next call may cost {most:.4g}"
 
     def settle(self, reserved: float, cost: RunCost) -> None:

@@ -16,6 +16,7 @@ from themis_core.plugins import LoadedDataset
 from themis_core.records import Item
 from themis_core.specs import FewShotSpec, canonical_json, digest
 from themis_core.specs.problems import Place
+from themis_core.wording import counted
 
 __all__ = ["Leak", "leaks_of", "taken"]
 
@@ -47,9 +48,10 @@ class Leak:
         """The same for people, in one line."""
         counts = {"shown other examples": self.replaced, "shown fewer": self.left_out, "shown all": self.allowed}
         ends = ", ".join(f"{count} {end}" for end, count in counts.items() if count)
+        are = f"{self.items} of {counted(self.of_items, 'item')} {'is' if self.items == 1 else 'are'}"
         return (
-            f"slice {self.slice_id!r}, prompt {self.prompt_variant_id!r}: {self.items} of {self.of_items} items are "
-            f"among the examples ({ends}), such as {', '.join(self.examples)}"
+            f"slice {self.slice_id!r}, prompt {self.prompt_variant_id!r}: {are} among the examples ({ends}), "
+            f"such as {', '.join(self.examples)}"
         )
 
 

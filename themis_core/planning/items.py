@@ -18,6 +18,7 @@ from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_core.specs.guessing import did_you_mean
 from themis_core.specs.problems import Place
+from themis_core.wording import counted
 
 __all__ = ["Items"]
 
@@ -73,7 +74,7 @@ class Items:
                 raise self._changed(f"item {item.id!r} is new or another")
             yield item
         if count < self.count:
-            raise self._changed(f"{self.count - count} items are missing")
+            raise self._changed(f"{counted(self.count - count, 'item', 'is', 'are')} missing")
 
     def _changed(self, what: str) -> SpecError:
         return self._dataset.place.error(
@@ -130,7 +131,8 @@ class Items:
             strata.add(matched - 1, item.id, self._stratum(item))
         self._check(watch)
         if self._query.count > matched:
-            raise self._at.at("count").error(f"{self._query.count} items asked for, but only {matched} match the query")
+            told = f"{counted(self._query.count, 'item')} asked for, but the query matches only {matched}"
+            raise self._at.at("count").error(told)
         return strata.chosen()
 
     def _stratum(self, item: Item) -> str:
@@ -162,7 +164,9 @@ class Items:
             and (missing := sorted(each for each in self._ids if not watch.has(each)))
         ):
             listed = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
-            raise self._at.at("item_ids").error(f"{len(missing)} ids are not in the dataset: {listed}")
+            raise self._at.at("item_ids").error(
+                f"{counted(len(missing), 'id', 'is', 'are')} not in the dataset: {listed}"
+            )
 
 
 def _mark(item: Item) -> int:

@@ -10,6 +10,7 @@ from themis_core.planning.handing import Handed
 from themis_core.planning.items import Items
 from themis_core.plugins import Scorer, from_outside
 from themis_core.records import Item
+from themis_core.wording import counted
 
 __all__ = ["Unscorable", "unscorable_items"]
 
@@ -34,8 +35,8 @@ class Unscorable:
     def told(self) -> str:
         """The same for people, in one line."""
         return (
-            f"slice {self.slice_id!r}, {self.score}/{self.metric}: {self.items} of {self.of_items} items can't be"
-            f" scored ({self.reason}), whatever the answer is, such as {', '.join(self.examples)}"
+            f"slice {self.slice_id!r}, {self.score}/{self.metric}: {self.items} of {counted(self.of_items, 'item')} "
+            f"can't be scored ({self.reason}), whatever the answer is, such as {', '.join(self.examples)}"
         )
 
 

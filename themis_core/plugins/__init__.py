@@ -4,7 +4,7 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
 from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
-from themis_core.plugins.compose import Composition, compose, open_storage
+from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, Unreadable, discover, how_to_install, installed
 from themis_core.plugins.loading import Loaded, Observers, Plugins
@@ -31,5 +31,6 @@ __all__ = [
     "installed",
     "open_storage",
     "own_exit",
+    "plugins_of",
     "told",
 ]

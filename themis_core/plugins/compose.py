@@ -47,7 +47,7 @@ from themis_core.specs import (
 )
 from themis_core.specs.problems import Place
 
-__all__ = ["Composition", "compose", "open_storage"]
+__all__ = ["Composition", "compose", "open_storage", "plugins_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def compose(
 
     Raises SpecError with its place in the spec, or PluginError.
     """
-    composer = _Composer(_plugins(project, project_dir), base_dir, project.execution_policy.max_cost)
+    composer = _Composer(plugins_of(project, project_dir), base_dir, project.execution_policy.max_cost)
     for namespace in project.plugins:
         composer.maker.named(namespace, project_place.at("plugins", namespace))
     for index, namespace in enumerate(project.observers):
@@ -122,10 +122,11 @@ def compose(
 
 def open_storage(project: ProjectSpec, project_dir: Path, place: Place) -> tuple[str, StorageBackend]:
     """Compose the storage alone, for commands that only read what is stored."""
-    return _Composer(_plugins(project, project_dir), project_dir).storage(project, place, project_dir)
+    return _Composer(plugins_of(project, project_dir), project_dir).storage(project, place, project_dir)
 
 
-def _plugins(project: ProjectSpec, project_dir: Path) -> Plugins:
+def plugins_of(project: ProjectSpec, project_dir: Path) -> Plugins:
+    """What is installed, and the loose files that the project names."""
     loose = project.loose_plugins()
     return Plugins(
         {name: resolve_path(each.path, project_dir) for name, each in loose.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
 __all__ = ["Results", "aggregates_of"]
+
+log = logging.getLogger("themis")
 
 
 _OF_A_MANIFEST = frozenset({"dimensions", "scorers", "spec_digest", "thresholds", "trials"})
@@ -110,9 +113,19 @@ class Results:
 def aggregates_of(manifest: Mapping[str, Any], plugins: Plugins) -> dict[tuple[str, str, str], Metric | Judge]:
     """The components of those scores whose aggregate is not the mean; only their plugins are imported."""
     found: dict[tuple[str, str, str], Metric | Judge] = {}
+    made_by = {each["namespace"]: each for each in manifest.get("plugins", [])}
     for scorer in manifest["scorers"]:
         if not scorer["aggregates_mean"]:
+            namespace = scorer["component"].partition("/")[0]
+            then = made_by.get(namespace, {})
+            if "path" in then and namespace not in plugins.namespaces:
+                raise SpecError(
+                    f"what {scorer['component']} makes of its scores is in the loose file {then['path']}, which only a "
+                    "spec or a project names: name that one (`--spec`, `--project`)"
+                )
             _, cls = plugins.resolve(scorer["kind"], scorer["component"])
+            if then.get("sha256") != plugins.loose_content(namespace):
+                log.warning("%s was edited since the run: its number is the one that it makes now", scorer["component"])
             with blaming(scorer["component"], "its config"):
                 component = cls.model_validate(scorer["config"])
             assert isinstance(component, Metric | Judge)

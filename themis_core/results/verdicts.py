@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from themis_core.records import SCORE_FAULTS
 from themis_core.specs import ThresholdSpec
+from themis_core.wording import counted
 
 if TYPE_CHECKING:
     from themis_core.results.summary import ResultRow
@@ -32,7 +33,7 @@ def judged(threshold: ThresholdSpec, rows: Iterable[ResultRow], unfinished: int)
     ]
     why = None
     if unfinished:
-        why = f"the run is unfinished: {unfinished} {'trial has' if unfinished == 1 else 'trials have'} no outcome yet"
+        why = f"the run is unfinished: {counted(unfinished, 'trial', 'has', 'have')} no outcome yet"
     elif not matching:
         why = "no row of the results is of that kind"
     missed, unjudged = [], []
@@ -75,7 +76,7 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
 
     `counts` are those of `RunFinished`: in `errors` one message per reason, in `warnings` how often each was given.
     """
-    warned = (f"{count} {'answer' if count == 1 else 'answers'}: {told}" for told, count in _warned(counts))
+    warned = (f"{counted(count, 'answer')}: {told}" for told, count in _warned(counts))
     absent = (
         f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
         for name in only_absent(rows)
@@ -97,7 +98,7 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
                 counts[row.score, row.metric, reason] += count
     for (score, metric, reason), count in counts.items():
         such = f", such as: {examples[reason]}" if reason in examples else ""
-        told = f"{score}/{metric}: {count} of {totals[score, metric]} scores are missing"
+        told = f"{score}/{metric}: {_of(count, totals[score, metric], 'score')} missing"
         yield (
             f"{told}, because {SCORE_FAULTS[reason]} ({reason}){such}. They are in no mean; the next run tries them"
             " again, from the stored answers"
@@ -115,19 +116,24 @@ def _is_baseline(row: ResultRow) -> bool:
     return row.n == 0 and set(row.reasons) == {IS_BASELINE}
 
 
+def _of(some: int, total: int, noun: str) -> str:
+    """`1 of 20 scores is`, `2 of 20 scores are`."""
+    return f"{some} of {counted(total, noun)} {'is' if some == 1 else 'are'}"
+
+
 def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
     missing = row.failed + _unscored(row)
     trials = row.n + missing
     if missing > threshold.max_missing * trials + 1e-9:
         told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if _unscored(row) else [])]
         allowed = f"max_missing is {threshold.max_missing:.4g}"
-        return f"{missing} of {trials} scores are missing ({', '.join(told)}), and {allowed}"
+        return f"{_of(missing, trials, 'score')} missing ({', '.join(told)}), and {allowed}"
     if row.value is None:
         return "nothing was scored"
     if threshold.max_unparsed is None:
-        return f"the parse found nothing in any of {row.n} answers" if 0 < row.n == row.unparsed else None
+        return f"the parse found nothing in any of {counted(row.n, 'answer')}" if 0 < row.n == row.unparsed else None
     if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
-        return f"{row.unparsed} of {row.n} answers are unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
+        return f"{_of(row.unparsed, row.n, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
     return None
 
 

@@ -12,13 +12,14 @@ from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import open_storage
+from themis_core.plugins import open_storage, plugins_of
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.loading import Loaded, ProjectLike, SpecLike, load_project, load_specs
-from themis_core.specs import current_folder
+from themis_core.specs import ProjectSpec, current_folder
+from themis_core.specs.problems import Place
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
@@ -130,18 +131,23 @@ def _plan(loaded: Loaded) -> PlanReport:
 
 def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
-    return Results(*find_storage(spec, project=project, base_dir=base_dir))
+    settings, directory, place = _project(spec, project, base_dir)
+    return Results(open_storage(settings, directory, place)[1], directory, plugins_of(settings, directory))
 
 
 def find_storage(
     spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None
 ) -> tuple[StorageBackend, Path]:
     """Return the storage of a spec, a project, or `./.themis`, and the folder that its relative paths start at."""
-    if spec is not None:
-        loaded = load_specs(spec, project, (), None, (), base_dir)
-        return open_storage(loaded.project, loaded.project_dir, loaded.project_place)[1], loaded.project_dir
-    settings, directory, place = load_project(project, base_dir or current_folder())
+    settings, directory, place = _project(spec, project, base_dir)
     return open_storage(settings, directory, place)[1], directory
+
+
+def _project(spec: SpecLike | None, project: ProjectLike, base_dir: Path | None) -> tuple[ProjectSpec, Path, Place]:
+    if spec is None:
+        return load_project(project, base_dir or current_folder())
+    loaded = load_specs(spec, project, (), None, (), base_dir)
+    return loaded.project, loaded.project_dir, loaded.project_place
 
 
 def _entered(store: Store, run_id: str) -> Any:

@@ -10,6 +10,7 @@ from themis_core.components import Store
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel
 from themis_core.records import Request, RunRecord
+from themis_core.wording import counted
 
 __all__ = ["Calls", "Edited", "told"]
 
@@ -100,7 +101,7 @@ def told(row: dict[str, Any]) -> str:
     """Say what was edited, what that asks again, and how to keep the answers that are stored."""
     files = f": {', '.join(row['files'])} changed" if row["files"] else ": what its keys hold changed"
     cost = f", for about {row['cost']:.4g}" if row["cost"] else ""
-    calls = "1 stored answer is" if row["calls"] == 1 else f"{row['calls']} stored answers are"
+    calls = counted(row["calls"], "stored answer", "is", "are")
     namespace = row["component"].partition("/")[0]
     keep = f"{{path: {row['path']}, identity: {row['content'] or 'version'}}}"
     return (

@@ -22,6 +22,7 @@ from themis_core.plugins import LoadedDataset, blaming
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
+from themis_core.wording import counted
 
 __all__ = ["execute"]
 
@@ -65,7 +66,7 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
         if lost <= 0 or failed or budget.stopped is not None:
             break
-        log.warning("%d trials that the store had acknowledged are not in it any more: they are asked again", lost)
+        log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
         await writer.save([started])  # which may be lost as well
         reused, progress.done, progress.failed = progress.reused, 0, 0
         runner = Runner(made, writer, budget, progress)
@@ -119,9 +120,10 @@ async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> Th
 
 def _interrupt(budget: Budget, writer: Writer) -> None:
     budget.stop(INTERRUPTED)
-    answers = "1 answer" if budget.in_flight == 1 else f"{budget.in_flight} answers"
     store = f" and {writer.note}" if writer.note else ""
-    progress_log.warning("stopping: waiting for %s%s; Ctrl-C again stops now", answers, store)
+    progress_log.warning(
+        "stopping: waiting for %s%s; Ctrl-C again stops now", counted(budget.in_flight, "answer"), store
+    )
 
 
 def _status(progress: Progress, budget: Budget, stored: int) -> Status:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from themis_core.wording import counted
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -37,8 +39,8 @@ _SHOULD_BE = {
     "greater_than_equal": "at least {ge}",
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
-    "string_too_short": "text of at least {min_length} characters",
-    "string_too_long": "text of at most {max_length} characters",
+    "string_too_short": "text of at least {min_length}",
+    "string_too_long": "text of at most {max_length}",
     "too_short": "at least {min_length} long",
     "too_long": "at most {max_length} long",
 }
@@ -53,6 +55,8 @@ def in_words(detail: ErrorDetails) -> str:
         message = detail["msg"].removeprefix("Value error, ")
         return message if detail["type"] in ("value_error", "spec") else message[:1].lower() + message[1:]
     bounds = {name: int(each) if _is_whole(each) else each for name, each in detail.get("ctx", {}).items()}
+    if detail["type"].startswith("string_"):
+        bounds = {name: counted(each, "character") for name, each in bounds.items() if isinstance(each, int)}
     return f"should be {wanted.format(**bounds)}"
 
 

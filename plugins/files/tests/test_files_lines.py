@@ -197,8 +197,8 @@ def test_csv_reads_these_files(
 @pytest.mark.parametrize(
     ("config", "content", "line", "message"),
     [
-        ({}, b"a,b\n1,2\n3\n", 3, "the row has 1 cells, but there are 2 columns"),
-        ({}, b'a,b\n"x\ny",2\n3,4,5\n', 4, "the row has 3 cells, but there are 2 columns"),
+        ({}, b"a,b\n1,2\n3\n", 3, "the row has 1 cell, and the header 2 columns"),
+        ({}, b'a,b\n"x\ny",2\n3,4,5\n', 4, "the row has 3 cells, and the header 2 columns"),
         ({}, b"a,b,a\n1,2,3\n", 1, "the column 'a' is there twice"),
         ({}, b"", None, "the file is empty; a header line was expected"),
         ({}, b'a,b\n1,2\n"x,\n3,4\n', 3, "no valid CSV: a quoted cell that starts in this row is never closed"),

@@ -340,7 +340,7 @@ GOOD = b'{"id": "g", "output": "x"}\n'
         ),
         ("rec.json", b"[]\n]", 1, "at or after this line: no valid JSON: Extra data (column 3)"),
         ("rec.json", b'["\xff"]', 1, "at or after this line: no valid UTF-8: byte 0xff; convert the file to UTF-8"),
-        ("rec.csv", b"id,output\na,x\nb\n", 3, "the row has 1 cells, but there are 2 columns"),
+        ("rec.csv", b"id,output\na,x\nb\n", 3, "the row has 1 cell, and the header 2 columns"),
         ("rec.csv", b"id,id\na,x\n", 1, "the column 'id' is there twice"),
         ("rec.csv", b'id,output\na,"x\n', 2, "unexpected end of data"),
         ("rec.csv", b"id,output\n,x\n", 2, "the column 'id' has ''; text or a number was expected"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, shown_path
+from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, counted, shown_path
 from themis_plugin_files.base import FileLoader
 from themis_plugin_files.pushdown import ruled_out, wanted_texts
 from themis_plugin_files.reading import MAX_LINE, lines, utf8
@@ -73,7 +73,7 @@ class CsvLoader(FileLoader):
                 header = cells
                 continue
             if len(cells) != len(header):
-                message = f"the row has {len(cells)} cells, but there are {len(header)} columns"
+                message = f"the row has {counted(len(cells), 'cell')}, and the header {counted(len(header), 'column')}"
                 raise SpecError(message, path=name, line=line)
             data = dict(zip(header, cells, strict=True))
             if not (wanted and ruled_out(data, wanted)):

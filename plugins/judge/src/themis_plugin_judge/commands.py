@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import themis_core as themis
-from themis_core import SpecError
+from themis_core import SpecError, counted
 from themis_output import format_option
 from themis_plugin_judge.agreement import Estimate, Scale
 from themis_plugin_judge.labelled import Labels
@@ -101,7 +101,7 @@ def _page(found: JudgeMeasurement) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in found.unscored.items())
     head = (
         f"{found.score}/{found.metric} ({found.component}), slices: {', '.join(found.slices)}\n"
-        f"{found.labelled} answers have a label, {found.n} of them a score; of all answers "
+        f"{counted(found.labelled, 'answer', 'has', 'have')} a label, {found.n} of them a score; of all answers "
         f"{sum(found.unscored.values())} unscored{f' ({reasons})' if reasons else ''}, {found.not_judged} not judged\n"
     )
     lines = [_safe(head), *_aligned([("figure", "value", "95 % interval", "n"), *_figures(found)], left=1)]

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from themis_core import SpecError, shown_path
+from themis_core import SpecError, counted, shown_path
 
 __all__ = ["MAX_LINE", "decode", "is_plain_jsonl", "lines", "opened", "rows"]
 
@@ -176,7 +176,8 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     header = _header(cells)
                 elif cells and header is not None:
                     if len(cells) != len(header):
-                        raise _Refused(f"the row has {len(cells)} cells, but there are {len(header)} columns")
+                        columns = counted(len(header), "column")
+                        raise _Refused(f"the row has {counted(len(cells), 'cell')}, and the header {columns}")
                     yield line, dict(zip(header, cells, strict=True))
                 line = reader.line_num + 1
         except (csv.Error, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["make_folder", "sync_folder"]
+__all__ = ["leave_out_of_git", "make_folder", "sync_folder"]
 
 
 def make_folder(folder: Path) -> list[Path]:
@@ -16,6 +16,11 @@ def make_folder(folder: Path) -> list[Path]:
             each.mkdir(exist_ok=True)
             changed.append(each.parent)
     return changed
+
+
+def leave_out_of_git(folder: Path) -> None:
+    """Have git leave out what is in a folder that was made for a store."""
+    (folder / ".gitignore").write_text("# Made by Themis: a store is no source.\n*\n", "ascii")
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from zstandard import ZstdError
 
-from themis_core import Damage
+from themis_core import Damage, counted
 from themis_sql.codec import json_ascii, pack_body, pack_name, unpack_body
 from themis_sql.database import Database
 from themis_sql.facts import Fact, payload_ids
@@ -145,7 +145,7 @@ class LogCheck:
             yield f"the row does not decode ({type(error).__name__})"
             return
         if len(facts) != count:
-            yield f"the row holds {len(facts)} events where {count} were written"
+            yield f"the row holds {counted(len(facts), 'event')} where {count} should be"
         if unknown:
             yield f"events of unknown kinds: {', '.join(unknown)}"
         for number in wanted:
@@ -169,10 +169,11 @@ class LogCheck:
         for number, run_id, length, after, digest in self._database.rows("SELECT * FROM chains ORDER BY id"):
             end = followed.pop(number, None) or _End(run_id, 0, after, _beginning(number, run_id))
             if (end.run_id, end.length, end.next, end.digest) != (run_id, length, after, digest):
+                found = f"{counted(end.length, 'row', 'was', 'were')} found, up to before event {end.next}"
                 yield Damage(
                     f"chains {number}",
-                    f"{end.length} rows were found, up to before event {end.next}, where {length} were written, up to "
-                    f"before event {after}: rows at the end are missing, or it was changed itself",
+                    f"{found}, where {length} should be, up to before event {after}: rows at the end are missing, "
+                    "or it was changed itself",
                 )
         for number in followed:
             yield Damage(f"chains {number}", "the row is missing")

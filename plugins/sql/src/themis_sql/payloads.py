@@ -17,7 +17,7 @@ from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 from themis_core import StorageError
 from themis_sql.codec import display_form, lookup_of, to_bytes
 from themis_sql.database import Database
-from themis_sql.folders import make_folder, sync_folder
+from themis_sql.folders import leave_out_of_git, make_folder, sync_folder
 
 __all__ = ["BlobFiles", "NewPayloads", "Payloads", "displayed"]
 
@@ -41,6 +41,8 @@ class BlobFiles:
         if self._holds(digest):  # that it exists proves nothing: a crash may have left it torn
             return
         made = make_folder(path.parent)
+        if self.folder.parent.parent in made:  # what the spec names was not there
+            leave_out_of_git(self.folder.parent)
         part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
         try:
             with part.open("xb") as file:

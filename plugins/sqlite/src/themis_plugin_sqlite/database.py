@@ -21,7 +21,7 @@ from themis_plugin_sqlite.making import APPLICATION_ID, make_file, table_stateme
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
 from themis_sql.database import CommitUnknown
-from themis_sql.folders import make_folder, sync_folder
+from themis_sql.folders import leave_out_of_git, make_folder, sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.migrations import VersionedDatabase
 
@@ -348,7 +348,7 @@ def _make_folder(folder: Path) -> None:
     for each in make_folder(folder):
         sync_folder(each)
     if new:
-        (folder / ".gitignore").write_text("# Made by Themis: a store is no source.\n*\n", "ascii")
+        leave_out_of_git(folder)
 
 
 def _settle_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import themis_core as themis
-from themis_core import SpecError
+from themis_core import SpecError, counted
 from themis_output import as_json, cell, echo, format_option, safe
 from themis_plugin_storage import merging
 from themis_plugin_storage.opening import opened, store_command
@@ -37,7 +37,7 @@ def verify(spec: Path | None, project: Path | None, as_format: str) -> None:
                 count += 1
                 echo(f"{safe(each.place)}: {cell(each.problem)}")
     if count:
-        click.echo(f"{count} things are wrong in {safe(location)}", err=True)
+        click.echo(f"{counted(count, 'thing', 'is', 'are')} wrong in {safe(location)}", err=True)
         click.get_current_context().exit(DAMAGED)
     if as_format == "text":
         echo(f"nothing is wrong in {safe(location)}")
@@ -90,7 +90,9 @@ def gc(grace: str, dry_run: bool, spec: Path | None, project: Path | None, as_fo
     for each in found:
         echo(safe(each.path))
     size = sum(each.size_bytes for each in found)
-    click.echo(f"{len(found)} files, {size:,} bytes{': would be removed' if dry_run else ' removed'}", err=True)
+    click.echo(
+        f"{counted(len(found), 'file')}, {size:,} bytes{': would be removed' if dry_run else ' removed'}", err=True
+    )
 
 
 def _duration(text: str) -> float:
@@ -122,11 +124,11 @@ def merge(other: Path, spec: Path | None, project: Path | None, as_format: str) 
     if not merged.events:
         echo(f"nothing new: all of it is in {into} already")
         return
-    echo(f"merged {merged.runs} runs, {merged.events} new events into {into}")
+    echo(f"merged {counted(merged.runs, 'run')}, {counted(merged.events, 'new event')} into {into}")
     if merged.earlier_executions:
         click.echo(
-            f"{merged.earlier_executions} earlier executions of runs that are here too: their results were merged, "
-            "their times and counts were not",
+            f"{counted(merged.earlier_executions, 'earlier execution')} of runs that are here too: "
+            "results were merged, times and counts were not",
             err=True,
         )
 

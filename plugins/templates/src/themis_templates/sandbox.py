@@ -14,7 +14,7 @@ from datetime import time as time_of_day
 from decimal import Decimal
 from functools import partial, wraps
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from jinja2 import StrictUndefined, Template, TemplateRuntimeError, Undefined, UndefinedError, nodes, pass_context
 from jinja2.runtime import Context, LoopContext, Macro
@@ -58,12 +58,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self) -> None:
+    def __init__(self, line_end: Literal["\n", "\r\n", "\r"]) -> None:
         # Not optimized: that would compute constants, however large, while a template is compiled.
         super().__init__(
             undefined=_Undefined,
             autoescape=False,
             keep_trailing_newline=True,
+            newline_sequence=line_end,
             optimized=False,
             finalize=_finalized,
         )

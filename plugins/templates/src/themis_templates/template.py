@@ -7,6 +7,7 @@ the first template, for its some 30 ms.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ __all__ = ["NotThere", "Template", "TemplateError"]
 
 MAX_RENDERED = 20_000_000
 """Characters that one template may give; a loop in a template must not fill the memory."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 Pieces = tuple[tuple[str, tuple[str, str] | None], ...]
 
@@ -38,7 +41,7 @@ class Template:
     def __init__(self, text: str) -> None:
         from jinja2 import TemplateSyntaxError
 
-        environment = _environment()
+        environment = _environment(_line_end(text))
         try:
             self._jinja = environment.template(text)
             self.pieces: Pieces | None = environment.pieces(text)
@@ -59,11 +62,20 @@ class Template:
         return text
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Sandbox:
+def _line_end(text: str) -> Any:
+    """The one that the text has, which Jinja then keeps; it would make one of several."""
+    ends = sorted(set(_LINE_END.findall(text)))
+    if len(ends) > 1:
+        told = ", ".join(map(repr, ends))
+        raise TemplateError(f"the template has line ends of {len(ends)} kinds ({told}), and can keep one: use one kind")
+    return ends[0] if ends else "\n"
+
+
+@lru_cache(maxsize=3)
+def _environment(line_end: Any) -> Sandbox:
     from themis_templates.sandbox import Sandbox
 
-    return Sandbox()
+    return Sandbox(line_end)
 
 
 def _joined(pieces: Pieces, context: Mapping[str, Any]) -> str | None:
