@@ -6,15 +6,8 @@ No composition, no I/O but reading spec files.
 from themis_core.specs.base import Spec, canonical_json, digest
 from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
-from themis_core.specs.inference import (
-    GenerationSpec,
-    InferenceGridSpec,
-    InferenceParamsSpec,
-    JudgeInferenceSpec,
-    ModelParamsSpec,
-    ModelSpec,
-    PriceSpec,
-)
+from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec
+from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
 from themis_core.specs.paths import current_folder, path_kind, resolve_path, shown_path
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec

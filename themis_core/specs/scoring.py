@@ -8,7 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validat
 from pydantic_core import CoreSchema
 
 from themis_core.specs.base import Spec
-from themis_core.specs.inference import JudgeInferenceSpec
+from themis_core.specs.models import JudgeInferenceSpec
 
 __all__ = ["ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
 
