@@ -1,10 +1,11 @@
 """Pure planning: which items, which prompts, which trials, with which identities. Nothing is called or stored."""
 
 from themis_core.planning.handing import Handed, own
+from themis_core.planning.identities import Baseline, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.sampling import allot, rank
 from themis_core.planning.templates import Prompt, PromptTemplate
-from themis_core.planning.trials import Baseline, Plan, PlannedSlice, Trial, make_plan, questions, score_key
+from themis_core.planning.trials import Plan, PlannedSlice, make_plan, questions
 
 __all__ = [
     "Baseline",

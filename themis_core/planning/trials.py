@@ -1,13 +1,4 @@
-"""Trials and their identities: what would be asked, as a stream; nothing is asked here.
-
-The keys, and what each holds (all SHA-256 over canonical JSON):
-
-    generation key = engine, its identity and version, model as sent, params · messages · item id · sample index · seed
-                     (a follow-up turn: the key of the turn before · its own message)
-    score key      = generation key · item content · parse chain and metric or judge, each with config and version
-                     (a judge that compares: the generation key of the baseline's answer as well)
-    trial id       = dataset identity · item id and content · prompt variant · model and params · sample index
-"""
+"""Trials as a stream, and the plan that they come from: what would be asked; nothing is asked here."""
 
 from __future__ import annotations
 
@@ -19,6 +10,14 @@ from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeReque
 from themis_core.errors import SpecError
 from themis_core.planning.few_shot import Leak, leaks_of, taken
 from themis_core.planning.handing import own
+from themis_core.planning.identities import (
+    Baseline,
+    Trial,
+    condition_of,
+    conditions_of,
+    requests_of,
+    seed_of,
+)
 from themis_core.planning.items import Items
 from themis_core.planning.scorable import Unscorable, unscorable_items
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
@@ -28,72 +27,10 @@ from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
 from themis_core.specs.problems import Place
 
-__all__ = ["Baseline", "Plan", "PlannedSlice", "Trial", "make_plan", "questions", "score_key"]
+__all__ = ["Plan", "PlannedSlice", "make_plan", "questions"]
 
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What another model of the slice is asked where this trial's model is asked the same."""
-
-    model: ComposedModel
-    requests: tuple[Request, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One item × prompt variant × model × settings × sample: complete, and independent of every other."""
-
-    slice_id: str
-    trial_id: str
-    item: Item
-    prompt_variant_id: str
-    model_id: str
-    params: str
-    sample_index: int
-    requests: tuple[Request, ...]
-    """One per turn, the messages of each without the model's earlier answers."""
-    model: ComposedModel | None
-    """None if the item carries its output."""
-    baselines: tuple[Baseline, ...] = ()
-    """What its judges compare with."""
-
-    @property
-    def key(self) -> str:
-        """Key of the generation that is scored: the last turn's."""
-        return self.requests[-1].key
-
-    @property
-    def needed(self) -> tuple[Request, ...]:
-        """Its own requests, and those of its baselines."""
-        if not self.baselines:
-            return self.requests
-        return self.requests + tuple(request for each in self.baselines for request in each.requests)
-
-    def baseline_of(self, scorer: Scorer) -> Baseline | None:
-        """What a judge compares this trial with; None if with nothing, or if the trial is of the baseline itself."""
-        if scorer.baseline is None:
-            return None
-        return next((each for each in self.baselines if each.model is scorer.baseline), None)
-
-    def score_key(self, scorer: Scorer) -> str:
-        """Identity of one score: equal keys have equal scores."""
-        baseline = self.baseline_of(scorer)
-        label = self.model_id if self.model is not None and self.model.spec.sent != self.model_id else None
-        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label)
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """One model with one setting: what is the same for all trials that share them."""
-
-    model: ComposedModel
-    label: str
-    params: dict[str, Any]
-    head: str
-    """Digest of all of a generation key that comes from engine, model and settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +51,7 @@ class PlannedSlice:
         if self.composed.spec.generation is None:
             return self.items.count
         chosen = self.composed.models if models is None else [m for m in self.composed.models if m in models]
-        settings = sum(len(_conditions(model, self.composed.params)) for model in chosen)
+        settings = sum(len(conditions_of(model, self.composed.params)) for model in chosen)
         return self.items.count * len(self.prompts) * settings * self.composed.num_samples
 
 
@@ -193,17 +130,6 @@ def make_plan(composition: Composition, place: Place) -> Plan:
     return Plan(composition, tuple(slices), tuple(refused), tuple(leaks), spec_digest, digest(identity))
 
 
-def score_key(
-    generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None, label: str | None = None
-) -> str:
-    """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with.
-
-    `label` is the model's, where that is not the name in the generation key: judges are told the label.
-    """
-    parts: list[Any] = [generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())]
-    return digest([*parts, {"label": label}] if label and isinstance(scorer.scoring, Judge) else parts)
-
-
 class _Prompts:
     """The prompts of a benchmark, each once for slices on the dataset of its examples and once for all others."""
 
@@ -230,7 +156,7 @@ class _Prompts:
 def _check(planned: PlannedSlice) -> None:
     composed = planned.composed
     for model in composed.models:
-        for _, params in _conditions(model, composed.params):
+        for _, params in conditions_of(model, composed.params):
             sent = own_settings(model.spec, params)
             _check_capabilities(model, sent, planned.prompts, composed.place / "generation")
     _check_labels(composed)
@@ -252,7 +178,7 @@ def _check_labels(composed: ComposedSlice) -> None:
     labels: dict[str, str] = {}
     for model in composed.models:
         for params in composed.params:
-            other = labels.setdefault(_condition(model, params).head, model.spec.model_id)
+            other = labels.setdefault(condition_of(model, params).head, model.spec.model_id)
             if other != model.spec.model_id:
                 raise (composed.place / "generation").error(
                     f"the models {other!r} and {model.spec.model_id!r} are one: the same {model.spec.sent!r} of "
@@ -332,9 +258,9 @@ def _dataset_identity(dataset: LoadedDataset) -> str:
 def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
     composed = planned.composed
     conditions = [
-        (condition, [_condition(each, params) for each in _rivals(planned.scorers, model)])
+        (condition, [condition_of(each, params) for each in _rivals(planned.scorers, model)])
         for model in models
-        for condition, params in _conditions(model, composed.params)
+        for condition, params in conditions_of(model, composed.params)
     ]
     samples = range(composed.num_samples)
     for item in planned.items:
@@ -347,9 +273,9 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
             for condition, rivals in conditions:
                 for sample in samples:
                     asked = [
-                        _requests(
+                        requests_of(
                             each, messages, messages_digest, follow_ups, item.id, sample,
-                            _seed(each, seed, item.id, messages_digest, sample),
+                            seed_of(each, seed, item.id, messages_digest, sample),
                         )
                         for each in (condition, *rivals)
                     ]  # fmt: skip
@@ -371,59 +297,6 @@ def _rivals(scorers: Sequence[Scorer], model: ComposedModel) -> list[ComposedMod
     """The models with which judges compare this one."""
     found = {each.baseline.spec.model_id: each.baseline for each in scorers if each.baseline is not None}
     return [each for each in found.values() if each is not model]
-
-
-def _requests(
-    condition: _Condition,
-    messages: list[dict[str, Any]],
-    messages_digest: str,
-    follow_ups: list[dict[str, Any]],
-    item_id: str,
-    sample: int,
-    seed: int | None,
-) -> tuple[Request, ...]:
-    model_id = condition.model.spec.sent
-    key = digest([condition.head, messages_digest, item_id, sample, seed])
-    first = Request(model_id, messages, condition.params, item_id, sample, seed, key)
-    if not follow_ups:
-        return (first,)
-    turns = [first]
-    for message in follow_ups:
-        key = digest([key, message])
-        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key))
-    return tuple(turns)
-
-
-def _condition(model: ComposedModel, params: InferenceParamsSpec) -> _Condition:
-    sent = own_settings(model.spec, params)
-    given = sent.given()
-    return _Condition(model, sent.label(), given, digest([model.identity(), given]))
-
-
-def _conditions(
-    model: ComposedModel, grid: Sequence[InferenceParamsSpec]
-) -> list[tuple[_Condition, InferenceParamsSpec]]:
-    """The model's own settings, each once, with the first one of the grid that it comes of."""
-    found: dict[str, tuple[_Condition, InferenceParamsSpec]] = {}
-    for params in grid:
-        condition = _condition(model, params)
-        found.setdefault(condition.head, (condition, params))
-    return list(found.values())
-
-
-def _seed(condition: _Condition, base: int | None, item_id: str, messages_digest: str, sample: int) -> int | None:
-    """The seed of one sample: derived, unless it is sample 0 and the project has no global seed.
-
-    It does not depend on the number of samples, so raising that keeps the samples there are.
-    """
-    if "seed" in condition.model.spec.params.leave_out:
-        return None
-    given: int | None = condition.params.get("seed")
-    if sample == 0 and (given is not None or base is None):
-        return given
-    if not condition.model.engine.capabilities.seed:
-        return None
-    return int(digest([base or 0, given, item_id, messages_digest, sample])[:8], 16) >> 1
 
 
 def _recorded_trials(planned: PlannedSlice) -> Iterator[Trial]:

@@ -1,0 +1,159 @@
+"""What one trial asks, and the keys by which that is known again.
+
+The keys, and what each holds (all SHA-256 over canonical JSON):
+
+    generation key = engine, its identity and version, model as sent, params · messages · item id · sample index · seed
+                     (a follow-up turn: the key of the turn before · its own message)
+    score key      = generation key · item content · parse chain and metric or judge, each with config and version
+                     (a judge that compares: the generation key of the baseline's answer as well)
+    trial id       = dataset identity · item id and content · prompt variant · model and params · sample index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from themis_core.components import Judge
+from themis_core.planning.settings import own_settings
+from themis_core.plugins import ComposedModel, Scorer
+from themis_core.records import Item, Request
+from themis_core.specs import InferenceParamsSpec, digest
+
+__all__ = [
+    "Baseline",
+    "Condition",
+    "Trial",
+    "condition_of",
+    "conditions_of",
+    "requests_of",
+    "score_key",
+    "seed_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What another model of the slice is asked where this trial's model is asked the same."""
+
+    model: ComposedModel
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One item × prompt variant × model × settings × sample: complete, and independent of every other."""
+
+    slice_id: str
+    trial_id: str
+    item: Item
+    prompt_variant_id: str
+    model_id: str
+    params: str
+    sample_index: int
+    requests: tuple[Request, ...]
+    """One per turn, the messages of each without the model's earlier answers."""
+    model: ComposedModel | None
+    """None if the item carries its output."""
+    baselines: tuple[Baseline, ...] = ()
+    """What its judges compare with."""
+
+    @property
+    def key(self) -> str:
+        """Key of the generation that is scored: the last turn's."""
+        return self.requests[-1].key
+
+    @property
+    def needed(self) -> tuple[Request, ...]:
+        """Its own requests, and those of its baselines."""
+        if not self.baselines:
+            return self.requests
+        return self.requests + tuple(request for each in self.baselines for request in each.requests)
+
+    def baseline_of(self, scorer: Scorer) -> Baseline | None:
+        """What a judge compares this trial with; None if with nothing, or if the trial is of the baseline itself."""
+        if scorer.baseline is None:
+            return None
+        return next((each for each in self.baselines if each.model is scorer.baseline), None)
+
+    def score_key(self, scorer: Scorer) -> str:
+        """Identity of one score: equal keys have equal scores."""
+        baseline = self.baseline_of(scorer)
+        label = self.model_id if self.model is not None and self.model.spec.sent != self.model_id else None
+        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One model with one setting: what is the same for all trials that share them."""
+
+    model: ComposedModel
+    label: str
+    params: dict[str, Any]
+    head: str
+    """Digest of all of a generation key that comes from engine, model and settings."""
+
+
+def score_key(
+    generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None, label: str | None = None
+) -> str:
+    """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with.
+
+    `label` is the model's, where that is not the name in the generation key: judges are told the label.
+    """
+    parts: list[Any] = [generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())]
+    return digest([*parts, {"label": label}] if label and isinstance(scorer.scoring, Judge) else parts)
+
+
+def requests_of(
+    condition: Condition,
+    messages: list[dict[str, Any]],
+    messages_digest: str,
+    follow_ups: list[dict[str, Any]],
+    item_id: str,
+    sample: int,
+    seed: int | None,
+) -> tuple[Request, ...]:
+    model_id = condition.model.spec.sent
+    key = digest([condition.head, messages_digest, item_id, sample, seed])
+    first = Request(model_id, messages, condition.params, item_id, sample, seed, key)
+    if not follow_ups:
+        return (first,)
+    turns = [first]
+    for message in follow_ups:
+        key = digest([key, message])
+        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key))
+    return tuple(turns)
+
+
+def condition_of(model: ComposedModel, params: InferenceParamsSpec) -> Condition:
+    sent = own_settings(model.spec, params)
+    given = sent.given()
+    return Condition(model, sent.label(), given, digest([model.identity(), given]))
+
+
+def conditions_of(
+    model: ComposedModel, grid: Sequence[InferenceParamsSpec]
+) -> list[tuple[Condition, InferenceParamsSpec]]:
+    """The model's own settings, each once, with the first one of the grid that it comes of."""
+    found: dict[str, tuple[Condition, InferenceParamsSpec]] = {}
+    for params in grid:
+        condition = condition_of(model, params)
+        found.setdefault(condition.head, (condition, params))
+    return list(found.values())
+
+
+def seed_of(condition: Condition, base: int | None, item_id: str, messages_digest: str, sample: int) -> int | None:
+    """The seed of one sample: derived, unless it is sample 0 and the project has no global seed.
+
+    It does not depend on the number of samples, so raising that keeps the samples there are.
+    """
+    if "seed" in condition.model.spec.params.leave_out:
+        return None
+    given: int | None = condition.params.get("seed")
+    if sample == 0 and (given is not None or base is None):
+        return given
+    if not condition.model.engine.capabilities.seed:
+        return None
+    return int(digest([base or 0, given, item_id, messages_digest, sample])[:8], 16) >> 1
