@@ -151,6 +151,14 @@ class InferenceGridSpec(Spec):
         default_factory=dict,
         description="Setting: the values to try; several settings are combined. A dotted name is a part of one: "
         "`extra_body.top_k`.",
+        json_schema_extra={
+            "propertyNames": {
+                "anyOf": [
+                    {"enum": [*InferenceParamsSpec.model_fields]},
+                    {"pattern": rf"^({'|'.join(_WITH_PARTS)})(\.[^.]+)+$"},
+                ]
+            }
+        },
     )
 
     @field_validator("params", mode="before")
