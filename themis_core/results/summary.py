@@ -18,7 +18,7 @@ from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
-from themis_intervals import ClusteredMean, Interval
+from themis_intervals import ClusteredMean, Interval, shown
 
 __all__ = ["ResultRow", "RunResult", "summarise"]
 
@@ -169,10 +169,9 @@ def _settings_once(cells: list[tuple[str, ...]]) -> tuple[str, list[tuple[str, .
 def table_cells(row: ResultRow) -> tuple[str, ...]:
     """One row's cells under `HEADER`; what is absent is a dash, never a zero."""
     value = "–" if row.value is None else f"{row.value:.4f}"
-    interval = "–" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
     return (
         row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-        value, interval, row.interval or row.no_interval or "–",
+        value, shown(row.low, row.high), row.interval or row.no_interval or "–",
         str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
     )  # fmt: skip
 

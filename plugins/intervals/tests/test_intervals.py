@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from themis_intervals import Z95, ClusteredMean, Interval, dealt, interval_about, jackknife, t_quantile, wilson
+from themis_intervals import Z95, ClusteredMean, Interval, dealt, interval_about, jackknife, shown, t_quantile, wilson
 
 
 @pytest.mark.parametrize(
@@ -236,3 +236,17 @@ def test_the_interval_covers_where_the_mean_and_1_96_errors_do_not() -> None:
         ours, theirs = covered(n)
         assert 0.93 <= ours <= 0.97
         assert theirs < 0.91
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (0.1, 0.2, "[0.100, 0.200]"), (0.1234, 0.1236, "[0.123, 0.124]"), (0.12341, 0.12342, "[0.12341, 0.12342]"),
+        (0.5, 0.50004, "[0.50000, 0.50004]"), (0.0, 1e-7, "[0.0000000, 0.0000001]"), (-1.0, 1.0, "[-1.000, 1.000]"),
+        (None, None, "–"),
+    ],
+)  # fmt: skip
+def test_a_narrow_interval_is_printed_with_as_many_digits_as_tell_its_ends_apart(
+    low: float | None, high: float | None, printed: str
+) -> None:
+    assert shown(low, high) == printed

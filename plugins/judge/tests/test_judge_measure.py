@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from themis_core import SpecError
 from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
+from themis_intervals import shown
 from themis_plugin_judge.agreement import Estimate, Rate, alpha, kappa
 from themis_plugin_judge.calibration import corrected_mean, corrected_share
-from themis_plugin_judge.commands import _interval
 from themis_plugin_judge.labelled import Judged, JudgeScores, Labels
 from themis_plugin_judge.measure import _check_range, _measured
 
@@ -477,23 +477,9 @@ def test_every_interval_lies_within_its_range_and_has_a_width(
             assert figure.value is not None
             assert lowest <= figure.low <= figure.value <= figure.high <= highest
             assert figure.low < figure.high
-            low, high = map(float, _interval(figure).strip("[]").split(","))
+            low, high = map(float, shown(figure.low, figure.high).strip("[]").split(","))
             assert low < high
     assert row.corrected.value is not None
     assert scale[0] <= row.corrected.value <= scale[1]
     assert (row.corrected.low is None) is (kind in ("all alike", "never differs", "binary, contradicted"))
     assert row.human_mean.low is not None or len({label for _, label in labelled}) == 1
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "printed"),
-    [
-        (0.1, 0.2, "[0.100, 0.200]"), (0.1234, 0.1236, "[0.123, 0.124]"), (0.12341, 0.12342, "[0.12341, 0.12342]"),
-        (0.5, 0.50004, "[0.50000, 0.50004]"), (0.0, 1e-7, "[0.0000000, 0.0000001]"), (-1.0, 1.0, "[-1.000, 1.000]"),
-        (None, None, "–"),
-    ],
-)  # fmt: skip
-def test_a_narrow_interval_is_printed_with_as_many_digits_as_tell_its_ends_apart(
-    low: float | None, high: float | None, printed: str
-) -> None:
-    assert _interval(Estimate(0.1, low, high, 9)) == printed

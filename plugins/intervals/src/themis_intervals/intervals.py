@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from themis_intervals.quantiles import Z95, t_quantile
 
-__all__ = ["ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "wilson"]
+__all__ = ["ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "shown", "wilson"]
 
 
 class Interval(NamedTuple):
@@ -22,6 +22,14 @@ class Interval(NamedTuple):
     method: Literal["wilson", "wilson_t", "t", "jackknife"] | None = None
     missing: str | None = None
     """`one_item`: fewer than two; `no_spread`: all alike, which doesn't tell how much others would differ."""
+
+
+def shown(low: float | None, high: float | None) -> str:
+    """An interval for people: three decimals, and more where both ends would look alike; a dash if there is none."""
+    if low is None or high is None:
+        return "–"
+    digits = next((digits for digits in range(3, 12) if f"{low:.{digits}f}" != f"{high:.{digits}f}"), 12)
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:

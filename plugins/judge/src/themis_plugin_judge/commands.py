@@ -13,6 +13,7 @@ import click
 
 import themis_core as themis
 from themis_core import SpecError, counted
+from themis_intervals import shown
 from themis_output import format_option
 from themis_plugin_judge.agreement import Estimate, Scale
 from themis_plugin_judge.labelled import Labels
@@ -150,15 +151,7 @@ def _figures(found: JudgeMeasurement) -> list[tuple[str, ...]]:
 
 
 def _told(figure: Estimate) -> tuple[str, str, str]:
-    return _cell(figure.value), _interval(figure), str(figure.n)
-
-
-def _interval(figure: Estimate) -> str:
-    """With three decimals, and more where both ends would look alike."""
-    if figure.low is None or figure.high is None:
-        return "–"
-    digits = next((digits for digits in range(3, 12) if f"{figure.low:.{digits}f}" != f"{figure.high:.{digits}f}"), 12)
-    return f"[{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+    return _cell(figure.value), shown(figure.low, figure.high), str(figure.n)
 
 
 def _cell(value: float | None) -> str:
