@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
-BENEATH = {"documents", "intervals", "loose", "output", "pacing", "secrets", "templates"}
+BENEATH = {"documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates"}
 """Libraries that the core itself uses."""
 LIBRARIES = {"numbers", "patterns", "sql", *BENEATH}
 PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES}

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TOOL = PROJECT["tool"]
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-BENEATH = [f"themis_{name}" for name in ("documents", "intervals", "loose", "output", "pacing", "secrets", "templates")]
+BENEATH = [
+    f"themis_{name}"
+    for name in ("documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates")
+]
 """Libraries that the core needs; they know nothing of it."""
 LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_sql", *BENEATH])
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]

@@ -1,0 +1,5 @@
+"""Where components' calls run, and how a call ends that does not end by itself."""
+
+from themis_lanes.errors import Crashed, Overdue, Raised
+
+__all__ = ["Crashed", "Overdue", "Raised"]
