@@ -1,0 +1,197 @@
+"""Ends calls that don't end by themselves, in the thread in which they run.
+
+    with watching():                                    # a run, say: one thread that looks at what all others do
+        in_time("mine/slow.score", 2.0, metric.score, item)   # Overdue after 2 seconds
+
+A call in the main thread is interrupted by a signal, which also ends what sleeps or waits there, and a pattern of `re`
+that would search for years. One in another thread is interrupted between two steps of its Python code, so one that
+waits in C goes on until that returns: who owns the thread is told, and can leave it behind. C code that neither
+returns nor lets other threads run can be ended in a process of its own only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
+
+from themis_lanes.errors import Overdue
+
+__all__ = ["Timed", "in_time", "stuck", "timed", "watching"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LOOK_S = 0.05
+"""Seconds between looks."""
+AGAIN_S = 0.25
+"""Seconds between interrupts of one call: a component may swallow the first ones."""
+GRACE_S = 1.0
+"""Seconds after the first interrupt after which a call is lost."""
+
+
+class _Interrupt(BaseException):
+    """Raised inside an overdue call. No Exception: loops that try again on each of those would not end."""
+
+
+class Timed:
+    """One call as the watch sees it; a context manager around it."""
+
+    __slots__ = ("_next", "interrupted", "label", "limit_s", "lost", "on_lost", "since", "thread")
+
+    def __init__(self, label: str, limit_s: float, on_lost: Callable[[], object] | None = None) -> None:
+        self.label = label
+        self.limit_s = limit_s
+        self.on_lost = on_lost
+        """Called in the watch's thread, once, when the call ignores its interrupts."""
+        self.interrupted = False
+        self.lost = False
+        self.since = 0.0
+        self.thread = 0
+        self._next = 0.0
+
+    def __enter__(self) -> Timed:
+        self.thread = threading.get_ident()
+        self.since = time.monotonic()
+        self._next = self.since + self.limit_s
+        _calls.setdefault(self.thread, []).append(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
+        _left(self)
+        if self.interrupted:
+            with _lock:  # the watch has done what it was about to do
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
+            if not isinstance(error, KeyboardInterrupt):  # which may be the user's
+                # Whatever it returned or raised since: it was not done in time.
+                raise Overdue(self.limit_s) from None
+
+    def overdue(self, now: float) -> bool:
+        """Whether it is to be interrupted now; called by the watch."""
+        if now < self._next:
+            return False
+        self._next = now + AGAIN_S
+        return True
+
+
+_calls: dict[int, list[Timed]] = {}
+"""By thread, what it is doing, the innermost call last."""
+_lock = threading.Lock()
+_users = 0
+_end_of_watch = threading.Event()
+"""Of the watch that is at work; each has one of its own."""
+_before: dict[signal.Signals, Any] = {}
+"""The handlers that were there before the watch."""
+_CAN_SIGNAL = hasattr(signal, "pthread_kill")  # not on Windows
+_HELD_UP_S = 0.5
+"""Seconds of CPU after which a watch that was not let to look is stood in for by a timer of the system."""
+
+
+def timed(label: str, limit_s: float) -> Timed:
+    """Bound what is done within a `with` block. Raises Overdue at its end if it took longer than `limit_s` seconds."""
+    return Timed(label, limit_s)
+
+
+def in_time(label: str, limit_s: float, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return or raise what a call does, or raise Overdue after `limit_s` seconds.
+
+    `label` names the call to people, such as `mine/slow.score`.
+    """
+    try:
+        with Timed(label, limit_s):
+            return call(*args, **kwargs)
+    except _Interrupt:  # it came just before the end, or while it was left
+        raise Overdue(limit_s) from None
+
+
+def stuck(after_s: float) -> list[tuple[str, float]]:
+    """Label and seconds of each call that has been going on for longer than `after_s`, the longest first.
+
+    Those that were left behind are not among them.
+    """
+    now = time.monotonic()
+    calls = [(each.label, now - each.since) for calls in list(_calls.values()) for each in list(calls) if not each.lost]
+    return sorted((each for each in calls if each[1] > after_s), key=lambda each: -each[1])
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Have calls interrupted within; outside of it, no call is. Nests, in any threads."""
+    global _users, _end_of_watch, _before
+    with _lock:
+        _users += 1
+        if _CAN_SIGNAL and threading.current_thread() is threading.main_thread() and not _before:
+            # The first is nobody's by custom; the second is sent by the timer.
+            _before = {each: signal.signal(each, _arrived) for each in (signal.SIGURG, signal.SIGVTALRM)}
+            _stand_in()
+        if _users == 1:
+            _end_of_watch = threading.Event()
+            threading.Thread(target=_look, args=(_end_of_watch,), name="themis-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            last = not _users
+            if last:
+                _end_of_watch.set()
+        if last and _before and threading.current_thread() is threading.main_thread():
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            for number, handler in _before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            _before = {}
+
+
+def _stand_in() -> None:
+    """Have the system look in so and so many seconds, if the watch can't: C code may let no other thread run."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, _HELD_UP_S, AGAIN_S)
+
+
+def _look(end: threading.Event) -> None:
+    while not end.wait(LOOK_S):
+        now = time.monotonic()
+        if _before:
+            _stand_in()
+        for call in [each for calls in list(_calls.values()) for each in list(calls)]:
+            if call.overdue(now):
+                _interrupt(call, now)
+
+
+def _interrupt(call: Timed, now: float) -> None:
+    lost = False
+    with _lock:
+        call.interrupted = True
+        # Asked after that was set: a call that ends now either sees it, or is not in here any longer.
+        if call not in _calls.get(call.thread, ()):
+            return
+        if now - call.since > call.limit_s + GRACE_S and call.on_lost is not None and not call.lost:
+            call.lost = lost = True
+        elif call.thread == threading.main_thread().ident and _before:
+            signal.pthread_kill(call.thread, signal.SIGURG)
+        else:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(call.thread), ctypes.py_object(_Interrupt))
+    if lost and call.on_lost is not None:
+        call.on_lost()
+
+
+def _arrived(number: int, frame: FrameType | None) -> None:
+    calls = _calls.get(threading.get_ident(), ())
+    if number == signal.SIGVTALRM:
+        now = time.monotonic()
+        for call in calls:
+            call.interrupted |= call.overdue(now)
+    if any(each.interrupted for each in calls):
+        raise _Interrupt
+
+
+def _left(call: Timed) -> None:
+    """Forget a call, and what began within it and did not end."""
+    calls = _calls.get(call.thread)
+    if calls is not None and call in calls:
+        del calls[calls.index(call) :]
+    if not calls:
+        _calls.pop(call.thread, None)

@@ -1,0 +1,227 @@
+"""Calls that don't end by themselves are ended, in the main thread and in others; those that do are left in peace."""
+
+import asyncio
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from themis_lanes import Overdue, Threads, beside, in_time, stuck, timed, watching
+
+LIMIT_S = 0.2
+
+
+def burn():
+    while True:
+        pass
+
+
+def sleep_for_ever():
+    while True:
+        time.sleep(3600)
+
+
+def wait_for_ever():
+    threading.Event().wait()
+
+
+def catch_exceptions_and_go_on():
+    while True:
+        try:
+            time.sleep(0.01)
+            raise ValueError
+        except Exception:  # noqa: BLE001 - as careless code does
+            pass
+
+
+def swallow_one_interrupt():
+    try:
+        burn()
+    except BaseException:  # noqa: BLE001 - as careless code does
+        burn()
+
+
+def search_a_catastrophic_pattern():
+    re.search(r"(a+)+$", "a" * 64 + "b")
+
+
+HANGS = [
+    burn,
+    sleep_for_ever,
+    wait_for_ever,
+    catch_exceptions_and_go_on,
+    swallow_one_interrupt,
+    search_a_catastrophic_pattern,
+]
+IN_THREADS = HANGS[:-1]
+"""`re` holds the interpreter's lock, and looks for signals in the main thread alone: elsewhere only a process helps."""
+IN_PYTHON = [burn, catch_exceptions_and_go_on, swallow_one_interrupt]
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_in_the_main_thread_whatever_hangs_is_interrupted(hang):
+    with watching(), pytest.raises(Overdue) as caught:
+        in_time("mine/slow.score", LIMIT_S, hang)
+    assert (caught.value.limit_s, caught.value.left_behind) == (LIMIT_S, False)
+
+
+@pytest.mark.parametrize("hang", IN_THREADS)
+def test_in_a_pool_whatever_hangs_costs_its_call_alone(hang):
+    async def run():
+        threads = Threads(2)
+        calls = [threads.call("mine/slow.score", LIMIT_S, hang) for _ in range(3)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        result = await threads.call("mine/quick.score", LIMIT_S, lambda: 42)
+        threads.close()
+        return ended, result
+
+    with watching():
+        ended, result = asyncio.run(run())
+    left_behind = hang not in IN_PYTHON
+    assert [(type(each), each.left_behind) for each in ended] == [(Overdue, left_behind)] * 3
+    assert result == 42
+
+
+@pytest.mark.parametrize("hang", IN_THREADS)
+def test_beside_a_thread_without_a_loop_whatever_hangs_is_left(hang):
+    with pytest.raises(Overdue):
+        beside("mine/slow.aggregate", LIMIT_S, hang)
+    assert beside("mine/quick.aggregate", LIMIT_S, lambda: 42) == 42
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopIteration(1)])
+def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
+    def fail():
+        raise error
+
+    async def run():
+        threads = Threads(1)
+        try:
+            await threads.call("mine/slow.score", LIMIT_S, fail)
+        except (SystemExit, KeyboardInterrupt, asyncio.CancelledError, RuntimeError) as raised:
+            # No coroutine lets a StopIteration out.
+            return raised.__cause__ if isinstance(raised, RuntimeError) else raised
+        finally:
+            threads.close()
+
+    with watching():
+        assert asyncio.run(run()) is error
+
+
+def test_a_call_that_is_in_time_meets_no_interrupt_later():
+    with watching():
+        for _ in range(20):
+            with pytest.raises(Overdue):
+                in_time("mine/slow.score", 0.06, time.sleep, 0.2)
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            in_time("mine/quick.score", 5, lambda: None)
+
+
+def test_what_is_returned_after_an_interrupt_was_not_in_time():
+    def swallow():
+        try:
+            burn()
+        except BaseException:  # noqa: BLE001 - as careless code does
+            return 1.0
+
+    with watching(), pytest.raises(Overdue):
+        in_time("mine/slow.score", LIMIT_S, swallow)
+
+
+def test_the_time_in_the_queue_is_not_the_calls():
+    async def run():
+        threads = Threads(1)
+        calls = [threads.call(str(each), 0.5, lambda: time.sleep(0.2)) for each in range(6)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        threads.close()
+        return ended
+
+    with watching():
+        assert asyncio.run(run()) == [None] * 6
+
+
+def test_a_queued_call_that_nobody_waits_for_is_not_made():
+    made = []
+
+    async def run():
+        threads = Threads(1)
+        release = threading.Event()
+        first = asyncio.create_task(threads.call("first", 10, release.wait))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(threads.call("second", 10, lambda: made.append(2)))
+        await asyncio.sleep(0)
+        second.cancel()
+        release.set()
+        await first
+        await threads.call("third", 10, lambda: made.append(3))
+        threads.close()
+
+    with watching():
+        asyncio.run(run())
+    assert made == [3]
+
+
+def test_what_takes_long_is_named_with_its_seconds():
+    seen = []
+
+    async def run():
+        threads = Threads(1)
+        release = threading.Event()
+        call = asyncio.create_task(threads.call("mine/slow.score", 10, release.wait))
+        while not (found := stuck(0.1)):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        seen.extend(found)
+        release.set()
+        await call
+        threads.close()
+
+    with watching():
+        asyncio.run(run())
+    [(label, seconds)] = seen
+    assert label == "mine/slow.score"
+    assert 0.1 < seconds < 10
+    assert stuck(0) == []
+
+
+def test_a_ctrl_c_during_an_overdue_call_stays_one():
+    def swallow_and_be_interrupted():
+        try:
+            burn()
+        except BaseException:  # noqa: BLE001 - as careless code does
+            raise KeyboardInterrupt from None
+
+    with watching(), pytest.raises(KeyboardInterrupt):
+        in_time("mine/slow.score", LIMIT_S, swallow_and_be_interrupted)
+
+
+def test_handlers_of_signals_and_timers_are_as_before_when_nobody_watches():
+    numbers = (signal.SIGURG, signal.SIGVTALRM)
+    before = [signal.getsignal(each) for each in numbers]
+    with watching(), watching():
+        assert signal.getsignal(signal.SIGURG) is not before[0]
+    assert [signal.getsignal(each) for each in numbers] == before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
+
+
+def test_a_block_is_bounded_as_a_call_is():
+    with watching(), pytest.raises(Overdue), timed("mine/slow.check", LIMIT_S):
+        burn()
+
+
+def test_a_context_variable_of_the_caller_is_seen_in_the_thread():
+    from contextvars import ContextVar
+
+    place = ContextVar("place", default="none")
+
+    async def run():
+        place.set("here")
+        threads = Threads(1)
+        seen = await threads.call("mine/x.score", 5, place.get)
+        threads.close()
+        return seen
+
+    with watching():
+        assert asyncio.run(run()) == "here"
