@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,16 @@ class Component(BaseModel, ABC):
     """Raised when the same input may give another output; part of every key."""
     not_identity: ClassVar[frozenset[str]] = frozenset()
     """Fields that can't change an output, and so stay out of every key."""
+    runs_in: ClassVar[Literal["inline", "thread", "process"]] = "thread"
+    """Where methods of an extractor, metric or judge are called during a run. A `thread`: the requests go on meanwhile.
+    A `process` of a bounded pool, which can be ended whatever the code does: for what may crash, exit, eat memory or
+    compute in C; the component and what it is handed and returns are pickled. `inline`, between the requests, is for what
+    takes far less than a millisecond whatever the text is. A method that is `async` runs in the event loop."""
+    at_once: ClassVar[int] = 1
+    """How many of its calls may run at the same time, in threads or processes. More than one in threads is for code that
+    is safe there."""
+    seconds_per_call: ClassVar[float | None] = None
+    """Seconds that one call may take; None for `seconds_per_call` of the execution policy. May be a property."""
 
     def identity(self) -> dict[str, Any]:
         """The config that can change an output, as plain data."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from themis_core.components.base import Component
 from themis_core.records import (
@@ -14,7 +14,7 @@ from themis_core.records import (
     Score,
 )
 
-__all__ = ["Extractor", "Metric", "Scoring"]
+__all__ = ["Extractor", "Metric", "Scoring", "ToScore"]
 
 
 class Extractor(Component):
@@ -83,8 +83,20 @@ class Scoring(Component):
         return total / count if count else None
 
 
+class ToScore(NamedTuple):
+    """One answer as `Metric.score` is handed it."""
+
+    item: Item
+    generation: Generation
+    value: Any
+
+
 class Metric(Scoring):
     """Scores one answer against its item."""
+
+    batch_size: ClassVar[int] = 1
+    """How many answers `score_batch` takes at most. With more than one the run calls it in the place of `score`, with as
+    many answers as are there."""
 
     @abstractmethod
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
@@ -92,6 +104,14 @@ class Metric(Scoring):
 
         Return a finite number in the range, or `Score(reason=...)` where it can't be scored (`too_long`). A number
         outside of the range leaves the answer unscored (`out_of_range`). Not called for items that are `unscorable`,
-        nor for answers without text. Runs in the event loop's thread; an exception becomes an unscored score with
-        reason `metric_error` (a TimeoutError: `metric_timeout`).
+        nor for answers without text. Runs where `runs_in` says, for no longer than `seconds_per_call`. An exception
+        becomes an unscored score with reason `metric_error` (a TimeoutError: `metric_timeout`).
         """
+
+    def score_batch(self, answers: Sequence[ToScore]) -> Sequence[Score]:
+        """Score up to `batch_size` answers, one score for each in their order, as `score` would.
+
+        For models that score many answers in little more time than one. If it fails for several, they are scored again
+        in halves, so that only the one at fault has no score.
+        """
+        return [self.score(*each) for each in answers]

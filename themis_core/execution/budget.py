@@ -60,9 +60,9 @@ class Budget:
     _most_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
     """By model: the most input tokens for one that was estimated, and the most output tokens of an answer."""
 
-    def stop(self, reason: str, *, exhausted: bool = False) -> None:
+    def stop(self, reason: str, *, exhausted: bool = False, interrupted: bool = False) -> None:
         if self.stopped is None:
-            self.stopped, self.exhausted = reason, exhausted
+            self.stopped, self.exhausted, self.interrupted = reason, exhausted, interrupted
             for tell in self.when_stopped:
                 tell()
 

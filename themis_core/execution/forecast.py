@@ -15,9 +15,9 @@ from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
 from themis_core.execution.budget import cost_of, estimate_tokens, output_limit
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
-from themis_core.execution.scoring import nothing_to_read, read_answer, unscorable
+from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
 from themis_core.planning import Plan, Trial, questions
-from themis_core.plugins import JudgingModel, Scorer, from_outside
+from themis_core.plugins import JudgingModel, Scorer, from_outside, in_its_time
 from themis_core.records import Generation, Request, Score, Usage
 from themis_core.specs import digest
 
@@ -101,7 +101,7 @@ class JudgeForecast:
         asked: list[tuple[dict[str, Any], JudgingModel, Request, str, int]] = []
         for trial, scorer in judged:
             stored = (known := scores.get(trial.score_key(scorer))) is not None and known[0].rank > 0
-            nothing = stored or unscorable(scorer, trial.item) is not None
+            nothing = stored or here(unscorable(scorer, trial.item)) is not None
             written = _Written() if nothing else _written(trial, scorer, answers)
             for judging in scorer.judges or ():
                 row = self._row(trial, scorer, judging)
@@ -152,7 +152,7 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
     if generation is None:
         to_come = output_limit(trial.requests[-1].params) or 0
         return _as_sent(lambda: questions(scorer, trial.item, messages), to_come, final=False)
-    extraction = read_answer(scorer.chain, generation)
+    extraction = here(reading(scorer.chain, generation))
     if isinstance(extraction, Score) or nothing_to_read(generation, extraction):
         return _Written()
     baseline = trial.baseline_of(scorer)
@@ -167,7 +167,9 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
     )  # fmt: skip
     judge = scorer.scoring
     assert isinstance(judge, Judge)
-    return _as_sent(lambda: judge.requests(judged), final=not missing)
+    return _as_sent(
+        lambda: in_its_time(scorer.component, judge, "requests", lambda: judge.requests(judged)), final=not missing
+    )
 
 
 def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, final: bool) -> _Written:

@@ -1,29 +1,72 @@
-"""Reads and scores one answer: parse, then metric. A component that raises costs its own score and nothing else.
+"""Reads and scores one answer: parse, then metric. A component that fails costs its own score and nothing else.
 
 What the model did wrong (refused, empty, unparsed) gets the metric's worst value; what could not be scored gets a
 reason and no value.
+
+Everything here is steps: a generator that yields the calls of components which it needs, is sent what they returned (or
+thrown what they raised), and returns what came of it all. Where a call is made is not decided here: `here` makes them
+in this thread, and a run in its lanes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from math import isclose
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from themis_core.components import Extractor, Metric
+from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
 from themis_core.planning import Handed
-from themis_core.plugins import Chain, Scorer, from_outside, told
+from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 
-__all__ = ["accepted", "broken", "measure", "nothing_to_read", "read_answer", "unscorable"]
+__all__ = [
+    "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "unscorable",
+]  # fmt: skip
 
+T = TypeVar("T")
 
 _MORE: Final = ("5", " 5", "e", " (A) (B)")
 """How a text that was cut off may have gone on: within its last word or number, and with further ones."""
 
 
-def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Score | None:
+class Call(NamedTuple):
+    """A call of a method of an extractor, metric or judge."""
+
+    name: str
+    """Of the component, for people."""
+    component: Component
+    method: str
+    args: tuple[Any, ...]
+
+    def make(self) -> Any:
+        """Make it in this thread. Raises Overdue if it takes too long."""
+        return in_its_time(self.name, self.component, self.method, self.bare)
+
+    def bare(self) -> Any:
+        return getattr(self.component, self.method)(*self.args)
+
+
+Steps = Generator[Call, Any, T]
+
+
+def here(steps: Steps[T]) -> T:
+    """What comes of steps whose calls are all made in this thread."""
+    try:
+        call = next(steps)
+        while True:
+            try:
+                returned = call.make()
+            except BaseException as error:  # noqa: BLE001 - the steps say what becomes of it
+                call = steps.throw(error)
+            else:
+                call = steps.send(returned)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def reading(chain: Chain | None, generation: Generation) -> Steps[Extraction | Score | None]:
     """What the score's parse finds; None if the raw answer is scored, or if there is no answer to read.
 
     A score, without a value, is what an extractor's failure comes to: it says nothing of the answer, so it ends the
@@ -32,11 +75,11 @@ def read_answer(chain: Chain | None, generation: Generation) -> Extraction | Sco
     """
     if chain is None or generation.status in ("refused", "empty"):
         return None
-    found, extractor = _read(chain, generation.text)
+    found, extractor = yield from _read(chain, generation.text)
     if generation.status != "truncated" or extractor is None or extractor.rewrites or _is_one_letter(generation.text):
         return found
     for more in _MORE:
-        other, _ = _read(chain, generation.text + more)
+        other, _ = yield from _read(chain, generation.text + more)
         if other != found:
             return other if isinstance(other, Score) else Extraction(reason="cut_off")
     return found
@@ -48,16 +91,16 @@ def _is_one_letter(text: str) -> bool:
     return len(word) == 1 and word[0].isalpha()
 
 
-def _read(chain: Chain, text: str) -> tuple[Extraction | Score, Extractor | None]:
+def _read(chain: Chain, text: str) -> Steps[tuple[Extraction | Score, Extractor | None]]:
     """What a chain finds in a text, and the extractor that found it."""
     for component, extractor in chain.prepare:
-        found = _extract(component, extractor, text)
+        found = yield from _extract(component, extractor, text)
         if isinstance(found, Score) or not found.parsed:
             return found, None
         text = found.value if isinstance(found.value, str) else str(found.value)
     found = Extraction(reason="no_match")
     for component, extractor in chain.extractors:
-        found = _extract(component, extractor, text)
+        found = yield from _extract(component, extractor, text)
         if isinstance(found, Score):
             return found, None
         if found.parsed:
@@ -65,9 +108,9 @@ def _read(chain: Chain, text: str) -> tuple[Extraction | Score, Extractor | None
     return found, None
 
 
-def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Score:
+def _extract(component: str, extractor: Extractor, text: str) -> Steps[Extraction | Score]:
     try:
-        found = as_extraction(extractor.extract(text))
+        found = as_extraction((yield Call(component, extractor, "extract", (text,))))
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this extraction only
         return broken(component, "extract", error, "extractor")
     if found.reason in SCORE_FAULTS:
@@ -75,42 +118,44 @@ def _extract(component: str, extractor: Extractor, text: str) -> Extraction | Sc
     return found
 
 
-def unscorable(scorer: Scorer, item: Item) -> Score | None:
-    """The score, without a value, of every answer to an item that can't be scored; None for all other items."""
-    try:
-        handed = Handed(item=item)
-        reason = scorer.scoring.unscorable(handed["item"])
-        handed.check()
-        return None if reason is None else accepted(scorer, Score(reason=reason))
-    except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
-        return broken(scorer.component, "unscorable", error)
+def asking(scorer: Scorer, method: str, accept: Callable[[Any], T], **originals: Any) -> Steps[T | Score]:
+    """What a method of a metric or judge returns, as `accept` takes it, or the score that its failure comes to.
 
-
-def measure(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Score:
-    """The score that a metric gives, or that of an answer which no judge is asked about; `extraction` is what
-    `read_answer` gave."""
-    method = _method(generation, extraction)
+    It is handed a copy of each argument, in their order.
+    """
     try:
-        value: Any = extraction.value if extraction is not None else generation.text
-        handed = Handed(item=item, generation=generation, value=value)
-        score = accepted(scorer, _returned(scorer, method, handed))
+        handed = Handed(**originals)
+        args = tuple([handed[name] for name in originals])
+        result = accept((yield Call(scorer.component, scorer.scoring, method, args)))
         handed.check()
-        return score
+        return result
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
         return broken(scorer.component, method, error)
+
+
+def unscorable(scorer: Scorer, item: Item) -> Steps[Score | None]:
+    """The score, without a value, of every answer to an item that can't be scored; None for all other items."""
+
+    def accept(reason: Any) -> Score | None:
+        return None if reason is None else accepted(scorer, Score(reason=reason))
+
+    return asking(scorer, "unscorable", accept, item=item)
+
+
+def measuring(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Steps[Score]:
+    """The score that a metric gives, or that of an answer which no judge is asked about; `extraction` is what
+    `reading` gave."""
+    method = _method(generation, extraction)
+    handed: dict[str, Any] = {"item": item, "generation": generation}
+    if method == "score":
+        handed["value"] = extraction.value if extraction is not None else generation.text
+    return asking(scorer, method, lambda returned: accepted(scorer, returned), **handed)
 
 
 def _method(generation: Generation, extraction: Extraction | None) -> Literal["empty", "worst", "score"]:
     if generation.status == "empty" or (extraction is not None and extraction.reason == "empty"):
         return "empty"
     return "worst" if nothing_to_read(generation, extraction) else "score"
-
-
-def _returned(scorer: Scorer, method: Literal["empty", "worst", "score"], handed: Handed) -> Any:
-    scoring, item, generation = scorer.scoring, handed["item"], handed["generation"]
-    if method == "score":
-        return cast(Metric, scoring).score(item, generation, handed["value"])
-    return scoring.empty(item, generation) if method == "empty" else scoring.worst(item, generation)
 
 
 def accepted(scorer: Scorer, returned: Any) -> Score:

@@ -13,7 +13,7 @@ from typing import Any
 from themis_core.errors import SpecError
 from themis_core.planning.rows import RowMapping, where, with_fields
 from themis_core.planning.sampling import Strata
-from themis_core.plugins import LoadedDataset, blaming
+from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_core.specs.guessing import did_you_mean
@@ -178,7 +178,7 @@ def _rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> It
     rows: Iterator[Row] | None = None
     while True:
         try:
-            with blaming(dataset.component, "rows"):
+            with calling(dataset.component, "rows"):
                 if rows is None:
                     copies = dataset.spec.model_copy(deep=True), query.model_copy(deep=True)
                     rows = iter(dataset.loader.rows(*copies, base_dir))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from themis_core.planning.handing import Handed
 from themis_core.planning.items import Items
-from themis_core.plugins import Scorer, from_outside
+from themis_core.plugins import Scorer, from_outside, in_its_time
 from themis_core.records import Item
 from themis_core.wording import counted
 
@@ -61,7 +61,7 @@ def _refused(items: Iterable[Item], scorers: Sequence[Scorer]) -> Iterator[tuple
         for scorer in scorers:
             try:
                 handed = Handed(item=item)
-                reason = scorer.scoring.unscorable(handed["item"])
+                reason = _asked(scorer, handed["item"])
                 handed.check()
             except BaseException as error:  # the run shows it, with its message, as what it is
                 if from_outside(error):
@@ -69,3 +69,7 @@ def _refused(items: Iterable[Item], scorers: Sequence[Scorer]) -> Iterator[tuple
                 reason = "metric_error"
             if reason is not None:
                 yield scorer, item, str(reason)
+
+
+def _asked(scorer: Scorer, item: Item) -> str | None:
+    return in_its_time(scorer.component, scorer.scoring, "unscorable", lambda: scorer.scoring.unscorable(item))

@@ -22,7 +22,15 @@ from themis_core.planning.items import Items
 from themis_core.planning.scorable import Unscorable, unscorable_items
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
-from themis_core.plugins import ComposedModel, ComposedSlice, Composition, LoadedDataset, Scorer, from_outside
+from themis_core.plugins import (
+    ComposedModel,
+    ComposedSlice,
+    Composition,
+    LoadedDataset,
+    Scorer,
+    from_outside,
+    in_its_time,
+)
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
 from themis_core.specs.problems import Place
@@ -221,11 +229,13 @@ def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) ->
 
     `messages` are what the model will be sent.
     """
-    assert isinstance(scorer.scoring, Judge)
+    judge = scorer.scoring
+    assert isinstance(judge, Judge)
     nothing = Generation("answered")
     baseline = nothing if scorer.baseline else None
     try:
-        return scorer.scoring.requests(own(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline)))
+        judged = own(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline))
+        return in_its_time(scorer.component, judge, "requests", lambda: judge.requests(judged))
     except SpecError:
         raise
     except BaseException as error:  # a judge of parsed values may not take an empty text, which is no mistake yet

@@ -17,7 +17,7 @@ from typing import Any
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_core.interrupts import Interrupted, heard
 
-__all__ = ["blaming", "failure", "from_outside", "own_exit", "told"]
+__all__ = ["Errors", "blaming", "failure", "from_outside", "own_exit", "told"]
 
 Errors = tuple[type[Exception], ...]
 _CORE = str(Path(__file__).parents[1])

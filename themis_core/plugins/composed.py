@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
-from themis_core.plugins.blaming import blaming
+from themis_core.plugins.calling import calling
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 from themis_core.specs.problems import Place
 
@@ -43,7 +43,7 @@ class ComposedModel:
     def check_params(self, params: dict[str, Any], place: Place) -> None:
         """Let the engine refuse settings, as requests will hold them, that it doesn't take. Raises SpecError there."""
         try:
-            with blaming(self.component, "check_params", but=(ValueError,)):
+            with calling(self.component, "check_params", but=(ValueError,)):
                 self.engine.check_params(params)
         except ValueError as error:
             raise place.error(f"model {self.spec.model_id!r}: engine {self.component!r}: {error}") from error

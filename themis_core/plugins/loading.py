@@ -21,9 +21,11 @@ import pluggy
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
 from themis_core.errors import PluginError, SpecError
-from themis_core.plugins.blaming import blaming, failure, from_outside
+from themis_core.plugins.blaming import failure, from_outside
+from themis_core.plugins.calling import calling, policy_in_force
 from themis_core.plugins.discovery import Installed, how_to_install, installed
 from themis_core.specs.guessing import did_you_mean
+from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 
 __all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]
@@ -249,7 +251,10 @@ class Plugins:
 
 
 class Observers:
-    """The plugins that observe with one hook. One that fails is passed over: the run does not depend on it."""
+    """The plugins that observe with one hook. One that fails is passed over: the run does not depend on it.
+
+    One that takes longer than `seconds_per_call` is told nothing more.
+    """
 
     def __init__(self, hook: str, found: list[tuple[str, Callable[..., None]]]) -> None:
         self.namespaces = [name for name, _ in found]
@@ -259,9 +264,16 @@ class Observers:
 
     def tell(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Call each with facts of its own, by the hook's argument names. A plugin's first failure is logged in full."""
-        for name, observe in self._found:
+        limit = policy_in_force.get().seconds_per_call if self._found else 0
+        for name, observe in list(self._found):
             try:
-                observe(**facts())
+                in_time(f"plugin {name!r}: {self._hook}", limit, observe, **facts())
+            except Overdue as error:
+                self._found.remove((name, observe))
+                log.error(
+                    "plugin %r: %s was %s (execution_policy.seconds_per_call): it is told nothing more; the run goes on",
+                    name, self._hook, error,
+                )  # fmt: skip
             except BaseException as error:
                 if from_outside(error):
                     raise
@@ -299,4 +311,4 @@ def _label(provenance: Mapping[str, Any]) -> str:
 def _blaming(
     namespace: str, label: str, during: str, but: tuple[type[Exception], ...] = (PluginError,)
 ) -> AbstractContextManager[None]:
-    return blaming(f"plugin {namespace!r} ({label})", during, but=but)
+    return calling(f"plugin {namespace!r} ({label})", during, but=but)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Metric
 from themis_core.errors import SpecError
-from themis_core.plugins.blaming import blaming
+from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
 from themis_core.specs import digest
 from themis_core.specs.numbers import as_meant
@@ -56,16 +56,16 @@ class Maker:
         # What an engine passes on to a server, such as `extra_body`, is of numbers.
         config = as_meant(dict(config), cls, config_at, free=int if base is Engine else str)
         try:
-            with blaming(full_name, "its config", but=(ValidationError,)):
+            with calling(full_name, "its config", but=(ValidationError,)):
                 made = cls.model_validate(config)
         except ValidationError as error:
             raise spec_error(
                 error, cls, config, config_at
             ) from None  # pydantic's own message quotes what was given, keys too
         # Checked once: a component may prepare for its use here (index a file, say), and holds on to that.
-        with blaming(full_name, "its config"):
+        with calling(full_name, "its config"):
             known = f"{kind} {full_name} {digest(made.model_dump(mode='json', by_alias=True))}"
-        with blaming(full_name, "for_models"):
+        with calling(full_name, "for_models"):
             if (fitted := made.for_models(tuple(models))) is not made:
                 if not isinstance(fitted, cls):
                     raise TypeError(f"it returned {type(fitted).__name__}, not a {cls.__name__}")
@@ -78,7 +78,7 @@ class Maker:
 
 
 def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
-    with blaming(name, "check"):
+    with calling(name, "check"):
         try:
             component.check(base_dir)
         except SpecError as error:
@@ -101,10 +101,10 @@ _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
 def _read_properties(component: Component, name: str) -> None:
     """Read once, here, what is read again later, so that what goes wrong in it has the component's name."""
     for method in ("version", "identity"):
-        with blaming(name, method):
+        with calling(name, method):
             found = getattr(component, method)
             if callable(found):
                 found()
     for each in next((names for kind, names in _PROPERTIES.items() if isinstance(component, kind)), ()):
-        with blaming(name, each):
+        with calling(name, each):
             getattr(component, each)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from themis_core.components import Judge, Metric
-from themis_core.plugins import failure, from_outside
+from themis_core.plugins import failure, from_outside, in_its_time_beside
 from themis_core.records import Score
 from themis_intervals import Interval, dealt, interval_about, jackknife, t_quantile
 
@@ -48,7 +48,8 @@ def of_aggregate(
 
 def _aggregate(component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str) -> float | None:
     try:
-        value = component.aggregate(list(chain.from_iterable(items)))
+        scores = list(chain.from_iterable(items))
+        value = in_its_time_beside(metric, component, "aggregate", lambda: component.aggregate(scores))
         low, high = component.lowest, component.highest
         if value is None or (
             math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)

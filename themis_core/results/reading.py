@@ -11,7 +11,7 @@ from typing import Any
 
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
-from themis_core.plugins import Plugins, blaming
+from themis_core.plugins import Plugins, calling
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 
@@ -126,7 +126,7 @@ def aggregates_of(manifest: Mapping[str, Any], plugins: Plugins) -> dict[tuple[s
             _, cls = plugins.resolve(scorer["kind"], scorer["component"])
             if then.get("sha256") != plugins.loose_content(namespace):
                 log.warning("%s was edited since the run: its number is the one that it makes now", scorer["component"])
-            with blaming(scorer["component"], "its config"):
+            with calling(scorer["component"], "its config"):
                 component = cls.model_validate(scorer["config"])
             assert isinstance(component, Metric | Judge)
             found[scorer["slice_id"], scorer["score"], scorer["metric"]] = component

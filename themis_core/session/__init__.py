@@ -12,7 +12,7 @@ from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import open_storage, plugins_of
+from themis_core.plugins import in_force, open_storage, plugins_of
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
@@ -83,6 +83,11 @@ async def _run(
     base_dir: Path | None,
 ) -> RunResult:
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+    with in_force(loaded.project.execution_policy):
+        return await _planned_and_run(loaded, progress)
+
+
+async def _planned_and_run(loaded: Loaded, progress: Callable[[Progress], None] | None) -> RunResult:
     composition = loaded.compose()
     made = make_plan(composition, loaded.place)
     for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
@@ -113,7 +118,9 @@ def plan(
 ) -> PlanReport:
     """Say what `run` would do, without calling anything or creating a store."""
     with listening():
-        return _plan(load_specs(spec, project, overrides, limit, models, base_dir))
+        loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+        with in_force(loaded.project.execution_policy):
+            return _plan(loaded)
 
 
 def _plan(loaded: Loaded) -> PlanReport:
@@ -132,7 +139,8 @@ def _plan(loaded: Loaded) -> PlanReport:
 def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
     settings, directory, place = _project(spec, project, base_dir)
-    return Results(open_storage(settings, directory, place)[1], directory, plugins_of(settings, directory))
+    with in_force(settings.execution_policy):
+        return Results(open_storage(settings, directory, place)[1], directory, plugins_of(settings, directory))
 
 
 def find_storage(
@@ -140,7 +148,8 @@ def find_storage(
 ) -> tuple[StorageBackend, Path]:
     """Return the storage of a spec, a project, or `./.themis`, and the folder that its relative paths start at."""
     settings, directory, place = _project(spec, project, base_dir)
-    return open_storage(settings, directory, place)[1], directory
+    with in_force(settings.execution_policy):
+        return open_storage(settings, directory, place)[1], directory
 
 
 def _project(spec: SpecLike | None, project: ProjectLike, base_dir: Path | None) -> tuple[ProjectSpec, Path, Place]:

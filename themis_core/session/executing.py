@@ -18,7 +18,7 @@ from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now
 from themis_core.interrupts import in_good_order
 from themis_core.planning import Plan, own
-from themis_core.plugins import LoadedDataset, blaming
+from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -119,7 +119,7 @@ async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> Th
 
 
 def _interrupt(budget: Budget, writer: Writer) -> None:
-    budget.stop(INTERRUPTED)
+    budget.stop(INTERRUPTED, interrupted=True)
     store = f" and {writer.note}" if writer.note else ""
     progress_log.warning(
         "stopping: waiting for %s%s; Ctrl-C again stops now", counted(budget.in_flight, "answer"), store
@@ -237,5 +237,5 @@ def manifest_of(made: Plan) -> dict[str, Any]:
 
 
 def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
-    with blaming(dataset.component, "fingerprint"):
+    with calling(dataset.component, "fingerprint"):
         return dataset.loader.fingerprint(dataset.spec.model_copy(deep=True), base_dir)

@@ -45,9 +45,24 @@ class ExecutionPolicySpec(Spec):
     backoff_max_s: float = Field(60, gt=0, description="Seconds that a wait's upper bound grows to.")
     attempt_timeout_s: float = Field(600, gt=0, description="Seconds that one attempt may take in all.")
     start_timeout_s: float = Field(
-        600, gt=0, description="Seconds that an engine may take to start, such as to load a local model."
+        600,
+        gt=0,
+        description="Seconds that an engine may take to start, such as to load a local model, and each call of a "
+        "component before the run, such as for the next row of a dataset.",
     )
     stop_timeout_s: float = Field(30, gt=0, description="Seconds that an engine may take to stop.")
+    seconds_per_call: float = Field(
+        60, gt=0, description="Seconds that one call of an extractor, metric or judge may take, unless it says otherwise."
+    )
+    scoring_threads: int = Field(
+        8, ge=1, description="Calls of extractors, metrics and judges that run in threads at the same time."
+    )
+    scoring_processes: int | None = Field(
+        None, ge=1, description="Processes for those that run in processes; by default as many as there are cores."
+    )
+    process_memory_mb: int = Field(
+        4096, ge=64, description="Memory, in MB, that the data of such a process may take."
+    )
     breaker_failures: int = Field(
         10,
         ge=1,
