@@ -46,17 +46,23 @@ class WorkerProcess:
         self._inbox = bytearray()
         self._outbox = memoryview(b"")
         self._answer: asyncio.Future[tuple[bytes, bytes]] | None = None
+        self._lifeline = -1
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
-        theirs_alive, self._lifeline = os.pipe()
         try:
-            self._process = _started(theirs.fileno(), theirs_alive)
+            self._process = self._start(theirs.fileno())
         except BaseException:
             self._close()
             raise
         finally:
             theirs.close()
-            os.close(theirs_alive)
+
+    def _start(self, line: int) -> subprocess.Popen[bytes]:
+        alive, self._lifeline = os.pipe()
+        try:
+            return _started(line, alive)
+        finally:
+            os.close(alive)
 
     def remember(self, key: bytes) -> None:
         """Note that it has loaded a target, and forgotten all others when it does so."""

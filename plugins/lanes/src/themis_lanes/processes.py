@@ -9,8 +9,7 @@ import os
 import pickle
 import sys
 import time
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import deque
 from typing import Any, Final
 
 from themis_lanes import worker
@@ -32,25 +31,13 @@ class Processes:
     it was when it was first sent.
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        memory_mb: int | None,
-        start_s: float = 30.0,
-        imports: Sequence[str] = (),
-        name: str = "the pool",
-    ) -> None:
-        """`memory_mb`: what a worker may hold; `start_s`: how long it may take to start and to load a target.
-
-        `imports` are modules that a worker imports first, such as one that teaches Python to import others.
-        """
+    def __init__(self, size: int, *, memory_mb: int | None, start_s: float = 30.0, name: str = "the pool") -> None:
+        """`memory_mb`: what a worker may hold; `start_s`: how long it may take to start and to load a target."""
         if os.name != "posix":
             raise RuntimeError("calls in processes of their own need a POSIX system, such as Linux or macOS")
         self._size = size
         self._memory_mb = memory_mb
         self._start_s = start_s
-        self._imports = list(imports)
         self._name = name
         self._closed = False
         self._taken = 0
@@ -59,7 +46,7 @@ class Processes:
         self._busy: list[WorkerProcess] = []
         self._killed: list[WorkerProcess] = []
         """Those whose end was not seen yet."""
-        self._pickles: OrderedDict[int, tuple[object, bytes, bytes]] = OrderedDict()
+        self._pickles: dict[int, tuple[object, bytes, bytes]] = {}
 
     async def call(self, target: object, method: str, args: tuple[Any, ...], limit_s: float, *, label: str = "") -> Any:
         """Return what `target.method(*args)` returns in a worker. Cancelling it ends that worker.
@@ -129,15 +116,12 @@ class Processes:
         """Return the name of a target, which is the digest of its pickle, and what tells a worker of it."""
         known = self._pickles.get(id(target))
         if known is None:
-            pickled = _pickled(target, f"{type(target).__qualname__}")
+            pickled = _pickled(target, type(target).__qualname__)
             key = hashlib.blake2b(pickled, digest_size=worker.KEY_BYTES).digest()
-            known = self._pickles[id(target)] = (
-                target,
-                key,
-                key + pickled,
-            )  # with the target, so that its id is its own
+            known = (target, key, key + pickled)
+            self._pickles[id(target)] = known  # with the target itself, so that no other gets its id
             if len(self._pickles) > MOST_PICKLES:
-                self._pickles.popitem(last=False)
+                self._pickles.pop(next(iter(self._pickles)))  # the oldest
         return known[1:]
 
     async def _ask(self, key: bytes, loaded: bytes, request: bytes, limit_s: float, label: str) -> tuple[bytes, bytes]:
@@ -195,8 +179,7 @@ class Processes:
         return worker.DONE, b""
 
     def _settings(self) -> bytes:
-        settings = {"sys_path": sys.path, "memory_mb": self._memory_mb, "imports": self._imports}
-        return json.dumps(settings, default=str).encode()
+        return json.dumps({"sys_path": sys.path, "memory_mb": self._memory_mb}, default=str).encode()
 
     def _end(self, one: WorkerProcess) -> None:
         one.end()
@@ -206,8 +189,11 @@ class Processes:
 def _pickled(value: object, what: str) -> bytes:
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise TypeError(f"{what} can't be sent to another process: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _, text, _ = worker.describe(error)
+        raise TypeError(f"{what} can't be sent to another process: {text}") from error
 
 
 def _result(kind: bytes, content: bytes) -> Any:

@@ -4,7 +4,7 @@ It is run as a script, and imports nothing of this package: it starts fast, and 
 
 A frame is `MAGIC`, a letter for its kind, and the length of what follows, in both directions:
 
-    SETTINGS  JSON: where modules are found, the memory limit, imports -> DONE or RAISED
+    SETTINGS  JSON: where modules are found, the memory limit         -> DONE or RAISED
     LOAD      16 bytes that name the target, then its pickle          -> DONE or RAISED
     CALL      the pickle of (name of the target, method, arguments)   -> DONE with the pickle of the result, or RAISED
                                                            to any of them: OUT_OF_MEMORY, and the process ends
@@ -12,7 +12,6 @@ A frame is `MAGIC`, a letter for its kind, and the length of what follows, in bo
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pickle
@@ -40,7 +39,8 @@ def main() -> None:
     line, lifeline = int(sys.argv[1]), int(sys.argv[2])
     del sys.argv[1:]
     follow(lifeline)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    # Ctrl-C is the parent's to answer. SIG_IGN would be handed on to what a component starts.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
     keep_from_copies(line)
     out_of_memory = HEAD.pack(MAGIC, OUT_OF_MEMORY, 0)  # made while there is memory
     targets: dict[bytes, object] = {}
@@ -152,15 +152,13 @@ def answer(targets: dict[bytes, object], kind: bytes, content: bytearray) -> tup
         return RAISED, json.dumps([name, doing + text, trace]).encode()
 
 
-def settle(sys_path: list[str], memory_mb: int | None, imports: list[str]) -> None:
+def settle(sys_path: list[str], memory_mb: int | None) -> None:
     """Find modules where the parent does, print to its standard error, and keep to the memory limit."""
     sys.path[:] = sys_path
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a file of text here
     if memory_mb is not None:
         limit_memory(memory_mb * 1024**2)
-    for name in imports:
-        importlib.import_module(name)
 
 
 def limit_memory(limit: int) -> None:
