@@ -33,9 +33,9 @@ class Component(BaseModel, ABC):
     A `process` of a bounded pool, which can be ended whatever the code does: for what may crash, exit, eat memory or
     compute in C; the component and what it is handed and returns are pickled. `inline`, between the requests, is for what
     takes far less than a millisecond whatever the text is. A method that is `async` runs in the event loop."""
-    at_once: ClassVar[int] = 1
-    """How many of its calls may run at the same time, in threads or processes. More than one in threads is for code that
-    is safe there."""
+    at_once: ClassVar[int | None] = None
+    """How many of its calls may run at the same time. None: one in threads, as more are for code that is safe there; as
+    many as there are processes; 32 that are `async`."""
     seconds_per_call: ClassVar[float | None] = None
     """Seconds that one call may take; None for `seconds_per_call` of the execution policy. May be a property."""
 

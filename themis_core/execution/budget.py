@@ -51,6 +51,8 @@ class Budget:
     """Why no further call may start."""
     exhausted: bool = False
     """True if the reason is money: a budget or the provider's quota."""
+    interrupted: bool = False
+    """True if it is the user, who does not want to wait for more than what is paid for."""
     when_stopped: list[Callable[[], object]] = field(default_factory=list)
     """Called once, when it stops."""
     in_flight: int = 0

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["GivenUp", "Lanes", "is_quick"]
 
 T = TypeVar("T")
+ASYNC_PLACES = 32
 LEFT_BEHIND = 3
 """Calls of a component that may be left behind, each with a thread."""
 IN_A_ROW = 10
@@ -46,9 +47,13 @@ class GivenUp(TimeoutError):
     """A component is not called any longer in this run."""
 
 
+def is_async(component: Component, method: str) -> bool:
+    return inspect.iscoroutinefunction(getattr(type(component), method, None))
+
+
 def is_quick(component: Component, method: str) -> bool:
     """Whether a method is called between the requests, without waiting for anything."""
-    return component.runs_in == "inline" and not inspect.iscoroutinefunction(getattr(type(component), method, None))
+    return component.runs_in == "inline" and not is_async(component, method)
 
 
 class Lanes:
@@ -137,7 +142,7 @@ class Lanes:
         key = id(component)
         places = self._places.get(key)
         if places is None:
-            places = self._places[key] = asyncio.Semaphore(max(component.at_once, 1))
+            places = self._places[key] = asyncio.Semaphore(component.at_once or self._usual_places(call))
         async with places:
             self._check_given_up(call)
             try:
@@ -149,6 +154,11 @@ class Lanes:
             self._in_a_row[key] = 0
             return result
 
+    def _usual_places(self, call: Call) -> int:
+        if is_async(call.component, call.method):
+            return ASYNC_PLACES
+        return self._size if call.component.runs_in == "process" else 1
+
     def _check_given_up(self, call: Call) -> None:
         key = id(call.component)
         if self._left_behind.get(key, 0) >= LEFT_BEHIND:
@@ -157,7 +167,7 @@ class Lanes:
             raise GivenUp(f"not called: {IN_A_ROW} of its calls in a row took longer than they may")
 
     def _lane(self, component: Component, method: str) -> Callable[[Call], Awaitable[Any]]:
-        if inspect.iscoroutinefunction(getattr(type(component), method, None)):
+        if is_async(component, method):
             return _in_the_loop
         return self._in_a_process if component.runs_in == "process" else self._in_a_thread
 

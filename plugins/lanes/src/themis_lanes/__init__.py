@@ -1,7 +1,10 @@
 """Where components' calls run, and how a call ends that does not end by itself."""
 
 from themis_lanes.errors import Crashed, Overdue, Raised
+from themis_lanes.processes import Processes
 from themis_lanes.threads import Threads, beside
-from themis_lanes.watch import in_time, stuck, timed, watching
+from themis_lanes.watch import in_time, stuck, timed, watched, watching
 
-__all__ = ["Crashed", "Overdue", "Raised", "Threads", "beside", "in_time", "stuck", "timed", "watching"]
+__all__ = [
+    "Crashed", "Overdue", "Processes", "Raised", "Threads", "beside", "in_time", "stuck", "timed", "watched", "watching",
+]  # fmt: skip

@@ -15,14 +15,15 @@ import ctypes
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from themis_lanes.errors import Overdue
 
-__all__ = ["Timed", "in_time", "stuck", "timed", "watching"]
+__all__ = ["Timed", "in_time", "stuck", "timed", "watched", "watching"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,6 +107,29 @@ def in_time(label: str, limit_s: float, call: Callable[P, T], /, *args: P.args, 
             return call(*args, **kwargs)
     except _Interrupt:  # it came just before the end, or while it was left
         raise Overdue(limit_s) from None
+
+
+@types.coroutine
+def watched(label: str, limit_s: float, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Await a coroutine of which no step may hold up its event loop for longer than `limit_s` seconds.
+
+    It may wait for as long as it likes. Raises Overdue.
+    """
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            with Timed(label, limit_s):
+                waits_for = coroutine.send(value) if error is None else coroutine.throw(error)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except _Interrupt:
+            raise Overdue(limit_s) from None
+        value = error = None
+        try:
+            value = yield waits_for
+        except BaseException as raised:  # noqa: BLE001 - for the coroutine to see
+            error = raised
 
 
 def stuck(after_s: float) -> list[tuple[str, float]]:
