@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import themis_core as themis
-from themis_core.execution.scoring import measure, unscorable
+from themis_core.execution.scoring import here, measuring, unscorable
 from themis_core.plugins import Plugins, Scorer
 
 PLUGIN = """
@@ -208,7 +208,7 @@ def test_a_value_outside_of_the_declared_range_is_unscored(
             return themis.Score(returned)
 
     scorer = Scorer("accuracy", "m", "mine/m", Returning(), None, None, None, "")
-    score = measure(scorer, themis.Item("1", {}), themis.Generation("answered", "x"), None)
+    score = here(measuring(scorer, themis.Item("1", {}), themis.Generation("answered", "x"), None))
     assert (score.value, score.reason) == (value, reason)
     if reason:
         assert (score.details["value"], score.details["component"]) == (returned, "mine/m")
@@ -333,10 +333,10 @@ def test_an_empty_answer_is_right_where_the_reference_is_empty(
     assert isinstance(metric, themis.Metric)
     scorer = Scorer("s", "m", component, metric, None, None, None, "")
     item = themis.Item("1", {}, reference)
-    assert unscorable(scorer, item) is None
+    assert here(unscorable(scorer, item)) is None
     tagged = themis.Generation("answered", "<answer></answer>"), themis.Extraction(reason="empty")
     for generation, extraction in ((themis.Generation("empty", " "), None), tagged):
-        assert measure(scorer, item, generation, extraction) == themis.Score(value)
-    assert measure(scorer, item, themis.Generation("refused"), None) == themis.Score(0.0)
+        assert here(measuring(scorer, item, generation, extraction)) == themis.Score(value)
+    assert here(measuring(scorer, item, themis.Generation("refused"), None)) == themis.Score(0.0)
     unparsed = themis.Extraction(reason="no_match")
-    assert measure(scorer, item, themis.Generation("answered", "x"), unparsed) == themis.Score(0.0)
+    assert here(measuring(scorer, item, themis.Generation("answered", "x"), unparsed)) == themis.Score(0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from themis_core import SCORE_FAULTS, Extraction, Extractor, Generation, Item, Metric, Score
-from themis_core.execution.scoring import measure, read_answer
+from themis_core.execution.scoring import here, measuring, reading
 from themis_core.plugins import Chain, Scorer
 
 
@@ -48,7 +48,7 @@ FOUND = Extraction("found")
 def test_the_first_extractor_that_finds_something_wins_and_a_prepare_step_with_a_reason_ends_it(
     read: Chain, expected: Extraction
 ) -> None:
-    assert read_answer(read, Generation("answered", "text")) == expected
+    assert here(reading(read, Generation("answered", "text"))) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_first_extractor_that_finds_something_wins_and_a_prepare_step_with_a
 def test_an_extractor_that_fails_ends_the_parse_and_no_later_one_is_tried(
     read: Chain, reason: str, component: str, says: str
 ) -> None:
-    failed = read_answer(read, Generation("answered", "text"))
+    failed = here(reading(read, Generation("answered", "text")))
     assert isinstance(failed, Score)
     assert (failed.value, failed.reason, failed.details["component"]) == (None, reason, component)
     assert failed.details["error"].startswith(says)
@@ -78,7 +78,7 @@ def test_an_extractor_that_fails_ends_the_parse_and_no_later_one_is_tried(
 
 @pytest.mark.parametrize("status", ["refused", "empty"])
 def test_an_answer_without_text_is_not_read(status: Any) -> None:
-    assert read_answer(chain(ValueError("planted")), Generation(status)) is None
+    assert here(reading(chain(ValueError("planted")), Generation(status))) is None
 
 
 class Slow(Metric):
@@ -89,6 +89,6 @@ class Slow(Metric):
 def test_a_metric_that_runs_out_of_time_has_a_reason_of_its_own() -> None:
     scorer = Scorer("accuracy", "slow", "mine/slow", Slow(), None, None, None, "")
     details = {"component": "mine/slow", "method": "score", "error": "TimeoutError: a second"}
-    assert measure(scorer, Item("1", {}), Generation("answered", "x"), None) == Score(
+    assert here(measuring(scorer, Item("1", {}), Generation("answered", "x"), None)) == Score(
         reason="metric_timeout", details=details
     )

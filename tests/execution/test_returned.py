@@ -30,7 +30,7 @@ from themis_core import (
     Usage,
 )
 from themis_core.execution import Budget, Endpoint
-from themis_core.execution.scoring import measure, read_answer
+from themis_core.execution.scoring import here, measuring, reading
 from themis_core.interrupts import Interrupted as CtrlC
 from themis_core.plugins import Chain, Scorer
 
@@ -313,9 +313,9 @@ def test_ctrl_c_while_a_component_works_is_no_fault_of_its_own(error: BaseExcept
     chain = Chain("number", (), (("mine/first", component),), {})
     scorer = Scorer("accuracy", "mine/first", "mine/first", component, None, None, None, "")
     with pytest.raises(type(error)):
-        measure(scorer, Item("i", {}), Generation("answered"), None)
+        here(measuring(scorer, Item("i", {}), Generation("answered"), None))
     with pytest.raises(type(error)):
-        read_answer(chain, Generation("answered"))
+        here(reading(chain, Generation("answered")))
 
 
 # --- extractions --------------------------------------------------------------------------------------------

@@ -448,6 +448,9 @@ def test_the_first_interrupt_ends_the_run_in_order_and_the_next_run_goes_on(benc
 
 
 def test_hooks_are_called_in_this_order(bench: Bench) -> None:
+    file = bench.folder / "mine.py"
+    inline = file.read_text("utf-8").replace("class Good(Metric):", 'class Good(Metric):\n    runs_in = "inline"\n')
+    file.write_text(inline, "utf-8")
     bench.rules({"q1": "bad_request"})
     bench.run(policy={"max_in_flight_work_items": 1})
     log = bench.log()

@@ -14,6 +14,9 @@ __all__ = ["CONTRACT_VERSION", "Component"]
 CONTRACT_VERSION: Final = 1
 """Version of the contract between core and plugins; a plugin states the one it was written for."""
 
+Lane = Literal["inline", "thread", "process"]
+"""Where calls of extractors, metrics and judges are made."""
+
 
 class Component(BaseModel, ABC):
     """Base of all components: a frozen config with a version.
@@ -28,11 +31,11 @@ class Component(BaseModel, ABC):
     """Raised when the same input may give another output; part of every key."""
     not_identity: ClassVar[frozenset[str]] = frozenset()
     """Fields that can't change an output, and so stay out of every key."""
-    runs_in: ClassVar[Literal["inline", "thread", "process"]] = "thread"
+    runs_in: ClassVar[Lane] = "thread"
     """Where methods of an extractor, metric or judge are called during a run. A `thread`: the requests go on meanwhile.
     A `process` of a bounded pool, which can be ended whatever the code does: for what may crash, exit, eat memory or
-    compute in C; the component and what it is handed and returns are pickled. `inline`, between the requests, is for what
-    takes far less than a millisecond whatever the text is. A method that is `async` runs in the event loop."""
+    compute in C; the component, what it is handed and what it returns are pickled. `inline`, between the requests: for
+    what takes far less than a millisecond whatever the text is. An `async` method runs in the event loop."""
     at_once: ClassVar[int | None] = None
     """How many of its calls may run at the same time. None: one in threads, as more are for code that is safe there; as
     many as there are processes; 32 that are `async`."""

@@ -95,8 +95,8 @@ class Metric(Scoring):
     """Scores one answer against its item."""
 
     batch_size: ClassVar[int] = 1
-    """How many answers `score_batch` takes at most. With more than one the run calls it in the place of `score`, with as
-    many answers as are there."""
+    """How many answers `score_batch` takes at most. With more than one the run calls it instead of `score`, with those
+    that are there."""
 
     @abstractmethod
     def score(self, item: Item, generation: Generation, value: Any) -> Score:

@@ -1,10 +1,13 @@
-"""Gets the answer of a trial, or of a judge: stored, from another trial or run, or by a call that is paid for once."""
+"""Second stage of a trial: its answer, stored, from another trial or run, or by a call that is paid for once.
+
+The requests of judges take the same way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from themis_core.execution.claims import Claims
 from themis_core.execution.endpoint import Endpoint, Stopped
@@ -16,7 +19,20 @@ from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
 from themis_core.specs import digest
 
-__all__ = ["Answering"]
+__all__ = ["Answered", "Answering"]
+
+
+class Answered(NamedTuple):
+    """The answer of a trial."""
+
+    generation: Generation
+    """That of the last turn, which is scored."""
+    keys: Sequence[str]
+    """Generation keys of its turns."""
+    called: bool
+    """Whether a call was made for it."""
+    unsaved: Sequence[Event]
+    """What of it is not saved yet."""
 
 
 class Answering:
@@ -38,16 +54,17 @@ class Answering:
         self._sharing = sharing
         self._progress = progress
 
-    async def answer(self, work: Work, events: list[Event]) -> tuple[Generation, list[str], bool]:
-        """The generation to score, the keys of its turns, and whether a call was made for it."""
+    async def answer(self, work: Work) -> Answered:
+        """The answer to score; all turns but the last are saved."""
         trial = work.trial
+        events: list[Event] = []
         if trial.model is None:
             output = trial.item.output or ""
             generation = Generation("answered" if output.strip() else "empty", text=output)
             request = trial.requests[0]
             if request.key in work.owned and request.key not in work.generations:
                 events.append(GenerationRecorded(request.key, self._run_id, now(), request, generation))
-            return generation, [request.key], False
+            return Answered(generation, [request.key], False, events)
         called = False
         keys: list[str] = []
         said: list[dict[str, Any]] = []
@@ -73,17 +90,7 @@ class Answering:
             if generation.status not in ("answered", "truncated"):
                 break
             said = [*whole.messages, _as_said(generation)]
-        return generation, keys, called
-
-    async def answer_to_be_judged(self, work: Work) -> tuple[Generation, list[str], bool]:
-        """`answer`, saved before a judge is asked: it is paid for, and judges of other trials may wait for it."""
-        events: list[Event] = []
-        generation, keys, called = await self.answer(work, events)
-        if events:
-            await self._writer.save(events)
-        if keys[-1] in work.owned:
-            self._claims.settle(keys[-1], generation)
-        return generation, keys, called
+        return Answered(generation, keys, called, events)
 
     async def baseline(self, work: Work, scorer: Scorer) -> Generation | None:
         """What the judge compares with: the answer of another model to the same, called for here if need be."""
@@ -94,7 +101,11 @@ class Answering:
         if key in work.baselines:
             return work.baselines[key]
         trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
-        generation, _, _ = await self.answer_to_be_judged(replace(work, trial=trial))
+        generation, keys, _, unsaved = await self.answer(replace(work, trial=trial))
+        if unsaved:  # paid for, and judges of other trials may wait for it
+            await self._writer.save(unsaved)
+        if keys[-1] in work.owned:
+            self._claims.settle(keys[-1], generation)
         if generation.failed:
             generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
         work.baselines[key] = generation

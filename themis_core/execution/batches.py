@@ -70,7 +70,7 @@ class Batches:
                 future.set_result(scored)
 
 
-def _as_many(returned: Any, count: int) -> list[tuple[Any, None]]:
+def _as_many(returned: Any, count: int) -> list[tuple[Any, BaseException | None]]:
     scores = list(returned)
     if len(scores) != count:
         raise TypeError(f"score_batch returned {len(scores)} scores for {count} answers")

@@ -5,7 +5,9 @@ before, during or after its own look-up. That holds for baselines too.
 
 Waits never form a ring. Claims are made in the order of the look-ups, and lanes work in that order, so a trial waits
 only for those that were looked up before it. What is claimed later, because another trial did not need it after all,
-is called and settled before its trial waits for anything. Other runs on the same store are the business of `sharing`.
+is called and settled before its trial waits for anything. A trial that may have to ask for a baseline is scored in the
+place of its worker: in the queue for scores, those that wait for that baseline could stand before it. Other runs on the
+same store are the business of `sharing`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
 from themis_core.records import Generation, Request
 
@@ -47,6 +50,12 @@ class Claims:
         for key in keys:
             self.settle(key, generation)
             self._pending.pop(key, None)
+
+    def release_baselines(self, work: Work) -> None:
+        """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
+        own = {request.key for request in work.trial.requests}
+        self.let_go([key for key in work.owned if key not in own], None)
+        work.owned[:] = [key for key in work.owned if key in own]
 
     async def elsewhere(self, key: str, owned: list[str]) -> Generation | None:
         """The generation that another trial gets for the same request; None if that is now up to this one."""

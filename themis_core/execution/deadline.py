@@ -1,4 +1,8 @@
-"""Awaits a component no longer than a deadline, whether it lets itself be cancelled or not."""
+"""Awaits a component no longer than a deadline, whether it lets itself be cancelled or not.
+
+A deadline measures the component, not the event loop: where the loop was late itself, what arrived meanwhile is looked
+at first.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from themis_core.plugins import from_outside
+from themis_lanes import Overdue
 
-__all__ = ["Overdue", "leave_alone", "outcome", "within"]
+__all__ = ["leave_alone", "outcome", "within"]
 
 T = TypeVar("T")
+LATE_S = 0.01
+"""Seconds by which the loop may be late without saying anything of what it did not look at."""
 TIDYING_S = 0.5
 """Seconds that a cancelled component has to close what it has open."""
 
 _left_alone: set[asyncio.Task[Any]] = set()
 """What goes on although it was cancelled; a loop keeps no tasks alive by itself."""
-
-
-class Overdue(Exception):
-    """A component was not done at its deadline; it was cancelled. `goes_on`: it ignores that, and was left alone."""
-
-    def __init__(self, goes_on: bool) -> None:
-        super().__init__()
-        self.goes_on = goes_on
 
 
 async def within(limit_s: float, ask: Callable[[], Awaitable[T]]) -> T:
@@ -36,7 +35,7 @@ async def within(limit_s: float, ask: Callable[[], Awaitable[T]]) -> T:
     try:
         if not await _done(task, limit_s):
             task.cancel()
-            raise Overdue(goes_on=not await _done(task, TIDYING_S))
+            raise Overdue(limit_s, left_behind=not await _done(task, TIDYING_S))
     finally:
         if not task.done():
             task.cancel()
@@ -60,12 +59,23 @@ async def _done(task: asyncio.Task[Any], limit_s: float) -> bool:
     """Wait for a task so long; whether it is done. As `asyncio.wait` does, which takes three times as long for it."""
     loop = asyncio.get_running_loop()
     waiting = loop.create_future()
+    timer: asyncio.TimerHandle
 
     def wake(_: Any) -> None:
         if not waiting.done():
             waiting.set_result(None)
 
-    timer = loop.call_later(limit_s, wake, None)
+    def due() -> None:
+        nonlocal timer
+        late = loop.time() - timer.when()
+        if (
+            late > LATE_S and not task.done()
+        ):  # what has arrived may not have been read yet: for as long as nobody looked
+            timer = loop.call_later(late, due)
+        else:
+            wake(None)
+
+    timer = loop.call_later(limit_s, due)
     task.add_done_callback(wake)
     try:
         await waiting

@@ -21,13 +21,14 @@ from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.breaker import Breaker
 from themis_core.execution.budget import Budget, Stopped, estimate_tokens, output_limit
-from themis_core.execution.deadline import Overdue, within
+from themis_core.execution.deadline import within
 from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.planning import own
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_lanes import Overdue, watched
 from themis_pacing import AdaptiveLimit, Pace
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
@@ -127,7 +128,8 @@ class Endpoint:
             await self._doze(POLL_S)
         cost = RunCost()
         try:
-            generation = as_generation(await engine.generate(own(request)))
+            limit = self._policy.attempt_timeout_s
+            generation = as_generation(await watched(_label(engine), limit, engine.generate(own(request))))
             if price is None:  # it answers here, so that is free
                 return generation
             cost = self._cost_of(request, price, generation)
@@ -210,12 +212,14 @@ class Endpoint:
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s
         try:
-            return as_generation(await within(limit, lambda: engine.generate(own(request))))
+            label = _label(engine)
+            answering = within(limit, lambda: watched(label, limit, engine.generate(own(request))))
+            return as_generation(await answering)
         except EngineError as error:
             raise as_engine_error(error) from error.__cause__
         except Overdue as overdue:
             message = f"no reply within {limit:g} s"
-            if overdue.goes_on:
+            if overdue.left_behind:
                 message += "; the engine ignores its cancellation and was left alone"
             raise EngineError("timeout", message, retryable=True, unknown_outcome=True) from overdue
         except BaseException as error:
@@ -343,6 +347,10 @@ def _measured(generation: Generation, latency_s: float, cost: float | None) -> G
     values = list(_VALUES(generation))
     values[_LATENCY], values[_COST] = latency_s, cost
     return Generation(*values)
+
+
+def _label(engine: Engine) -> str:
+    return f"{type(engine).__name__}.generate"
 
 
 def _most_tokens(request: Request) -> int:

@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.components import JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.execution.lanes import Lanes
 from themis_core.execution.returned import as_question
-from themis_core.execution.scoring import accepted, broken
+from themis_core.execution.scoring import accepted, asking
 from themis_core.execution.writer import Writer
-from themis_core.planning import Handed
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer
 from themis_core.records import Generation, GenerationRecorded, Request, Score
 from themis_core.specs import digest
@@ -27,7 +27,6 @@ __all__ = ["JUDGED_BY", "Judging", "judge_request"]
 
 JUDGED_BY = "judged_by"
 """In the details of a judge's score: the generation keys of its replies, for runs that find the score stored."""
-T = TypeVar("T")
 
 
 def judge_request(judging: JudgingModel, asked: JudgeRequest, item_id: str, repeat: int) -> Request:
@@ -51,8 +50,9 @@ class Judging:
 
     def __init__(
         self, writer: Writer, call: Callable[[ComposedModel, Request], Awaitable[Generation]], run_id: str,
-        now: Callable[[], str],
+        now: Callable[[], str], lanes: Lanes,
     ) -> None:  # fmt: skip
+        self._lanes = lanes
         self._writer = writer
         self._call = call
         self._run_id = run_id
@@ -62,7 +62,7 @@ class Judging:
     async def score(self, scorer: Scorer, judged: JudgedAnswer) -> tuple[Score, tuple[str, ...]] | Generation:
         """One score with the keys of the replies that it rests on; or a failed generation, if one was not to be had."""
         keys: list[str] = []
-        questions = _safely(scorer, "requests", _questions, judged=judged)
+        questions = await self._lanes.do(asking(scorer, "requests", _questions, judged=judged))
         if isinstance(questions, Score):
             return questions, ()
         replies = []
@@ -77,7 +77,8 @@ class Judging:
                     if isinstance(reply, Score):
                         return reply, tuple(keys)
                     replies.append(reply)
-        score = _safely(scorer, "score", partial(_score, scorer), judged=judged, replies=replies)
+        accept = partial(accepted, scorer)
+        score = await self._lanes.do(asking(scorer, "score", accept, judged=judged, replies=replies))
         if keys:
             score = replace(score, details={**score.details, JUDGED_BY: keys})
         return score, tuple(keys)
@@ -95,7 +96,7 @@ class Judging:
             reply = replace(asked, generation=generation)
             if asked.asked_again:
                 return reply
-            again = _safely(scorer, "again", _asked_again, judged=judged, reply=reply)
+            again = await self._lanes.do(asking(scorer, "again", _asked_again, judged=judged, reply=reply))
             if isinstance(again, Score):
                 return again
             if again is None:
@@ -122,26 +123,9 @@ class Judging:
                 future.set_result(None)  # whoever waits asks for itself, or finds that the run has ended
 
 
-def _safely(scorer: Scorer, method: str, call: Callable[[Judge, Handed], T], **handed: Any) -> T | Score:
-    """What a judge's method returns, or the score that its exception becomes: a plugin's bug costs this score only."""
-    try:
-        assert isinstance(scorer.scoring, Judge)
-        its = Handed(**handed)
-        result = call(scorer.scoring, its)
-        its.check()
-    except BaseException as error:  # noqa: BLE001 - see above
-        return broken(scorer.component, method, error)
-    return result
+def _questions(returned: Any) -> list[JudgeRequest]:
+    return [as_question(each) for each in returned]
 
 
-def _questions(judge: Judge, handed: Handed) -> list[JudgeRequest]:
-    return [as_question(each) for each in judge.requests(handed["judged"])]
-
-
-def _asked_again(judge: Judge, handed: Handed) -> JudgeRequest | None:
-    again = judge.again(handed["judged"], handed["reply"])
-    return None if again is None else as_question(again)
-
-
-def _score(scorer: Scorer, judge: Judge, handed: Handed) -> Score:
-    return accepted(scorer, judge.score(handed["judged"], handed["replies"]))
+def _asked_again(returned: Any) -> JudgeRequest | None:
+    return None if returned is None else as_question(returned)

@@ -15,18 +15,15 @@ import inspect
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from themis_core.components import Component, Metric
 from themis_core.execution.batches import Batches
 from themis_core.execution.budget import Budget, Stopped
-from themis_core.execution.deadline import within
+from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps
 from themis_core.plugins import seconds_for
-from themis_lanes import Overdue, Threads, stuck, watched
-
-if TYPE_CHECKING:
-    from themis_lanes.processes import Processes
+from themis_lanes import Overdue, Processes, Raised, Threads, stuck, watched
 
 __all__ = ["GivenUp", "Lanes", "is_quick"]
 
@@ -73,6 +70,7 @@ class Lanes:
         self._left_behind: dict[int, int] = {}
         self._in_a_row: dict[int, int] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
+        budget.when_stopped.append(self._stopped)
 
     async def do(self, steps: Steps[T]) -> T:
         """What comes of steps, each call made in its lane. Raises Stopped if the user ends the run meanwhile."""
@@ -102,10 +100,10 @@ class Lanes:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return f"{label} takes {seconds:.0f} s{more}"
 
-    def interrupt(self) -> None:
-        """Wait for no call any longer: the answers are saved, and can be scored by the next run."""
-        for task in self._under_way:
-            task.cancel()
+    def _stopped(self) -> None:
+        if self._budget.interrupted:  # the answers are saved, and can be scored by the next run
+            for task in self._under_way:
+                task.cancel()
 
     def close(self) -> None:
         """End the processes, and let go of the threads. Waits for nothing."""
@@ -122,12 +120,13 @@ class Lanes:
             batches = self._batches.get(id(component))
             if batches is None:
                 batches = self._batches[id(component)] = Batches(component.batch_size, self._placed)
-            task = asyncio.ensure_future(batches.add(call))
+            make = batches.add
         else:
-            task = asyncio.ensure_future(self._placed(call))
+            make = self._placed
+        task = asyncio.ensure_future(outcome(lambda: make(call)))
         self._under_way.add(task)
         try:
-            return await task
+            result, error = await task
         except asyncio.CancelledError:
             if self._budget.interrupted:
                 raise Stopped from None
@@ -135,6 +134,9 @@ class Lanes:
         finally:
             self._under_way.discard(task)
             task.cancel()
+        if error is not None:
+            raise error
+        return result
 
     async def _placed(self, call: Call) -> Any:
         """Make a call as soon as its component has a place; count what does not come back."""
@@ -177,11 +179,14 @@ class Lanes:
 
     async def _in_a_process(self, call: Call) -> Any:
         if self._processes is None:
-            from themis_lanes.processes import Processes  # not needed by most runs
-
             self._processes = Processes(self._size, memory_mb=self._memory_mb, start_s=self._start_s)
         limit = seconds_for(call.component)
-        return await self._processes.call(call.component, call.method, call.args, limit, label=_label(call))
+        try:
+            return await self._processes.call(call.component, call.method, call.args, limit, label=_label(call))
+        except Raised as error:
+            if error.name == "TimeoutError":
+                raise TimeoutError(error.text) from error
+            raise
 
 
 async def _in_the_loop(call: Call) -> Any:

@@ -1,50 +1,43 @@
-"""Executes a plan: each trial walks one straight line from look-up to commit.
+"""Executes a plan: each trial goes through four stages, in this order, one module each.
 
-    per batch: which keys are stored? → generation stored? else limits → engine → retry
-    → per score: stored? else parse → metric or judge → one save → commit returned → finished
+    lookups ─ what of it is stored? ─ finished: counted
+    answering ─ its answer: stored, or limits → engine → retry (`endpoint`)
+       │ all its scores are quick                 │ a slow component or a judge among them
+       │                                          └ answer saved ─ queue, bounded
+    scores ─ per score: stored? else parse → metric or judge, each call in its lane (`lanes`)
+    saving ─ one commit ─ finished ─ counted, observers told
 
-Each endpoint has a lane of its own (a producer and as many workers as it may have in flight), so a dead endpoint
-holds up nobody else. A worker keeps its place until the commit returned: what is called but not saved is bounded.
+Each endpoint has a producer and workers of its own, so a dead endpoint holds up nobody else. A worker keeps its place
+until its commit returned, so what is called but not saved is bounded: there are a fifth more workers than calls in
+flight, so that the next call need not wait for the commit. A full queue holds up workers, never the event loop.
 
-How a trial comes by its answer is in `answering`, why no two trials ask for the same in `claims`.
+Why no two trials ask for the same is told in `claims`, how the loop meets deadlines in `deadline`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from itertools import islice
 
-from themis_core.components import JudgedAnswer, Store
+from themis_core.components import Metric
 from themis_core.errors import PluginError, SpecError, ThemisError
-from themis_core.execution.answering import Answering
+from themis_core.execution.answering import Answered, Answering
 from themis_core.execution.claims import Claims
-from themis_core.execution.deadline import Overdue, outcome, within
+from themis_core.execution.deadline import outcome, within
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
-from themis_core.execution.judging import JUDGED_BY, Judging
+from themis_core.execution.judging import Judging
+from themis_core.execution.lanes import Lanes
+from themis_core.execution.lookups import LookUps
 from themis_core.execution.progress import Progress, now
-from themis_core.execution.scoring import measure, nothing_to_read, read_answer, unscorable
+from themis_core.execution.saving import Ended, Saving
+from themis_core.execution.scores import Scores, are_quick
 from themis_core.execution.sharing import Sharing
-from themis_core.execution.work import Stored, Work
-from themis_core.execution.writer import Unsavable, Writer
-from themis_core.planning import Plan, Trial, own
-from themis_core.plugins import ComposedModel, Scorer, blaming
-from themis_core.records import (
-    SCORE_FAULTS,
-    WARNING,
-    Event,
-    Extraction,
-    Generation,
-    GenerationRecorded,
-    ItemRecorded,
-    Score,
-    ScoreEntry,
-    TrialFinished,
-)
+from themis_core.execution.work import Work
+from themis_core.execution.writer import Writer
+from themis_core.planning import Plan
+from themis_core.plugins import ComposedModel, blaming
+from themis_lanes import Overdue
 
 __all__ = ["Runner"]
 
@@ -54,21 +47,8 @@ BATCH = 256
 TOGETHER = 64
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
 
-UNAVAILABLE = "judge_unavailable"
-CODE = "error_code"
-"""In the details of a score with that reason: how asking the judge failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A trial whose outcome is not saved yet."""
-
-    work: Work
-    finished: TrialFinished
-    generation: Generation
-    error: str | None
-    events: Sequence[Event]
-    """What is to be saved of it, `finished` last."""
+FEWEST_BEHIND = 64
+"""Trials, at least, that may wait for their scores; each holds its item and its answer."""
 
 
 class Runner:
@@ -84,18 +64,26 @@ class Runner:
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
         names = {model.engine.endpoint for model in plan.composition.models()}
         self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
-        self._scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
+        scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
+        self._quick = {slice_id: all(map(are_quick, its)) for slice_id, its in scorers.items()}
+        self._judged = any(scorer.judges for its in scorers.values() for scorer in its)
+        self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self._claims = Claims(writer)
         self._sharing = Sharing(writer, plan.run_id)
+        self._lanes = Lanes(budget)
+        self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
         self._answering = Answering(plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress)
-        self._judging = Judging(writer, self._answering.call_judge, plan.run_id, now)
-        self._recorded_items: set[str] = set()
-        self._observers = plan.composition.plugins.observers("themis_trial_finished")
-        self.errors: dict[str, str] = {}
-        """Code of failed trials, or of `SCORE_FAULTS`: one message, as an example."""
-        self.codes: Counter[str] = Counter()
-        self.warnings: Counter[str] = Counter()
-        """What engines warn of, by how many answers."""
+        judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
+        self._scores = Scores(self._answering, judging, self._lanes)
+        self.saving = Saving(plan.run_id, writer, self._claims, budget, progress, self._observers)
+        batches = [
+            each.scoring.batch_size for its in scorers.values() for each in its if isinstance(each.scoring, Metric)
+        ]
+        at_once = max(
+            FEWEST_BEHIND, policy.max_in_flight_work_items, 4 * policy.scoring_threads, 2 * max([1, *batches])
+        )
+        self._behind = asyncio.Semaphore(at_once)
+        self._group = asyncio.TaskGroup()
 
     async def run(self) -> None:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
@@ -107,11 +95,12 @@ class Runner:
             await self._sharing.begin()
             watching = asyncio.create_task(self._sharing.watch())
             try:
-                async with asyncio.TaskGroup() as lanes:
+                async with self._group:
                     for endpoint in (None, *self._plan.endpoints()):
-                        lanes.create_task(self._lane(endpoint))
+                        self._group.create_task(self._lane(endpoint))
             finally:
                 watching.cancel()
+                self._lanes.close()
             await self._sharing.end()
         except* Stopped:
             pass
@@ -123,7 +112,7 @@ class Runner:
     @property
     def note(self) -> str:
         """What the endpoints and the store wait for, for people."""
-        notes = [*(each.note for each in self._endpoints.values()), self._writer.note]
+        notes = [*(each.note for each in self._endpoints.values()), self._lanes.note, self._writer.note]
         return "; ".join(filter(None, notes))
 
     async def _start(self, model: ComposedModel) -> None:
@@ -177,18 +166,18 @@ class Runner:
     def _width(self, endpoint: str | None) -> tuple[int, int]:
         """How many workers a lane has, and how many trials each of them takes at a time."""
         models = self._plan.composition.models()
-        judged = any(scorer.judges for scorers in self._scorers.values() for scorer in scorers)
-        if not judged and all(model.engine.capabilities.batch for model in models):
+        if not self._judged and all(model.engine.capabilities.batch for model in models):
             return BATCH // TOGETHER, TOGETHER
         if all(model.engine.capabilities.batch for model in models if model.engine.endpoint == endpoint):
             return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
         in_all = self._policy.max_in_flight_work_items
-        return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
+        in_flight = min(in_all, self._policy.max_in_flight_per_endpoint or in_all)
+        return in_flight + in_flight // 5, 1
 
     async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[Work] | None], together: int) -> None:
         trials = self._plan.trials(endpoint)
         while batch := list(islice(trials, BATCH)):
-            works = await self._look_up(batch)
+            works = await self._look_ups.of(batch)
             for start in range(0, len(works), together):
                 await queue.put(works[start : start + together])
             if self._budget.stopped is not None:
@@ -203,174 +192,50 @@ class Runner:
                 self.progress.in_flight -= len(works)
 
     async def _work(self, works: list[Work]) -> None:
-        """Bring trials to their ends and save them as one; what a stopped trial has paid for is saved as well."""
-        paid: list[Event] = []
-        ended: list[_Ended] = []
-        stopped: list[Work] = []
+        """Answer trials, and save them as one with those scores that are quick; the others are scored behind."""
+        ended: list[Ended] = []
+        to_score: list[tuple[Work, Answered]] = []
         for work in works:
             work.together = works[0].together
-            events: list[Event] = []
             try:
                 if self._budget.stopped is not None:
                     raise Stopped
-                ended.append(await self._trial(work, events))
+                answered = await self._answering.answer(work)
             except Stopped:
-                paid += events
-                stopped.append(work)
-        if events := [*paid, *(event for each in ended for event in each.events)]:
-            try:
-                await self._writer.save(events)
-            except Unsavable:
-                await self._save_answers(paid)
-                ended = [await self._saved_alone(each) for each in ended]
-        for each in ended:
-            self._claims.let_go(each.work.owned, each.generation)
-            self._count(each.finished, each.error)
-            if WARNING in each.generation.provider and not each.finished.reused:
-                self.warnings[str(each.generation.provider[WARNING])] += 1
-        for work in stopped:
-            self._claims.let_go(work.owned, None)
-
-    async def _saved_alone(self, ended: _Ended) -> _Ended:
-        """Save one trial; if something of it can't be stored, as failed, with what was paid for."""
-        try:
-            await self._writer.save(ended.events)
-        except Unsavable as error:
-            failed = replace(ended.finished, outcome="failed", error_code="engine_error", scores=())
-            await self._save_answers(ended.events)
-            await self._writer.save([failed])
-            return replace(ended, finished=failed, error=str(error))
-        return ended
-
-    async def _save_answers(self, events: Sequence[Event]) -> None:
-        """Save what was paid for, each answer alone, as far as it can be stored."""
-        for event in events:
-            if isinstance(event, GenerationRecorded):
-                with suppress(Unsavable):
-                    await self._writer.save([event])
-
-    async def _look_up(self, batch: list[Trial]) -> list[Work]:
-        """Ask the store once what it has of all these trials."""
-        owners = [self._claims.claim(trial.needed) for trial in batch]
-        keys = [[t.score_key(scorer) for scorer in self._scorers[t.slice_id]] for t in batch]
-
-        def look(store: Store) -> tuple[set[tuple[str, str]], dict[str, Generation], Stored]:
-            finished = store.finished_trials(self._plan.run_id, [(t.slice_id, t.trial_id) for t in batch])
-            left = [i for i, t in enumerate(batch) if (t.slice_id, t.trial_id) not in finished]
-            generations = store.generations([r.key for i in left for r in batch[i].needed]) if left else {}
-            answered = [key for i in left if batch[i].key in generations for key in keys[i]]
-            return finished, generations, store.scores(answered) if answered else {}
-
-        finished, generations, stored = await self._writer.read(look)
-        scores = {key: each for key, each in stored.items() if each[0].rank}
-        works = []
-        for trial, owned, its_keys in zip(batch, owners, keys, strict=True):
-            work = Work(trial, self._scorers[trial.slice_id], its_keys, generations, scores, owned)
-            for key in owned:
-                if key in generations:
-                    self._claims.settle(key, generations[key])
-            if (trial.slice_id, trial.trial_id) in finished:
-                self.progress.done += 1
-                self.progress.reused += 1
                 self._claims.let_go(work.owned, None)
+                continue
+            if answered.generation.failed or answered.generation.status == "absent":
+                ended.append(self.saving.ended(work, answered, ()))
+            elif self._quick[work.trial.slice_id]:
+                scores = await self._scores.of(work, answered.generation)
+                ended.append(self.saving.ended(work, answered, scores))
             else:
-                works.append(work)
-        return works
+                to_score.append((work, answered))
+        await self.saving.trials(ended)
+        for work, answered in await self.saving.answers(to_score):
+            await self._behind_or_here(work, answered)
 
-    def _release_baselines(self, work: Work) -> None:
-        """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
-        own = {request.key for request in work.trial.requests}
-        self._claims.let_go([key for key in work.owned if key not in own], None)
-        work.owned[:] = [key for key in work.owned if key in own]
+    async def _behind_or_here(self, work: Work, answered: Answered) -> None:
+        if work.trial.baselines:
+            # Others may wait for the baselines that it is to ask for. In a queue it could stand behind these.
+            await self._score(work, answered)
+            return
+        await self._behind.acquire()
+        self.progress.in_flight += 1
+        scoring = self._group.create_task(self._score(work, answered))
+        scoring.add_done_callback(self._scored)
 
-    async def _trial(self, work: Work, events: list[Event]) -> _Ended:
-        """The straight line of one trial; what is to be saved of it joins the events."""
-        trial = work.trial
-        if any(scorer.judges for scorer in work.scorers):
-            generation, keys, called = await self._answering.answer_to_be_judged(work)
-        else:
-            generation, keys, called = await self._answering.answer(work, events)
-        scores: list[ScoreEntry] = []
-        failure = (generation.error_code, generation.error) if generation.failed else None
-        if not failure and generation.status != "absent":
-            for scorer, key in zip(work.scorers, work.score_keys, strict=True):
-                scores.append(await self._score(work, scorer, key, generation))
-        if trial.baselines:
-            self._release_baselines(work)
-        if trial.item.digest not in self._recorded_items:
-            if len(self._recorded_items) > 4 * BATCH:
-                self._recorded_items.clear()
-            self._recorded_items.add(trial.item.digest)
-            events.append(ItemRecorded(trial.item))
-        finished = TrialFinished(
-            self._plan.run_id, now(), trial.slice_id, trial.trial_id, trial.item.id, trial.item.digest,
-            trial.prompt_variant_id, trial.model_id, trial.params, trial.sample_index, tuple(keys),
-            "failed" if failure else generation.status, failure[0] if failure else None, not called,
-            () if failure else tuple(scores),
-        )  # fmt: skip
-        events.append(finished)
-        return _Ended(work, finished, generation, failure[1] if failure else None, events)
+    def _scored(self, _: asyncio.Task[None]) -> None:
+        self.progress.in_flight -= 1
+        self._behind.release()
 
-    def _count(self, finished: TrialFinished, error: str | None) -> None:
-        progress = self.progress
-        progress.done += 1
-        if finished.outcome == "failed":
-            progress.failed += 1
-            code = finished.error_code or "engine_error"
-            self.codes[code] += 1
-            self.errors.setdefault(code, error or "")
-        elif finished.reused:
-            progress.reused += 1
-        for entry in finished.scores:
-            if (reason := entry.result.reason) in SCORE_FAULTS and reason is not None:
-                told = entry.result.details
-                named = [str(told[name]) for name in ("component", "method", "error") if name in told]
-                self.errors.setdefault(reason, ": ".join(named) or SCORE_FAULTS[reason])
-        if codes := {str(each.result.details[CODE]) for each in finished.scores if each.result.reason == UNAVAILABLE}:
-            progress.failed += 1
-            self.codes.update(codes)
-        progress.cost = self._budget.before + self._budget.cost
-        self._observers.tell(lambda: {"event": own(finished)})
-
-    async def _score(self, work: Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
-        parse = scorer.chain.name if scorer.chain else None
-        if (stored := work.scores.get(key)) is not None:
-            judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
-            return ScoreEntry(
-                scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False, judged_by=judged_by
-            )
-        if scorer.baseline is not None and scorer.baseline is work.trial.model:
-            return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
-        if (unscored := unscorable(scorer, work.trial.item)) is not None:
-            return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)
-        extraction = read_answer(scorer.chain, generation)
-        if isinstance(extraction, Score):  # a component failed at it
-            return ScoreEntry(scorer.score, scorer.metric, key, extraction, parse)
-        if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
-            result = measure(scorer, work.trial.item, generation, extraction)
-            return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)
-        judged = await self._judge(work, scorer, generation, extraction)
-        if isinstance(judged, Generation):  # the next run asks again
-            judged = _unavailable(scorer, judged), ()
-        return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
-
-    async def _judge(
-        self, work: Work, scorer: Scorer, generation: Generation, extraction: Extraction | None
-    ) -> tuple[Score, tuple[str, ...]] | Generation:
-        trial = work.trial
-        baseline = await self._answering.baseline(work, scorer)
-        if baseline is not None and baseline.failed:
-            return baseline
-        if baseline is not None and baseline.status == "absent":
-            return Score(reason="no_baseline"), ()
-        value = extraction.value if extraction is not None else generation.text
-        asked = [message for request in trial.requests for message in request.messages]
-        judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
-        return await self._judging.score(scorer, judged)
-
-
-def _unavailable(scorer: Scorer, failed: Generation) -> Score:
-    """The score of a judge of which a request failed: the other scores of the trial are not touched by it."""
-    code = failed.error_code or "engine_error"
-    told = {"component": scorer.component, "error": f"{code}: {failed.error}", CODE: code}
-    return Score(reason=UNAVAILABLE, details=told)
+    async def _score(self, work: Work, answered: Answered) -> None:
+        """Score a trial whose answer is saved, and end it. A run that ends leaves it to the next one."""
+        try:
+            scores = await self._scores.of(work, answered.generation)
+        except Stopped:
+            self._claims.let_go(work.owned, None)
+            return
+        if work.trial.baselines:
+            self._claims.release_baselines(work)
+        await self.saving.trials([self.saving.ended(work, answered, scores)])

@@ -16,6 +16,7 @@ from typing import Any
 
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_core.interrupts import Interrupted, heard
+from themis_lanes import Raised
 
 __all__ = ["Errors", "blaming", "failure", "from_outside", "own_exit", "told"]
 
@@ -50,7 +51,7 @@ def from_outside(error: BaseException) -> bool:
 def told(error: BaseException) -> str:
     """What a component's exception says, for people; its `__str__` may be as broken as the rest of it."""
     try:
-        return f"{type(error).__name__}: {error}"
+        return str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}"
     except BaseException as wrong:
         if from_outside(wrong):
             raise

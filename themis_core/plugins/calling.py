@@ -1,7 +1,7 @@
 """Calls of components outside of a run's own stages: each blamed for what goes wrong in it, and bounded in time.
 
-    with calling("mine/rows", "rows"):      # PluginError if it raises, or takes longer than start_timeout_s
-        row = next(rows)
+with calling("mine/rows", "rows"):      # PluginError if it raises, or takes longer than start_timeout_s
+    row = next(rows)
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from themis_core.components import Component
 from themis_core.errors import PluginError, SpecError, StorageError
@@ -20,7 +20,8 @@ from themis_lanes import Overdue, beside, in_time, timed, watching
 __all__ = ["calling", "in_force", "in_its_time", "in_its_time_beside", "policy_in_force", "seconds_for"]
 
 T = TypeVar("T")
-policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=ExecutionPolicySpec())
+_USUAL: Final = ExecutionPolicySpec()
+policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=_USUAL)
 """The deadlines of the project that is at work. It goes with the context, for components are called in many places that
 know of no project."""
 

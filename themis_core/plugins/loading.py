@@ -271,7 +271,7 @@ class Observers:
             except Overdue as error:
                 self._found.remove((name, observe))
                 log.error(
-                    "plugin %r: %s was %s (execution_policy.seconds_per_call): it is told nothing more; the run goes on",
+                    "plugin %r: %s was %s (execution_policy.seconds_per_call); it is told no more, the run goes on",
                     name, self._hook, error,
                 )  # fmt: skip
             except BaseException as error:

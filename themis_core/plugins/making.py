@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
 from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Metric
+from themis_core.components.base import Lane
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
@@ -89,6 +91,7 @@ def _check(component: Component, name: str, base_dir: Path, config_at: Place) ->
             raise config_at.error(str(error)) from error
 
 
+_OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
 _OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Engine: ("capabilities", "endpoint"),
@@ -100,7 +103,7 @@ _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
 
 def _read_properties(component: Component, name: str) -> None:
     """Read once, here, what is read again later, so that what goes wrong in it has the component's name."""
-    for method in ("version", "identity"):
+    for method in _OF_ALL:
         with calling(name, method):
             found = getattr(component, method)
             if callable(found):
@@ -108,3 +111,17 @@ def _read_properties(component: Component, name: str) -> None:
     for each in next((names for kind, names in _PROPERTIES.items() if isinstance(component, kind)), ()):
         with calling(name, each):
             getattr(component, each)
+    with calling(name, "runs_in"):
+        _check_lane(component)
+
+
+def _check_lane(component: Component) -> None:
+    """Raise TypeError or ValueError for what can't be called where it says, as often or as long as it says."""
+    if component.runs_in not in get_args(Lane):
+        raise ValueError(f"runs_in is {component.runs_in!r}, not one of {', '.join(get_args(Lane))}")
+    if (many := component.at_once) is not None and (type(many) is not int or many < 1):
+        raise ValueError(f"at_once is {many!r}, not a number of calls")
+    if (seconds := component.seconds_per_call) is not None and not seconds > 0:
+        raise ValueError(f"seconds_per_call is {seconds!r}, not a number of seconds")
+    if component.runs_in == "process":
+        pickle.dumps(component)

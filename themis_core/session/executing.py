@@ -82,7 +82,7 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         report(progress)
     aggregates = aggregates_of(manifest, composition.plugins)
     location = composition.storage.location(composition.project_dir)
-    note = _note(status, budget.stopped, runner.codes)
+    note = _note(status, budget.stopped, runner.saving.codes)
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)
@@ -146,8 +146,8 @@ def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[st
         "failed": progress.failed,
         "cost": budget.cost.known,
         "unknown_cost_calls": budget.cost.unknown_calls,
-        "errors": dict(runner.errors),
-        "warnings": dict(warned + runner.warnings),
+        "errors": dict(runner.saving.errors),
+        "warnings": dict(warned + runner.saving.warnings),
     }
 
 

@@ -52,7 +52,9 @@ class ExecutionPolicySpec(Spec):
     )
     stop_timeout_s: float = Field(30, gt=0, description="Seconds that an engine may take to stop.")
     seconds_per_call: float = Field(
-        60, gt=0, description="Seconds that one call of an extractor, metric or judge may take, unless it says otherwise."
+        60,
+        gt=0,
+        description="Seconds that one call of an extractor, metric or judge may take, unless it says otherwise.",
     )
     scoring_threads: int = Field(
         8, ge=1, description="Calls of extractors, metrics and judges that run in threads at the same time."
@@ -60,9 +62,7 @@ class ExecutionPolicySpec(Spec):
     scoring_processes: int | None = Field(
         None, ge=1, description="Processes for those that run in processes; by default as many as there are cores."
     )
-    process_memory_mb: int = Field(
-        4096, ge=64, description="Memory, in MB, that the data of such a process may take."
-    )
+    process_memory_mb: int = Field(4096, ge=64, description="Memory, in MB, that the data of such a process may take.")
     breaker_failures: int = Field(
         10,
         ge=1,

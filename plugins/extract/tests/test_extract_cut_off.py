@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from themis_core import Extraction, Extractor, Generation
-from themis_core.execution.scoring import read_answer
+from themis_core.execution.scoring import here, reading
 from themis_core.plugins import Chain
 from themis_plugin_extract.boxes import Boxed
 from themis_plugin_extract.choices import Choice
@@ -46,8 +46,8 @@ def chain(*steps: Extractor) -> Chain:
     ],
 )
 def test_what_rests_on_the_end_of_a_text_that_was_cut_off_is_not_read(read: Chain, text: str) -> None:
-    assert read_answer(read, Generation("truncated", text)) == Extraction(reason="cut_off")
-    whole = read_answer(read, Generation("answered", text))
+    assert here(reading(read, Generation("truncated", text))) == Extraction(reason="cut_off")
+    whole = here(reading(read, Generation("answered", text)))
     assert isinstance(whole, Extraction)
     assert whole.parsed
 
@@ -71,12 +71,12 @@ def test_what_rests_on_the_end_of_a_text_that_was_cut_off_is_not_read(read: Chai
     ],
 )
 def test_what_does_not_rest_on_the_end_is_read(read: Chain, text: str, value: Any) -> None:
-    assert read_answer(read, Generation("truncated", text)) == Extraction(value)
+    assert here(reading(read, Generation("truncated", text))) == Extraction(value)
 
 
 def test_reasoning_that_was_cut_off_keeps_its_own_reason() -> None:
     read = chain(WithoutReasoning(), LastNumber())
-    assert read_answer(read, Generation("truncated", "<think>7")) == Extraction(reason="unfinished_reasoning")
+    assert here(reading(read, Generation("truncated", "<think>7"))) == Extraction(reason="unfinished_reasoning")
 
 
 class Slow(Extractor):
@@ -87,6 +87,6 @@ class Slow(Extractor):
 
 
 def test_an_extractor_that_runs_out_of_time_on_a_longer_text_leaves_it_undecided() -> None:
-    found = read_answer(chain(Slow()), Generation("truncated", "123"))
+    found = here(reading(chain(Slow()), Generation("truncated", "123")))
     assert found is not None
     assert found.reason == "extractor_timeout"

@@ -50,6 +50,8 @@ class Boxed(Extractor):
     can't be read as a whole, or the box is one of a list: `\boxed{3} or \boxed{4}`).
     """
 
+    runs_in = "inline"
+
     version: ClassVar[int] = 2
 
     which: Literal["first", "last"] = Field("last", description="Which box counts, if there are several.")

@@ -58,6 +58,8 @@ class Choice(Extractor):
     `extractor_timeout`; `too_complex`.
     """
 
+    runs_in = "inline"
+
     version: ClassVar[int] = 2
 
     choices: tuple[str, ...] = Field(

@@ -32,6 +32,8 @@ class Json(Extractor):
     schema, one second of CPU in all: the parse ends, and the next run tries it again).
     """
 
+    runs_in = "inline"
+
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     version: ClassVar[int] = 4

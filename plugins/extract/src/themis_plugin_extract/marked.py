@@ -29,6 +29,8 @@ class Tag(Extractor):
     `empty`.
     """
 
+    runs_in = "inline"
+
     tag: TagName = Field("answer", description="Name of the tag, without the angle brackets.")
     which: Literal["first", "last"] = Field("last", description="Which opening tag counts, if there are several.")
     strip: bool = Field(True, description="Leave out white space at both ends.")
@@ -65,6 +67,8 @@ class WithoutReasoning(Extractor):
     of the answer is talked about, and opens and closes nothing. Reasons: `unfinished_reasoning` (an opening tag without
     a closing one: the model never came to its answer); `empty` (nothing but reasoning).
     """
+
+    runs_in = "inline"
 
     version: ClassVar[int] = 2
     rewrites: ClassVar[bool] = True

@@ -30,6 +30,8 @@ class Number(Extractor):
     zero).
     """
 
+    runs_in = "inline"
+
     version: ClassVar[int] = 2
 
     which: Literal["first", "last"] = Field("last", description="Which number counts, if there are several.")

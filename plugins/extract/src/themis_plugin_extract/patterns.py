@@ -26,6 +26,8 @@ class Regex(Extractor):
     unscored until a run can decide); `too_complex` (out of memory).
     """
 
+    runs_in = "inline"
+
     version: ClassVar[int] = 2
     not_identity: ClassVar[frozenset[str]] = frozenset({"timeout_s"})
 

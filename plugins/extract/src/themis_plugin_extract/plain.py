@@ -22,6 +22,8 @@ class Line(Extractor):
     Reason: `empty`.
     """
 
+    runs_in = "inline"
+
     which: Literal["first", "last"] = Field("last", description="Which line that is not blank.")
 
     def extract(self, text: str) -> Extraction:
@@ -37,6 +39,8 @@ class Normalized(Extractor):
 
     Reason: `empty` (nothing is left).
     """
+
+    runs_in = "inline"
 
     rewrites: ClassVar[bool] = True
 

@@ -58,6 +58,8 @@ class Question:
 class PromptedJudge(Judge):
     """Base of the judges that ask models."""
 
+    runs_in = "inline"
+
     prompt: str = Field(description="Template of what is asked; the format of the verdict is added beneath it.")
     system: str | None = Field(SYSTEM, description="System message; null for models that take none.")
     question: str | None = Field(

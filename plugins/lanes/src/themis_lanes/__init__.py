@@ -6,5 +6,6 @@ from themis_lanes.threads import Threads, beside
 from themis_lanes.watch import in_time, stuck, timed, watched, watching
 
 __all__ = [
-    "Crashed", "Overdue", "Processes", "Raised", "Threads", "beside", "in_time", "stuck", "timed", "watched", "watching",
+    "Crashed", "Overdue", "Processes", "Raised", "Threads",
+    "beside", "in_time", "stuck", "timed", "watched", "watching",
 ]  # fmt: skip

@@ -47,6 +47,8 @@ class Verdicts(Judge):
     `absent` (not recorded). Refused and empty answers have the verdicts that were recorded for them, too.
     """
 
+    runs_in = "inline"
+
     asks_models: ClassVar[bool] = False
     # Where the files are changes no verdict; what is in them does, see `identity`.
     not_identity: ClassVar[frozenset[str]] = frozenset({"path"})

@@ -25,6 +25,8 @@ class ChoiceAccuracy(Metric):
     none of the choices).
     """
 
+    runs_in = "inline"
+
     labels: str = Field(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_length=2, description="Labels of a list of choices, in order."
     )

@@ -26,6 +26,8 @@ class _CorpusMetric(ReferenceMetric):
     An answer that was refused, empty or unparsed counts as an empty one, as it would in a file of translations.
     """
 
+    runs_in = "thread"  # a long text takes it milliseconds
+
     highest: ClassVar[float | None] = 100.0
     aggregates_mean: ClassVar[bool] = False
     aggregates_smoothly: ClassVar[bool] = True

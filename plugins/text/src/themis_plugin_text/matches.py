@@ -124,6 +124,8 @@ class RegexMatch(Metric):
     again by the next run). An empty answer is right if it matches.
     """
 
+    runs_in = "inline"
+
     version: ClassVar[int] = 2
     not_identity: ClassVar[frozenset[str]] = frozenset({"timeout_s"})
 

@@ -86,6 +86,8 @@ class Rouge(ReferenceMetric):
     Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries".
     """
 
+    runs_in = "thread"  # a long text takes it milliseconds
+
     version: ClassVar[int] = 2
 
     variant: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = Field("rougeL", description="Which ROUGE.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from math import isfinite
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 from themis_core import Generation, Item, Metric, Score
 
@@ -19,6 +19,8 @@ BAD_REFERENCE: Final = "bad_reference"
 
 class ReferenceMetric(Metric):
     """A metric that needs a reference: without one that it can use, no answer to the item has a score."""
+
+    runs_in: ClassVar[Literal["inline", "thread", "process"]] = "inline"
 
     def unscorable(self, item: Item) -> str | None:
         return "no_reference" if item.reference is None else self.problem(item.reference)

@@ -1,0 +1,99 @@
+"""Third stage of a trial: its scores, each stored already, made by a metric, or judged by models.
+
+It decides what is asked of which component; where that runs is the business of `lanes`.
+"""
+
+from __future__ import annotations
+
+from themis_core.components import Component, JudgedAnswer
+from themis_core.execution.answering import Answering
+from themis_core.execution.judging import JUDGED_BY, Judging
+from themis_core.execution.lanes import Lanes, is_quick
+from themis_core.execution.scoring import measuring, nothing_to_read, reading, unscorable
+from themis_core.execution.work import Work
+from themis_core.plugins import Scorer
+from themis_core.records import Extraction, Generation, Score, ScoreEntry
+
+__all__ = ["CODE", "UNAVAILABLE", "Scores", "are_quick"]
+
+UNAVAILABLE = "judge_unavailable"
+CODE = "error_code"
+"""In the details of a score with that reason: how asking the judge failed."""
+_METHODS = ("extract", "unscorable", "score", "empty", "worst", "requests", "again")
+
+
+def are_quick(scorer: Scorer) -> bool:
+    """Whether a score is made between the requests, without waiting for a model or a slow component."""
+    chain = [] if scorer.chain is None else [each for _, each in (*scorer.chain.prepare, *scorer.chain.extractors)]
+    components: list[Component] = [scorer.scoring, *chain]
+    if scorer.judges or scorer.baseline is not None:
+        return False
+    return all(is_quick(each, method) for each in components for method in _METHODS)
+
+
+class Scores:
+    """The scores of one execution."""
+
+    def __init__(self, answering: Answering, judging: Judging, lanes: Lanes) -> None:
+        self._answering = answering
+        self._judging = judging
+        self._lanes = lanes
+
+    async def of(self, work: Work, generation: Generation) -> list[ScoreEntry]:
+        """One score for each scorer of the trial, in their order; equal ones are made once."""
+        entries: dict[str, ScoreEntry] = {}
+        scores = []
+        for scorer, key in zip(work.scorers, work.score_keys, strict=True):
+            if (made := entries.get(key)) is not None:
+                parse = scorer.chain.name if scorer.chain else None
+                entry = ScoreEntry(
+                    scorer.score, scorer.metric, key, made.result, parse, made.extraction, new=False,
+                    judged_by=made.judged_by,
+                )  # fmt: skip
+            else:
+                entry = entries[key] = await self._score(work, scorer, key, generation)
+            scores.append(entry)
+        return scores
+
+    async def _score(self, work: Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
+        parse = scorer.chain.name if scorer.chain else None
+        if (stored := work.scores.get(key)) is not None:
+            judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
+            return ScoreEntry(
+                scorer.score, scorer.metric, key, stored[0], parse, stored[1], new=False, judged_by=judged_by
+            )
+        if scorer.baseline is not None and scorer.baseline is work.trial.model:
+            return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
+        if (unscored := await self._lanes.do(unscorable(scorer, work.trial.item))) is not None:
+            return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)
+        extraction = await self._lanes.do(reading(scorer.chain, generation))
+        if isinstance(extraction, Score):  # a component failed at it
+            return ScoreEntry(scorer.score, scorer.metric, key, extraction, parse)
+        if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
+            result = await self._lanes.do(measuring(scorer, work.trial.item, generation, extraction))
+            return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)
+        judged = await self._judge(work, scorer, generation, extraction)
+        if isinstance(judged, Generation):  # the next run asks again
+            judged = _unavailable(scorer, judged), ()
+        return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
+
+    async def _judge(
+        self, work: Work, scorer: Scorer, generation: Generation, extraction: Extraction | None
+    ) -> tuple[Score, tuple[str, ...]] | Generation:
+        trial = work.trial
+        baseline = await self._answering.baseline(work, scorer)
+        if baseline is not None and baseline.failed:
+            return baseline
+        if baseline is not None and baseline.status == "absent":
+            return Score(reason="no_baseline"), ()
+        value = extraction.value if extraction is not None else generation.text
+        asked = [message for request in trial.requests for message in request.messages]
+        judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
+        return await self._judging.score(scorer, judged)
+
+
+def _unavailable(scorer: Scorer, failed: Generation) -> Score:
+    """The score of a judge of which a request failed: the other scores of the trial are not touched by it."""
+    code = failed.error_code or "engine_error"
+    told = {"component": scorer.component, "error": f"{code}: {failed.error}", CODE: code}
+    return Score(reason=UNAVAILABLE, details=told)
