@@ -300,3 +300,118 @@ def test_a_component_that_blocks_can_be_ended_and_takes_nothing_with_it(
         kept = {VICTIM: REFUSED} if place == "metric.worst" else {}
         assert stored(benchmark.spec) == dict.fromkeys(ITEMS, GOOD) | kept
     figures(places=len(places), ended=len(places), lost=0)
+
+
+# --- components that don't return ---------------------------------------------------------------------------
+
+LANES = ("inline", "thread", "process")
+SCORING = tuple(place for place in IN_A_TRIAL if not place.startswith("engine."))
+FULL = os.environ.get("THEMIS_CHAOS") == "full"
+HANGS = [
+    (place, lane, how)
+    for number, place in enumerate(SCORING)
+    for lane in LANES
+    for how in ("hang", "burn", *(["pattern"] if lane != "thread" else []))
+    # In short, each place with one of them, and each of them at some place.
+    if FULL or (number % 8 == 2 * LANES.index(lane) + (how == "burn") and how != "pattern")
+]
+
+
+@pytest.mark.parametrize(("place", "lane", "how"), HANGS)
+def test_a_component_that_does_not_return_costs_its_own_score(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, lane: str, how: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAOS_LANE", lane)
+    fail(place, how)
+    spec = make(tmp_path, seconds_per_call=0.4)
+    themis.run(spec)
+    found = stored(spec)
+    assert {item: found[item] for item in ITEMS if item != VICTIM} == dict.fromkeys(set(ITEMS) - {VICTIM}, GOOD)
+    outcome, _, scores = found[VICTIM]
+    expected, reason = IN_A_TRIAL[place]
+    assert (outcome, reason.replace("_error", "_timeout")) in {(expected, why) for _, why in scores.values()}
+    fail("", "")
+    assert themis.run(spec).status == "completed", "the next run scores what has no score"
+
+
+@pytest.mark.parametrize("how", ["exit", "kill", "memory", "print"])
+@pytest.mark.parametrize("place", SCORING if FULL else ("extractor.extract", "metric.score", "judge.score"))
+def test_what_ends_or_fills_a_process_costs_its_own_score(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str, how: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAOS_LANE", "process")
+    fail(place, how)
+    spec = make(tmp_path, process_memory_mb=512)
+    result = themis.run(spec)
+    found = stored(spec)
+    victim = found.pop(VICTIM)
+    assert found == dict.fromkeys(set(ITEMS) - {VICTIM}, GOOD)
+    if how == "print":
+        assert victim[0] == IN_A_TRIAL[place][0]
+        assert capfd.readouterr().out == ""
+        return
+    reason = IN_A_TRIAL[place][1]
+    assert reason in {why for _, why in victim[2].values()}
+    ended = {
+        "exit": "ended with exit code 3",
+        "kill": "was ended by SIGKILL",
+        "memory": "ran out of memory (limit 512 MB",
+    }
+    assert ended[how] in result.errors[reason]
+
+
+SLOW_BEFORE = (
+    "loader.check", "loader.identity", "loader.rows", "loader.fingerprint", "engine.check", "engine.endpoint",
+    "metric.check", "judge.requires", "import", "register.metrics",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["hang", "burn", "pattern"] if FULL else ["hang"])
+@pytest.mark.parametrize("place", SLOW_BEFORE if FULL else SLOW_BEFORE[:4])
+def test_a_component_that_does_not_return_before_the_run_is_an_error_that_names_it(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, how: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fail(place, how)
+    with pytest.raises(themis.PluginError, match=rf"faulty.*: {BEFORE[place]} took longer than 0\.8 s: raise exec"):
+        themis.run(make(tmp_path, start_timeout_s=0.8))
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("how", ["hang", "burn"])
+def test_an_aggregate_that_does_not_return_costs_its_number(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, how: str, lane: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAOS_LANE", lane)
+    fail("metric.aggregate", how)
+    spec = make(tmp_path, seconds_per_call=0.4)
+    assert {row.score: row.value for row in themis.run(spec).scores} == {"same": None, "judged": 1.0}
+    assert stored(spec) == dict.fromkeys(ITEMS, GOOD)
+
+
+@pytest.mark.parametrize("how", ["hang", "burn", "pattern"])
+def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fail("engine.generate", how)
+    spec = make(tmp_path, attempt_timeout_s=0.4)
+    themis.run(spec)
+    found = stored(spec)
+    assert found.pop(VICTIM)[:2] == ("failed", "timeout")
+    assert found == dict.fromkeys(set(ITEMS) - {VICTIM}, GOOD)
+
+
+@pytest.mark.parametrize("place", ["observer.run_started", "observer.trial_finished", "observer.run_finished"])
+def test_an_observer_that_does_not_return_is_told_no_more(
+    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fail(place, "hang")
+    spec = make(tmp_path, seconds_per_call=0.4)
+    assert themis.run(spec).status == "completed"
+    assert stored(spec) == dict.fromkeys(ITEMS, GOOD)
+    assert "not done within 0.4 s (execution_policy.seconds_per_call)" in caplog.text

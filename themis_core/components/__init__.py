@@ -12,7 +12,7 @@ from themis_core.components.base import CONTRACT_VERSION, Component
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
-from themis_core.components.scoring import Extractor, Metric, ToScore
+from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
 from themis_core.components.storage import Damage, StorageBackend, Store, UnusedFile
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "JudgeRequest",
     "JudgedAnswer",
     "Metric",
+    "Scoring",
     "StorageBackend",
     "Store",
     "ToScore",

@@ -8,6 +8,7 @@ from typing import Any
 
 from themis_core.components import ToScore
 from themis_core.execution.scoring import Call
+from themis_core.wording import counted
 
 __all__ = ["Batches"]
 
@@ -73,5 +74,5 @@ class Batches:
 def _as_many(returned: Any, count: int) -> list[tuple[Any, BaseException | None]]:
     scores = list(returned)
     if len(scores) != count:
-        raise TypeError(f"score_batch returned {len(scores)} scores for {count} answers")
+        raise TypeError(f"score_batch returned {counted(len(scores), 'score')} for {counted(count, 'answer')}")
     return [(each, None) for each in scores]

@@ -167,9 +167,7 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
     )  # fmt: skip
     judge = scorer.scoring
     assert isinstance(judge, Judge)
-    return _as_sent(
-        lambda: in_its_time(scorer.component, judge, "requests", lambda: judge.requests(judged)), final=not missing
-    )
+    return _as_sent(lambda: in_its_time(scorer.component, judge, "requests", judged), final=not missing)
 
 
 def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, final: bool) -> _Written:

@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
     def make(self) -> Any:
         """Make it in this thread. Raises Overdue if it takes too long."""
-        return in_its_time(self.name, self.component, self.method, self.bare)
+        return in_its_time(self.name, self.component, self.method, *self.args)
 
     def bare(self) -> Any:
         return getattr(self.component, self.method)(*self.args)

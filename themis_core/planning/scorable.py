@@ -72,4 +72,4 @@ def _refused(items: Iterable[Item], scorers: Sequence[Scorer]) -> Iterator[tuple
 
 
 def _asked(scorer: Scorer, item: Item) -> str | None:
-    return in_its_time(scorer.component, scorer.scoring, "unscorable", lambda: scorer.scoring.unscorable(item))
+    return in_its_time(scorer.component, scorer.scoring, "unscorable", item)  # type: ignore[no-any-return]

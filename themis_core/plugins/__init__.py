@@ -4,7 +4,15 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
 from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
-from themis_core.plugins.calling import calling, in_force, in_its_time, in_its_time_beside, policy_in_force, seconds_for
+from themis_core.plugins.calling import (
+    calling,
+    calling_beside,
+    in_force,
+    in_its_time,
+    in_its_time_beside,
+    policy_in_force,
+    seconds_for,
+)
 from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.discovery import Installed, Unreadable, discover, how_to_install, installed
@@ -25,6 +33,7 @@ __all__ = [
     "Unreadable",
     "blaming",
     "calling",
+    "calling_beside",
     "compose",
     "discover",
     "failure",

@@ -2,6 +2,7 @@
 
 with calling("mine/rows", "rows"):      # PluginError if it raises, or takes longer than start_timeout_s
     row = next(rows)
+in_its_time("mine/slow", metric, "unscorable", item)     # Overdue if it takes longer than seconds_per_call
 """
 
 from __future__ import annotations
@@ -9,32 +10,50 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from themis_core.components import Component
+from themis_core.components import Component, Scoring
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_core.plugins.blaming import Errors, blaming
 from themis_core.specs import ExecutionPolicySpec
 from themis_lanes import Overdue, beside, in_time, timed, watching
 
-__all__ = ["calling", "in_force", "in_its_time", "in_its_time_beside", "policy_in_force", "seconds_for"]
+if TYPE_CHECKING:
+    from themis_lanes.apart import Apart
+
+__all__ = [
+    "calling",
+    "calling_beside",
+    "in_force",
+    "in_its_time",
+    "in_its_time_beside",
+    "policy_in_force",
+    "seconds_for",
+]
 
 T = TypeVar("T")
 _USUAL: Final = ExecutionPolicySpec()
 policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=_USUAL)
 """The deadlines of the project that is at work. It goes with the context, for components are called in many places that
 know of no project."""
+_apart: ContextVar[list[Apart] | None] = ContextVar("_apart", default=None)
+"""Holds the process for calls before and after the run of components that run in one, once there was such a call."""
 
 
 @contextmanager
 def in_force(policy: ExecutionPolicySpec) -> Iterator[None]:
     """Have calls of components within end at the deadlines of a policy."""
-    token = policy_in_force.set(policy)
+    held: list[Apart] = []
+    tokens = policy_in_force.set(policy), _apart.set(held)
     try:
         with watching():
             yield
     finally:
-        policy_in_force.reset(token)
+        policy_in_force.reset(tokens[0])
+        _apart.reset(tokens[1])
+        for apart in held:
+            apart.close()
 
 
 def seconds_for(component: Component) -> float:
@@ -46,9 +65,20 @@ def seconds_for(component: Component) -> float:
 @contextmanager
 def calling(who: str, during: str, *, but: Errors = (SpecError, StorageError, PluginError)) -> Iterator[None]:
     """`blaming`, for a call without which there is no run, and that must end: it has `start_timeout_s`."""
-    limit = policy_in_force.get().start_timeout_s
+    with _starting(who, during, but), timed(f"{who}.{during}", policy_in_force.get().start_timeout_s):
+        yield
+
+
+def calling_beside(who: str, during: str, call: Callable[[], T]) -> T:
+    """The same for one call in a thread of its own, for who is not in the main thread: it can be left behind."""
+    with _starting(who, during, (SpecError, StorageError, PluginError)):
+        return beside(f"{who}.{during}", policy_in_force.get().start_timeout_s, call)
+
+
+@contextmanager
+def _starting(who: str, during: str, but: Errors) -> Iterator[None]:
     try:
-        with blaming(who, during, but=(*but, Overdue)), timed(f"{who}.{during}", limit):
+        with blaming(who, during, but=(*but, Overdue)):
             yield
     except Overdue as error:
         raise PluginError(
@@ -57,11 +87,31 @@ def calling(who: str, during: str, *, but: Errors = (SpecError, StorageError, Pl
         ) from None
 
 
-def in_its_time(name: str, component: Component, method: str, call: Callable[[], T]) -> T:
-    """Return or raise what a call of an extractor, metric or judge does in this thread. Raises Overdue."""
-    return in_time(f"{name}.{method}", seconds_for(component), call)
+def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any:
+    """Return or raise what a method of an extractor, metric or judge does, called in this thread or in a process.
+
+    Raises Overdue.
+    """
+    if component.runs_in == "process" and getattr(type(component), method) is not getattr(Scoring, method, None):
+        return _in_a_process(name, component, method, args)
+    return in_time(f"{name}.{method}", seconds_for(component), getattr(component, method), *args)
 
 
-def in_its_time_beside(name: str, component: Component, method: str, call: Callable[[], T]) -> T:
+def in_its_time_beside(name: str, component: Component, method: str, *args: Any) -> Any:
     """The same in a thread of its own, which is left behind if the call does not let itself be ended."""
-    return beside(f"{name}.{method}", seconds_for(component), call)
+    if component.runs_in == "process":
+        return _in_a_process(name, component, method, args)
+    return beside(f"{name}.{method}", seconds_for(component), partial(getattr(component, method), *args))
+
+
+def _in_a_process(name: str, component: Component, method: str, args: tuple[Any, ...]) -> Any:
+    held = _apart.get()
+    if held is None:  # a result is read
+        with in_force(policy_in_force.get()):
+            return _in_a_process(name, component, method, args)
+    if not held:
+        from themis_lanes.apart import Apart  # not needed by most runs
+
+        policy = policy_in_force.get()
+        held.append(Apart(memory_mb=policy.process_memory_mb, start_s=policy.start_timeout_s))
+    return held[0].call(component, method, args, seconds_for(component), label=f"{name}.{method}")

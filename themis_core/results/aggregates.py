@@ -49,7 +49,7 @@ def of_aggregate(
 def _aggregate(component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str) -> float | None:
     try:
         scores = list(chain.from_iterable(items))
-        value = in_its_time_beside(metric, component, "aggregate", lambda: component.aggregate(scores))
+        value: float | None = in_its_time_beside(metric, component, "aggregate", scores)
         low, high = component.lowest, component.highest
         if value is None or (
             math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)

@@ -18,7 +18,7 @@ from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now
 from themis_core.interrupts import in_good_order
 from themis_core.planning import Plan, own
-from themis_core.plugins import LoadedDataset, calling
+from themis_core.plugins import LoadedDataset, calling_beside
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -237,5 +237,5 @@ def manifest_of(made: Plan) -> dict[str, Any]:
 
 
 def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
-    with calling(dataset.component, "fingerprint"):
-        return dataset.loader.fingerprint(dataset.spec.model_copy(deep=True), base_dir)
+    spec = dataset.spec.model_copy(deep=True)
+    return calling_beside(dataset.component, "fingerprint", lambda: dataset.loader.fingerprint(spec, base_dir))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -34,6 +36,7 @@ from themis_core import (
 
 THEMIS_CONTRACT_VERSION = 1
 VICTIM = "i2"
+LANE: Any = os.environ.get("CHAOS_LANE", "thread")
 UNREAD = {"metric.worst": "refused", "judge.worst": "refused", "metric.empty": "empty", "judge.empty": "empty"}
 """Methods that are called for such an answer only."""
 
@@ -48,6 +51,20 @@ def perhaps(place: str, text: str = VICTIM) -> None:
         time.sleep(3600)
     while how == "burn":
         pass
+    if how == "pattern":
+        re.search(r"(a+)+$", "a" * 64 + "b")
+    if how == "exit":
+        os._exit(3)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "memory":
+        held = []
+        while True:
+            held.append(bytearray(2**24))
+    if how == "print":
+        print("planted")
+        os.write(1, b"planted\n")
+        return
     if how == "BaseExceptionGroup":
         raise BaseExceptionGroup("planted", [SystemExit(0), ValueError("planted")])
     if how == "SystemExit":
@@ -143,6 +160,8 @@ class Echo(Engine):
 
 
 class Last(Extractor):
+    runs_in = LANE
+
     def check(self, base_dir: Path) -> None:
         perhaps("extractor.check")
 
@@ -152,6 +171,8 @@ class Last(Extractor):
 
 
 class Same(Metric):
+    runs_in = LANE
+
     def check(self, base_dir: Path) -> None:
         perhaps("metric.check")
 
@@ -179,6 +200,8 @@ class Same(Metric):
 
 
 class Panel(Judge):
+    runs_in = LANE
+
     @property
     def requires(self) -> frozenset[str]:
         perhaps("judge.requires")
