@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import PromptTemplate as PromptTemplate
     from themis_core.plugins import own_exit as own_exit
+    from themis_core.reading import current_folder as current_folder
+    from themis_core.reading import path_kind as path_kind
+    from themis_core.reading import resolve_path as resolve_path
+    from themis_core.reading import shown_path as shown_path
     from themis_core.records import ERROR_CODES as ERROR_CODES
     from themis_core.records import ERROR_REMEDIES as ERROR_REMEDIES
     from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
@@ -102,12 +106,8 @@ if TYPE_CHECKING:
     from themis_core.specs import ThresholdSpec as ThresholdSpec
     from themis_core.specs import TransformSpec as TransformSpec
     from themis_core.specs import canonical_json as canonical_json
-    from themis_core.specs import current_folder as current_folder
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
-    from themis_core.specs import path_kind as path_kind
-    from themis_core.specs import resolve_path as resolve_path
-    from themis_core.specs import shown_path as shown_path
     from themis_core.wording import counted as counted
 
 _ROOMS = {
@@ -142,6 +142,12 @@ _ROOMS = {
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
     "plugins": ("own_exit",),
+    "reading": (
+        "current_folder",
+        "path_kind",
+        "resolve_path",
+        "shown_path",
+    ),
     "records": (
         "ERROR_CODES",
         "ERROR_REMEDIES",
@@ -212,12 +218,8 @@ _ROOMS = {
         "ThresholdSpec",
         "TransformSpec",
         "canonical_json",
-        "current_folder",
         "digest",
         "looks_like_a_key",
-        "path_kind",
-        "resolve_path",
-        "shown_path",
     ),
     "wording": ("counted",),
 }

@@ -23,9 +23,9 @@ from themis_core.planning.scorable import Unscorable, unscorable_items
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import ComposedModel, ComposedSlice, Composition, LoadedDataset, Scorer, from_outside
+from themis_core.reading import Place
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
-from themis_core.specs.problems import Place
 
 __all__ = ["Plan", "PlannedSlice", "make_plan", "questions"]
 

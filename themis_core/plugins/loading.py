@@ -23,7 +23,7 @@ from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import blaming, failure, from_outside
 from themis_core.plugins.discovery import Installed, how_to_install, installed
-from themis_core.specs.guessing import did_you_mean
+from themis_core.wording.guessing import did_you_mean
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 
 __all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]

@@ -1,4 +1,4 @@
-"""How messages say counts and very long names."""
+"""How messages say counts and very long names; what a name was meant to be; what pydantic found wrong."""
 
 from __future__ import annotations
 

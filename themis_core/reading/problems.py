@@ -5,8 +5,6 @@ It finds no mistakes itself.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -14,58 +12,17 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from themis_core.errors import SpecError
-from themis_core.specs.base import Spec
-from themis_core.specs.guessing import did_you_mean
-from themis_core.specs.wording import in_words
-from themis_documents import Loc, Source
+from themis_core.reading.places import Place
+from themis_core.specs import Spec
+from themis_core.wording.guessing import did_you_mean
+from themis_core.wording.validation import in_words
+from themis_documents import Loc
 from themis_secrets import looks_like_a_key
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Place", "spec_error"]
-
-LONGEST_KEY = 60
-
-
-class Place:
-    """Where in which file a part of a spec stands: a path inside the spec, and the file if it came from one."""
-
-    def __init__(self, source: Source | None = None, loc: Loc = (), offset: Loc = ()) -> None:
-        self.source = source
-        self.loc = loc
-        self.offset = offset
-        """What stands before `loc` in the file, such as `benchmark`."""
-
-    def __truediv__(self, step: str | int) -> Place:
-        return Place(self.source, (*self.loc, step), self.offset)
-
-    def at(self, *steps: str | int) -> Place:
-        """The place some steps further in."""
-        return Place(self.source, (*self.loc, *steps), self.offset)
-
-    def error(self, message: str) -> SpecError:
-        """Make the SpecError that says `message` of this place."""
-        loc = dotted(self.loc) or None
-        if self.source is None:
-            return SpecError(message, loc=loc)
-        in_file = (*self.offset, *self.loc)
-        if (told := self.source.override(in_file)) is not None:
-            return SpecError(message, path=told, loc=loc)
-        return SpecError(message, path=self.source.path or None, line=self.source.line(in_file), loc=loc)
-
-
-def dotted(loc: Sequence[str | int]) -> str:
-    """Write a path as users do: `slices[0].scores[1].metrics[0].id`."""
-    text = ""
-    for step in loc:
-        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}" if text else _key(step)
-    return text
-
-
-def _key(step: str) -> str:
-    shown = step if len(step) <= LONGEST_KEY else f"{step[:LONGEST_KEY]}…"
-    return shown if re.fullmatch(r"[^.\[\]\"\s]+", shown) else json.dumps(shown, ensure_ascii=False)
+__all__ = ["spec_error"]
 
 
 def spec_error(error: ValidationError, model: type[BaseModel], data: Any, place: Place) -> SpecError:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from themis_core.specs.problems import Place
+from themis_core.reading.places import Place
 from themis_documents import WrittenFloat, WrittenInt
 
 __all__ = ["as_meant"]
