@@ -19,7 +19,7 @@ TOOL = PROJECT["tool"]
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 BENEATH = [f"themis_{name}" for name in ("documents", "intervals", "loose", "output", "pacing", "secrets", "templates")]
 """Libraries that the core needs; they know nothing of it."""
-LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_sql", *BENEATH])
+LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
@@ -52,7 +52,7 @@ def names(requirements: list[str]) -> list[str]:
             layers("Plugins do not know each other"),
             [
                 [f"themis_plugin_{name}" for name in NAMESPACES],
-                ["themis_sql"],
+                ["themis_rows", "themis_sql"],
                 ["themis_core"],
                 sorted(["themis_numbers", "themis_patterns", *BENEATH]),
             ],

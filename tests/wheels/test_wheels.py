@@ -21,7 +21,19 @@ import pytest
 HERE = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/pyproject.toml"))
 LIBRARIES = sorted(
-    ["documents", "intervals", "loose", "numbers", "output", "pacing", "patterns", "secrets", "sql", "templates"]
+    [
+        "documents",
+        "intervals",
+        "loose",
+        "numbers",
+        "output",
+        "pacing",
+        "patterns",
+        "rows",
+        "secrets",
+        "sql",
+        "templates",
+    ]
 )
 ENTRY_POINTS = [name for name in PLUGINS if name not in LIBRARIES]
 
