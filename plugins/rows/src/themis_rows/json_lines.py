@@ -9,7 +9,7 @@ from typing import Any
 
 from themis_core import SpecError, shown_path
 from themis_rows.streams import numbered_lines, utf8
-from themis_rows.strict_json import DECODER, check_depth, problem, type_name
+from themis_rows.strict_json import DECODER, MAX_DEPTH, check_depth, problem, type_name
 
 __all__ = ["json_object", "jsonl_rows"]
 
@@ -23,10 +23,13 @@ def jsonl_rows(path: Path, decoder: JSONDecoder = DECODER) -> Iterator[tuple[int
 
 def json_object(line: bytes, path: Path, number: int, decoder: JSONDecoder = DECODER) -> dict[str, Any]:
     """Decode one line. Raises SpecError."""
-    text = utf8(line.rstrip(), path, number)
     try:
-        data = decoder.decode(text)
-        check_depth(data, line.count(b"{") + line.count(b"["))
+        data = decoder.decode(line.rstrip().decode())
+        if len(line) > 2 * MAX_DEPTH:  # no shorter one can be nested deeper
+            check_depth(data, line.count(b"{") + line.count(b"["))
+    except UnicodeDecodeError:
+        utf8(line, path, number)
+        raise
     except (ValueError, RecursionError) as error:
         raise SpecError(_explained(error, line), path=shown_path(path), line=number) from error
     if type(data) is not dict:
