@@ -5,7 +5,9 @@ Everything public is importable from here and loaded on first use; what is not i
 
 from __future__ import annotations
 
-# A name is public if it stands in `_ROOMS`, and is told to type checkers by `as`.
+# A name is public if it stands in `_ROOMS`, and is told to type checkers by `as`. It stands in its room's `__all__` as
+# well, and none of the three lists can be made of another: type checkers read only what is written out, and the list of
+# a room can't be had without importing it. A test compares them.
 # Nothing is imported here: until the command handles signals, Ctrl-C would show a traceback of the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
