@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from themis_core.plugins import Composition, Scorer
 from themis_core.reading import Place
 from themis_core.specs import InferenceParamsSpec, ModelParamsSpec, ModelSpec
-from themis_core.wording.validation import in_words
+from themis_documents.mistakes import in_words
 
 __all__ = ["check_judging_params", "check_model_params", "own_settings"]
 

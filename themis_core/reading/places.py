@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
-
 from themis_core.errors import SpecError
-from themis_documents import Loc, Source
+from themis_documents import Loc, Source, dotted
 
 __all__ = ["Place"]
-
-LONGEST_KEY = 60
 
 
 class Place:
@@ -39,16 +33,3 @@ class Place:
         if (told := self.source.override(in_file)) is not None:
             return SpecError(message, path=told, loc=loc)
         return SpecError(message, path=self.source.path or None, line=self.source.line(in_file), loc=loc)
-
-
-def dotted(loc: Sequence[str | int]) -> str:
-    """Write a path as users do: `slices[0].scores[1].metrics[0].id`."""
-    text = ""
-    for step in loc:
-        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}" if text else _key(step)
-    return text
-
-
-def _key(step: str) -> str:
-    shown = step if len(step) <= LONGEST_KEY else f"{step[:LONGEST_KEY]}…"
-    return shown if re.fullmatch(r"[^.\[\]\"\s]+", shown) else json.dumps(shown, ensure_ascii=False)
