@@ -232,7 +232,9 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     # On first use (PEP 562), because `themis --help` must not wait for pydantic.
     if name == "__version__":
-        return _version()
+        from themis_core.version import version
+
+        return version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -240,18 +242,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
-
-
-def _version() -> str:
-    from contextlib import suppress
-
-    from importlib_metadata import Distribution
-
-    for found in Distribution.discover(name="themis-core"):
-        with suppress(Exception):  # what an installation that was cut off has left, and which comes first on the path
-            if version := found.metadata["Version"]:
-                return str(version)
-    return "unknown"
 
 
 def __dir__() -> list[str]:
