@@ -54,12 +54,12 @@ class _Meaning:
         return Union[tuple(found)] if found else None  # noqa: UP007 - made of a list
 
     def _member(self, wanted: Any, step: str | int) -> list[Any]:
-        if wanted is Any or wanted is _LATER:
+        if wanted is Any or wanted is _Later:
             return [wanted]
         if isinstance(wanted, type) and issubclass(wanted, BaseModel):
             for name, field in wanted.model_fields.items():
                 if step in (name, field.alias):
-                    return [_LATER if name in self.later else field.annotation]
+                    return [_Later if name in self.later else field.annotation]
             return []
         origin, args = get_origin(wanted), get_args(wanted)
         if isinstance(step, str) and isinstance(origin, type) and issubclass(origin, Mapping):
@@ -72,7 +72,7 @@ class _Meaning:
 def _number(value: WrittenInt | WrittenFloat, wanted: Any, loc: Loc, free: type) -> Any:
     plain: int | float = int(value) if isinstance(value, int) else float(value)
     kinds = {each for one in _alternatives(wanted) for each in ((int, free) if one is Any else (one,))}
-    if _LATER in kinds:
+    if _Later in kinds:
         return value
     if str not in kinds:
         return plain
@@ -92,5 +92,5 @@ def _alternatives(wanted: Any) -> list[Any]:
     return [wanted]
 
 
-class _LATER:
+class _Later:
     """Stands for what is not known yet."""
