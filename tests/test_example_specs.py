@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from themis_core import BenchmarkSpec, ProjectSpec, plan
-from themis_core.specs.reading import read_spec
+from themis_core.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 OFFLINE = [EXAMPLES / "quickstart.yaml", *sorted((EXAMPLES / "datasets").glob("*.yaml"))]

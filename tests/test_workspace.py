@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -22,7 +24,7 @@ BENEATH = [
     for name in ("documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates")
 ]
 """Libraries that the core needs; they know nothing of it."""
-LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_sql", *BENEATH])
+LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
@@ -55,7 +57,7 @@ def names(requirements: list[str]) -> list[str]:
             layers("Plugins do not know each other"),
             [
                 [f"themis_plugin_{name}" for name in NAMESPACES],
-                ["themis_sql"],
+                ["themis_rows", "themis_sql"],
                 ["themis_core"],
                 sorted(["themis_numbers", "themis_patterns", *BENEATH]),
             ],
@@ -98,6 +100,19 @@ def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
     assert themis_core.__all__ == sorted(set(themis_core.__all__))
     assert [name for name in themis_core.__all__ if not hasattr(themis_core, name)] == []
     assert set(themis_core.__all__) <= set(dir(themis_core))
+
+
+def test_type_checkers_are_told_of_every_public_name_and_its_room_lists_it() -> None:
+    tree = ast.parse((ROOT / "themis_core" / "__init__.py").read_text("utf-8"))
+    (block,) = (each for each in tree.body if isinstance(each, ast.If))
+    told = [each for each in block.body if isinstance(each, ast.ImportFrom) and each.module != "typing"]
+    assert {f"{each.module}.{name.name}" for each in told for name in each.names if name.name == name.asname} == {
+        f"themis_core.{room}.{name}"
+        for room, names in themis_core._ROOMS.items()
+        for name in names
+        if name in importlib.import_module(f"themis_core.{room}").__all__
+    }
+    assert sum(len(each.names) for each in told) == len(themis_core.__all__)
 
 
 def test_an_unknown_public_name_is_an_attribute_error() -> None:

@@ -5,7 +5,9 @@ Everything public is importable from here and loaded on first use; what is not i
 
 from __future__ import annotations
 
-# A name is public if it stands in `_ROOMS`, and is told to type checkers by `as`.
+# A name is public if it stands in `_ROOMS`, and is told to type checkers by `as`. It stands in its room's `__all__` as
+# well, and none of the three lists can be made of another: type checkers read only what is written out, and the list of
+# a room can't be had without importing it. A test compares them.
 # Nothing is imported here: until the command handles signals, Ctrl-C would show a traceback of the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import PromptTemplate as PromptTemplate
     from themis_core.plugins import own_exit as own_exit
+    from themis_core.reading import current_folder as current_folder
+    from themis_core.reading import path_kind as path_kind
+    from themis_core.reading import resolve_path as resolve_path
+    from themis_core.reading import shown_path as shown_path
     from themis_core.records import ERROR_CODES as ERROR_CODES
     from themis_core.records import ERROR_REMEDIES as ERROR_REMEDIES
     from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
@@ -102,12 +108,8 @@ if TYPE_CHECKING:
     from themis_core.specs import ThresholdSpec as ThresholdSpec
     from themis_core.specs import TransformSpec as TransformSpec
     from themis_core.specs import canonical_json as canonical_json
-    from themis_core.specs import current_folder as current_folder
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
-    from themis_core.specs import path_kind as path_kind
-    from themis_core.specs import resolve_path as resolve_path
-    from themis_core.specs import shown_path as shown_path
     from themis_core.wording import counted as counted
 
 _ROOMS = {
@@ -142,6 +144,12 @@ _ROOMS = {
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
     "plugins": ("own_exit",),
+    "reading": (
+        "current_folder",
+        "path_kind",
+        "resolve_path",
+        "shown_path",
+    ),
     "records": (
         "ERROR_CODES",
         "ERROR_REMEDIES",
@@ -212,12 +220,8 @@ _ROOMS = {
         "ThresholdSpec",
         "TransformSpec",
         "canonical_json",
-        "current_folder",
         "digest",
         "looks_like_a_key",
-        "path_kind",
-        "resolve_path",
-        "shown_path",
     ),
     "wording": ("counted",),
 }
@@ -228,7 +232,9 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     # On first use (PEP 562), because `themis --help` must not wait for pydantic.
     if name == "__version__":
-        return _version()
+        from themis_core.version import version
+
+        return version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -236,18 +242,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
-
-
-def _version() -> str:
-    from contextlib import suppress
-
-    from importlib_metadata import Distribution
-
-    for found in Distribution.discover(name="themis-core"):
-        with suppress(Exception):  # what an installation that was cut off has left, and which comes first on the path
-            if version := found.metadata["Version"]:
-                return str(version)
-    return "unknown"
 
 
 def __dir__() -> list[str]:

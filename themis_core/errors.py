@@ -15,12 +15,10 @@ It does not decide exits: a class only carries the exit code that the command en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from themis_core.usage import Usage
 from themis_core.wording import shortened
-
-if TYPE_CHECKING:
-    from themis_core.records import Usage
 
 __all__ = [
     "BudgetExceeded",

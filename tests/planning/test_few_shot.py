@@ -12,7 +12,7 @@ import themis_core as themis
 from themis_core import Item, PromptVariantSpec
 from themis_core.planning import Prompt
 from themis_core.planning.examples import Example
-from themis_core.specs.problems import Place
+from themis_core.reading import Place, load_specs
 
 ASK = [{"role": "user", "content": "{{ item.q }}"}]
 SHOT = [{"role": "user", "content": "{{ item.q }}"}, {"role": "assistant", "content": "{{ item.a }}"}]
@@ -90,10 +90,10 @@ DATA = {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"id": "
 def shown(spec: Path) -> dict[str, list[str]]:
     """The questions that are shown to each item, its own the last."""
     from themis_core.planning import make_plan
-    from themis_core.session.loading import load_specs
+    from themis_core.plugins import compose
 
     loaded = load_specs(spec, None, (), None, (), None)
-    plan = make_plan(loaded.compose(), loaded.place)
+    plan = make_plan(compose(loaded), loaded.place)
     return {
         trial.item.id: [each["content"] for turn in trial.requests for each in turn.messages if each["role"] == "user"]
         for trial in plan.trials("replay")

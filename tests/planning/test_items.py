@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError, TransformSpec
 from themis_core.planning import Items, allot, rank
 from themis_core.plugins import LoadedDataset
-from themis_core.specs.problems import Place
+from themis_core.reading import Place
 
 
 class Rows(DatasetLoader):

@@ -16,7 +16,8 @@ from themis_core import InferenceParamsSpec, ModelParamsSpec, SpecError
 from themis_core.cli import cli
 from themis_core.execution.budget import output_limit
 from themis_core.planning import Plan, Trial, make_plan
-from themis_core.session.loading import load_specs
+from themis_core.plugins import compose
+from themis_core.reading import load_specs
 
 PLUGIN = """
 import json
@@ -86,7 +87,7 @@ def written(folder: Path, own: Any = None, grid: Any = None, **changes: Any) -> 
 
 def plan_of(path: Path) -> Plan:
     loaded = load_specs(path, None, (), None, (), None)
-    return make_plan(loaded.compose(), loaded.place)
+    return make_plan(compose(loaded), loaded.place)
 
 
 def trials(path: Path, model_id: str = "m") -> list[Trial]:

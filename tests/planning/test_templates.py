@@ -13,7 +13,7 @@ from themis_core import Item, PromptVariantSpec, SpecError
 from themis_core.planning import Prompt
 from themis_core.planning.examples import Example
 from themis_core.planning.templates import compile_template, render
-from themis_core.specs.problems import Place
+from themis_core.reading import Place
 
 Message = dict[str, Any]
 

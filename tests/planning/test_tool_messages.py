@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from themis_core import Generation, Item, PromptMessage, PromptVariantSpec
 from themis_core.execution.answering import _as_said
 from themis_core.planning.templates import Prompt
-from themis_core.specs.problems import Place
+from themis_core.reading import Place
 
 
 @pytest.mark.parametrize(

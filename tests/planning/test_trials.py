@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from themis_core import BenchmarkSpec, ProjectSpec, canonical_json, digest
 from themis_core.planning import Plan, Trial, make_plan, score_key
 from themis_core.plugins.compose import compose
-from themis_core.specs.problems import Place
+from themis_core.reading import LoadedSpecs, Place
 
 PLUGIN = """
 from typing import ClassVar
@@ -105,9 +105,7 @@ def planned(tmp_path: Path) -> Callable[..., Plan]:
         project = ProjectSpec.model_validate({**data["project"], "plugins": {"mine": "mine.py"}})
         benchmark = BenchmarkSpec.model_validate(data["benchmark"])
         place = Place()
-        composition = compose(
-            project, benchmark, base_dir=tmp_path, project_dir=tmp_path, place=place, project_place=place
-        )
+        composition = compose(LoadedSpecs(project, benchmark, tmp_path, tmp_path, place, place))
         return make_plan(composition, place)
 
     return make

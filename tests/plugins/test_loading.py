@@ -14,8 +14,7 @@ import pytest
 
 from themis_core import BenchmarkSpec, Extraction, Extractor, PluginError, ProjectSpec, SpecError
 from themis_core.plugins import Plugins, compose, installed
-from themis_core.specs.problems import Place
-from themis_core.specs.reading import read_spec
+from themis_core.reading import LoadedSpecs, Place, read_spec
 
 GOOD = """\
 from themis_core import Extraction, Extractor, Metric, Score, hookimpl
@@ -488,12 +487,14 @@ def themis_register_storage_backends(register):
 def compose_file(path: Path) -> Any:
     source = read_spec(path)
     return compose(
-        ProjectSpec.model_validate(source.data["project"]),
-        BenchmarkSpec.model_validate(source.data["benchmark"]),
-        base_dir=path.parent,
-        project_dir=path.parent,
-        place=Place(source, offset=("benchmark",)),
-        project_place=Place(source, offset=("project",)),
+        LoadedSpecs(
+            ProjectSpec.model_validate(source.data["project"]),
+            BenchmarkSpec.model_validate(source.data["benchmark"]),
+            base_dir=path.parent,
+            project_dir=path.parent,
+            place=Place(source, offset=("benchmark",)),
+            project_place=Place(source, offset=("project",)),
+        )
     )
 
 

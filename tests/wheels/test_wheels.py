@@ -30,6 +30,7 @@ LIBRARIES = sorted(
         "output",
         "pacing",
         "patterns",
+        "rows",
         "secrets",
         "sql",
         "templates",

@@ -142,7 +142,7 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 
 def _no_such_command(name: str, commands: list[str]) -> str:
     from themis_core.plugins import how_to_install, installed
-    from themis_core.specs.guessing import did_you_mean
+    from themis_core.wording.guessing import did_you_mean
 
     hint = did_you_mean(name, [*commands, *installed()])
     return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}{how_to_install(name)}"

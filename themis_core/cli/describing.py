@@ -124,7 +124,7 @@ def _describe_field(name: str, field: Any) -> dict[str, Any]:
 
 def _no_component(name: str, loaded: Loaded) -> SpecError:
     from themis_core.errors import SpecError
-    from themis_core.specs.guessing import close_match
+    from themis_core.wording.guessing import close_match
 
     namespace, _, component = name.partition("/")
     known = sorted({each for offered in loaded.offers.values() for each in offered})

@@ -22,7 +22,7 @@ from themis_core.planning import own
 from themis_core.plugins import told
 from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
 from themis_core.specs import InferenceParamsSpec, canonical_json
-from themis_core.specs.wording import in_words
+from themis_documents.mistakes import in_words
 
 __all__ = [
     "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score",

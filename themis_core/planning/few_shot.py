@@ -13,9 +13,9 @@ from themis_core.planning.items import Items
 from themis_core.planning.sampling import rank
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import LoadedDataset
+from themis_core.reading import Place
 from themis_core.records import Item
 from themis_core.specs import FewShotSpec, canonical_json, digest
-from themis_core.specs.problems import Place
 from themis_core.wording import counted
 
 __all__ = ["Leak", "leaks_of", "taken"]

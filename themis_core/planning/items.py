@@ -14,11 +14,11 @@ from themis_core.errors import SpecError
 from themis_core.planning.rows import RowMapping, where, with_fields
 from themis_core.planning.sampling import Strata
 from themis_core.plugins import LoadedDataset, calling
+from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
-from themis_core.specs.guessing import did_you_mean
-from themis_core.specs.problems import Place
 from themis_core.wording import counted
+from themis_core.wording.guessing import did_you_mean
 
 __all__ = ["Items"]
 

@@ -11,10 +11,10 @@ from themis_core.errors import SpecError
 from themis_core.planning.handing import own
 from themis_core.planning.templates import compile_template, render
 from themis_core.plugins import LoadedDataset
+from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import TransformSpec, digest
-from themis_core.specs.guessing import did_you_mean
-from themis_core.specs.problems import Place
+from themis_core.wording.guessing import did_you_mean
 
 __all__ = ["RowMapping", "where", "with_fields"]
 

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from themis_core.plugins import Composition, Scorer
+from themis_core.reading import Place
 from themis_core.specs import InferenceParamsSpec, ModelParamsSpec, ModelSpec
-from themis_core.specs.problems import Place
-from themis_core.specs.wording import in_words
+from themis_documents.mistakes import in_words
 
 __all__ = ["check_judging_params", "check_model_params", "own_settings"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from themis_core.errors import SpecError
 from themis_core.planning.examples import Example, Examples, OwnExamples
+from themis_core.reading import Place
 from themis_core.records import Item
 from themis_core.specs import PromptMessage, PromptVariantSpec, digest
-from themis_core.specs.problems import Place
 from themis_templates import Template, TemplateError
 
 __all__ = ["Prompt", "PromptTemplate", "compile_template", "item_context", "render"]

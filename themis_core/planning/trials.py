@@ -31,9 +31,9 @@ from themis_core.plugins import (
     from_outside,
     in_its_time,
 )
+from themis_core.reading import Place
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
-from themis_core.specs.problems import Place
 
 __all__ = ["Plan", "PlannedSlice", "make_plan", "questions"]
 

@@ -31,6 +31,7 @@ from themis_core.plugins.composed import (
 )
 from themis_core.plugins.loading import Plugins
 from themis_core.plugins.making import Maker
+from themis_core.reading import LoadedSpecs, Place, resolve_path
 from themis_core.specs import (
     BenchmarkSpec,
     DatasetSpec,
@@ -43,9 +44,7 @@ from themis_core.specs import (
     ScoreSpec,
     SliceSpec,
     digest,
-    resolve_path,
 )
-from themis_core.specs.problems import Place
 
 __all__ = ["Composition", "compose", "open_storage", "plugins_of"]
 
@@ -83,25 +82,19 @@ class Composition:
             yield from (judge.model for scorer in each.scorers for judge in scorer.judges or ())
 
 
-def compose(
-    project: ProjectSpec,
-    benchmark: BenchmarkSpec,
-    *,
-    base_dir: Path,
-    project_dir: Path,
-    place: Place,
-    project_place: Place,
-) -> Composition:
+def compose(loaded: LoadedSpecs) -> Composition:
     """Resolve, validate and check every component that the specs name.
 
     Raises SpecError with its place in the spec, or PluginError.
     """
-    composer = _Composer(plugins_of(project, project_dir), base_dir, project.execution_policy.max_cost)
+    project, benchmark, place, project_place = loaded.project, loaded.benchmark, loaded.place, loaded.project_place
+    plugins = plugins_of(project, loaded.project_dir)
+    composer = _Composer(plugins, loaded.base_dir, project.execution_policy.max_cost)
     for namespace in project.plugins:
         composer.maker.named(namespace, project_place.at("plugins", namespace))
     for index, namespace in enumerate(project.observers):
         composer.maker.named(namespace, project_place.at("observers", index))
-    storage_name, storage = composer.storage(project, project_place, project_dir)
+    storage_name, storage = composer.storage(project, project_place, loaded.project_dir)
     composer.models = {
         model.model_id: composer.model(model, place.at("models", index)) for index, model in enumerate(benchmark.models)
     }
@@ -116,7 +109,7 @@ def compose(
         composer.slice(benchmark, each, place.at("slices", index)) for index, each in enumerate(benchmark.slices)
     )
     return Composition(
-        project, benchmark, storage_name, storage, slices, examples, composer.plugins, base_dir, project_dir
+        project, benchmark, storage_name, storage, slices, examples, plugins, loaded.base_dir, loaded.project_dir
     )
 
 

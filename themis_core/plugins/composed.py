@@ -10,8 +10,8 @@ from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
 from themis_core.plugins.calling import calling
+from themis_core.reading import Place
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
-from themis_core.specs.problems import Place
 
 __all__ = ["Chain", "ComposedModel", "ComposedSlice", "JudgingModel", "LoadedDataset", "Scorer", "identity_of"]
 

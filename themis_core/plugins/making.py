@@ -14,9 +14,8 @@ from themis_core.components.base import Lane
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
+from themis_core.reading import Place, as_meant, spec_error
 from themis_core.specs import digest
-from themis_core.specs.numbers import as_meant
-from themis_core.specs.problems import Place, spec_error
 
 __all__ = ["Maker"]
 

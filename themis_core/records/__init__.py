@@ -30,8 +30,8 @@ from themis_core.records.trial import (
     Row,
     Score,
     ScoreEntry,
-    Usage,
 )
+from themis_core.usage import Usage
 
 __all__ = [
     "ERROR_CODES",

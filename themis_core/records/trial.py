@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from themis_core.records.codes import SCORE_FAULTS
+from themis_core.usage import Usage
 
 __all__ = [
     "Extraction",
@@ -16,7 +17,6 @@ __all__ = [
     "Row",
     "Score",
     "ScoreEntry",
-    "Usage",
     "WARNING",
 ]
 
@@ -53,19 +53,6 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts of one call; None where the provider did not say."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    """Those of the input that were read from the provider's cache."""
-    cache_write_tokens: int | None = None
-    """Those of the input that were written to it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """What an engine is asked: complete in itself, so it can be sent from anywhere."""
 
@@ -83,6 +70,9 @@ class Request:
     """The generation key."""
 
 
+_NO_USAGE: Final = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The answer to one request, or its failure."""
@@ -97,7 +87,7 @@ class Generation:
     """One of `ERROR_CODES`, if failed."""
     error: str | None = None
     """What went wrong, for people, if failed."""
-    usage: Usage = Usage()
+    usage: Usage = _NO_USAGE
     cost: float | None = None
     """In the currency of the prices, all attempts; None if no price is given or a part is unknown: see `RunCost`."""
     latency_s: float | None = None
@@ -139,7 +129,6 @@ class Generation:
 
 
 _USAGE_FIELDS = tuple(each.name for each in fields(Usage))
-_NO_USAGE = Usage()
 _GENERATION_DEFAULTS: tuple[tuple[str, Any], ...] = (
     ("text", ""),
     ("reasoning", None),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from themis_core.records import SCORE_FAULTS
+from themis_core.results.row import ResultRow
 from themis_core.specs import ThresholdSpec
 from themis_core.wording import counted
-
-if TYPE_CHECKING:
-    from themis_core.results.summary import ResultRow
 
 __all__ = ["judged", "nothing_scored", "only_absent", "warnings_of"]
 

@@ -12,14 +12,13 @@ from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import in_force, open_storage, plugins_of
+from themis_core.plugins import compose, in_force, open_storage, plugins_of
+from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
-from themis_core.session.loading import Loaded, ProjectLike, SpecLike, load_project, load_specs
-from themis_core.specs import ProjectSpec, current_folder
-from themis_core.specs.problems import Place
+from themis_core.specs import ProjectSpec
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
@@ -87,8 +86,8 @@ async def _run(
         return await _planned_and_run(loaded, progress)
 
 
-async def _planned_and_run(loaded: Loaded, progress: Callable[[Progress], None] | None) -> RunResult:
-    composition = loaded.compose()
+async def _planned_and_run(loaded: LoadedSpecs, progress: Callable[[Progress], None] | None) -> RunResult:
+    composition = compose(loaded)
     made = make_plan(composition, loaded.place)
     for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
@@ -123,8 +122,8 @@ def plan(
             return _plan(loaded)
 
 
-def _plan(loaded: Loaded) -> PlanReport:
-    composition = loaded.compose()
+def _plan(loaded: LoadedSpecs) -> PlanReport:
+    composition = compose(loaded)
     made = make_plan(composition, loaded.place)
     try:
         store = composition.storage.open(composition.project_dir, mode="read")

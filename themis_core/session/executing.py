@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from themis_core import __version__
 from themis_core.components import Judge, Store
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now
@@ -22,6 +21,7 @@ from themis_core.plugins import LoadedDataset, calling_beside
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
+from themis_core.version import version
 from themis_core.wording import counted
 
 __all__ = ["execute"]
@@ -218,7 +218,7 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         for each in made.slices
     ]
     return {
-        "themis": __version__,
+        "themis": version(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "spec_digest": made.spec_digest,

@@ -1,6 +1,6 @@
 """The classes that users write in YAML, TOML, JSON or Python: the only form of a spec that there is.
 
-No composition, no I/O but reading spec files.
+No reading of files, no composition, no I/O.
 """
 
 from themis_core.specs.base import Spec, canonical_json, digest
@@ -8,7 +8,6 @@ from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
-from themis_core.specs.paths import current_folder, path_kind, resolve_path, shown_path
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
 from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
@@ -43,10 +42,6 @@ __all__ = [
     "ThresholdSpec",
     "TransformSpec",
     "canonical_json",
-    "current_folder",
     "digest",
     "looks_like_a_key",
-    "path_kind",
-    "resolve_path",
-    "shown_path",
 ]

@@ -18,7 +18,7 @@ from pydantic import (
 
 from themis_core.specs.base import Spec, canonical_json, digest
 from themis_core.specs.secrets import refuse_keys
-from themis_core.specs.wording import in_words
+from themis_documents.mistakes import in_words
 
 __all__ = ["ANSWERS_AT_TOP", "GenerationSpec", "InferenceGridSpec", "InferenceParamsSpec"]
 

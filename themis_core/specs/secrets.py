@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from themis_secrets import Loc, find_key, looks_like_a_key
+from themis_secrets import find_key, looks_like_a_key
 
-__all__ = ["key_in_spec", "refuse_keys"]
-
-_FREE_TEXT: Final = frozenset({"messages", "dataset", "dataset_id"})
-"""Keys beneath which a text that looks like a key may be what a model is asked about."""
+__all__ = ["refuse_keys"]
 
 
 def refuse_keys(value: Any, *, by_name: bool) -> None:
@@ -21,8 +18,3 @@ def refuse_keys(value: Any, *, by_name: bool) -> None:
             f"{place or 'it'} holds a key or password, or looks like one, and specs are shown and stored: put it into "
             "an environment variable, and write that variable's name into the engine's config, such as `api_key_env`"
         )
-
-
-def key_in_spec(data: Any) -> Loc | None:
-    """Where in the data of a spec a key stands, texts for models and rows of data left out."""
-    return find_key(data, skip=_FREE_TEXT)

@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Row, SpecError
-from themis_plugin_files import csv_file, json_file, reading
 from themis_plugin_files.csv_file import CsvLoader
 from themis_plugin_files.json_file import JsonLoader
 from themis_plugin_files.jsonl_file import JsonlLoader
+from themis_rows import csv_file, json_document, streams
 
 
 def load(loader: DatasetLoader, path: Path, **query: Any) -> list[Row]:
@@ -96,7 +96,10 @@ GOOD = b'{"a": 1}\n'
         (
             b'[\n{"a": 1}\n]\n',
             1,
-            "no valid JSON: Expecting value (column 2); a JSON document over several lines is read by files/json",
+            (
+                "no valid JSON: Expecting value (column 2); "
+                "a JSON document over several lines is not JSON Lines: read it as JSON"
+            ),
         ),
     ],
 )
@@ -143,7 +146,12 @@ def test_json_reads_these_documents(
         (None, b'[{"a": 1}\n{"a": 2}]', 2, "no valid JSON: Expecting ',' delimiter (column 1)"),
         (None, b'[{"a": 1},]', 1, "no valid JSON: Expecting value (column 11)"),
         (None, b'[{"a": 1}\n', 2, "no valid JSON: Expecting ',' delimiter (column 1)"),
-        (None, b"[]\n[]", 2, "no valid JSON: Extra data (column 1); one object per line is read by files/jsonl"),
+        (
+            None,
+            b"[]\n[]",
+            2,
+            "no valid JSON: Extra data (column 1); one object per line is JSON Lines: read it as such",
+        ),
         (
             None,
             b'{"rows": [], "n": 1}',
@@ -271,7 +279,7 @@ def test_what_is_not_compressed_is_refused_by_its_suffix(tmp_path: Path, suffix:
 def test_a_bomb_of_one_line_costs_no_more_memory_than_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE", 2**20)
+    monkeypatch.setattr(streams, "MAX_LINE", 2**20)
     bomb = gzip.compress(b'{"a": 1}\n{"a": "' + b"x" * 50 * 2**20)
     assert len(bomb) < 100_000
     line, message = refused(JsonlLoader(), tmp_path, bomb, "rows.jsonl.gz")
@@ -290,6 +298,6 @@ def test_a_csv_cell_has_a_bound_too(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_document_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_file, "MAX_DOCUMENT", 2**20)
+    monkeypatch.setattr(json_document, "MAX_DOCUMENT", 2**20)
     _, message = refused(JsonLoader(), tmp_path, gzip.compress(b" " * 2**21), "rows.json.gz")
-    assert message == "the document has more than 1 MiB: convert it to JSON Lines (files/jsonl)"
+    assert message == "the document has more than 1 MiB: convert it to JSON Lines"

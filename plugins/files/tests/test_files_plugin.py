@@ -32,13 +32,16 @@ def test_offering_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loader", "module", "name", "extra"),
-    [(JsonlLoader(), "zstandard", "x.jsonl.zst", "zstd"), (ParquetLoader(), "pyarrow", "x.parquet", "parquet")],
+    ("loader", "module", "name", "package"),
+    [
+        (JsonlLoader(), "zstandard", "x.jsonl.zst", r"themis-rows\[zstd\]"),
+        (ParquetLoader(), "pyarrow", "x.parquet", r"themis-plugin-files\[parquet\]"),
+    ],
 )
 def test_a_missing_package_is_an_error_that_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: DatasetLoader, module: str, name: str, extra: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: DatasetLoader, module: str, name: str, package: str
 ) -> None:
     (tmp_path / name).write_bytes(b"")
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SpecError, match=f"pip install 'themis-plugin-files\\[{extra}\\]'"):
+    with pytest.raises(SpecError, match=f"pip install '{package}'"):
         list(loader.rows(DatasetSpec(source="files/x", dataset_id=name), DatasetQuerySpec(), tmp_path))

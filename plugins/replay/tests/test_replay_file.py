@@ -17,8 +17,9 @@ import zstandard
 
 import themis_core as themis
 from themis_core import EngineError, Generation, Request, SpecError, Usage
-from themis_plugin_replay import reading, recording
+from themis_plugin_replay import recording
 from themis_plugin_replay.engine import FileEngine
+from themis_rows import streams
 
 SHARED = Path(os.environ.get("THEMIS_SHARED_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data")
 
@@ -287,13 +288,13 @@ GOOD = b'{"id": "g", "output": "x"}\n'
 @pytest.mark.parametrize(
     ("name", "content", "line", "message"),
     [
-        ("rec.jsonl", GOOD + b"{\n", 2, "no valid JSON: Expecting property name enclosed in double quotes (column 2)"),
-        ("rec.jsonl", GOOD + b"[1]\n", 2, "the row is not a JSON object"),
+        ("rec.jsonl", GOOD + b'{"\n', 2, "no valid JSON: Unterminated string starting at (column 2)"),
+        ("rec.jsonl", GOOD + b"[1]\n", 2, "the row is a list, not an object"),
         (
             "rec.jsonl",
             GOOD + b'{"id": "a", "output": "\xff"}',
             2,
-            "no valid UTF-8: byte 0xff; convert the file to UTF-8",
+            "no valid UTF-8: byte 0xff at position 24; convert the file to UTF-8",
         ),
         ("rec.jsonl", GOOD + b'{"id": "a", "id": "b", "output": "x"}', 2, "the key 'id' is there twice"),
         ("rec.jsonl", b'{"id": "a", "output": 25}', 1, "the column 'output' has int; text or null was expected"),
@@ -306,7 +307,7 @@ GOOD = b'{"id": "g", "output": "x"}\n'
             1,
             "the column 'id' has True; text or a number was expected",
         ),
-        ("rec.jsonl", b"[" * 100_000, 1, "nested too deep"),
+        ("rec.jsonl", b"[" * 100_000, 1, "nested more than 200 levels deep"),
         (
             "rec.jsonl",
             GOOD + b"\n" + GOOD,
@@ -325,24 +326,29 @@ GOOD = b'{"id": "g", "output": "x"}\n'
                 "columns for model, sample and match tell rows apart, if named in fields"
             ),
         ),
-        ("rec.json", b'[{"id": "a",\n"output": "x"},\n3]', 3, "the row is not a JSON object"),
+        ("rec.json", b'[{"id": "a",\n"output": "x"},\n3]', 3, "the row is a number, not an object"),
         (
             "rec.json",
             b'[{"id": "a", "output": "x"}\n{}]',
             2,
-            "at or after this line: no valid JSON: Expecting ',' delimiter (column 1)",
+            "no valid JSON: Expecting ',' delimiter (column 1)",
         ),
         (
             "rec.json",
             b'{"id": "a"}',
             1,
-            "at or after this line: no valid JSON: the document must be a list of objects (column 1)",
+            "the document is an object, not a list of objects",
         ),
-        ("rec.json", b"[]\n]", 1, "at or after this line: no valid JSON: Extra data (column 3)"),
-        ("rec.json", b'["\xff"]', 1, "at or after this line: no valid UTF-8: byte 0xff; convert the file to UTF-8"),
+        (
+            "rec.json",
+            b"[]\n]",
+            2,
+            "no valid JSON: Extra data (column 1); one object per line is JSON Lines: read it as such",
+        ),
+        ("rec.json", b'["\xff"]', 1, "no valid UTF-8: byte 0xff at position 3; convert the file to UTF-8"),
         ("rec.csv", b"id,output\na,x\nb\n", 3, "the row has 1 cell, and the header 2 columns"),
         ("rec.csv", b"id,id\na,x\n", 1, "the column 'id' is there twice"),
-        ("rec.csv", b'id,output\na,"x\n', 2, "unexpected end of data"),
+        ("rec.csv", b'id,output\na,"x\n', 2, "no valid CSV: a quoted cell that starts in this row is never closed"),
         ("rec.csv", b"id,output\n,x\n", 2, "the column 'id' has ''; text or a number was expected"),
         (
             "rec.txt",
@@ -426,12 +432,12 @@ def test_rows_of_equal_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     ("path", "message"),
     [
         ("out/smal.jsonl", "BASE/out/smal.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
-        ("nowhere/x.jsonl", "BASE/nowhere/x.jsonl: no such file"),
+        ("nowhere/x.jsonl", "BASE/nowhere/x.jsonl: no such file; the folder BASE/nowhere does not exist"),
         ("out/*.csv", "BASE/out/*.csv: no file matches this pattern"),
         ("out/x-{model_id}.jsonl", "BASE/out/x-m.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
         ("out/smal{model_id}.jsonl", "BASE/out/smalm.jsonl: no such file. Did you mean 'BASE/out/small.jsonl'?"),
         ("{model_id}/*.jsonl", "BASE/m/*.jsonl: no file matches this pattern"),
-        ("out", "BASE/out: this is no file; name the files in it, such as by *.jsonl"),
+        ("out", "BASE/out: this is a folder: name its files, such as out/*"),
     ],
 )
 def test_a_recording_that_is_not_there_is_named_before_the_run(tmp_path: Path, path: str, message: str) -> None:
@@ -452,7 +458,7 @@ def test_a_compressed_recording_that_is_cut_off_is_refused(tmp_path: Path, suffi
 
 
 def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE", 1000)
+    monkeypatch.setattr(streams, "MAX_LINE", 1000)
     (tmp_path / "rec.jsonl").write_bytes(GOOD + b'{"id": "' + b"x" * 2000)
     with pytest.raises(SpecError) as caught:
         engine(tmp_path)

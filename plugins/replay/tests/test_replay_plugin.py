@@ -31,5 +31,5 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(
 ) -> None:
     (tmp_path / "rec.jsonl.zst").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(SpecError, match=r"pip install 'themis-plugin-replay\[zstd\]'"):
+    with pytest.raises(SpecError, match=r"pip install 'themis-rows\[zstd\]'"):
         FileEngine(path="rec.jsonl.zst").check(tmp_path)

@@ -14,8 +14,7 @@ from lab.invariants import problems
 
 from themis_core import ProjectSpec, StorageError, Store
 from themis_core.plugins import open_storage
-from themis_core.specs.problems import Place
-from themis_core.specs.reading import read_spec
+from themis_core.reading import Place, read_spec
 from themis_core.testing.server import ScriptedServer
 from themis_plugin_storage.canonical import canonical_digest
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "DocumentError",
     "WrittenFloat",
     "WrittenInt",
+    "dotted",
     "finite",
     "nearest_line",
     "there_twice",
@@ -21,6 +24,7 @@ __all__ = [
 
 Loc = tuple[str | int, ...]
 MAX_DEPTH = 200
+LONGEST_KEY = 60
 
 NOT_FINITE = "is not a finite number, and a digest needs one: write null, or leave the field out"
 TOO_LONG = "a number has too many digits"
@@ -39,6 +43,19 @@ class DocumentError(Exception):
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.path and self.line else self.path
         return f"{place}: {self.message}" if place else self.message
+
+
+def dotted(loc: Sequence[str | int]) -> str:
+    """Write a path as users do: `slices[0].scores[1].metrics[0].id`."""
+    text = ""
+    for step in loc:
+        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}" if text else _key(step)
+    return text
+
+
+def _key(step: str) -> str:
+    shown = step if len(step) <= LONGEST_KEY else f"{step[:LONGEST_KEY]}…"
+    return shown if re.fullmatch(r"[^.\[\]\"\s]+", shown) else json.dumps(shown, ensure_ascii=False)
 
 
 def nearest_line(lines: Mapping[Loc, int], loc: Loc) -> int | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from themis_documents.plain import DocumentError
+from themis_documents.plain import DocumentError, dotted
 from themis_documents.yaml_nodes import parse_yaml, plain_scalar
 
 __all__ = ["kind_of", "set_value", "steps_of"]
@@ -48,7 +48,7 @@ def _parse_value(text: str) -> Any:
 def _put(data: Any, steps: Sequence[str | int], done: int, value: Any) -> Any:
     if done == len(steps):
         return value
-    step, here = steps[done], _dotted(steps[:done]) or "the top level"
+    step, here = steps[done], dotted(steps[:done]) or "the top level"
     if isinstance(data, list):
         index = int(step) if str(step).isdecimal() else -1
         if not 0 <= index < len(data):
@@ -68,7 +68,3 @@ def _put(data: Any, steps: Sequence[str | int], done: int, value: Any) -> Any:
 def kind_of(data: Any) -> str:
     """Return what plain data is, for messages."""
     return "mapping" if isinstance(data, dict) else "list" if isinstance(data, list) else "single value"
-
-
-def _dotted(loc: Sequence[str | int]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc).removeprefix(".")

@@ -20,7 +20,7 @@ from json import JSONDecoder
 from math import isfinite
 from typing import Any, TypeAlias
 
-from themis_plugin_files.strict_json import DECODER, NAN_IS_NULL, check_depth, problem
+from themis_rows import DECODER, NAN_IS_NULL, check_depth, problem
 
 __all__ = ["Converter", "NoJson", "converter", "is_json"]
 

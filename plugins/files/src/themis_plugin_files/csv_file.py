@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import codecs
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from themis_core import DatasetQuerySpec, DatasetSpec, Row, SpecError, counted, shown_path
-from themis_plugin_files.base import FileLoader
-from themis_plugin_files.pushdown import ruled_out, wanted_texts
-from themis_plugin_files.reading import MAX_LINE, lines, utf8
+from themis_plugin_files.base import TextFileLoader
+from themis_rows import csv_reader, csv_rows, twice_in
 
 __all__ = ["CsvLoader"]
 
 
-class CsvLoader(FileLoader):
+class CsvLoader(TextFileLoader):
     """Reads CSV; every value is text as it stands in the file, empty cells are empty text."""
 
     delimiter: str = Field(",", description="Character between the cells; a tab for TSV.", min_length=1, max_length=1)
@@ -49,78 +46,19 @@ class CsvLoader(FileLoader):
     @field_validator("columns")
     @classmethod
     def _differ(cls, value: list[str] | None) -> list[str] | None:
-        if value is not None and (twice := _twice(value)) is not None:
+        if value is not None and (twice := twice_in(value)) is not None:
             raise ValueError(f"the column {twice!r} is there twice")
         return value
 
     @model_validator(mode="after")
     def _is_a_dialect(self) -> CsvLoader:
         try:
-            self._reader(iter(()))
+            csv_reader(iter(()), self.delimiter, self.quotechar)
         except (TypeError, ValueError) as error:
             raise ValueError(f"delimiter and quotechar don't make a dialect: {error}") from error
         if self.delimiter == self.quotechar or {self.delimiter, self.quotechar} & {"\r", "\n"}:
             raise ValueError("delimiter and quotechar must be two characters that are no line ends")
         return self
 
-    def read(self, path: Path, dataset: DatasetSpec, query: DatasetQuerySpec) -> Iterator[Row]:
-        name, wanted = shown_path(path), wanted_texts(dataset, query)
-        header = self.columns
-        for line, cells in self._records(path):
-            if header is None:
-                if (twice := _twice(cells)) is not None:
-                    raise SpecError(f"the column {twice!r} is there twice", path=name, line=line)
-                header = cells
-                continue
-            if len(cells) != len(header):
-                message = f"the row has {counted(len(cells), 'cell')}, and the header {counted(len(header), 'column')}"
-                raise SpecError(message, path=name, line=line)
-            data = dict(zip(header, cells, strict=True))
-            if not (wanted and ruled_out(data, wanted)):
-                yield Row(data, f"{name}:{line}")
-        if header is None:
-            raise SpecError("the file is empty; a header line was expected", path=name)
-
-    def _records(self, path: Path) -> Iterator[tuple[int, list[str]]]:
-        """Yield (line on which the record starts, cells); empty lines are no records."""
-        # The limit is the module's, not the reader's. It is only ever raised, and lines are bounded anyway.
-        csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE))
-        reader = self._reader(self._lines(path))
-        line = 1
-        try:
-            for cells in reader:
-                if cells:
-                    yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise SpecError(f"no valid CSV: {_explained(error)}", path=shown_path(path), line=line) from error
-
-    def _reader(self, source: Iterator[str]) -> Any:
-        quoting: Any = csv.QUOTE_NONE if self.quotechar is None else csv.QUOTE_MINIMAL
-        return csv.reader(source, delimiter=self.delimiter, quotechar=self.quotechar, quoting=quoting, strict=True)
-
-    def _lines(self, path: Path) -> Iterator[str]:
-        for number, line in lines(path):
-            if self.encoding == "utf-8":
-                yield utf8(line, path, number)
-                continue
-            try:
-                yield line.decode(self.encoding)
-            except UnicodeDecodeError as error:
-                message = f"no valid {self.encoding}: byte 0x{line[error.start]:02x} at position {error.start + 1}"
-                raise SpecError(message, path=shown_path(path), line=number) from error
-
-
-def _twice(names: list[str]) -> str | None:
-    return next((name for name in dict.fromkeys(names) if names.count(name) > 1), None)
-
-
-def _explained(error: csv.Error) -> str:
-    message = str(error)
-    if "unexpected end of data" in message:
-        return "a quoted cell that starts in this row is never closed"
-    if "field limit" in message:
-        return f"a cell has more than {MAX_LINE // 2**20} MiB; is a quotation mark not closed?"
-    if "new-line character" in message:
-        return "a carriage return stands alone; convert the line ends, or quote the cell"
-    return message
+    def rows_of(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        return csv_rows(path, self.columns, self.encoding, delimiter=self.delimiter, quotechar=self.quotechar)

@@ -9,18 +9,16 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg import capabilities
 
 from themis_plugin_postgres.address import masked
+from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.faults import PostgresFault, is_repeatable, state_at_connecting
 from themis_plugin_postgres.settings import session_settings
 from themis_plugin_postgres.silence import Watch
-
-if TYPE_CHECKING:
-    from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 
 __all__ = ["PostgresConnection"]
 
@@ -37,9 +35,7 @@ _SHARED: Final = (
 class PostgresConnection:
     """A connection in autocommit mode. Raises PostgresFault only."""
 
-    def __init__(
-        self, url: str, spec: PostgresBlobStorageSpec, mode: Literal["write", "read"], **settings: str
-    ) -> None:
+    def __init__(self, url: str, spec: PostgresConfig, mode: Literal["write", "read"], **settings: str) -> None:
         """Connect. `settings` are the server's, by name, besides those of every session."""
         self._url = url
         self._spec = spec

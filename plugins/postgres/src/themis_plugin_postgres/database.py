@@ -13,20 +13,18 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from themis_core import StorageError
 from themis_plugin_postgres import creation
 from themis_plugin_postgres.address import shown
+from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.definitions import make_temporary
 from themis_plugin_postgres.faults import PostgresFault, advice_on
 from themis_plugin_postgres.locks import RunLease, RunLocks
 from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
 from themis_sql.migrations import VersionedDatabase
-
-if TYPE_CHECKING:
-    from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 
 __all__ = ["PostgresDatabase"]
 
@@ -59,7 +57,7 @@ class PostgresDatabase(VersionedDatabase):
     hex_of = "encode({}, 'hex')"
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-    def __init__(self, url: str, spec: PostgresBlobStorageSpec, *, mode: Literal["write", "read"]) -> None:
+    def __init__(self, url: str, spec: PostgresConfig, *, mode: Literal["write", "read"]) -> None:
         self._url = url
         self._spec = spec
         self._mode = mode

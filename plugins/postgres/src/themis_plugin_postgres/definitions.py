@@ -6,15 +6,13 @@ Postgres itself says what a definition means: what would be made is made as temp
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from themis_core import Damage
 from themis_plugin_postgres.creation import table_statements, view_statements
+from themis_sql.database import Database
 from themis_sql.definitions import added, differing
 from themis_sql.layout import PROJECTIONS, TRUTH
-
-if TYPE_CHECKING:
-    from themis_plugin_postgres.database import PostgresDatabase
 
 __all__ = ["Comparison", "compare", "make_temporary", "restore"]
 
@@ -45,7 +43,7 @@ class _Definition(NamedTuple):
     """As Postgres writes it out, without the schema's name."""
 
 
-def make_temporary(database: PostgresDatabase, table: str) -> None:
+def make_temporary(database: Database, table: str) -> None:
     """Make a table, empty and with its indices, for this session only; it hides the stored one."""
     for statement in table_statements((table,)):
         database.run(re.sub(r"^\s*CREATE TABLE", "CREATE TEMPORARY TABLE", statement))
@@ -67,7 +65,7 @@ class Comparison(NamedTuple):
         return damages | {name: added(kind.lower(), name, table) for kind, name, table in self.changing}
 
 
-def compare(scratch: PostgresDatabase, schema: str) -> Comparison:
+def compare(scratch: Database, schema: str) -> Comparison:
     """Look at all that a schema defines.
 
     `scratch` is a session within a transaction, with the tables of `layout.PROJECTIONS` as temporary ones. To look at
@@ -79,7 +77,7 @@ def compare(scratch: PostgresDatabase, schema: str) -> Comparison:
     return Comparison(wanted, _defined(scratch, oid), changing)
 
 
-def restore(database: PostgresDatabase, schema: str, seen: Comparison) -> None:
+def restore(database: Database, schema: str, seen: Comparison) -> None:
     """Make derived tables, views and indices as they are to be, the tables empty; remove triggers and rules.
 
     In the caller's transaction. If something that others made needs one of them, Postgres refuses and names it.
@@ -118,7 +116,7 @@ def _fits(found: _Definition, wanted: _Definition) -> bool:
     return found == wanted
 
 
-def _expected(scratch: PostgresDatabase) -> dict[str, _Definition]:
+def _expected(scratch: Database) -> dict[str, _Definition]:
     scratch.run("SAVEPOINT expected")
     for table in TRUTH:
         make_temporary(scratch, table)
@@ -129,7 +127,7 @@ def _expected(scratch: PostgresDatabase) -> dict[str, _Definition]:
     return made
 
 
-def _defined(scratch: PostgresDatabase, schema: str) -> dict[str, _Definition]:
+def _defined(scratch: Database, schema: str) -> dict[str, _Definition]:
     rows = scratch.rows(_DEFINED.format(schema))
     return {name: _Definition(_KINDS[kind], table, text or "") for name, kind, table, text in rows}
 

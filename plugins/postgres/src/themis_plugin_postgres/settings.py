@@ -5,10 +5,9 @@ Only how fast something is (memory, plans) is left to whoever runs the server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-if TYPE_CHECKING:
-    from themis_plugin_postgres.backend import PostgresBlobStorageSpec
+from themis_plugin_postgres.config import PostgresConfig
 
 __all__ = ["session_settings"]
 
@@ -41,9 +40,7 @@ _SINCE: Final = {"idle_session_timeout": 140_000, "transaction_timeout": 170_000
 """Settings that older servers don't know, with the version from which they are there. Both end a session that waits."""
 
 
-def session_settings(
-    spec: PostgresBlobStorageSpec, mode: Literal["write", "read"], server_version: int
-) -> dict[str, str]:
+def session_settings(spec: PostgresConfig, mode: Literal["write", "read"], server_version: int) -> dict[str, str]:
     """Return all settings of a session, by name."""
     return {
         **_MEANING,

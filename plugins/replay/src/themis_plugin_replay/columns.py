@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from themis_core import Generation, Usage
 
-__all__ = ["Columns", "ReplayFields"]
+__all__ = ["Columns", "KeyColumns", "KeyFields", "ReplayFields", "reader"]
 
 GenerationStatus: TypeAlias = Literal["answered", "refused", "truncated", "empty", "absent", "failed"]
 
@@ -27,19 +27,24 @@ _STATUSES: Final = get_args(GenerationStatus)
 _COUNTS: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 
 
-class ReplayFields(BaseModel):
-    """Columns of a recorded row; a dot reaches into nested objects (`usage.prompt_tokens`)."""
+class KeyFields(BaseModel):
+    """Columns that say which answer a recorded row is about; a dot reaches into nested objects (`meta.id`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field("id", description="Column of the item id.")
-    output: str = Field("output", description="Column of the output: text, or null for none.")
     model: str | None = Field(
-        None, description="Column of the model id. Without it, every row is of whichever model is asked."
+        None, description="Column of the id of the model that answered. Without it, every row is of whichever model."
     )
     sample: str | None = Field(
         None, description="Column of the sample index, from 0. Without it, every row is sample 0."
     )
+
+
+class ReplayFields(KeyFields):
+    """Columns of a recorded row; a dot reaches into nested objects (`usage.prompt_tokens`)."""
+
+    output: str = Field("output", description="Column of the output: text, or null for none.")
     match: str | None = Field(
         None,
         description="Column of a text that must occur in the request's last user message, to tell prompt variants "
@@ -64,36 +69,62 @@ class ReplayFields(BaseModel):
 _Read: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
-class Columns:
-    """Reads rows; every method raises ValueError with a message for a row that is wrong."""
+class KeyColumns:
+    """Reads which answer a row is about; every method raises ValueError with a message for a row that is wrong."""
 
-    def __init__(self, fields: ReplayFields) -> None:
-        self.fields = fields
-        self._id, self._output = _reader(fields.id), _reader(fields.output)
-        self._model = _reader(fields.model) if fields.model is not None else None
-        self._sample = _reader(fields.sample) if fields.sample is not None else None
-        self._match = _reader(fields.match) if fields.match is not None else None
-        self._more = {
-            name: _reader(column)
-            for name in ("status", "finish_reason", "reasoning", "refusal", "error", *_COUNTS)
-            if (column := getattr(fields, name)) is not None
-        }
+    def __init__(self, fields: KeyFields) -> None:
+        self._names = fields
+        self._id = reader(fields.id)
+        self._model = reader(fields.model) if fields.model is not None else None
+        self._sample = reader(fields.sample) if fields.sample is not None else None
 
     def key(self, row: dict[str, Any], model: str) -> tuple[str, str, int]:
         """Model, item id and sample index; `model` is what is known of it without the row."""
         item_id = self._id(row)
         if type(item_id) is not str or not item_id:
-            item_id = self._text_of(item_id, self.fields.id, row)
+            item_id = self._text_of(item_id, self._names.id, row)
         if self._model is not None:
-            model = self._text_of(self._model(row), str(self.fields.model), row)
-        sample = 0 if self._sample is None else self._count(self._sample(row), str(self.fields.sample))
+            model = self._text_of(self._model(row), str(self._names.model), row)
+        sample = 0 if self._sample is None else self._count(self._sample(row), str(self._names.sample))
         if sample is None:
-            raise ValueError(f"the column {self.fields.sample!r} is missing or empty; a sample index was expected")
+            raise ValueError(f"the column {self._names.sample!r} is missing or empty; a sample index was expected")
         return model, item_id, sample
 
-    def value(self, row: dict[str, Any]) -> Any:
-        """What the column of the output has, whatever it is."""
-        return self._output(row)
+    @staticmethod
+    def _text_of(value: Any, column: str, row: dict[str, Any]) -> str:
+        if isinstance(value, str) and value:
+            return value
+        if column.partition(".")[0] not in row and column not in row:
+            raise ValueError(f"there is no column {column!r}; the row has: {', '.join(row) or 'none'}")
+        # Ids are text; a number is written as it is for the ids of items.
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        raise ValueError(f"the column {column!r} has {value!r}; text or a number was expected")
+
+    @staticmethod
+    def _count(value: Any, column: str) -> int | None:
+        if value is None or value == "":
+            return None
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        raise ValueError(f"the column {column!r} has {value!r}; a whole number from 0 was expected")
+
+
+class Columns(KeyColumns):
+    """Reads rows as generations; every method raises ValueError with a message for a row that is wrong."""
+
+    def __init__(self, fields: ReplayFields) -> None:
+        super().__init__(fields)
+        self.fields = fields
+        self._output = reader(fields.output)
+        self._match = reader(fields.match) if fields.match is not None else None
+        self._more = {
+            name: reader(column)
+            for name in ("status", "finish_reason", "reasoning", "refusal", "error", *_COUNTS)
+            if (column := getattr(fields, name)) is not None
+        }
 
     def match(self, row: dict[str, Any]) -> str:
         """The text that a request must contain; empty if any will do."""
@@ -136,38 +167,18 @@ class Columns:
         return ""
 
     @staticmethod
-    def _text_of(value: Any, column: str, row: dict[str, Any]) -> str:
-        if isinstance(value, str) and value:
-            return value
-        if column.partition(".")[0] not in row and column not in row:
-            raise ValueError(f"there is no column {column!r}; the row has: {', '.join(row) or 'none'}")
-        # Ids are text; a number is written as it is for the ids of items.
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return str(value)
-        raise ValueError(f"the column {column!r} has {value!r}; text or a number was expected")
-
-    @staticmethod
     def _optional_text(value: Any, column: str) -> str | None:
         if value is None or isinstance(value, str):
             return value or None
         raise ValueError(f"the column {column!r} has {value!r}; text was expected")
 
-    @staticmethod
-    def _count(value: Any, column: str) -> int | None:
-        if value is None or value == "":
-            return None
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        raise ValueError(f"the column {column!r} has {value!r}; a whole number from 0 was expected")
 
-
-def _reader(column: str) -> _Read:
+def reader(column: str) -> _Read:
+    """Make what returns the value of a column of a row, or None if there is none; a dot reaches into objects."""
     if "." not in column:
         return methodcaller("get", column)
 
-    def read(row: dict[str, Any]) -> Any:
+    def nested(row: dict[str, Any]) -> Any:
         value: Any = row
         if column in row:
             return row[column]
@@ -175,7 +186,7 @@ def _reader(column: str) -> _Read:
             value = value.get(step) if isinstance(value, dict) else None
         return value
 
-    return read
+    return nested
 
 
 def _status(text: str, said: Mapping[str, Any]) -> GenerationStatus:

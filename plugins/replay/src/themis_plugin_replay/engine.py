@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from themis_core import (
-    Capabilities,
-    Engine,
-    EngineError,
-    Generation,
-    Request,
-    SpecError,
-    digest,
-    path_kind,
-    resolve_path,
-    shown_path,
-)
+from themis_core import Capabilities, Engine, EngineError, Generation, Request, SpecError, digest
 from themis_plugin_replay.columns import Columns, ReplayFields
 from themis_plugin_replay.recording import Recording
+from themis_rows import matching_files
 
 __all__ = ["FileEngine", "files_of"]
 
@@ -116,39 +104,11 @@ def files_of(path: str, base_dir: Path, models: Sequence[str]) -> list[tuple[str
     Raises SpecError for a file that is not there.
     """
     if _MODEL not in path:
-        return [("", file) for file in _files(path, base_dir, "")]
+        return [("", file) for file in matching_files(path, base_dir)]
     if not models:
         raise SpecError(
             f"path: {_MODEL} stands for the models that are asked, and none is; name the model in fields.model"
         )
-    return [(model, file) for model in models for file in _files(path, base_dir, model.replace("/", "__"))]
-
-
-def _files(path: str, base_dir: Path, name: str) -> list[Path]:
-    file = base_dir / resolve_path(path.replace(_MODEL, name), Path())
-    if not glob.has_magic(path) or path_kind(file) != "nothing":
-        return [_regular(file)]
-    pattern = str(resolve_path(path.replace(_MODEL, glob.escape(name)), Path()))
-    # `Path.glob` takes no absolute patterns, and a bracket in the name of `base_dir` is no pattern.
-    names = sorted(glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207
-    files = [base_dir / each for each in names if path_kind(base_dir / each) == "file"]
-    if not files:
-        raise SpecError("no file matches this pattern", path=shown_path(file))
-    return files
-
-
-def _regular(path: Path) -> Path:
-    kind = path_kind(path)
-    if kind == "file":
-        return path
-    if kind != "nothing":
-        raise SpecError("this is no file; name the files in it, such as by *.jsonl", path=shown_path(path))
-    import difflib
-
-    folder = path.parent
-    names: list[str] = []
-    with suppress(OSError):  # there is none, or it may not be read
-        names = sorted(each.name for each in folder.iterdir())
-    close = difflib.get_close_matches(path.name, names, n=1)
-    hint = f". Did you mean {shown_path(folder / close[0])!r}?" if close else ""
-    raise SpecError(f"no such file{hint}", path=shown_path(path))
+    return [
+        (model, file) for model in models for file in matching_files(path, base_dir, {_MODEL: model.replace("/", "__")})
+    ]

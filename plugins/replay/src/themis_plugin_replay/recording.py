@@ -20,7 +20,8 @@ from typing import Any, BinaryIO, Final, cast
 
 from themis_core import EngineError, Generation, Request, SpecError, shown_path
 from themis_plugin_replay.columns import Columns
-from themis_plugin_replay.reading import decode, is_plain_jsonl, lines, rows
+from themis_plugin_replay.reading import decode, is_plain_jsonl, rows
+from themis_rows import BOM, lines
 
 __all__ = ["Recording"]
 
@@ -125,7 +126,8 @@ class Recording:
             for number, line in enumerate(lines(cast(BinaryIO, stream), source.path), 1):
                 digest.update(line)
                 if not line.isspace():
-                    self._index_row(decode(line, source.path, number), number, offset, len(line))
+                    row = decode(line.removeprefix(BOM) if number == 1 else line, source.path, number)
+                    self._index_row(row, number, offset, len(line))
                 offset += len(line)
         finally:
             stream.detach()

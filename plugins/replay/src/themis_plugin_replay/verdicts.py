@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from themis_core import Item, Judge, JudgedAnswer, JudgeReply, JudgeRequest, Score, SpecError, digest, shown_path
-from themis_plugin_replay.columns import Columns, ReplayFields
+from themis_plugin_replay.columns import KeyColumns, KeyFields, reader
 from themis_plugin_replay.engine import files_of
 from themis_plugin_replay.reading import rows
 
@@ -24,19 +24,10 @@ _NONE: Final = frozenset({"", "null", "none", "nan", "na"})
 _Key = tuple[str, str, int]
 
 
-class VerdictFields(BaseModel):
+class VerdictFields(KeyFields):
     """Columns of a recorded verdict; a dot reaches into nested objects."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str = Field("id", description="Column of the item id.")
     verdict: str = Field("verdict", description="Column of the verdict: a number, or null where there is none.")
-    model: str | None = Field(
-        None, description="Column of the id of the model that answered. Without it, every row is of whichever model."
-    )
-    sample: str | None = Field(
-        None, description="Column of the sample index, from 0. Without it, every row is sample 0."
-    )
 
 
 class Verdicts(Judge):
@@ -99,8 +90,7 @@ class Verdicts(Judge):
 
     def check(self, base_dir: Path) -> None:
         """Read the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
-        named = {name: value for name in ("id", "model", "sample") if (value := getattr(self.fields, name)) is not None}
-        columns = Columns(ReplayFields(output=self.fields.verdict, **named))
+        columns, verdict = KeyColumns(self.fields), reader(self.fields.verdict)
         verdicts: dict[_Key, float | None] = {}
         first: dict[_Key, str] = {}
         content = []
@@ -110,7 +100,7 @@ class Verdicts(Judge):
             for line, row in rows(path):
                 try:
                     key = columns.key(row, model)
-                    verdicts[key] = self._value(columns.value(row), row)
+                    verdicts[key] = self._value(verdict(row), row)
                 except ValueError as error:
                     raise SpecError(str(error), path=shown_path(path), line=line) from error
                 where = f"{shown_path(path)}:{line}"

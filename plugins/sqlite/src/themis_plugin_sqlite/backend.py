@@ -8,10 +8,9 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from themis_core import SpecError, StorageBackend, StorageError, Store, StoreMissing, path_kind, resolve_path
+from themis_plugin_sqlite.places import FILE_NAME
 
 __all__ = ["SqliteBlobStorageSpec"]
-
-FILE_NAME = "themis.sqlite3"
 
 
 class SqliteBlobStorageSpec(StorageBackend):

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
-from themis_plugin_sqlite.backend import FILE_NAME
 from themis_plugin_sqlite.database import SqliteDatabase, is_damage
 from themis_plugin_sqlite.leftovers import remove_files, remove_leftovers, storage_errors, unfinished
 from themis_plugin_sqlite.making import differing, part_files
+from themis_plugin_sqlite.places import BLOBS, FILE_NAME
 from themis_sql import SqlStore
 from themis_sql.blob_files import remove_unused, stored_digests
 from themis_sql.folders import sync_folder
@@ -23,8 +23,6 @@ from themis_sql.payloads import BlobFiles
 from themis_sql.verify import CouldNotCheck, damages
 
 __all__ = ["SqliteStore", "open_store"]
-
-BLOBS: Final = "blobs"
 
 
 def open_store(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from themis_core import BenchmarkSpec, ProjectSpec, SpecError
-from themis_core.session.loading import load_specs
+from themis_core.reading import load_specs
 
 BENCHMARK = {
     "benchmark_id": "capitals",

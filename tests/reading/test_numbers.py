@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from themis_core import BenchmarkSpec, SpecError
-from themis_core.session.loading import load_specs
+from themis_core.reading import load_specs
 
 SPEC = """
 benchmark_id: {benchmark}

@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from themis_core.errors import SpecError
-from themis_core.plugins import Composition, compose
-from themis_core.specs import BenchmarkSpec, ProjectSpec, current_folder
-from themis_core.specs.guessing import did_you_mean
-from themis_core.specs.numbers import as_meant
-from themis_core.specs.problems import Place, spec_error
-from themis_core.specs.reading import read_spec
-from themis_core.specs.secrets import key_in_spec
-from themis_documents import Source, set_value, steps_of
-from themis_secrets import looks_like_a_key
+from themis_core.reading.files import read_spec
+from themis_core.reading.numbers import as_meant
+from themis_core.reading.overrides import Override, overridden, override_of
+from themis_core.reading.paths import current_folder
+from themis_core.reading.places import Place
+from themis_core.reading.problems import spec_error
+from themis_core.specs import BenchmarkSpec, ProjectSpec
+from themis_core.wording.guessing import did_you_mean
+from themis_documents import Source
+from themis_secrets import find_key, looks_like_a_key
 
-__all__ = ["Loaded", "ProjectLike", "SpecLike", "load_project", "load_specs"]
+__all__ = ["LoadedSpecs", "ProjectLike", "SpecLike", "load_project", "load_specs"]
 
 SpecLike = str | Path | BenchmarkSpec
 ProjectLike = str | Path | ProjectSpec | None
 
+_FREE_TEXT: Final = frozenset({"messages", "dataset", "dataset_id"})
+"""Keys beneath which a text that looks like a key may be what a model is asked about, or a row of data."""
+
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSpecs:
+    """A benchmark and its project as they were read: with the folders that their paths start at, and their places."""
+
     project: ProjectSpec
     benchmark: BenchmarkSpec
     base_dir: Path
     project_dir: Path
     place: Place
     project_place: Place
-
-    def compose(self) -> Composition:
-        return compose(
-            self.project,
-            self.benchmark,
-            base_dir=self.base_dir,
-            project_dir=self.project_dir,
-            place=self.place,
-            project_place=self.project_place,
-        )
 
 
 def load_specs(
@@ -54,9 +49,9 @@ def load_specs(
     limit: int | None,
     models: Sequence[str],
     base_dir: Path | None,
-) -> Loaded:
+) -> LoadedSpecs:
     here = base_dir or current_folder()
-    changes = [_override(each) for each in overrides]
+    changes = [override_of(each) for each in overrides]
     source, inline = None, None
     offset: tuple[str, ...] = ()
     if isinstance(spec, BenchmarkSpec):
@@ -69,11 +64,11 @@ def load_specs(
     elif project is not None:
         raise SpecError("the file has a `project` of its own: drop it, or the separate project", path=str(spec))
     else:
-        inline, place = _overridden(inline, "project", changes, Place(source, (), ("project",)))
+        inline, place = overridden(inline, "project", changes, Place(source, (), ("project",)))
         settings, project_dir = _valid(ProjectSpec, inline, place), here
-    data, place_of = _overridden(data, "benchmark", changes, Place(source, (), offset))
+    data, place_of = overridden(data, "benchmark", changes, Place(source, (), offset))
     benchmark = _narrowed(_valid(BenchmarkSpec, data, place_of), data, limit, models, place_of)
-    return Loaded(settings, benchmark, here, project_dir, place_of, place)
+    return LoadedSpecs(settings, benchmark, here, project_dir, place_of, place)
 
 
 def _sections(read: Source) -> tuple[dict[str, Any], dict[str, Any] | None, tuple[str, ...]]:
@@ -93,51 +88,6 @@ def _sections(read: Source) -> tuple[dict[str, Any], dict[str, Any] | None, tupl
     return data["benchmark"], data.get("project"), ("benchmark",)
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
-    """What `--set` says of one value."""
-
-    told: str
-    """How the user wrote it, but without the value: that may be a secret."""
-    part: str
-    """`benchmark` or `project`."""
-    path: str
-    """From the part on, which is its first step."""
-    value: str
-
-
-def _override(text: str) -> Override:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise SpecError(f"--set {_shown(text)}: write it as path=value, such as benchmark.num_samples=3")
-    head, told = path.split(".")[0].split("[")[0], f"--set {_shown(path)}"
-    if head in ("benchmark", "project"):
-        return Override(told, head, path, value)
-    if head in ProjectSpec.model_fields and head not in BenchmarkSpec.model_fields:
-        raise SpecError(f"{told}: {head!r} is a setting of the project. Did you mean `--set project.{path}`?")
-    return Override(told, "benchmark", f"benchmark.{path}", value)
-
-
-def _shown(path: str) -> str:
-    return "..." if any(map(looks_like_a_key, re.split(r"[.\[\]]", path))) else path
-
-
-def _overridden(data: Any, part: str, changes: Sequence[Override], place: Place) -> tuple[Any, Place]:
-    """The data of a part with what was set in it; its place blames the command line for that."""
-    places = {}
-    for each in changes:
-        if each.part == part:
-            try:
-                data = set_value({part: data}, each.path, each.value)[part]
-                places[*place.offset, *map(str, steps_of(each.path)[1:])] = each.told
-            except ValueError as error:
-                raise SpecError(f"{each.told}: {error}") from error
-    if not places:
-        return data, place
-    source = place.source or Source("", data, {})
-    return data, Place(replace(source, overrides={**source.overrides, **places}), place.loc, place.offset)
-
-
 def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] = ()) -> tuple[ProjectSpec, Path, Place]:
     directory, place, data = here, Place(), {}
     if isinstance(project, ProjectSpec):
@@ -148,12 +98,12 @@ def load_project(project: ProjectLike, here: Path, changes: Sequence[Override] =
         read, directory = read_spec(project), Path(project).parent
         nested = isinstance(read.data.get("project"), dict)
         data, place = read.data["project"] if nested else read.data, Place(read, (), ("project",) if nested else ())
-    data, place = _overridden(data, "project", changes, place)
+    data, place = overridden(data, "project", changes, place)
     return _valid(ProjectSpec, data, place), directory, place
 
 
 def _valid(model: Any, data: Any, place: Place) -> Any:
-    if (found := key_in_spec(data)) is not None:
+    if (found := find_key(data, skip=_FREE_TEXT)) is not None:
         known = [step for step in found if not looks_like_a_key(str(step))]
         raise place.at(*known).error(
             "here stands a key, or what looks like one, and specs are shown and stored: put it into an environment "

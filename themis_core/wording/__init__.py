@@ -1,4 +1,4 @@
-"""How messages say counts and very long names."""
+"""How messages say counts and very long names; what a name was meant to be."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import json
 from math import isfinite
 from typing import Any, Final, NoReturn
 
-__all__ = ["DECODER", "MAX_DEPTH", "NAN_IS_NULL", "check_depth", "problem", "type_name"]
+__all__ = ["DECODER", "MAX_DEPTH", "NAN_IS_NULL", "NAN_STAYS", "check_depth", "problem", "type_name"]
 
 MAX_DEPTH: Final = 200
 """Most lists and objects around a value; as in spec files."""
@@ -48,6 +48,9 @@ NAN_IS_NULL: Final = json.JSONDecoder(
     parse_constant=lambda text: None,
 )
 """The same with null for what is no finite number."""
+
+NAN_STAYS: Final = json.JSONDecoder(object_pairs_hook=_members)
+"""The same with what is no finite number as it is."""
 
 
 def check_depth(value: Any, brackets: int) -> None:

@@ -14,13 +14,13 @@ from typing import Any, BinaryIO, Final, cast
 
 from themis_core import SpecError, shown_path
 
-__all__ = ["MAX_LINE", "fingerprint", "lines", "opened", "utf8"]
+__all__ = ["BOM", "MAX_LINE", "fingerprint", "lines", "numbered_lines", "opened", "utf8"]
 
 MAX_LINE: Final = 64 * 2**20
 """Most bytes that one line may have, decompressed: the bound on memory for a hostile or broken file."""
 
 _BUFFER = 2**20
-_BOM = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -47,18 +47,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
 
 
-def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers (from 1), a leading byte order mark removed.
-
-    Raises SpecError for a line of more than `MAX_LINE` bytes.
-    """
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers (from 1), a leading byte order mark removed."""
     with opened(path) as stream:
-        # Only "\n" ends a line: a JSON text may hold the other line separators of Unicode.
-        for number, line in enumerate(iter(partial(stream.readline, MAX_LINE + 1), b""), 1):
-            if len(line) > MAX_LINE:
-                message = f"the line has more than {MAX_LINE // 2**20} MiB; is this a file of lines?"
-                raise SpecError(message, path=shown_path(path), line=number)
-            yield number, line.removeprefix(_BOM) if number == 1 else line
+        for number, line in enumerate(lines(stream, path), 1):
+            yield number, line.removeprefix(BOM) if number == 1 else line
+
+
+def lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Yield the lines of an open file with their ends. Raises SpecError for one of more than `MAX_LINE` bytes."""
+    # Only "\n" ends a line: a JSON text may hold the other line separators of Unicode.
+    for number, line in enumerate(iter(partial(stream.readline, MAX_LINE + 1), b""), 1):
+        if len(line) > MAX_LINE:
+            message = f"the line has more than {MAX_LINE // 2**20} MiB; is this a file of lines?"
+            raise SpecError(message, path=shown_path(path), line=number)
+        yield line
 
 
 def utf8(data: bytes, path: Path, line: int) -> str:
@@ -88,7 +91,7 @@ def _zstandard(path: Path) -> Any:
     try:
         import zstandard
     except ImportError as error:
-        message = "reading Zstandard needs a further package: pip install 'themis-plugin-files[zstd]'"
+        message = "reading Zstandard needs a further package: pip install 'themis-rows[zstd]'"
         raise SpecError(message, path=shown_path(path)) from error
     return zstandard
 
