@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from themis_core.components import Metric as Metric
     from themis_core.components import StorageBackend as StorageBackend
     from themis_core.components import Store as Store
+    from themis_core.components import ToScore as ToScore
     from themis_core.components import UnusedFile as UnusedFile
     from themis_core.errors import BudgetExceeded as BudgetExceeded
     from themis_core.errors import EngineError as EngineError
@@ -128,6 +129,7 @@ _ROOMS = {
         "Metric",
         "StorageBackend",
         "Store",
+        "ToScore",
         "UnusedFile",
     ),
     "errors": (
