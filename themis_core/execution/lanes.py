@@ -11,7 +11,6 @@ A component of which call after call does not come back is given up: else each o
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,7 +21,7 @@ from themis_core.execution.batches import Batches
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps
-from themis_core.plugins import seconds_for
+from themis_core.plugins import is_async, seconds_for
 from themis_lanes import Overdue, Processes, Raised, Threads, stuck, watched
 
 __all__ = ["GivenUp", "Lanes", "is_quick"]
@@ -44,13 +43,9 @@ class GivenUp(TimeoutError):
     """A component is not called any longer in this run."""
 
 
-def is_async(component: Component, method: str) -> bool:
-    return inspect.iscoroutinefunction(getattr(type(component), method, None))
-
-
 def is_quick(component: Component, method: str) -> bool:
     """Whether a method is called between the requests, without waiting for anything."""
-    return component.runs_in == "inline" and not is_async(component, method)
+    return component.runs_in == "inline" and not is_async(type(component), method)
 
 
 class Lanes:
@@ -79,7 +74,7 @@ class Lanes:
             while True:
                 try:
                     # The common case waits for nothing.
-                    made = call.make() if is_quick(call.component, call.method) else await self._elsewhere(call)
+                    made = call.inline() if is_quick(call.component, call.method) else await self._elsewhere(call)
                 except Stopped:
                     raise
                 except BaseException as error:  # noqa: BLE001 - the steps say what becomes of it
@@ -157,7 +152,7 @@ class Lanes:
             return result
 
     def _usual_places(self, call: Call) -> int:
-        if is_async(call.component, call.method):
+        if is_async(type(call.component), call.method):
             return ASYNC_PLACES
         return self._size if call.component.runs_in == "process" else 1
 
@@ -169,7 +164,7 @@ class Lanes:
             raise GivenUp(f"not called: {IN_A_ROW} of its calls in a row took longer than they may")
 
     def _lane(self, component: Component, method: str) -> Callable[[Call], Awaitable[Any]]:
-        if is_async(component, method):
+        if is_async(type(component), method):
             return _in_the_loop
         return self._in_a_process if component.runs_in == "process" else self._in_a_thread
 

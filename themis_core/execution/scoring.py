@@ -18,8 +18,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
 from themis_core.planning import Handed
-from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, told
+from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, seconds_for, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
+from themis_lanes import in_time
 
 __all__ = [
     "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "unscorable",
@@ -41,8 +42,13 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
 
     def make(self) -> Any:
-        """Make it in this thread. Raises Overdue if it takes too long."""
+        """Make it outside of a run's lanes. Raises Overdue if it takes too long."""
         return in_its_time(self.name, self.component, self.method, *self.args)
+
+    def inline(self) -> Any:
+        """The same for a component that says that it is quick."""
+        method = getattr(self.component, self.method)
+        return in_time(f"{self.name}.{self.method}", seconds_for(self.component), method, *self.args)
 
     def bare(self) -> Any:
         return getattr(self.component, self.method)(*self.args)

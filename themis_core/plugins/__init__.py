@@ -10,6 +10,7 @@ from themis_core.plugins.calling import (
     in_force,
     in_its_time,
     in_its_time_beside,
+    is_async,
     policy_in_force,
     seconds_for,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "in_its_time",
     "in_its_time_beside",
     "installed",
+    "is_async",
     "open_storage",
     "own_exit",
     "plugins_of",

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from themis_core.components import Component, Scoring
@@ -28,6 +29,7 @@ __all__ = [
     "in_force",
     "in_its_time",
     "in_its_time_beside",
+    "is_async",
     "policy_in_force",
     "seconds_for",
 ]
@@ -56,6 +58,12 @@ def in_force(policy: ExecutionPolicySpec) -> Iterator[None]:
             apart.close()
 
 
+@lru_cache(maxsize=256)
+def is_async(kind: type[Component], method: str) -> bool:
+    """Whether a method of a kind of component is to be awaited."""
+    return iscoroutinefunction(getattr(kind, method, None))
+
+
 def seconds_for(component: Component) -> float:
     """How long a call of an extractor, metric or judge may take."""
     own = component.seconds_per_call
@@ -65,26 +73,26 @@ def seconds_for(component: Component) -> float:
 @contextmanager
 def calling(who: str, during: str, *, but: Errors = (SpecError, StorageError, PluginError)) -> Iterator[None]:
     """`blaming`, for a call without which there is no run, and that must end: it has `start_timeout_s`."""
-    with _starting(who, during, but), timed(f"{who}.{during}", policy_in_force.get().start_timeout_s):
-        yield
+    try:
+        with blaming(who, during, but=(*but, Overdue)), timed(f"{who}.{during}", policy_in_force.get().start_timeout_s):
+            yield
+    except Overdue as error:
+        raise _too_slow(who, during, error) from None
 
 
 def calling_beside(who: str, during: str, call: Callable[[], T]) -> T:
     """The same for one call in a thread of its own, for who is not in the main thread: it can be left behind."""
-    with _starting(who, during, (SpecError, StorageError, PluginError)):
-        return beside(f"{who}.{during}", policy_in_force.get().start_timeout_s, call)
-
-
-@contextmanager
-def _starting(who: str, during: str, but: Errors) -> Iterator[None]:
     try:
-        with blaming(who, during, but=(*but, Overdue)):
-            yield
+        with blaming(who, during, but=(SpecError, StorageError, PluginError, Overdue)):
+            return beside(f"{who}.{during}", policy_in_force.get().start_timeout_s, call)
     except Overdue as error:
-        raise PluginError(
-            f"{who}: {during} took longer than {error.limit_s:g} s: raise execution_policy.start_timeout_s if it needs "
-            "more"
-        ) from None
+        raise _too_slow(who, during, error) from None
+
+
+def _too_slow(who: str, during: str, error: Overdue) -> PluginError:
+    return PluginError(
+        f"{who}: {during} took longer than {error.limit_s:g} s: raise execution_policy.start_timeout_s if it needs more"
+    )
 
 
 def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any:
@@ -92,6 +100,8 @@ def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any
 
     Raises Overdue.
     """
+    if is_async(type(component), method):
+        return in_its_time_beside(name, component, method, *args)
     if component.runs_in == "process" and getattr(type(component), method) is not getattr(Scoring, method, None):
         return _in_a_process(name, component, method, args)
     return in_time(f"{name}.{method}", seconds_for(component), getattr(component, method), *args)
@@ -99,9 +109,14 @@ def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any
 
 def in_its_time_beside(name: str, component: Component, method: str, *args: Any) -> Any:
     """The same in a thread of its own, which is left behind if the call does not let itself be ended."""
+    call = partial(getattr(component, method), *args)
+    if is_async(type(component), method):
+        from asyncio import run  # slow to import, and not needed by commands that only read
+
+        return beside(f"{name}.{method}", seconds_for(component), lambda: run(call()))
     if component.runs_in == "process":
         return _in_a_process(name, component, method, args)
-    return beside(f"{name}.{method}", seconds_for(component), partial(getattr(component, method), *args))
+    return beside(f"{name}.{method}", seconds_for(component), call)
 
 
 def _in_a_process(name: str, component: Component, method: str, args: tuple[Any, ...]) -> Any:

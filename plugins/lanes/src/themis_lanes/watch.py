@@ -56,14 +56,21 @@ class Timed:
         self._next = 0.0
 
     def __enter__(self) -> Timed:
-        self.thread = threading.get_ident()
+        self.thread = thread = threading.get_ident()
         self.since = time.monotonic()
         self._next = self.since + self.limit_s
-        _calls.setdefault(self.thread, []).append(self)
+        calls = _calls.get(thread)
+        if calls is None:
+            calls = _calls[thread] = []
+        calls.append(self)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
-        _left(self)
+        calls = _calls[self.thread]
+        if calls[-1] is self:
+            calls.pop()
+        else:  # something that began within it did not end
+            del calls[calls.index(self) :]
         if self.interrupted:
             with _lock:  # the watch has done what it was about to do
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
@@ -210,12 +217,3 @@ def _arrived(number: int, frame: FrameType | None) -> None:
             call.interrupted |= call.overdue(now)
     if any(each.interrupted for each in calls):
         raise _Interrupt
-
-
-def _left(call: Timed) -> None:
-    """Forget a call, and what began within it and did not end."""
-    calls = _calls.get(call.thread)
-    if calls is not None and call in calls:
-        del calls[calls.index(call) :]
-    if not calls:
-        _calls.pop(call.thread, None)
