@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import themis_core as themis
+from themis_core.components import Component
 from themis_core.execution.deadline import within
 from themis_lanes import Overdue
 
@@ -76,6 +77,17 @@ class Apart(Base):
 
     def score(self, item, generation, value):
         return Score(1.0, details={"pid": os.getpid()})
+
+
+class Whoever(Base):
+    lock: bool = False
+
+    def model_post_init(self, context):
+        if self.lock:
+            object.__setattr__(self, "__dict__", {**self.__dict__, "held": threading.Lock()})
+
+    def score(self, item, generation, value):
+        return Score(1.0, details={"pid": os.getpid(), "lock": self.lock})
 
 
 class Awaiting(Base):
@@ -153,7 +165,7 @@ def themis_register_engines(register):
 
 @hookimpl
 def themis_register_metrics(register):
-    for cls in (Base, Last, Apart, Awaiting, Together, Alone, Batched, Stuck, Counted, Unpicklable, Odd):
+    for cls in (Base, Whoever, Last, Apart, Awaiting, Together, Alone, Batched, Stuck, Counted, Unpicklable, Odd):
         register(cls.__name__.lower(), cls)
 '''
 
@@ -229,6 +241,17 @@ def test_a_metric_in_a_process_is_called_in_others_than_this_one(bench: Bench) -
     assert result.status == "completed"
     assert 1 <= len(processes) <= 2
     assert os.getpid() not in processes
+
+
+def test_a_metric_that_says_nothing_runs_in_a_process_if_it_can_be_pickled_else_in_a_thread(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Component, "runs_in", None)
+    result = bench.run(
+        {"id": "mine/whoever", "name": "a"}, {"id": "mine/whoever", "name": "b", "config": {"lock": True}}
+    )
+    processes = {each["lock"]: each["pid"] == os.getpid() for each in bench.details(result)}
+    assert processes == {False: False, True: True}
 
 
 def test_an_async_metric_is_awaited_in_the_event_loop(bench: Bench) -> None:

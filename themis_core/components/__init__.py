@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from themis_core.components.base import CONTRACT_VERSION, Component
+from themis_core.components.base import CONTRACT_VERSION, Component, Lane
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
@@ -25,6 +25,7 @@ __all__ = [
     "Engine",
     "Extractor",
     "Judge",
+    "Lane",
     "JudgeReply",
     "JudgeRequest",
     "JudgedAnswer",

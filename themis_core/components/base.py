@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["CONTRACT_VERSION", "Component"]
+__all__ = ["CONTRACT_VERSION", "Component", "Lane"]
 
 CONTRACT_VERSION: Final = 1
 """Version of the contract between core and plugins; a plugin states the one it was written for."""
@@ -31,14 +31,15 @@ class Component(BaseModel, ABC):
     """Raised when the same input may give another output; part of every key."""
     not_identity: ClassVar[frozenset[str]] = frozenset()
     """Fields that can't change an output, and so stay out of every key."""
-    runs_in: ClassVar[Lane] = "thread"
-    """Where methods of an extractor, metric or judge are called during a run. A `thread`: the requests go on meanwhile.
-    A `process` of a bounded pool, which can be ended whatever the code does: for what may crash, exit, eat memory or
-    compute in C; the component, what it is handed and what it returns are pickled. `inline`, between the requests: for
-    what takes far less than a millisecond whatever the text is. An `async` method runs in the event loop."""
+    runs_in: ClassVar[Lane | None] = None
+    """Where methods of an extractor, metric or judge are called during a run. A `process` of a bounded pool, which can
+    be ended whatever the code does; the component, what it is handed and what it returns are pickled. A `thread`: for
+    what waits, or holds what can't be pickled. `inline`, between the requests: for what takes far less than a
+    millisecond, whatever the text is. None: a process if the component can be pickled, else a thread. An `async` method
+    runs in the event loop."""
     at_once: ClassVar[int | None] = None
-    """How many of its calls may run at the same time. None: one in threads, as more are for code that is safe there; as
-    many as there are processes; 32 that are `async`."""
+    """How many of its calls may run at the same time. None: as many as there are processes; one in threads, as more are
+    for code that is safe there; 32 that are `async`."""
     seconds_per_call: ClassVar[float | None] = None
     """Seconds that one call may take; None for `seconds_per_call` of the execution policy. May be a property."""
 

@@ -2,8 +2,8 @@
 
     call ─┬─ inline ─ between the requests
           ├─ async ── in the event loop, under a deadline
-          ├─ thread ─ one of `scoring_threads`          ┐ as many of one component at the same time
-          └─ process  one of a bounded pool             ┘ as its `at_once` says
+          ├─ process  one of a bounded pool      ┐ as many of one component at the same time
+          └─ thread ─ one of `scoring_threads`   ┘ as its `at_once` says
 
 A component of which call after call does not come back is given up: else each of thousands would take its whole time.
 """
@@ -21,13 +21,15 @@ from themis_core.execution.batches import Batches
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps
-from themis_core.plugins import is_async, seconds_for
+from themis_core.plugins import is_async, lane_of, seconds_for
 from themis_lanes import Overdue, Processes, Raised, Threads, stuck, watched
 
 __all__ = ["GivenUp", "Lanes", "is_quick"]
 
 T = TypeVar("T")
 ASYNC_PLACES = 32
+FEWEST_PROCESSES, MOST_PROCESSES = 4, 8
+"""Some wait more than they compute; and each holds what the components load."""
 LEFT_BEHIND = 3
 """Calls of a component that may be left behind, each with a thread."""
 IN_A_ROW = 10
@@ -55,7 +57,7 @@ class Lanes:
         policy = budget.policy
         self._budget = budget
         self._threads = Threads(policy.scoring_threads)
-        self._size = policy.scoring_processes or os.cpu_count() or 1
+        self._size = policy.scoring_processes or min(max(os.cpu_count() or 1, FEWEST_PROCESSES), MOST_PROCESSES)
         self._memory_mb = policy.process_memory_mb
         self._start_s = policy.start_timeout_s
         self._processes: Processes | None = None
@@ -154,7 +156,7 @@ class Lanes:
     def _usual_places(self, call: Call) -> int:
         if is_async(type(call.component), call.method):
             return ASYNC_PLACES
-        return self._size if call.component.runs_in == "process" else 1
+        return self._size if lane_of(call.component) == "process" else 1
 
     def _check_given_up(self, call: Call) -> None:
         key = id(call.component)
@@ -166,7 +168,7 @@ class Lanes:
     def _lane(self, component: Component, method: str) -> Callable[[Call], Awaitable[Any]]:
         if is_async(type(component), method):
             return _in_the_loop
-        return self._in_a_process if component.runs_in == "process" else self._in_a_thread
+        return self._in_a_process if lane_of(component) == "process" else self._in_a_thread
 
     async def _in_a_thread(self, call: Call) -> Any:
         sys.setswitchinterval(min(SWITCH_S, self._switch_s))

@@ -11,6 +11,7 @@ from themis_core.plugins.calling import (
     in_its_time,
     in_its_time_beside,
     is_async,
+    lane_of,
     policy_in_force,
     seconds_for,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "in_its_time_beside",
     "installed",
     "is_async",
+    "lane_of",
     "open_storage",
     "own_exit",
     "plugins_of",

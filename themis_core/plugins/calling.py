@@ -7,14 +7,18 @@ in_its_time("mine/slow", metric, "unscorable", item)     # Overdue if it takes l
 
 from __future__ import annotations
 
+import logging
+import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from themis_core.components import Component, Scoring
+from themis_core.components import Component, Lane, Scoring
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_core.plugins.blaming import Errors, blaming
 from themis_core.specs import ExecutionPolicySpec
@@ -30,38 +34,75 @@ __all__ = [
     "in_its_time",
     "in_its_time_beside",
     "is_async",
+    "lane_of",
     "policy_in_force",
     "seconds_for",
 ]
 
 T = TypeVar("T")
+log = logging.getLogger("themis")
 _USUAL: Final = ExecutionPolicySpec()
 policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=_USUAL)
 """The deadlines of the project that is at work. It goes with the context, for components are called in many places that
 know of no project."""
-_apart: ContextVar[list[Apart] | None] = ContextVar("_apart", default=None)
-"""Holds the process for calls before and after the run of components that run in one, once there was such a call."""
+
+
+class _Held:
+    """What is found out once, of the components that are at work."""
+
+    def __init__(self) -> None:
+        self.apart: Apart | None = None
+        """The process for calls before and after the run, once there was such a call."""
+        self.lanes: dict[int, tuple[Component, Lane]] = {}
+        """By id of a component, which is held so that no other gets it."""
+
+
+_held: ContextVar[_Held | None] = ContextVar("_held", default=None)
 
 
 @contextmanager
 def in_force(policy: ExecutionPolicySpec) -> Iterator[None]:
     """Have calls of components within end at the deadlines of a policy."""
-    held: list[Apart] = []
-    tokens = policy_in_force.set(policy), _apart.set(held)
+    held = _Held()
+    tokens = policy_in_force.set(policy), _held.set(held)
     try:
         with watching():
             yield
     finally:
         policy_in_force.reset(tokens[0])
-        _apart.reset(tokens[1])
-        for apart in held:
-            apart.close()
+        _held.reset(tokens[1])
+        if held.apart is not None:
+            held.apart.close()
 
 
 @lru_cache(maxsize=256)
 def is_async(kind: type[Component], method: str) -> bool:
     """Whether a method of a kind of component is to be awaited."""
     return iscoroutinefunction(getattr(kind, method, None))
+
+
+def lane_of(component: Component) -> Lane:
+    """Where calls of an extractor, metric or judge that is no `async` one are made."""
+    if component.runs_in is not None:
+        return component.runs_in
+    held = _held.get()
+    if held is None:
+        return _usual_lane(component)
+    if id(component) not in held.lanes:
+        held.lanes[id(component)] = component, _usual_lane(component)
+    return held.lanes[id(component)][1]
+
+
+def _usual_lane(component: Component) -> Lane:
+    module = type(component).__module__
+    try:
+        # A module that was made up, such as a notebook's, can't be found by another process.
+        if os.name == "posix" and module != "__main__" and find_spec(module) is not None:
+            pickle.dumps(component)
+            return "process"
+    except Exception as error:  # noqa: BLE001 - whatever its pickling raises
+        log.debug("%s runs in threads: %s", module, error)
+    return "thread"
 
 
 def seconds_for(component: Component) -> float:
@@ -102,7 +143,8 @@ def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any
     """
     if is_async(type(component), method):
         return in_its_time_beside(name, component, method, *args)
-    if component.runs_in == "process" and getattr(type(component), method) is not getattr(Scoring, method, None):
+    own = getattr(type(component), method) is not getattr(Scoring, method, None)
+    if own and lane_of(component) == "process":
         return _in_a_process(name, component, method, args)
     return in_time(f"{name}.{method}", seconds_for(component), getattr(component, method), *args)
 
@@ -114,19 +156,19 @@ def in_its_time_beside(name: str, component: Component, method: str, *args: Any)
         from asyncio import run  # slow to import, and not needed by commands that only read
 
         return beside(f"{name}.{method}", seconds_for(component), lambda: run(call()))
-    if component.runs_in == "process":
+    if lane_of(component) == "process":
         return _in_a_process(name, component, method, args)
     return beside(f"{name}.{method}", seconds_for(component), call)
 
 
 def _in_a_process(name: str, component: Component, method: str, args: tuple[Any, ...]) -> Any:
-    held = _apart.get()
+    held = _held.get()
     if held is None:  # a result is read
         with in_force(policy_in_force.get()):
             return _in_a_process(name, component, method, args)
-    if not held:
+    if held.apart is None:
         from themis_lanes.apart import Apart  # not needed by most runs
 
         policy = policy_in_force.get()
-        held.append(Apart(memory_mb=policy.process_memory_mb, start_s=policy.start_timeout_s))
-    return held[0].call(component, method, args, seconds_for(component), label=f"{name}.{method}")
+        held.apart = Apart(memory_mb=policy.process_memory_mb, start_s=policy.start_timeout_s)
+    return held.apart.call(component, method, args, seconds_for(component), label=f"{name}.{method}")

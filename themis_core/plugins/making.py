@@ -9,8 +9,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
-from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Metric
-from themis_core.components.base import Lane
+from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Lane, Metric
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
@@ -116,7 +115,7 @@ def _read_properties(component: Component, name: str) -> None:
 
 def _check_lane(component: Component) -> None:
     """Raise TypeError or ValueError for what can't be called where it says, as often or as long as it says."""
-    if component.runs_in not in get_args(Lane):
+    if component.runs_in not in (None, *get_args(Lane)):
         raise ValueError(f"runs_in is {component.runs_in!r}, not one of {', '.join(get_args(Lane))}")
     if (many := component.at_once) is not None and (type(many) is not int or many < 1):
         raise ValueError(f"at_once is {many!r}, not a number of calls")
