@@ -89,7 +89,7 @@ def program_of(prompt: str, completion: str, entry_point: str) -> str:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(text)
+        compile(text, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

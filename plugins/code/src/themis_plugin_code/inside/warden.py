@@ -64,20 +64,21 @@ def _left() -> str | None:
 
 
 def _be_the_program(job: dict[str, Any], namespaces: str | None, number: int, word: str, writing: int) -> NoReturn:
+    outcome = "error"
     try:
         null = os.open("/dev/null", os.O_RDWR)
         for each in range(3):
             os.dup2(null, each)
         walls = raise_walls(job, namespaces, number)
         _say(writing, word, {"walls": walls})
-        missing = [limit for limit in job["require"] if "missing" in walls[limit]]
-        if missing:
-            _say(writing, word, {"outcome": "error", "error": f"not held: {', '.join(missing)}"})
+        if missing := [limit for limit in job["require"] if "missing" in walls[limit]]:
+            _say(writing, word, {"outcome": outcome, "error": f"not held: {', '.join(missing)}"})
         else:
+            outcome = "failed"  # from here on an exception, such as an interrupt of this thread, is the program's doing
             _forget()
             _say(writing, word, run(job))
     except BaseException as error:  # noqa: BLE001 - the warden says it
-        _say(writing, word, {"outcome": "error", "error": f"{type(error).__name__}: {error}"[:MOST_TEXT]})
+        _say(writing, word, {"outcome": outcome, "error": f"{type(error).__name__}: {error}"[:MOST_TEXT]})
     finally:
         os._exit(0)
 
