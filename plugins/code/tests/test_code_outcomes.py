@@ -20,7 +20,7 @@ WALLS = [pytest.param(True, id="namespaces"), pytest.param(False, id="landlock")
 
 
 def outcome(program: str, tests: tuple[str, ...] = (TEST,), **more: Any) -> str:
-    report = report_of(Job(program, tests, **{"cpu_s": 1, "wall_s": 8.0, **more}))
+    report = report_of(Job(program, tests, **{"cpu_s": 1, "wall_s": 8.0, "memory_mb": 256, **more}))
     assert report["walls"], report
     return str(report["outcome"])
 
@@ -71,7 +71,8 @@ def namespaces(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         pytest.param("open('own', 'w').write('x'); assert open('own').read() == 'x'\n" + RIGHT, "passed",
                      id="a file of its own"),
         pytest.param("import threading\ndef f(x):\n  found = []\n"
-                     "  t = threading.Thread(target=found.append, args=(x + 1,))\n  t.start(); t.join()\n  return found[0]", "passed", id="a thread"),
+                     "  t = threading.Thread(target=found.append, args=(x + 1,))\n  t.start(); t.join()\n"
+                     "  return found[0]", "passed", id="a thread"),
         pytest.param("import asyncio\nasync def g(x): return x + 1\ndef f(x): return asyncio.run(g(x))", "passed",
                      id="asyncio"),
         pytest.param("import re, math, heapq, json, decimal, fractions, datetime, random, typing, hashlib\n" + RIGHT,

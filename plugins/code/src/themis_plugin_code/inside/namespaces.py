@@ -49,12 +49,13 @@ def see_only(readable: Sequence[Path], scratch: Path) -> None:
     _mount("tmpfs", scratch, "tmpfs", _NO_SUID | _NO_DEV, "size=1m,mode=755")
     for name in (*_EMPTY, "dev", "tmp"):
         (scratch / name).mkdir()
+    # Before the rest, for Python itself may be beneath /tmp.
+    _mount("tmpfs", scratch / "tmp", "tmpfs", _NO_SUID | _NO_DEV, f"size={SCRATCH_SIZE},nr_inodes=4096,mode=1777")
     for path in readable:
         _show(path, scratch)
     for name in ("null", "zero", "urandom"):
         (scratch / "dev" / name).touch()
         _mount(f"/dev/{name}", scratch / "dev" / name, None, _BIND)
-    _mount("tmpfs", scratch / "tmp", "tmpfs", _NO_SUID | _NO_DEV, f"size={SCRATCH_SIZE},nr_inodes=4096,mode=1777")
     _mount(None, scratch, None, _REMOUNT | _BIND | _READ_ONLY | _NO_SUID | _NO_DEV)
     os.chdir(scratch)
     syscall("pivot_root", _PIVOT_ROOT.get(os.uname().machine, -1), b".", b".")
