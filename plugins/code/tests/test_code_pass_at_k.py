@@ -23,6 +23,8 @@ from themis_plugin_code.unit_tests import UnitTests
         (10, 3, 5, 0.9166666666666666),  # 1 - C(7, 5) / C(10, 5) = 1 - 21 / 252
         (200, 1, 100, 0.5),
         (200, 100, 1, 0.5),
+        (2000, 1000, 1, 0.5),
+        (2000, 1, 1000, 0.5),
         (4, 3, 2, 1.0),  # two choices of four can't both be the one that is wrong
     ],
 )

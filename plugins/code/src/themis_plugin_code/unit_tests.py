@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from keyword import iskeyword
+from math import fsum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -119,7 +120,7 @@ class UnitTests(Metric):
                 self.k,
             )
             return None
-        return sum(pass_at_k(n, c, self.k) for n, c in counts) / len(counts) if counts else None
+        return fsum(pass_at_k(n, c, self.k) for n, c in counts) / len(counts) if counts else None
 
     def _job(self, item: Item, completion: str) -> Job:
         prompt, entry_point = _field(item, self.prompt), _field(item, self.entry_point)
