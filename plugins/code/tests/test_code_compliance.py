@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +57,18 @@ def test_the_plugin_registers_its_components_under_their_names() -> None:
     plugin.themis_register_extractors(registered.__setitem__)
     plugin.themis_register_metrics(registered.__setitem__)
     assert registered == {"python": Python, "unit_tests": UnitTests}
+
+
+def test_the_readme_names_every_setting_with_its_default() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    settings = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", readme, re.MULTILINE))
+    written = {"setup": "`[test_setup_code, test_imports]`", "require": "all five"}
+    for name, field in UnitTests.model_fields.items():
+        default = field.default
+        written.setdefault(
+            name, f"`{default}`" if isinstance(default, str) else f"{default}".lower().removesuffix(".0")
+        )
+    assert settings == written
 
 
 def test_reading_the_plugin_module_imports_little() -> None:

@@ -42,7 +42,7 @@ def test_the_example_has_the_numbers_that_its_page_shows(tmp_path: Path) -> None
     assert found == [("pass@1", 0.65, 200, 0, 0), ("pass@5", 0.925, 200, 0, 0)]
     page = (ROOT / "docs" / "programs.md").read_text("utf-8")
     for row in result.scores:
-        assert f"{row.metric}   {row.value:.4f}  [{row.low:.3f}, {row.high:.3f}]  {row.n}" in page
+        assert f"{row.metric}  {row.value:.4f}  [{row.low:.3f}, {row.high:.3f}]  {row.n}" in page
 
 
 def test_the_problems_are_forty_of_both_forms() -> None:

@@ -70,6 +70,9 @@ def namespaces(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         pytest.param("print('x' * 10**7)\n" + RIGHT, "passed", id="much output"),
         pytest.param("open('own', 'w').write('x'); assert open('own').read() == 'x'\n" + RIGHT, "passed",
                      id="a file of its own"),
+        pytest.param("import os, tempfile; tempfile.mkdtemp(); open(os.path.expanduser('~/own'), 'w')\n" + RIGHT,
+                     "passed",
+                     id="folders of its own"),
         pytest.param("import threading\ndef f(x):\n  found = []\n"
                      "  t = threading.Thread(target=found.append, args=(x + 1,))\n  t.start(); t.join()\n"
                      "  return found[0]", "passed", id="a thread"),
@@ -120,6 +123,8 @@ def test_a_program_comes_to_its_outcome(program: str, expected: str, namespaces:
                      id="an endless message"),
         pytest.param("import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.unshare(0x10000000)\n"
                      "raise OSError(ctypes.get_errno(), 'unshare')", "refused", id="namespaces of its own"),
+        pytest.param("import os, resource; resource.prlimit(os.getppid() or 2, resource.RLIMIT_CPU, (1, 1))", "refused",
+                     id="a limit of another process"),
         pytest.param("import resource; resource.setrlimit(resource.RLIMIT_CPU, (9, 9))", "failed", id="a higher limit"),
     ],
 )  # fmt: skip
@@ -201,7 +206,8 @@ def test_a_success_that_is_faked_is_none(program: str, namespaces: bool) -> None
         ("{'a': Equal()}", "failed"),
         ("mock.ANY", "failed"),
         ("Word('x')", "failed"),
-        ("Meta", "passed"),  # a class is compared by identity: this one is of `type`
+        ("Plain", "passed"),
+        ("Plain()", "passed"),
         ("Pair(1, 2)", "passed"),
         ("fractions.Fraction(1, 2)", "passed"),
         ("decimal.Decimal(1)", "passed"),
@@ -220,7 +226,7 @@ def test_a_result_that_compares_as_it_likes_fails(value: str, expected: str) -> 
         "import collections, datetime, decimal, enum, fractions, re\nfrom unittest import mock\n"
         "class Equal:\n  def __eq__(self, other): return True\n"
         "class Word(str):\n  def __ne__(self, other): return False\n"
-        "class Meta: pass\n"
+        "class Plain: pass\n"
         "class Shade(enum.Enum): DARK = 1\n"
         "Pair = collections.namedtuple('Pair', 'a b')\n"
         f"made = {value}\n"
@@ -229,6 +235,13 @@ def test_a_result_that_compares_as_it_likes_fails(value: str, expected: str) -> 
     test = "assert f() is not None"
     assert outcome(program, (test,)) == expected
     assert outcome(program, (test,), plain_results=False) == "passed"
+
+
+@pytest.mark.parametrize("tested", ["f = functools.lru_cache(lambda: Equal())", "class f(Equal): pass", "f = Equal"])
+def test_a_result_is_looked_at_whatever_makes_it(tested: str) -> None:
+    program = f"import functools\nclass Equal:\n  def __eq__(self, other): return True\n{tested}"
+    assert outcome(program, ("assert f() == 1",)) == "failed"
+    assert outcome(program, ("assert f() == 1",), plain_results=False) == "passed"
 
 
 def test_what_it_says_of_a_failure_is_short_and_names_the_line_of_the_test() -> None:

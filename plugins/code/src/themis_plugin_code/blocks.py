@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from typing import Final, Literal
 
 from pydantic import Field
 
 from themis_core import Extraction, Extractor
+from themis_plugin_code.syntax import is_parsed
 
 __all__ = ["Python"]
 
@@ -55,14 +54,4 @@ def _blocks(text: str) -> list[tuple[str, str | None]]:
 def _is_python(text: str) -> bool:
     if not text.strip() or len(text) > _MOST_PARSED:
         return False
-    return _parses(text) or _parses(f"def body():\n{text}") or _parses(f"def body():\n    {text}")
-
-
-def _parses(text: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
+    return is_parsed(text) or is_parsed(f"def body():\n{text}") or is_parsed(f"def body():\n    {text}")

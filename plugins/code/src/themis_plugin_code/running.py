@@ -63,7 +63,7 @@ def report_of(job: Job) -> Report:
         return {"outcome": "error", "walls": {}, "error": f"{sys.platform} has no limits for processes: use Linux"}
     with _scratch() as folder, _alive() as alive:
         # `-I` would make hashes differ from run to run; the environment is empty, so these three are the same.
-        flags = ["-P", "-s", "-B", *([] if job.site_packages else ["-S"])]
+        flags = ["-P", "-s", *([] if job.site_packages else ["-S"])]
         own = str(Path(__file__).parents[1])
         process = subprocess.Popen(
             [sys.executable, *flags, "-c", _START.format(alive), own],
@@ -72,7 +72,7 @@ def report_of(job: Job) -> Report:
             stderr=subprocess.PIPE,
             pass_fds=[alive],
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(),
             start_new_session=True,
         )
         return _exchange(process, json.dumps(asdict(job) | {"scratch": str(folder)}), job.wall_s + SLACK)
@@ -83,6 +83,7 @@ def _exchange(process: subprocess.Popen[bytes], job: str, seconds: float) -> Rep
         said, told = process.communicate(job.encode(), timeout=seconds)
         return dict(json.loads(said))
     except subprocess.TimeoutExpired:
+        _end(process)
         return {"outcome": "error", "walls": {}, "error": f"the warden did not end within {seconds:g} s"}
     except ValueError:
         last = told.decode(errors="replace").strip().rpartition("\n")[2]
@@ -91,16 +92,22 @@ def _exchange(process: subprocess.Popen[bytes], job: str, seconds: float) -> Rep
             "walls": {},
             "error": f"the warden ended with code {process.returncode}: {last:.300}",
         }
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    except BaseException:
+        _end(process)
+        raise
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    own = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TZ": "UTC"}
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a warden that nobody has waited for, with its program."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _environment() -> dict[str, str]:
+    own = {"LANG": "C.UTF-8", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TZ": "UTC"}
     kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # without them some builds of Python don't start
-    return own | {name: os.environ[name] for name in kept if name in os.environ} | {"TMPDIR": str(folder)}
+    return own | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 @contextmanager

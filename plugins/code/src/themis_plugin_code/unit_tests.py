@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from keyword import iskeyword
@@ -16,6 +15,7 @@ from pydantic import Field
 from themis_core import Generation, Item, Metric, Score, SpecError, counted
 from themis_plugin_code.pass_at_k import pass_at_k, samples
 from themis_plugin_code.running import SLACK, Job, limits, report_of
+from themis_plugin_code.syntax import is_module
 
 __all__ = ["UnitTests"]
 
@@ -168,12 +168,6 @@ def _is_name(value: Any) -> bool:
 
 
 @lru_cache(maxsize=16_384)
-def _compiles(text: str) -> bool:
+def _compiles(test: str) -> bool:
     """Whether a test is Python. Kept, for it is asked in planning and again for each answer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            compile(text, "<tests>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
+    return is_module(test)

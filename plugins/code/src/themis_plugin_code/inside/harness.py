@@ -14,9 +14,8 @@ import types
 import warnings
 from _thread import allocate_lock, stack_size, start_new_thread
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import CodeType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from themis_plugin_code.inside.plain import checked
 
@@ -37,8 +36,7 @@ Verdict = dict[str, str]
 """`outcome` (passed, failed, refused or error), and `error` and `line` where there are any."""
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """Something to execute: its name, its code and its text."""
 
     name: str
@@ -168,7 +166,7 @@ def _seen_by_tests(
     names = {name: value for name, value in program.items() if name not in pristine or name in tested}
     if plain:
         for name in tested & set(names):
-            if isinstance(names[name], types.FunctionType):
+            if callable(names[name]):
                 names[name] = checked(names[name])
     return {**names, "__builtins__": pristine, "__name__": "tests"}
 

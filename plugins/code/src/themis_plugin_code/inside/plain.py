@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Callable
 from functools import wraps
+from itertools import chain, islice
 from typing import Any, Final
 
 __all__ = ["NotPlain", "checked"]
@@ -33,7 +34,9 @@ class NotPlain(TypeError):
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function so that a result which is not plain raises NotPlain."""
+    """Wrap what is called so that a result which is not plain raises NotPlain; a class that is plain is left alone."""
+    if isinstance(function, type) and _is_plain(function):
+        return function
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -53,9 +56,9 @@ def _check(result: Any) -> None:
         if not _is_plain(cls):
             raise NotPlain(f"the result is of the class {cls.__name__!r:.100}, which compares as it likes")
         if issubclass(cls, list | tuple | set | frozenset):
-            waiting += list(value)[:_MOST_LOOKED_AT]
+            waiting += islice(value, _MOST_LOOKED_AT)
         elif issubclass(cls, dict):
-            waiting += [*list(value)[:_MOST_LOOKED_AT], *list(dict.values(value))[:_MOST_LOOKED_AT]]
+            waiting += chain(islice(value, _MOST_LOOKED_AT), islice(dict.values(value), _MOST_LOOKED_AT))
 
 
 def _is_plain(cls: type) -> bool:

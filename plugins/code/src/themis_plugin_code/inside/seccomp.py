@@ -21,7 +21,7 @@ _NEVER: Final = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
-    "setsid": (112, 157), "setpgid": (109, 154), "setpriority": (141, 140), "prlimit64": (302, 261),
+    "setsid": (112, 157), "setpgid": (109, 154), "setpriority": (141, 140),
     # out of the namespaces
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "move_mount": (429, 429), "open_tree": (428, 428), "fsopen": (430, 430),
@@ -40,7 +40,8 @@ _OF_OTHERS_FILES: Final = {
     "utimensat": (280, 88),
 }  # fmt: skip
 """What changes files without opening them: Landlock lets it pass, a file system that is read-only does not."""
-_KILL, _TGKILL, _CLONE, _CLONE3, _PRCTL = (62, 129), (234, 131), (56, 220), (435, 435), (157, 167)
+_KILL, _TGKILL, _CLONE, _CLONE3 = (62, 129), (234, 131), (56, 220), (435, 435)
+_PRCTL, _PRLIMIT = (157, 167), (302, 261)
 _CLONE_THREAD: Final = 0x10000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
@@ -91,6 +92,7 @@ def _steps(more: dict[str, tuple[int, int | None]] | dict[str, tuple[int, None] 
     steps += _only(_CLONE[column], (_ANY_BIT, 1, 0, _CLONE_THREAD))
     steps += _only(_KILL[column], (_EQUAL, 1, 0, me))
     steps += _only(_TGKILL[column], (_EQUAL, 1, 0, me))
+    steps += _only(_PRLIMIT[column], (_EQUAL, 1, 0, 0))  # its own limits, which it can read and lower
     steps += _only(_PRCTL[column], (_EQUAL, 0, 1, 1))  # PR_SET_PDEATHSIG: it ends with its warden
     return [*steps, (_RETURN, 0, 0, _ALLOW)]
 

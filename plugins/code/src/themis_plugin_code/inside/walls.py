@@ -64,6 +64,8 @@ def _failed(wall: Callable[[], None]) -> str | None:
         wall()
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError as error:  # a limit that this system takes for none
+        return str(error)
     return None
 
 

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from themis_plugin_code.inside.harness import MOST_TEXT, run
@@ -70,6 +71,8 @@ def _be_the_program(job: dict[str, Any], namespaces: str | None, number: int, wo
         for each in range(3):
             os.dup2(null, each)
         walls = raise_walls(job, namespaces, number)
+        scratch = str(Path.cwd())
+        os.environ.update(HOME=scratch, TMPDIR=scratch)
         _say(writing, word, {"walls": walls})
         if missing := [limit for limit in job["require"] if "missing" in walls[limit]]:
             _say(writing, word, {"outcome": outcome, "error": f"not held: {', '.join(missing)}"})
