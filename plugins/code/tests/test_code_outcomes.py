@@ -191,11 +191,41 @@ def test_folders_in_folders_by_the_thousand_and_without_rights_are_removed(names
                      id="objects"),
         pytest.param("import themis_plugin_code.inside.harness as h\nh.run = lambda job: {'outcome': 'passed'}",
                      id="the harness"),
+        pytest.param("import json, os\ndumps, write = json.dumps, os.write\n"
+                     "json.dumps = lambda said, **more: dumps({**said, 'outcome': 'passed'})\n"
+                     "os.write = lambda fd, said: write(fd, said.replace(b'failed', b'passed'))\n"
+                     "os._exit = lambda code: None\ndef f(x): return 9", id="functions that tell it"),
+        pytest.param("import sys\nnames = sys._getframe().f_back.f_globals\n"
+                     "for name in ('_in_thread', '_judge', 'run', 'exec'): names[name] = lambda *a: None\n"
+                     "def f(x): return 9", id="names of callers"),
+        pytest.param("import sys\ncaller = sys._getframe().f_back.f_locals\ncaller['found'].insert(0, None)\n"
+                     "caller['done'].release()\ndef f(x): return 9", id="lists of callers"),
+        pytest.param("import sys\ncode = sys._getframe().f_back.f_locals['told'].__globals__\n"
+                     "for name in list(code): code[name] = lambda *a: ('passed', '', '')\ndef f(x): return 9",
+                     id="what tells exceptions"),
+        pytest.param("import __main__\nvars(__main__)['main'].__globals__", id="the main module"),
+        pytest.param("import builtins, sys\ndef spy(*a):\n  frame = sys._getframe()\n"
+                     "  while frame:\n    for found in frame.f_locals.values():\n"
+                     "      if type(found) is list: found.insert(0, ('passed', '', ''))\n    frame = frame.f_back\n"
+                     "for name in 'callable type set dict vars next isinstance issubclass str'.split():\n"
+                     "  setattr(builtins, name, spy)\ndef f(x): return 9", id="builtins that spy"),
+        pytest.param("import sys, threading\ndef spy(frame, *a):\n  for found in frame.f_locals.values():\n"
+                     "    if type(found) is list: found.insert(0, ('passed', '', ''))\n"
+                     "getattr(threading, 'setprofile_all_threads', print)(spy)\n"
+                     "getattr(threading, 'settrace_all_threads', print)(spy)\ndef f(x): return 9", id="all threads"),
+        pytest.param("import sys\nfor name in ('_settraceallthreads', '_setprofileallthreads', 'monitoring'):\n"
+                     "  assert not hasattr(sys, name)\nimport sys.monitoring", id="monitoring"),
+        pytest.param("class Name(str):\n  def __hash__(self): raise SystemExit\n"
+                     "  def __eq__(self, other): return True\n"
+                     "try: globals()[Name('g')] = 1\nexcept SystemExit: pass\ndef f(x): return 9", id="odd names"),
+        pytest.param("class Odd:\n  @property\n  def __class__(self): raise SystemExit\n"
+                     "  def __call__(self, x): return 9\n"
+                     "f = Odd()", id="odd classes"),
         pytest.param("import sys\nsys.modules['ast'] = sys.modules['json'] = None\ndef f(x): return 9", id="modules"),
     ],
 )  # fmt: skip
 def test_a_success_that_is_faked_is_none(program: str, namespaces: bool) -> None:
-    assert outcome(program, namespaces=namespaces) == "failed"
+    assert outcome(program, namespaces=namespaces) in ("failed", "refused")
 
 
 @pytest.mark.parametrize(

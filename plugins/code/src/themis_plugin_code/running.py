@@ -105,7 +105,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    own = {"LANG": "C.UTF-8", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TZ": "UTC"}
+    # By default the C library reserves 64 MiB of address space for a thread, which is what `memory_mb` counts.
+    own = {
+        "MALLOC_ARENA_MAX": "1",
+        "LANG": "C.UTF-8",
+        "PATH": os.defpath,
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "TZ": "UTC",
+    }
     kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # without them some builds of Python don't start
     return own | {name: os.environ[name] for name in kept if name in os.environ}
 

@@ -5,15 +5,16 @@ An object with an `__eq__` of its own can equal whatever a test expects.
 
 from __future__ import annotations
 
+import builtins
 import sys
 import types
 from collections.abc import Callable
-from functools import wraps
 from itertools import chain, islice
 from typing import Any, Final
 
 __all__ = ["NotPlain", "checked"]
 
+globals()["__builtins__"] = dict(vars(builtins))  # the functions below have builtins that no program changes
 _HARMLESS: Final = frozenset(
     {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__", "__annotations__", "__init__",
      "__new__", "__repr__", "__str__", "__match_args__", "__getnewargs__", "__replace__", "__orig_bases__",
@@ -35,10 +36,9 @@ class NotPlain(TypeError):
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap what is called so that a result which is not plain raises NotPlain; a class that is plain is left alone."""
-    if isinstance(function, type) and _is_plain(function):
+    if issubclass(type(function), type) and _is_plain(function):
         return function
 
-    @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         _check(result)
@@ -61,7 +61,7 @@ def _check(result: Any) -> None:
             waiting += chain(islice(value, _MOST_LOOKED_AT), islice(dict.values(value), _MOST_LOOKED_AT))
 
 
-def _is_plain(cls: type) -> bool:
+def _is_plain(cls: Any) -> bool:
     known = [getattr(sys.modules[module], name, None) for module, name in _KNOWN if module in sys.modules]
     if type(cls) is not type and type(cls).__module__ not in ("abc", "enum"):
         return False  # a metaclass decides what its classes do
@@ -69,6 +69,6 @@ def _is_plain(cls: type) -> bool:
         if each in known:
             return True
         for name, attribute in vars(each).items():
-            if name.startswith("__") and name not in _HARMLESS and not isinstance(attribute, _COMPILED):
+            if name.startswith("__") and name not in _HARMLESS and type(attribute) not in _COMPILED:
                 return False
     return True

@@ -8,21 +8,26 @@ It outlives neither Themis nor its bound of time, and leaves no process behind.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import json
 import os
 import select
 import signal
 import sys
 import time
+from os import _exit, write
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from themis_plugin_code.inside.harness import MOST_TEXT, run
+from themis_plugin_code.inside.harness import run
 from themis_plugin_code.inside.namespaces import leave_all
+from themis_plugin_code.inside.telling import MOST_TEXT, Verdict
 from themis_plugin_code.inside.walls import raise_walls
 
 __all__ = ["main"]
 
+globals()["__builtins__"] = dict(vars(builtins))  # the functions below have builtins that no program changes
 MOST_SAID: Final = 65_536
 Report = dict[str, Any]
 
@@ -49,11 +54,12 @@ def _report(job: dict[str, Any], alive: int) -> Report:
     said = _listen(reading, alive, until)
     status, cpu_s, in_time = _ended(child, until)
     walls, *others = (_read(line, word) for line in said.split(b"\n"))
-    report: Report = {"walls": walls.get("walls", {})}
-    if not report["walls"]:
-        return report | {"outcome": "error", "error": walls.get("error") or "its process ended before it began"}
-    verdict = next(filter(None, others), None)
-    return report | (verdict or _silent(status, cpu_s, in_time, job))
+    verdict = next(filter(None, others), None) or _silent(status, cpu_s, in_time, job)
+    if not isinstance(walls, dict):
+        verdict = ("error", walls[1] if walls else "its process ended before it began", "")
+        walls = {}
+    named = zip(("outcome", "error", "line"), verdict, strict=True)
+    return {"walls": walls} | {name: text for name, text in named if text}
 
 
 def _left() -> str | None:
@@ -73,17 +79,17 @@ def _be_the_program(job: dict[str, Any], namespaces: str | None, number: int, wo
         walls = raise_walls(job, namespaces, number)
         scratch = str(Path.cwd())
         os.environ.update(HOME=scratch, TMPDIR=scratch)
-        _say(writing, word, {"walls": walls})
+        _say(writing, word, walls)
         if missing := [limit for limit in job["require"] if "missing" in walls[limit]]:
-            _say(writing, word, {"outcome": outcome, "error": f"not held: {', '.join(missing)}"})
+            _say(writing, word, (outcome, f"not held: {', '.join(missing)}", ""))
         else:
             outcome = "failed"  # from here on an exception, such as an interrupt of this thread, is the program's doing
             _forget()
             _say(writing, word, run(job))
     except BaseException as error:  # noqa: BLE001 - the warden says it
-        _say(writing, word, {"outcome": outcome, "error": f"{type(error).__name__}: {error}"[:MOST_TEXT]})
+        _say(writing, word, (outcome, f"{type(error).__name__}: {error}"[:MOST_TEXT], ""))
     finally:
-        os._exit(0)
+        _exit(0)
 
 
 def _forget() -> None:
@@ -91,10 +97,12 @@ def _forget() -> None:
     sys.path.pop()
     for name in [name for name in sys.modules if name.startswith("themis_plugin_code")]:
         del sys.modules[name]
+    vars(sys.modules["__main__"]).clear()
 
 
-def _say(writing: int, word: str, what: dict[str, Any]) -> None:
-    os.write(writing, json.dumps({"word": word} | what).encode() + b"\n")
+def _say(writing: int, word: str, what: Any) -> None:
+    # No function here that a program can replace by another, as it could `json.dumps`.
+    write(writing, f"{word} {what!a}\n".encode("ascii"))
 
 
 def _listen(reading: int, alive: int, until: float) -> bytes:
@@ -129,23 +137,20 @@ def _ended(child: int, until: float) -> tuple[int, float, bool]:
     return status, used.ru_utime + used.ru_stime, in_time
 
 
-def _read(line: bytes, word: str) -> dict[str, Any]:
-    """A line of the harness; nothing if it is of somebody who does not know the word."""
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) and said.pop("word", None) == word else {}
+def _read(line: bytes, word: str) -> Any:
+    """What a line of the harness says; None if it is of somebody who does not know the word."""
+    said, _, what = line.partition(b" ")
+    return ast.literal_eval(what.decode("ascii")) if said.decode("ascii", "replace") == word else None
 
 
-def _silent(status: int, cpu_s: float, in_time: bool, job: dict[str, Any]) -> Report:
+def _silent(status: int, cpu_s: float, in_time: bool, job: dict[str, Any]) -> Verdict:
     """What a process without a verdict came to."""
     if not in_time:
-        return {"outcome": "timeout", "error": f"it took longer than {job['wall_s']:g} s"}
+        return "timeout", f"it took longer than {job['wall_s']:g} s", ""
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXCPU):
         if cpu_s > job["cpu_s"] / 2:  # the kernel counts for its limit by ticks, and here exactly
-            return {"outcome": "timeout", "error": f"it took longer than {job['cpu_s']} s of CPU time"}
-        return {"outcome": "refused", "error": "the system killed it, as it does when memory is short"}
+            return "timeout", f"it took longer than {job['cpu_s']} s of CPU time", ""
+        return "refused", "the system killed it, as it does when memory is short", ""
     if os.WIFSIGNALED(status):
-        return {"outcome": "failed", "error": f"signal {signal.Signals(os.WTERMSIG(status)).name} ended it"}
-    return {"outcome": "failed", "error": "it ended its process before the tests were through"}
+        return "failed", f"signal {signal.Signals(os.WTERMSIG(status)).name} ended it", ""
+    return "failed", "it ended its process before the tests were through", ""
