@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from themis_plugin_code.inside.kernel import MACHINE, NUMBERED_ALIKE, prctl
 
 __all__ = ["filter_calls"]
 
+Calls = Mapping[str, tuple[int, int | None]]
+
 # System calls by their numbers on x86_64 and aarch64; None where a machine has not got one.
-_NEVER: Final = {
+_NEVER: Final[Calls] = {
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     "socket": (41, 198), "io_uring_setup": (425, 425),
     # into other processes, and out of the group that is ended with this one
@@ -31,7 +34,7 @@ _NEVER: Final = {
     "bpf": (321, 280), "perf_event_open": (298, 241), "keyctl": (250, 219), "add_key": (248, 217),
     "request_key": (249, 218), "userfaultfd": (323, 282),
 }  # fmt: skip
-_OF_OTHERS_FILES: Final = {
+_OF_OTHERS_FILES: Final[Calls] = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
@@ -71,7 +74,7 @@ def filter_calls(*, files: bool) -> None:
     prctl(22, 2, _Filter(len(steps), packed))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
-def _steps(more: dict[str, tuple[int, int | None]] | dict[str, tuple[int, None] | tuple[int, int]]) -> list[Step]:
+def _steps(more: Calls) -> list[Step]:
     intel = MACHINE == "x86_64"
     column, architecture = (0, 0xC000003E) if intel else (1, 0xC00000B7)
     me = os.getpid()
