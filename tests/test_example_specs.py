@@ -10,7 +10,10 @@ from themis_core import BenchmarkSpec, ProjectSpec, plan
 from themis_core.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-OFFLINE = [EXAMPLES / "quickstart.yaml", *sorted((EXAMPLES / "datasets").glob("*.yaml"))]
+OFFLINE = [
+    *(EXAMPLES / name for name in ("quickstart.yaml", "code.yaml")),
+    *sorted((EXAMPLES / "datasets").glob("*.yaml")),
+]
 
 
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: str(path.relative_to(EXAMPLES)))

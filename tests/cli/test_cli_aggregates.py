@@ -91,3 +91,16 @@ def test_a_file_that_was_edited_since_is_told(spec: Path, caplog: pytest.LogCapt
     spec.with_name("mine.py").write_text(MOST.replace("max(", "min("))
     assert value(themis("show", "run", "agg", "--spec", spec, "--format", "json")) == 0.0
     assert caplog.messages == ["mine/most was edited since the run: its number is the one that it makes now"]
+
+
+def test_a_metric_can_tell_which_scores_are_of_one_item(spec: Path) -> None:
+    by_item = "def aggregate_items(self, items):\n        return sum(max(s.value for s in item) for item in items) / 4"
+    spec.with_name("mine.py").write_text(MOST.replace("def aggregate(", f"{by_item}\n\n    def aggregate("))
+    rows = [{"id": each, "sample": n, "output": "xy"[n]} for each in ("x", "y") for n in (0, 1)]
+    (spec.parent / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    extras = {"path": "answers.jsonl", "fields": {"sample": "sample"}}
+    models = [{"model_id": "m", "provider": "replay/file", "extras": extras}]
+    changes = ("--set", f"benchmark.models={json.dumps(models)}", "--set", "benchmark.num_samples=2")
+    done = themis("run", spec, "--format", "json", *changes)
+    # One of two samples is right for either item: (1 + 1) / 4.
+    assert (done.exit_code, json.loads(done.stdout)["scores"][0]["value"]) == (0, 0.5)

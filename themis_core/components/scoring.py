@@ -82,6 +82,14 @@ class Scoring(Component):
                 count += 1
         return total / count if count else None
 
+    def aggregate_items(self, items: Sequence[Sequence[Score]]) -> float | None:
+        """Return one number for the scored scores of each item; by default `aggregate` of them all.
+
+        Override it instead where it matters which scores are samples of one item, as for pass@k. Where
+        there is none, log a warning that says why, and return None. Only called if `aggregates_mean` is False.
+        """
+        return self.aggregate([score for item in items for score in item])
+
 
 class ToScore(NamedTuple):
     """One answer as `Metric.score` is handed it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from itertools import chain
 
 from themis_core.components import Judge, Metric
 from themis_core.plugins import failure, from_outside, in_its_time_beside
@@ -48,8 +47,7 @@ def of_aggregate(
 
 def _aggregate(component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str) -> float | None:
     try:
-        scores = list(chain.from_iterable(items))
-        value: float | None = in_its_time_beside(metric, component, "aggregate", scores)
+        value: float | None = in_its_time_beside(metric, component, "aggregate_items", items)
         low, high = component.lowest, component.highest
         if value is None or (
             math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
