@@ -18,6 +18,8 @@ __all__ = ["leave_alone", "outcome", "within"]
 T = TypeVar("T")
 LATE_S = 0.01
 """Seconds by which the loop may be late without saying anything of what it did not look at."""
+ROUNDS = 8
+"""Rounds of the loop in which a reply that is there is read."""
 TIDYING_S = 0.5
 """Seconds that a cancelled component has to close what it has open."""
 
@@ -66,12 +68,17 @@ async def _done(task: asyncio.Task[Any], limit_s: float) -> bool:
             waiting.set_result(None)
 
     def due() -> None:
+        # What has arrived may not have been read yet: it gets as long as nobody looked, once, so that it ends.
         nonlocal timer
         late = loop.time() - timer.when()
-        if (
-            late > LATE_S and not task.done()
-        ):  # what has arrived may not have been read yet: for as long as nobody looked
-            timer = loop.call_later(late, due)
+        if late > LATE_S and not task.done():
+            timer = loop.call_later(late, look_again, ROUNDS)
+        else:
+            wake(None)
+
+    def look_again(rounds: int) -> None:
+        if rounds and not task.done():
+            loop.call_soon(look_again, rounds - 1)
         else:
             wake(None)
 

@@ -22,7 +22,7 @@ from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps
 from themis_core.plugins import is_async, lane_of, seconds_for
-from themis_lanes import Overdue, Processes, Raised, Threads, stuck, watched
+from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
 
 __all__ = ["GivenUp", "Lanes", "is_quick"]
 
@@ -184,6 +184,10 @@ class Lanes:
             if error.name == "TimeoutError":
                 raise TimeoutError(error.text) from error
             raise
+        except Crashed as error:
+            if "out of memory" not in str(error):
+                raise
+            raise Crashed(f"{error}; raise execution_policy.process_memory_mb if it needs more") from error
 
 
 async def _in_the_loop(call: Call) -> Any:

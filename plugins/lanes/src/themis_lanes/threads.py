@@ -66,6 +66,7 @@ class Threads:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._threads = 0
         self._at_work = 0
+        self._closed = False
 
     async def call(self, label: str, limit_s: float, function: Callable[[], T]) -> T:
         """Return or raise what a function does in one of the threads, with the caller's context variables.
@@ -96,14 +97,14 @@ class Threads:
             future.set_result(outcome)
         if isinstance(error := outcome[1], Overdue) and error.left_behind:
             self._threads -= 1
-            if self._at_work > self._threads:  # others may have waited for that thread
+            if self._at_work > self._threads and not self._closed:  # others may have waited for that thread
                 self._add()
 
     def close(self) -> None:
         """Let the threads end once they are idle. Waits for nothing."""
+        self._closed = True
         for _ in range(self._threads):
             self._jobs.put(None)
-        self._threads = 0
 
     def _add(self) -> None:
         self._threads += 1
