@@ -1,6 +1,6 @@
 """What the writer must know of the schema: its version, and how wide its tables are.
 
-Apart from `schema` so that SQLAlchemy, which defines the tables, is imported only where a store is made or changed.
+Apart from `schema` so that SQLAlchemy, which defines the tables, is imported by no run.
 """
 
 from __future__ import annotations

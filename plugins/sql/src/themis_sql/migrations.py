@@ -1,6 +1,7 @@
 """How a store that an earlier version made becomes one of this version, in one transaction.
 
-To change the schema: change `schema` and `layout`, raise `layout.SCHEMA_VERSION`, and add one entry to `MIGRATIONS`.
+To change the schema: change `schema` and `layout`, raise `layout.SCHEMA_VERSION`, add one entry to `MIGRATIONS`, and
+write each plugin's `schema.sql` anew by its `generating`.
 Keep a store that the version before wrote among the fixtures of the tests; they bring every one of them up to date.
 """
 
