@@ -219,6 +219,16 @@ def test_a_batch_after_a_refused_one_finds_all_its_names(tmp_path: Path) -> None
     store.close()
 
 
+def test_answers_of_8_kb_leave_no_half_empty_pages(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for first in range(0, 256, 64):
+        names = [str(number) for number in range(first, first + 64)]
+        answers = [generation_recorded(name, Generation("answered", name.ljust(8_000, "."))) for name in names]
+        store.append([event for answer in answers for event in (item_recorded(answer.request.item_id), answer)])
+    store.close()
+    assert (tmp_path / ".themis" / "themis.sqlite3").stat().st_size < 256 * 9_500
+
+
 def test_views_show_what_is_stored_by_its_names(tmp_path: Path) -> None:
     store = full_store(tmp_path)
     hostile = replace(generation_recorded("nul"), generation=Generation("answered", "a\0\ud800b"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import struct
-from functools import lru_cache
 from typing import Any
 
 from zstandard import ZstdCompressor, ZstdDecompressor
@@ -103,7 +102,6 @@ def lookup_of(packed: bytes, salt: int = 0) -> int:
     return bits ^ salt
 
 
-@lru_cache(maxsize=4096)
 def pack_name(name: str) -> str:
     """Return the name itself, or a JSON form of it if a database would refuse or cut it."""
     if display_form(name) is None and not name.startswith(_MARK):
@@ -111,7 +109,6 @@ def pack_name(name: str) -> str:
     return _MARK + json_ascii(name)
 
 
-@lru_cache(maxsize=4096)
 def unpack_name(packed: str) -> str:
     return str(from_json(packed[len(_MARK) :])) if packed.startswith(_MARK) else packed
 

@@ -6,6 +6,7 @@ The projections are made from facts alone, so the log can make them again. No SQ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 from themis_core import (
@@ -30,7 +31,8 @@ Fact: TypeAlias = dict[str, Any]
 
 _DETAILS = ("reasoning", "refusal", "error", "logprobs")
 _DETAIL_LISTS = ("alternatives", "tool_calls", "provider")
-COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
+_TUPLES = ("alternatives", "tool_calls", "logprobs")
+COUNTS = tuple(each.name for each in fields(Usage))
 _OPTIONAL = ("error_code", "finish_reason", "cost", "latency_s")
 _NO_USAGE = Usage()
 _SHORT = 200
@@ -128,15 +130,21 @@ def generation_from(values: Mapping[str, Any], answer: str, detail: str | None) 
     more = from_json(detail) if detail else {}
     usage = more.pop("usage", values.get("usage")) or ()
     of_request = {name: more.pop(name) for name in ("request_key", "seed") if name in more}
-    data = {
-        "status": values["status"],
-        "text": answer,
-        "attempts": values["attempts"],
-        "usage": dict(zip(COUNTS, usage, strict=False)),
-        **{name: values.get(name) for name in _OPTIONAL},
+    for name in _TUPLES:
+        if name in more:
+            more[name] = tuple(more[name])
+    generation = Generation(
+        values["status"],
+        answer,
+        attempts=values["attempts"],
+        usage=Usage(*usage),
+        finish_reason=values.get("finish_reason"),
+        error_code=values.get("error_code"),
+        cost=values.get("cost"),
+        latency_s=values.get("latency_s"),
         **more,
-    }
-    return Generation.from_dict(data), of_request
+    )
+    return generation, of_request
 
 
 def _trial_fact(event: TrialFinished, payloads: NewPayloads) -> Fact:

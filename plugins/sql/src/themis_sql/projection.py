@@ -5,6 +5,7 @@ It decides which events change anything; it does not read or write the log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -147,6 +148,12 @@ class Projection:
 
     def _stored(self, select: str, known: dict[Any, Known]) -> Iterator[Any]:
         return self._database.rows_in(f"{select} WHERE lookup IN (*)", [each.lookup for each in known.values()])
+
+    def new_answers(self, events: Iterable[Event]) -> Iterator[str]:
+        """Yield the answers that are sure to be added, whatever else is: those of keys that come once."""
+        answers = [event for event in events if isinstance(event, GenerationRecorded)]
+        times = Counter(event.key for event in answers)
+        return (event.generation.text for event in answers if times[event.key] == 1 and self.changes(event))
 
     def changes(self, event: Event) -> bool:
         """Whether the event changes anything that is stored or was added before it."""

@@ -83,6 +83,7 @@ class SqlStore(SqlReader):
         projection.load(Keys.of_events(events))
         messages = [messages_of(each) for each in events]
         texts.find_shared(each for each in messages if each)
+        texts.number_first(projection.new_answers(events))
         facts: list[Fact] = []
         for event, asked in zip(events, messages, strict=True):
             if projection.changes(event):
@@ -92,7 +93,7 @@ class SqlStore(SqlReader):
         if facts:
             self._log.append(seq, facts, texts.used)
             if texts.rows:
-                self._database.write(insert_sql("payloads"), texts.rows)
+                self._database.write(insert_sql("payloads"), sorted(texts.rows))
             projection.write()
 
     def check_log(self) -> Iterator[Damage]:
