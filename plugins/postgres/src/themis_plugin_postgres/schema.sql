@@ -80,6 +80,7 @@ CREATE TABLE items (
   digest BYTEA NOT NULL,
   item_id TEXT COLLATE "C" NOT NULL,
   content BIGINT,
+  event BIGINT,
   PRIMARY KEY (id)
 );
 

@@ -36,7 +36,9 @@ COUNTS = tuple(each.name for each in fields(Usage))
 _OPTIONAL = ("error_code", "finish_reason", "cost", "latency_s")
 _NO_USAGE = Usage()
 _SHORT = 200
-"""JSON up to this length stays in the log; longer texts become payloads."""
+"""What was extracted stays in the log if its JSON is up to this length; longer texts become payloads."""
+_ITEM = 2_000
+"""So does an item: hardly anybody reads it, and beside others like it, it is compressed well."""
 _LIMIT = 2**63
 
 
@@ -66,11 +68,12 @@ def _item_fact(item: Item, payloads: NewPayloads) -> Fact:
     for name in ("output", "model"):
         if (value := getattr(item, name)) is not None:
             content[name] = value
+    text = json_text(content)
     return {
         "kind": "item",
         "digest": item.digest,
         "item_id": item.id,
-        "content": payloads.own(json_text(content)),
+        "content": text if len(text) <= _ITEM else payloads.own(text),
     }
 
 
@@ -202,7 +205,7 @@ def payload_ids(facts: Iterable[Fact]) -> Iterator[int]:
     """Yield the ids of all payloads that the facts refer to."""
     for fact in facts:
         for name in ("manifest", "content", "messages", "answer", "detail", "details", "extracted_payload"):
-            if (number := fact.get(name)) is not None:
+            if isinstance(number := fact.get(name), int):
                 yield number
         yield from payload_ids(fact.get("scores", ()))
 
@@ -216,7 +219,8 @@ def plain_event(fact: Fact, texts: Mapping[int, str], at: str) -> dict[str, Any]
         scores = [_plain_score(each, texts) for each in fact["scores"]]
         return {"error_code": None, **fact, "scores": scores}
     if kind == "item":
-        item = item_from(fact["digest"], fact["item_id"], texts[fact["content"]])
+        content = fact["content"]
+        item = item_from(fact["digest"], fact["item_id"], content if isinstance(content, str) else texts[content])
         return {"kind": kind, "at": at, "item": {name: getattr(item, name) for name in Item.__slots__}}
     if kind == "run_started":
         return {**fact, "manifest": from_json(texts[fact["manifest"]])}

@@ -116,9 +116,11 @@ class Keys:
 class Projection:
     """The rows that facts change. `load` first, then `changes` and `add`, then `write`."""
 
-    def __init__(self, database: Database, names: Names, first_ids: dict[str, int]) -> None:
+    def __init__(self, database: Database, names: Names, first_ids: dict[str, int], seq: int) -> None:
         self._database = database
         self._names = names
+        self._seq = seq
+        """Number of the log's row in which the facts are."""
         self._items = Rows("items", first_ids["items"])
         self._generations = Rows("generations", first_ids["generations"])
         self._trials = Rows("trials", first_ids["trials"])
@@ -137,8 +139,11 @@ class Projection:
         for number, key, value, reason in self._stored("SELECT id, key, value, reason FROM scores", self.scores):
             rank = Score(value, None if reason is None else unpack_name(reason)).rank
             _note(self.scores, unpack_key(key), number, rank)
-        for number, key, item_id, content in self._stored("SELECT id, digest, item_id, content FROM items", self.items):
-            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, content)
+        for number, key, item_id, *places in self._stored(
+            "SELECT id, digest, item_id, content, event FROM items", self.items
+        ):
+            state = None if places == [None, None] else places
+            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, state)
         for number, key, run_id, slice_id, *state in self._stored(
             "SELECT t.id, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
             " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
@@ -206,7 +211,8 @@ class Projection:
 
     def _add_item(self, fact: Fact) -> None:
         known = self.items[fact["digest"], fact["item_id"]]
-        known.state = fact["content"]
+        content = fact["content"]
+        known.state = (None, self._seq) if isinstance(content, str) else (content, None)
         self._put_item(known, fact["item_id"])
 
     def _item(self, digest: str, item_id: str) -> int:
@@ -216,7 +222,7 @@ class Projection:
     def _put_item(self, known: Known, item_id: str) -> int:
         if known.id is None:
             known.id = self._items.take_id()
-        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), known.state))
+        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), *(known.state or (None, None))))
         return known.id
 
     def _add_generation(self, fact: Fact) -> None:

@@ -116,16 +116,27 @@ class SqlReader(Store):
 
     def items(self, digests: Sequence[str]) -> dict[str, Item]:
         sql = (
-            f"SELECT i.digest, i.item_id, {_text_columns('p')} FROM items i"
-            " JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
+            f"SELECT i.digest, i.item_id, i.event, {_text_columns('p')} FROM items i"
+            " LEFT JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
         )
         wanted = set(digests)
         with self._reading():
-            return {
-                digest: item_from(digest, unpack_name(row[1]), self._payloads.restore(*row[2:]))
-                for row in self._database.rows_in(sql, _lookups(digests))
-                if (digest := unpack_key(row[0])) in wanted
-            }
+            rows = [row for row in self._database.rows_in(sql, _lookups(digests)) if unpack_key(row[0]) in wanted]
+            found = self._logged_items({row[2] for row in rows if row[2] is not None}, wanted)
+            for packed, item_id, _, *text in rows:
+                if text[-1] is not None:
+                    digest = unpack_key(packed)
+                    found[digest] = item_from(digest, unpack_name(item_id), self._payloads.restore(*text))
+            return found
+
+    def _logged_items(self, rows: Iterable[int], wanted: set[str]) -> dict[str, Item]:
+        """Return those of the items that stand in these rows of the log themselves."""
+        return {
+            fact["digest"]: item_from(fact["digest"], fact["item_id"], fact["content"])
+            for body in self._database.rows_in("SELECT encoding, body FROM events WHERE seq IN (*)", sorted(rows))
+            for fact in unpack_body(*body)
+            if fact["kind"] == "item" and fact["digest"] in wanted and isinstance(fact["content"], str)
+        }
 
     def runs(self) -> Iterator[RunRecord]:
         with self._reading():

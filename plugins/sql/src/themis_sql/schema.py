@@ -118,6 +118,7 @@ items = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("item_id", Text, nullable=False),
     Column("content", Number),
+    Column("event", Number),
 )
 generations = Table(
     "generations",

@@ -79,7 +79,7 @@ class SqlStore(SqlReader):
         *ids, seq = self._database.row(_NEXT_IDS)
         first_ids = dict(zip(_NUMBERED, ids, strict=True))
         texts = NewPayloads(self._database, self._blobs, self._inline_limit, first_ids["payloads"])
-        projection = Projection(self._database, self._names, first_ids)
+        projection = Projection(self._database, self._names, first_ids, seq)
         projection.load(Keys.of_events(events))
         messages = [messages_of(each) for each in events]
         texts.find_shared(each for each in messages if each)
@@ -160,7 +160,7 @@ def replay(database: Database, *, without: Container[int] = ()) -> None:
             continue
         facts = unpack_body(encoding, body)
         *ids, _ = database.row(_NEXT_IDS)
-        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)))
+        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)), seq)
         projection.load(Keys.of_facts(facts))
         for fact in facts:
             projection.add(fact)

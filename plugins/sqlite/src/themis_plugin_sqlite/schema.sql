@@ -79,6 +79,7 @@ CREATE TABLE items (
   digest BLOB NOT NULL,
   item_id TEXT NOT NULL,
   content INTEGER,
+  event INTEGER,
   PRIMARY KEY (id)
 );
 
