@@ -6,7 +6,9 @@ No schema and no I/O.
 from __future__ import annotations
 
 import json
+import json.encoder
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from zstandard import ZstdCompressor, ZstdDecompressor
@@ -30,12 +32,23 @@ _MARK = "json:"
 _PLAIN, _ZSTD = 0, 1
 _first_bits = struct.Struct(">q").unpack_from
 
-json_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+def _encoder(*, ascii_only: bool) -> Callable[[Any], str]:
+    """The `encode` of an encoder, without making its parts anew for each value: that takes as long as a short one."""
+    made = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=ascii_only)
+    string = json.encoder.encode_basestring_ascii if ascii_only else json.encoder.encode_basestring
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        parts = make(None, made.default, string, None, ":", ",", False, False, False)
+    except TypeError:  # a Python without an encoder in C, or whose takes other arguments
+        return made.encode
+    return lambda value: "".join(parts(value, 0))
+
+
+json_ascii = _encoder(ascii_only=True)
 """Encode as JSON in ASCII. Raises ValueError for NaN and infinities, which no record may hold."""
 
-_json_unicode = json.JSONEncoder(
-    separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=False
-).encode
+_json_unicode = _encoder(ascii_only=False)
 from_json = json.JSONDecoder().decode
 
 

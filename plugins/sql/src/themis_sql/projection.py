@@ -137,7 +137,7 @@ class Projection:
         for number, key, status in self._stored("SELECT id, key, status FROM generations", self.generations):
             _note(self.generations, unpack_key(key), number, status)
         for number, key, value, reason in self._stored("SELECT id, key, value, reason FROM scores", self.scores):
-            rank = Score(value, None if reason is None else unpack_name(reason)).rank
+            rank = _rank(value, None if reason is None else unpack_name(reason))
             _note(self.scores, unpack_key(key), number, rank)
         for number, key, item_id, *places in self._stored(
             "SELECT id, digest, item_id, content, event FROM items", self.items
@@ -303,7 +303,7 @@ class Projection:
     def _score(self, fact: Fact) -> int:
         known = self.scores[fact["key"]]
         value = fact.get("value")
-        rank = Score(value, fact.get("reason")).rank
+        rank = _rank(value, fact.get("reason"))
         if known.id is None:
             known.id = self._scores.take_id()
         elif rank <= known.state:
@@ -334,6 +334,13 @@ class Projection:
             self._database.write("DELETE FROM score_links WHERE trial = ?", self._unlinked)
         if links := list(chain.from_iterable(self._links.values())):
             self._database.write(insert_sql("score_links"), links)
+
+
+_SCORED: Final = Score(0.0).rank
+
+
+def _rank(value: float | None, reason: str | None) -> int:
+    return _SCORED if value is not None else Score(None, reason).rank
 
 
 _NO_GENERATION = (None,) * (WIDTHS["generations"] - 3)
