@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
+QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 BENEATH = {"documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates"}
 """Libraries that the core itself uses."""
 LIBRARIES = {"numbers", "patterns", "rows", "sql", *BENEATH}
@@ -82,6 +84,14 @@ def test_neither_plugins_nor_heavy_packages_are_imported_before_they_are_named(
     code: str, banned: set[str], tmp_path: Path
 ) -> None:
     assert packages_after(code, tmp_path) & (banned | OURS) == set()
+
+
+def test_a_run_in_a_new_store_imports_no_sqlalchemy(tmp_path: Path) -> None:
+    shutil.copytree(QUICKSTART, tmp_path / "quickstart")
+    shutil.copy(QUICKSTART.with_suffix(".yaml"), tmp_path)
+    imported = packages_after(COMMAND.format(arguments=["run", "quickstart.yaml"]), tmp_path)
+    assert imported & {"sqlalchemy", "sqlite3", "themis_sql"} == {"sqlite3", "themis_sql"}
+    assert (tmp_path / ".themis" / "themis.sqlite3").exists()
 
 
 @pytest.mark.parametrize("package", sorted(PLUGIN_PACKAGES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -216,3 +217,30 @@ def test_a_loop_that_is_closed_early_leaves_no_error_in_the_thread() -> None:
     go_on.set()
     threads[0].join(10)
     assert not threads[0].is_alive()
+
+
+@awaited
+async def test_a_store_that_lets_one_wait_is_told_once_and_again_when_it_has_answered_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("themis_core.execution.writer.PATIENCE_S", 0.05)
+    told = asyncio.Event()
+
+    class Tells(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+
+    logging.getLogger("themis.progress").addHandler(handler := Tells())
+    writer = Writer(MemoryStore)
+    await writer.start()
+    for _ in range(2):
+        go_on = threading.Event()
+        looking = asyncio.create_task(writer.read(lambda store, go_on=go_on: go_on.wait(10)))  # type: ignore[misc]
+        await told.wait()
+        told.clear()
+        writer._say_if_it_waits()
+        go_on.set()
+        assert await looking
+    logging.getLogger("themis.progress").removeHandler(handler)
+    assert caplog.messages == ["waiting for the store for 0.05 s; nothing is lost by ending the run meanwhile"] * 2
+    await writer.stop()

@@ -61,9 +61,9 @@ MEND = "; `themis storage rebuild` makes it again"
             "the log goes on with 6 where 4 was to come: events are missing",
         ),
         (
-            sql("DELETE FROM payloads WHERE id = (SELECT content FROM items WHERE item_id = '1')"),
+            sql("DELETE FROM payloads WHERE id = (SELECT min(manifest) FROM executions)"),
             "events 1",
-            "its text, payloads 2, is missing",
+            "its text, payloads 1, is missing",
         ),
         (sql("UPDATE payloads SET text = 'x' WHERE id = 2"), "payloads 2", "the text does not match its hash"),
         (

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -55,11 +56,18 @@ class Writer:
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="themis-writer", daemon=True)
+        # With the deadlines in force: aggregates are made there.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._work,), name="themis-writer", daemon=True
+        )
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._loop.create_future()
         self._busy_since: float | None = None
+        self._waiting: dict[asyncio.Future[Any], float] = {}
+        """Since when each future is awaited, the oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+        """One for all that wait: a timer for each trial is work for the loop that hardly ever tells anything."""
         self._said = False
         self.error: ThemisError | None = None
         """Why saving failed; no call may start once it is set."""
@@ -102,17 +110,25 @@ class Writer:
         return f"waiting for the store for {waited:.0f} s" if waited >= PATIENCE_S else ""
 
     async def _answered(self, future: asyncio.Future[T]) -> T:
-        timer = self._loop.call_later(PATIENCE_S, self._say_that_it_waits)
+        self._waiting[future] = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE_S, self._say_if_it_waits)
         try:
             return await future
         finally:
-            timer.cancel()
+            del self._waiting[future]
             self._said = False
 
-    def _say_that_it_waits(self) -> None:
-        if not self._said:
+    def _say_if_it_waits(self) -> None:
+        """Say it once when the oldest that waits has waited for `PATIENCE_S`, and look again as long as any does."""
+        self._timer = None
+        if not self._waiting:
+            return
+        left = next(iter(self._waiting.values())) + PATIENCE_S - self._loop.time()
+        if left <= 0 and not self._said:
             self._said = True
             log.warning("waiting for the store for %g s; nothing is lost by ending the run meanwhile", PATIENCE_S)
+        self._timer = self._loop.call_later(left if left > 0 else PATIENCE_S, self._say_if_it_waits)
 
     def _failed(self) -> StorageError:
         if isinstance(self.error, StorageError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
 
@@ -63,9 +63,11 @@ class OutcomeCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRow:
-    """One score of one finished trial as the store has it, with what results are grouped by."""
+class ScoreRow(NamedTuple):
+    """One score of one finished trial as the store has it, with what results are grouped by.
+
+    A tuple, because a summary makes one for each score of a run, and a frozen dataclass takes four times as long.
+    """
 
     slice_id: str
     model_id: str

@@ -208,24 +208,28 @@ class _ScoreLedger:
     """How extractions and scores ended, over all groups."""
 
     def __init__(self) -> None:
-        self._parses: dict[str, Counter[str]] = {}
-        self._scores: dict[str, Counter[str]] = {}
-        self._parse_of: dict[tuple[str, str], str] = {}
+        self._counts: dict[tuple[str, str, str | None, str | None, str], int] = {}
+        """How many rows ended alike, by slice, reader, parse, extraction (None if there is none) and score."""
 
     def add(self, row: ScoreRow) -> None:
-        read = row.parsed or row.parse_reason is not None  # else there was nothing to read, or an extractor failed
-        if row.parse is not None and read:
-            # Several metrics may read one parse: its extractions are counted with the first of them only.
-            reader = f"{row.score}/{row.metric}"
-            if self._parse_of.setdefault((row.slice_id, row.parse), reader) == reader:
-                self._parses.setdefault(row.parse, Counter())[row.parse_reason or "parsed"] += 1
-        score = self._scores.setdefault(f"{row.score}/{row.metric}", Counter())
-        score["scored" if row.value is not None else row.reason or "?"] += 1
+        extraction = row.parse_reason or ("parsed" if row.parsed else None)
+        score = "scored" if row.value is not None else row.reason or "?"
+        end = (row.slice_id, f"{row.score}/{row.metric}", row.parse, extraction, score)
+        self._counts[end] = self._counts.get(end, 0) + 1
 
     def plain(self) -> dict[str, Any]:
+        parses: dict[str, Counter[str]] = {}
+        scores: dict[str, Counter[str]] = {}
+        first: dict[tuple[str, str], str] = {}
+        for (slice_id, reader, parse, extraction, score), count in self._counts.items():
+            # Without an extraction there was nothing to read, or an extractor failed. Several metrics may read one
+            # parse: its extractions are counted with the first of them only.
+            if parse and extraction and first.setdefault((slice_id, parse), reader) == reader:
+                parses.setdefault(parse, Counter())[extraction] += count
+            scores.setdefault(reader, Counter())[score] += count
         return {
-            "extractions": {name: _split(counts, "parsed", "unparsed") for name, counts in self._parses.items()},
-            "scores": {name: _split(counts, "scored", "unscored") for name, counts in self._scores.items()},
+            "extractions": {name: _split(counts, "parsed", "unparsed") for name, counts in parses.items()},
+            "scores": {name: _split(counts, "scored", "unscored") for name, counts in scores.items()},
         }
 
 

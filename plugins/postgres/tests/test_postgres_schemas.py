@@ -28,8 +28,14 @@ from themis_core.testing.events import (
 )
 from themis_core.testing.postgres import PostgresServer
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
+from themis_plugin_postgres.creation import SCHEMA_FILE
+from themis_plugin_postgres.generating import schema_text
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 from themis_sql import SqlStore
+
+
+def test_the_file_of_statements_is_as_the_schema_gives_it() -> None:
+    assert SCHEMA_FILE.read_text("utf-8") == schema_text()
 
 
 @pytest.fixture

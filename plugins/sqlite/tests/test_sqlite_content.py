@@ -219,6 +219,44 @@ def test_a_batch_after_a_refused_one_finds_all_its_names(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_short_item_is_in_the_log_and_a_long_one_in_a_text_of_its_own(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    short, long = item_recorded("short"), item_recorded("long", text="?" * 2_000)
+    store.append([short, long])
+    assert store.items([short.item.digest, long.item.digest]) == {each.item.digest: each.item for each in (short, long)}
+    rows = {row[3]: row[4:] for row in tables(store)["items"]}
+    ((number, *_),) = tables(store)["payloads"]
+    assert rows == {"short": (None, 1), "long": (number, None)}
+    store.close()
+
+
+def test_an_item_whose_row_of_the_log_was_changed_is_refused(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    wanted = {key_of("item 1"): item_recorded().item}
+    store.append([item_recorded()])
+    ((body,),) = store._database.rows("SELECT body FROM events")
+    refused = 0
+    for place in range(len(body)):
+        changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+        store._database.run("UPDATE events SET body = ?", (changed,))
+        try:
+            assert store.items(list(wanted)) == wanted
+        except StorageError:
+            refused += 1
+    assert refused > len(body) - 5  # the frame's header has bits without a meaning
+    store.close()
+
+
+def test_answers_of_8_kb_leave_no_half_empty_pages(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for first in range(0, 256, 64):
+        names = [str(number) for number in range(first, first + 64)]
+        answers = [generation_recorded(name, Generation("answered", name.ljust(8_000, "."))) for name in names]
+        store.append([event for answer in answers for event in (item_recorded(answer.request.item_id), answer)])
+    store.close()
+    assert (tmp_path / ".themis" / "themis.sqlite3").stat().st_size < 256 * 9_500
+
+
 def test_views_show_what_is_stored_by_its_names(tmp_path: Path) -> None:
     store = full_store(tmp_path)
     hostile = replace(generation_recorded("nul"), generation=Generation("answered", "a\0\ud800b"))

@@ -24,6 +24,8 @@ from themis_core.testing.events import generation_recorded, key_of, run_started,
 from themis_plugin_sqlite import locks, mounts
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 from themis_plugin_sqlite.database import SqliteDatabase, has_wal_reset_bug
+from themis_plugin_sqlite.generating import schema_text
+from themis_plugin_sqlite.making import SCHEMA_FILE
 from themis_plugin_sqlite.mounts import Mount, mount_of
 from themis_sql import SCHEMA_VERSION
 
@@ -411,6 +413,10 @@ def test_a_connection_is_set_up_as_the_config_says(tmp_path: Path, synchronous: 
     assert row("PRAGMA synchronous")[0] == {"FULL": 2, "NORMAL": 1}[synchronous]
     assert row("PRAGMA busy_timeout")[0] == 60_000
     store.close()
+
+
+def test_the_file_of_statements_is_as_the_schema_gives_it() -> None:
+    assert SCHEMA_FILE.read_text("utf-8") == schema_text()
 
 
 def test_naming_the_plugin_imports_no_sqlalchemy() -> None:

@@ -28,7 +28,7 @@ class PostgresBlobStorageSpec(PostgresConfig):
             url = self._address()
         except ValueError as error:
             raise StorageError(str(error)) from None
-        # psycopg and SQLAlchemy take longer to import than the rest of a short command takes to run.
+        # psycopg takes longer to import than the rest of a short command takes to run.
         from themis_plugin_postgres.database import PostgresDatabase
         from themis_plugin_postgres.store import PostgresStore
         from themis_sql.migrations import bring_up_to_date

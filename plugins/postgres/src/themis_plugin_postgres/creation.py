@@ -6,8 +6,9 @@ It changes nothing in a schema that is no store, or a newer one.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from functools import cache
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from themis_core import StorageError, StoreMissing, StoreOutdated
@@ -15,23 +16,16 @@ from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.locks import CREATE_LOCKS
 from themis_sql import SCHEMA_VERSION
 from themis_sql.layout import PROJECTIONS, TRUTH
+from themis_sql.statements import Statements
 
-__all__ = ["StoreInfo", "make_tables", "prepare", "remake_projections", "table_statements", "view_statements"]
+__all__ = ["SCHEMA_FILE", "StoreInfo", "make_tables", "prepare", "remake_projections", "statements"]
 
-HEX_OF: Final = "encode({}, 'hex')"
+SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
+"""Made from `themis_sql.schema` by `generating`."""
 
 _STATE = """SELECT to_regclass(quote_ident(%s) || '.store_info') IS NOT NULL,
   (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))),
   current_setting('server_encoding')"""
-
-_INDICES: Final = {
-    "runs": "USING hash (run_id)",
-    "settings": "USING hash (params)",
-    "scorers": "USING hash (score)",
-    "arms": "(run)",
-}
-"""In place of unique constraints over names: B-trees refuse values above some 2,700 bytes, and one process at a time
-gives out ids."""
 
 _OWN: Final = ("store_info", "run_locks")
 
@@ -101,7 +95,7 @@ def _create(connection: PostgresConnection, schema: str) -> None:
     connection.run("CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)")
     connection.run(CREATE_LOCKS)
     make_tables(connection, (*TRUTH, *PROJECTIONS))
-    connection.run(";\n".join(view_statements()))
+    connection.run(";\n".join(statements().views().values()))
     connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))
 
 
@@ -114,49 +108,15 @@ def remake_projections(connection: PostgresConnection) -> None:
         if kind or name not in (*TRUTH, *_OWN):
             connection.run(f'DROP {"VIEW" if kind else "TABLE"} IF EXISTS "{name}" CASCADE')
     make_tables(connection, PROJECTIONS)
-    connection.run(";\n".join(view_statements()))
+    connection.run(";\n".join(statements().views().values()))
 
 
 def make_tables(connection: PostgresConnection, names: Collection[str]) -> None:
     """Make these tables, with their indices, as they are in this version."""
-    connection.run(";\n".join(table_statements(tuple(names))))
+    connection.run(";\n".join(statements().of_tables(names)))
 
 
 @cache
-def view_statements() -> Sequence[str]:
-    from themis_sql.schema import views
-
-    return tuple(views(HEX_OF))
-
-
-@cache
-def table_statements(names: tuple[str, ...]) -> Sequence[str]:
-    """What makes these tables and their indices."""
-    return tuple(_statements(names))
-
-
-def _statements(names: Collection[str]) -> Iterator[str]:
-    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
-    from sqlalchemy import MetaData, Text, UniqueConstraint
-    from sqlalchemy.dialects.postgresql import dialect as postgres_dialect
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    from themis_sql.schema import indices, metadata
-
-    dialect = postgres_dialect()  # type: ignore[no-untyped-call]
-    for shared in metadata.sorted_tables:
-        if shared.name not in names:
-            continue
-        table = shared.to_metadata(MetaData())
-        for column in table.columns:
-            if isinstance(column.type, Text):
-                column.type = Text(collation="C")  # by code points, whatever the database's language
-        for constraint in [each for each in table.constraints if isinstance(each, UniqueConstraint)]:
-            table.constraints.remove(constraint)
-        yield str(CreateTable(table).compile(dialect=dialect))
-        for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            if not any(isinstance(column.type, Text) for column in index.columns):
-                yield str(CreateIndex(index).compile(dialect=dialect))
-        if index_on := _INDICES.get(table.name):
-            yield f"CREATE INDEX {table.name}_names ON {table.name} {index_on}"
-        yield from indices(table.name)
+def statements() -> Statements:
+    """What makes the tables, indices and views of this version."""
+    return Statements(SCHEMA_FILE)

@@ -54,7 +54,6 @@ class PostgresDatabase(VersionedDatabase):
 
     driver_error = PostgresFault
     placeholder = "%s"
-    hex_of = "encode({}, 'hex')"
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
     def __init__(self, url: str, spec: PostgresConfig, *, mode: Literal["write", "read"]) -> None:

@@ -9,7 +9,7 @@ import re
 from typing import Final, NamedTuple
 
 from themis_core import Damage
-from themis_plugin_postgres.creation import table_statements, view_statements
+from themis_plugin_postgres.creation import statements
 from themis_sql.database import Database
 from themis_sql.definitions import added, differing
 from themis_sql.layout import PROJECTIONS, TRUTH
@@ -45,7 +45,7 @@ class _Definition(NamedTuple):
 
 def make_temporary(database: Database, table: str) -> None:
     """Make a table, empty and with its indices, for this session only; it hides the stored one."""
-    for statement in table_statements((table,)):
+    for statement in statements().of_tables((table,)):
         database.run(re.sub(r"^\s*CREATE TABLE", "CREATE TEMPORARY TABLE", statement))
 
 
@@ -88,11 +88,11 @@ def restore(database: Database, schema: str, seen: Comparison) -> None:
         for name, each in seen.found.items():
             if each.kind == kind and name in seen.wanted and _is_to_go(name, seen):
                 database.run(f'DROP {kind} "{schema}"."{name}"')
-    for statement in table_statements(TRUTH):
+    for statement in statements().of_tables(TRUTH):
         index = _INDEX.match(statement)
         if index and seen.found.get(index[1]) != seen.wanted[index[1]]:
             database.run(statement)
-    for statement in (*table_statements(PROJECTIONS), *view_statements()):
+    for statement in (*statements().of_tables(PROJECTIONS), *statements().views().values()):
         database.run(statement)
 
 
@@ -120,7 +120,7 @@ def _expected(scratch: Database) -> dict[str, _Definition]:
     scratch.run("SAVEPOINT expected")
     for table in TRUTH:
         make_temporary(scratch, table)
-    for statement in view_statements():
+    for statement in statements().views().values():
         scratch.run(statement.replace("CREATE VIEW", "CREATE TEMPORARY VIEW", 1))
     made = _defined(scratch, _TEMPORARY)
     scratch.run("ROLLBACK TO SAVEPOINT expected")

@@ -6,8 +6,9 @@ No schema and no I/O.
 from __future__ import annotations
 
 import json
+import json.encoder
 import struct
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 from zstandard import ZstdCompressor, ZstdDecompressor
@@ -31,12 +32,23 @@ _MARK = "json:"
 _PLAIN, _ZSTD = 0, 1
 _first_bits = struct.Struct(">q").unpack_from
 
-json_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+def _encoder(*, ascii_only: bool) -> Callable[[Any], str]:
+    """The `encode` of an encoder, without making its parts anew for each value: that takes as long as a short one."""
+    made = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=ascii_only)
+    string = json.encoder.encode_basestring_ascii if ascii_only else json.encoder.encode_basestring
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        parts = make(None, made.default, string, None, ":", ",", False, False, False)
+    except TypeError:  # a Python without an encoder in C, or whose takes other arguments
+        return made.encode
+    return lambda value: "".join(parts(value, 0))
+
+
+json_ascii = _encoder(ascii_only=True)
 """Encode as JSON in ASCII. Raises ValueError for NaN and infinities, which no record may hold."""
 
-_json_unicode = json.JSONEncoder(
-    separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=False
-).encode
+_json_unicode = _encoder(ascii_only=False)
 from_json = json.JSONDecoder().decode
 
 
@@ -103,7 +115,6 @@ def lookup_of(packed: bytes, salt: int = 0) -> int:
     return bits ^ salt
 
 
-@lru_cache(maxsize=4096)
 def pack_name(name: str) -> str:
     """Return the name itself, or a JSON form of it if a database would refuse or cut it."""
     if display_form(name) is None and not name.startswith(_MARK):
@@ -111,19 +122,16 @@ def pack_name(name: str) -> str:
     return _MARK + json_ascii(name)
 
 
-@lru_cache(maxsize=4096)
 def unpack_name(packed: str) -> str:
     return str(from_json(packed[len(_MARK) :])) if packed.startswith(_MARK) else packed
 
 
 def pack_body(text: str) -> tuple[int, bytes]:
-    """Return how a group of events is encoded, and its bytes: compressed if that makes it smaller."""
-    plain = text.encode("ascii")
-    packed = ZstdCompressor(level=1).compress(plain)
-    return (_ZSTD, packed) if len(packed) < len(plain) else (_PLAIN, plain)
+    """Return how a group of events is encoded, and its bytes: compressed, with a checksum."""
+    return _ZSTD, ZstdCompressor(level=1, write_checksum=True).compress(text.encode("ascii"))
 
 
 def unpack_body(encoding: int, body: bytes) -> list[dict[str, Any]]:
-    plain = ZstdDecompressor().decompress(body) if encoding == _ZSTD else body
+    plain = ZstdDecompressor().decompress(body) if encoding == _ZSTD else body  # as earlier versions left short ones
     events: list[dict[str, Any]] = from_json(plain.decode("ascii"))
     return events

@@ -32,8 +32,6 @@ class Database(ABC):
 
     placeholder: ClassVar[str] = "?"
     """A parameter in SQL text, in the driver's style."""
-    hex_of: ClassVar[str] = "lower(hex({}))"
-    """Bytes as hexadecimal digits, in the database's SQL."""
     begin: ClassVar[str] = "BEGIN"
     """Begins a transaction that writes; no second one may begin before it ends, on any connection."""
     driver_error: ClassVar[type[Exception]]

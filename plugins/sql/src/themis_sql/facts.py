@@ -6,6 +6,7 @@ The projections are made from facts alone, so the log can make them again. No SQ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 from themis_core import (
@@ -30,11 +31,14 @@ Fact: TypeAlias = dict[str, Any]
 
 _DETAILS = ("reasoning", "refusal", "error", "logprobs")
 _DETAIL_LISTS = ("alternatives", "tool_calls", "provider")
-COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
+_TUPLES = ("alternatives", "tool_calls", "logprobs")
+COUNTS = tuple(each.name for each in fields(Usage))
 _OPTIONAL = ("error_code", "finish_reason", "cost", "latency_s")
 _NO_USAGE = Usage()
 _SHORT = 200
-"""JSON up to this length stays in the log; longer texts become payloads."""
+"""What was extracted stays in the log if its JSON is up to this length; longer texts become payloads."""
+_ITEM = 2_000
+"""So does an item: hardly anybody reads it, and beside others like it, it is compressed well."""
 _LIMIT = 2**63
 
 
@@ -64,11 +68,12 @@ def _item_fact(item: Item, payloads: NewPayloads) -> Fact:
     for name in ("output", "model"):
         if (value := getattr(item, name)) is not None:
             content[name] = value
+    text = json_text(content)
     return {
         "kind": "item",
         "digest": item.digest,
         "item_id": item.id,
-        "content": payloads.own(json_text(content)),
+        "content": text if len(text) <= _ITEM else payloads.own(text),
     }
 
 
@@ -128,15 +133,21 @@ def generation_from(values: Mapping[str, Any], answer: str, detail: str | None) 
     more = from_json(detail) if detail else {}
     usage = more.pop("usage", values.get("usage")) or ()
     of_request = {name: more.pop(name) for name in ("request_key", "seed") if name in more}
-    data = {
-        "status": values["status"],
-        "text": answer,
-        "attempts": values["attempts"],
-        "usage": dict(zip(COUNTS, usage, strict=False)),
-        **{name: values.get(name) for name in _OPTIONAL},
+    for name in _TUPLES:
+        if name in more:
+            more[name] = tuple(more[name])
+    generation = Generation(
+        values["status"],
+        answer,
+        attempts=values["attempts"],
+        usage=Usage(*usage),
+        finish_reason=values.get("finish_reason"),
+        error_code=values.get("error_code"),
+        cost=values.get("cost"),
+        latency_s=values.get("latency_s"),
         **more,
-    }
-    return Generation.from_dict(data), of_request
+    )
+    return generation, of_request
 
 
 def _trial_fact(event: TrialFinished, payloads: NewPayloads) -> Fact:
@@ -194,7 +205,7 @@ def payload_ids(facts: Iterable[Fact]) -> Iterator[int]:
     """Yield the ids of all payloads that the facts refer to."""
     for fact in facts:
         for name in ("manifest", "content", "messages", "answer", "detail", "details", "extracted_payload"):
-            if (number := fact.get(name)) is not None:
+            if isinstance(number := fact.get(name), int):
                 yield number
         yield from payload_ids(fact.get("scores", ()))
 
@@ -208,7 +219,8 @@ def plain_event(fact: Fact, texts: Mapping[int, str], at: str) -> dict[str, Any]
         scores = [_plain_score(each, texts) for each in fact["scores"]]
         return {"error_code": None, **fact, "scores": scores}
     if kind == "item":
-        item = item_from(fact["digest"], fact["item_id"], texts[fact["content"]])
+        content = fact["content"]
+        item = item_from(fact["digest"], fact["item_id"], content if isinstance(content, str) else texts[content])
         return {"kind": kind, "at": at, "item": {name: getattr(item, name) for name in Item.__slots__}}
     if kind == "run_started":
         return {**fact, "manifest": from_json(texts[fact["manifest"]])}

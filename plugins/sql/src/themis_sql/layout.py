@@ -1,6 +1,6 @@
 """What the writer must know of the schema: its version, and how wide its tables are.
 
-Apart from `schema` so that SQLAlchemy, which defines the tables, is imported only where a store is made or changed.
+Apart from `schema` so that SQLAlchemy, which defines the tables, is imported by no run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
@@ -22,7 +22,7 @@ WIDTHS: Final = {
     "arms": 6,
     "scorers": 4,
     "settings": 3,
-    "items": 5,
+    "items": 6,
     "generations": 23,
     "trials": 12,
     "scores": 11,

@@ -1,6 +1,7 @@
 """How a store that an earlier version made becomes one of this version, in one transaction.
 
-To change the schema: change `schema` and `layout`, raise `layout.SCHEMA_VERSION`, and add one entry to `MIGRATIONS`.
+To change the schema: change `schema` and `layout`, raise `layout.SCHEMA_VERSION`, add one entry to `MIGRATIONS`, and
+write each plugin's `schema.sql` anew by its `generating`.
 Keep a store that the version before wrote among the fixtures of the tests; they bring every one of them up to date.
 """
 
@@ -80,7 +81,7 @@ def _texts_of(database: Database, seq: int, encoding: int, body: bytes) -> dict[
         raise StorageError(f"events {seq} does not decode: bring the store back from a backup") from error
 
 
-MIGRATIONS: Final = (Migration(2, _link_log), Migration(3))
+MIGRATIONS: Final = (Migration(2, _link_log), Migration(3), Migration(4))
 """From version 1 on, without a gap."""
 
 

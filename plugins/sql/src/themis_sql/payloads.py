@@ -23,6 +23,8 @@ __all__ = ["BlobFiles", "NewPayloads", "Payloads", "displayed"]
 
 _DISPLAYED = 1_000
 """Characters of a long text that SQL shows."""
+_BULKY = 1_000
+"""Characters from which on a row takes much of a page: among short rows, it would leave most of two pages empty."""
 
 
 class BlobFiles:
@@ -93,12 +95,11 @@ class Payloads:
         """
         if external:
             return self._blobs.read(digest).decode("utf-8", "surrogatepass")
-        data = to_bytes(text) if raw is None else raw
-        if _digest(data) != digest:
+        if _digest(to_bytes(text) if raw is None else raw) != digest:
             raise StorageError(
                 f"a stored text does not match its hash, {bytes(digest).hex()}: bring the store back from a backup"
             )
-        return data.decode("utf-8", "surrogatepass")
+        return text if raw is None else raw.decode("utf-8", "surrogatepass")
 
     def texts(self, ids: Iterable[int]) -> dict[int, str]:
         found = self._database.rows_in(
@@ -117,9 +118,16 @@ class NewPayloads:
         self._next = first_id
         self._shared: dict[bytes, int] = {}
         self._digests: dict[str, bytes] = {}
+        self._numbered: dict[str, int] = {}
         self.rows: list[tuple[Any, ...]] = []
         self.used: dict[int, bytes] = {}
         """Digests of all texts that were asked for, new or not, by their ids."""
+
+    def number_first(self, texts: Iterable[str]) -> None:
+        """Give the bulky ones of some texts their numbers, so that they lie together; `own` must take each of them."""
+        for text in texts:
+            if len(text) >= _BULKY and text not in self._numbered:
+                self._numbered[text] = self._take()
 
     def find_shared(self, texts: Iterable[str]) -> None:
         """Look up which of these texts are stored, so that `shared` finds them."""
@@ -141,11 +149,15 @@ class NewPayloads:
     def own(self, text: str) -> int:
         """Return the id of a text that is hardly ever stored twice: no index is kept for it."""
         data = to_bytes(text)
-        return self._add(text, data, _digest(data), None)
+        return self._add(text, data, _digest(data), None, self._numbered.pop(text, None))
 
-    def _add(self, text: str, data: bytes, digest: bytes, lookup: int | None) -> int:
-        number = self._next
+    def _take(self) -> int:
         self._next += 1
+        return self._next - 1
+
+    def _add(self, text: str, data: bytes, digest: bytes, lookup: int | None, number: int | None = None) -> int:
+        if number is None:
+            number = self._take()
         self.used[number] = digest
         if len(data) > self._inline_limit:
             self._blobs.write(digest, data)

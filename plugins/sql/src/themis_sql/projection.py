@@ -5,6 +5,7 @@ It decides which events change anything; it does not read or write the log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -115,9 +116,11 @@ class Keys:
 class Projection:
     """The rows that facts change. `load` first, then `changes` and `add`, then `write`."""
 
-    def __init__(self, database: Database, names: Names, first_ids: dict[str, int]) -> None:
+    def __init__(self, database: Database, names: Names, first_ids: dict[str, int], seq: int) -> None:
         self._database = database
         self._names = names
+        self._seq = seq
+        """Number of the log's row in which the facts are."""
         self._items = Rows("items", first_ids["items"])
         self._generations = Rows("generations", first_ids["generations"])
         self._trials = Rows("trials", first_ids["trials"])
@@ -134,10 +137,13 @@ class Projection:
         for number, key, status in self._stored("SELECT id, key, status FROM generations", self.generations):
             _note(self.generations, unpack_key(key), number, status)
         for number, key, value, reason in self._stored("SELECT id, key, value, reason FROM scores", self.scores):
-            rank = Score(value, None if reason is None else unpack_name(reason)).rank
+            rank = _rank(value, None if reason is None else unpack_name(reason))
             _note(self.scores, unpack_key(key), number, rank)
-        for number, key, item_id, content in self._stored("SELECT id, digest, item_id, content FROM items", self.items):
-            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, content)
+        for number, key, item_id, *places in self._stored(
+            "SELECT id, digest, item_id, content, event FROM items", self.items
+        ):
+            state = None if places == [None, None] else places
+            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, state)
         for number, key, run_id, slice_id, *state in self._stored(
             "SELECT t.id, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
             " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
@@ -147,6 +153,12 @@ class Projection:
 
     def _stored(self, select: str, known: dict[Any, Known]) -> Iterator[Any]:
         return self._database.rows_in(f"{select} WHERE lookup IN (*)", [each.lookup for each in known.values()])
+
+    def new_answers(self, events: Iterable[Event]) -> Iterator[str]:
+        """Yield the answers that are sure to be added, whatever else is: those of keys that come once."""
+        answers = [event for event in events if isinstance(event, GenerationRecorded)]
+        times = Counter(event.key for event in answers)
+        return (event.generation.text for event in answers if times[event.key] == 1 and self.changes(event))
 
     def changes(self, event: Event) -> bool:
         """Whether the event changes anything that is stored or was added before it."""
@@ -199,7 +211,8 @@ class Projection:
 
     def _add_item(self, fact: Fact) -> None:
         known = self.items[fact["digest"], fact["item_id"]]
-        known.state = fact["content"]
+        content = fact["content"]
+        known.state = (None, self._seq) if isinstance(content, str) else (content, None)
         self._put_item(known, fact["item_id"])
 
     def _item(self, digest: str, item_id: str) -> int:
@@ -209,7 +222,7 @@ class Projection:
     def _put_item(self, known: Known, item_id: str) -> int:
         if known.id is None:
             known.id = self._items.take_id()
-        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), known.state))
+        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), *(known.state or (None, None))))
         return known.id
 
     def _add_generation(self, fact: Fact) -> None:
@@ -290,7 +303,7 @@ class Projection:
     def _score(self, fact: Fact) -> int:
         known = self.scores[fact["key"]]
         value = fact.get("value")
-        rank = Score(value, fact.get("reason")).rank
+        rank = _rank(value, fact.get("reason"))
         if known.id is None:
             known.id = self._scores.take_id()
         elif rank <= known.state:
@@ -321,6 +334,13 @@ class Projection:
             self._database.write("DELETE FROM score_links WHERE trial = ?", self._unlinked)
         if links := list(chain.from_iterable(self._links.values())):
             self._database.write(insert_sql("score_links"), links)
+
+
+_SCORED: Final = Score(0.0).rank
+
+
+def _rank(value: float | None, reason: str | None) -> int:
+    return _SCORED if value is not None else Score(None, reason).rank
 
 
 _NO_GENERATION = (None,) * (WIDTHS["generations"] - 3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 from themis_core import (
@@ -115,16 +116,27 @@ class SqlReader(Store):
 
     def items(self, digests: Sequence[str]) -> dict[str, Item]:
         sql = (
-            f"SELECT i.digest, i.item_id, {_text_columns('p')} FROM items i"
-            " JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
+            f"SELECT i.digest, i.item_id, i.event, {_text_columns('p')} FROM items i"
+            " LEFT JOIN payloads p ON p.id = i.content WHERE i.lookup IN (*)"
         )
         wanted = set(digests)
         with self._reading():
-            return {
-                digest: item_from(digest, unpack_name(row[1]), self._payloads.restore(*row[2:]))
-                for row in self._database.rows_in(sql, _lookups(digests))
-                if (digest := unpack_key(row[0])) in wanted
-            }
+            rows = [row for row in self._database.rows_in(sql, _lookups(digests)) if unpack_key(row[0]) in wanted]
+            found = self._logged_items({row[2] for row in rows if row[2] is not None}, wanted)
+            for packed, item_id, _, *text in rows:
+                if text[-1] is not None:
+                    digest = unpack_key(packed)
+                    found[digest] = item_from(digest, unpack_name(item_id), self._payloads.restore(*text))
+            return found
+
+    def _logged_items(self, rows: Iterable[int], wanted: set[str]) -> dict[str, Item]:
+        """Return those of the items that stand in these rows of the log themselves."""
+        return {
+            fact["digest"]: item_from(fact["digest"], fact["item_id"], fact["content"])
+            for body in self._database.rows_in("SELECT encoding, body FROM events WHERE seq IN (*)", sorted(rows))
+            for fact in unpack_body(*body)
+            if fact["kind"] == "item" and fact["digest"] in wanted and isinstance(fact["content"], str)
+        }
 
     def runs(self) -> Iterator[RunRecord]:
         with self._reading():
@@ -239,9 +251,8 @@ class SqlReader(Store):
         )
         with self._reading():
             for arm, names in self._arms(run_id):
-                for row in self._database.rows(sql, (arm, *values)):
-                    if trial_id is None or unpack_key(row[4]).startswith(trial_id):
-                        yield _score_row(names, row)
+                rows = map(_score_row, repeat(names), self._database.rows(sql, (arm, *values)))
+                yield from (row for row in rows if trial_id is None or row.trial_id.startswith(trial_id))
 
     def has_faults(self, run_id: str) -> bool:
         sql = (
@@ -386,23 +397,11 @@ def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
 def _score_row(arm: tuple[str, ...], row: Any) -> ScoreRow:
     score, metric, item_id, sample_index, trial_id, outcome, value, reason, parse, parsed, why, parts = row
     return ScoreRow(
-        slice_id=arm[0],
-        model_id=arm[1],
-        prompt_variant_id=arm[2],
-        params=arm[3],
-        score=unpack_name(score),
-        metric=unpack_name(metric),
-        item_id=unpack_name(item_id),
-        sample_index=sample_index,
-        trial_id=unpack_key(trial_id),
-        outcome=outcome,
-        value=_number(value),
-        reason=_unpacked(reason),
-        parse=_unpacked(parse),
-        parsed=None if parse is None else bool(parsed),
-        parse_reason=_unpacked(why),
-        parts=_parts(parts),
-    )
+        arm[0], arm[1], arm[2], arm[3],
+        unpack_name(score), unpack_name(metric), unpack_name(item_id), sample_index, unpack_key(trial_id), outcome,
+        _number(value), _unpacked(reason), _unpacked(parse), None if parse is None else bool(parsed), _unpacked(why),
+        _parts(parts),
+    )  # fmt: skip
 
 
 def _total(column: tuple[Any, ...]) -> Any:

@@ -1,7 +1,8 @@
 """Tables, indices and views of a store, in SQLAlchemy Core; the README documents each column.
 
 It runs nothing. The log is `events` with `chains` and `payloads`; every other table is a projection of it.
-A change here needs a new `layout.SCHEMA_VERSION`; `layout` counts the columns.
+A change here needs a new `layout.SCHEMA_VERSION`; `layout` counts the columns. Each plugin's `generating` writes its
+statements to a file, so no run imports this module.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ items = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("item_id", Text, nullable=False),
     Column("content", Number),
+    Column("event", Number),
 )
 generations = Table(
     "generations",

@@ -79,10 +79,11 @@ class SqlStore(SqlReader):
         *ids, seq = self._database.row(_NEXT_IDS)
         first_ids = dict(zip(_NUMBERED, ids, strict=True))
         texts = NewPayloads(self._database, self._blobs, self._inline_limit, first_ids["payloads"])
-        projection = Projection(self._database, self._names, first_ids)
+        projection = Projection(self._database, self._names, first_ids, seq)
         projection.load(Keys.of_events(events))
         messages = [messages_of(each) for each in events]
         texts.find_shared(each for each in messages if each)
+        texts.number_first(projection.new_answers(events))
         facts: list[Fact] = []
         for event, asked in zip(events, messages, strict=True):
             if projection.changes(event):
@@ -92,7 +93,7 @@ class SqlStore(SqlReader):
         if facts:
             self._log.append(seq, facts, texts.used)
             if texts.rows:
-                self._database.write(insert_sql("payloads"), texts.rows)
+                self._database.write(insert_sql("payloads"), sorted(texts.rows))
             projection.write()
 
     def check_log(self) -> Iterator[Damage]:
@@ -159,7 +160,7 @@ def replay(database: Database, *, without: Container[int] = ()) -> None:
             continue
         facts = unpack_body(encoding, body)
         *ids, _ = database.row(_NEXT_IDS)
-        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)))
+        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)), seq)
         projection.load(Keys.of_facts(facts))
         for fact in facts:
             projection.add(fact)

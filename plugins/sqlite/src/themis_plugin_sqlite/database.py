@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import holders, locks
-from themis_plugin_sqlite.making import APPLICATION_ID, make_file, table_statements, view_names, view_statements
+from themis_plugin_sqlite.making import APPLICATION_ID, make_file, statements
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
 from themis_sql.database import CommitUnknown
@@ -112,23 +112,23 @@ class SqliteDatabase(VersionedDatabase):
         self.run(f"PRAGMA user_version = {version:d}")
 
     def make_tables(self, names: Collection[str]) -> None:
-        for statement in table_statements(names):
+        for statement in statements().of_tables(names):
             self.run(statement)
 
     def remake_projections(self) -> None:
-        ours = {*PROJECTIONS, *view_names()}
+        ours = {*PROJECTIONS, *statements().views()}
         for kind, name in list(self.rows("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")):
             if name in ours:
                 self.run(f'DROP {kind} "{name}"')
         self.make_tables(PROJECTIONS)
-        for statement in view_statements():
+        for statement in statements().views().values():
             self.run(statement)
 
     def restore_definitions(self) -> None:
         """Make tables, views and indices that are derived as they are to be, the tables empty; remove all triggers."""
         for (name,) in list(self.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
             self.run(f'DROP TRIGGER "{_quoted(name)}"')
-        for statement in table_statements(TRUTH):
+        for statement in statements().of_tables(TRUTH):
             if found := _INDEX.match(statement):
                 self.run(f"DROP INDEX IF EXISTS {found[1]}")
                 self.run(statement)
@@ -146,7 +146,7 @@ class SqliteDatabase(VersionedDatabase):
         database.connect()
         try:
             database.run("PRAGMA query_only = OFF")
-            for statement in table_statements(PROJECTIONS):
+            for statement in statements().of_tables(PROJECTIONS):
                 database.run(re.sub(r"^\s*CREATE (TABLE |INDEX )", _temporary, statement))
             database.run("BEGIN")
             yield database

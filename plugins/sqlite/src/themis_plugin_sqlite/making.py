@@ -8,30 +8,32 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from themis_core import Damage, StorageError
 from themis_sql import SCHEMA_VERSION
-from themis_sql.database import Database
 from themis_sql.definitions import added
 from themis_sql.definitions import differing as definitions_differing
 from themis_sql.folders import sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
+from themis_sql.statements import Statements
 
 __all__ = [
     "APPLICATION_ID",
+    "SCHEMA_FILE",
     "differing",
     "make_file",
     "part_files",
-    "table_statements",
-    "view_names",
-    "view_statements",
+    "statements",
 ]
 
 APPLICATION_ID: Final = 0x54686D73  # "Thms"
+SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
+"""Made from `themis_sql.schema` by `generating`."""
 
 
 def make_file(path: Path) -> None:
@@ -75,42 +77,22 @@ def _name(part: Path, path: Path) -> None:
             part.rename(path)
 
 
-def table_statements(names: Collection[str]) -> Iterator[str]:
-    """Yield what makes these tables and their indices."""
-    # Only for a new store: SQLAlchemy takes longer to import than the rest of a short command takes to run.
-    from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    from themis_sql.schema import indices, metadata
-
-    dialect = sqlite_dialect()
-    for table in metadata.sorted_tables:
-        if table.name in names:
-            yield str(CreateTable(table).compile(dialect=dialect))
-            for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                yield str(CreateIndex(index).compile(dialect=dialect))
-            yield from indices(table.name)
-
-
-def view_statements() -> list[str]:
-    from themis_sql.schema import views
-
-    return views(Database.hex_of)
-
-
-def view_names() -> list[str]:
-    return [statement.split()[2] for statement in view_statements()]
+@cache
+def statements() -> Statements:
+    """What makes the tables, indices and views of this version."""
+    return Statements(SCHEMA_FILE)
 
 
 def _all_statements() -> Iterator[str]:
-    yield from table_statements((*TRUTH, *PROJECTIONS))
-    yield from view_statements()
+    yield from statements().of_tables((*TRUTH, *PROJECTIONS))
+    yield from statements().views().values()
 
 
 def definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str | None]]:
     """Return all that a database defines, by name: its type, its table and its statement."""
     rows = connection.execute("SELECT name, type, tbl_name, sql FROM main.sqlite_master")
-    return {name: (kind, table, sql) for name, kind, table, sql in rows}
+    # Spaces tell nothing: earlier versions laid out the same statements in other ways.
+    return {name: (kind, table, sql and " ".join(sql.split())) for name, kind, table, sql in rows}
 
 
 def expected() -> dict[str, tuple[str, str, str | None]]:

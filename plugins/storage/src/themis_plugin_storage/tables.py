@@ -64,7 +64,7 @@ def table_rows(store: Store, table: str, run_ids: Iterable[str]) -> Iterator[Row
     seen: set[tuple[str, str]] = set()
     for run_id in run_ids:
         if table == "scores":
-            yield from ({"run_id": run_id, **asdict(row)} for row in store.score_rows(run_id))
+            yield from ({"run_id": run_id, **row._asdict()} for row in store.score_rows(run_id))
             continue
         trials = store.trial_rows(run_id)
         while batch := list(islice(trials, _BATCH)):

@@ -1,0 +1,33 @@
+"""Writes `schema.sql` anew: `python -m themis_plugin_sqlite.generating`, after a change of `themis_sql.schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from themis_plugin_sqlite.making import SCHEMA_FILE
+from themis_sql.schema import indices, metadata, views
+from themis_sql.statements import tidy
+
+__all__ = ["schema_text"]
+
+
+def schema_text() -> str:
+    """Return what the file is to hold."""
+    return tidy(_statements())
+
+
+def _statements() -> Iterator[str]:
+    dialect = sqlite_dialect()
+    for table in metadata.sorted_tables:
+        yield str(CreateTable(table).compile(dialect=dialect))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            yield str(CreateIndex(index).compile(dialect=dialect))
+        yield from indices(table.name)
+    yield from views("lower(hex({}))")
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text(), "utf-8")
