@@ -13,6 +13,8 @@ import pytest
 
 from themis_core import Event, Item, ItemRecorded, StorageError, TrialFinished
 from themis_core.execution import Writer
+from themis_core.plugins import in_force
+from themis_core.specs import ExecutionPolicySpec
 from themis_core.testing.memory import MemoryStore
 
 BROKEN_DISK = StorageError("the disk is full")
@@ -244,3 +246,49 @@ async def test_a_store_that_lets_one_wait_is_told_once_and_again_when_it_has_ans
     logging.getLogger("themis.progress").removeHandler(handler)
     assert caplog.messages == ["waiting for the store for 0.05 s; nothing is lost by ending the run meanwhile"] * 2
     await writer.stop()
+
+
+class Standing(MemoryStore):
+    """A store of which one call does not return before it is let go."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.method = method
+        self.released = threading.Event()
+
+    def _perhaps(self, method: str) -> None:
+        if method == self.method:
+            self.released.wait()
+
+    def append(self, events: Sequence[Event]) -> None:
+        self._perhaps("append")
+        super().append(events)
+
+    def close(self) -> None:
+        self._perhaps("close")
+        super().close()
+
+
+@pytest.mark.parametrize("method", ["open", "append", "read", "close"])
+@awaited
+async def test_a_store_that_does_not_answer_is_given_up(method: str) -> None:
+    store = Standing(method)
+
+    def open_store() -> Standing:
+        store._perhaps("open")
+        return store
+
+    with in_force(ExecutionPolicySpec(storage_timeout_s=0.3)):
+        writer = Writer(open_store)
+
+    async def use() -> None:
+        await writer.start()
+        await writer.save([item("a")])
+        await writer.read(lambda store: store._perhaps("read"))  # type: ignore[attr-defined]
+        await writer.stop()
+
+    with pytest.raises(StorageError, match=r"did not answer for 0\.3 s \(execution_policy\.storage_timeout_s\)"):
+        await use()
+    if method != "close":
+        await writer.stop()
+    store.released.set()

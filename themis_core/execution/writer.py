@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from themis_core.components import Store
 from themis_core.errors import StorageError, ThemisError
+from themis_core.plugins import policy_in_force
 from themis_core.records import Event, TrialFinished
 
 __all__ = ["Unsavable", "Writer"]
@@ -69,6 +70,8 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         """One for all that wait: a timer for each trial is work for the loop that hardly ever tells anything."""
         self._said = False
+        self._limit_s = policy_in_force.get().storage_timeout_s
+        self._is_given_up = False
         self.error: ThemisError | None = None
         """Why saving failed; no call may start once it is set."""
 
@@ -91,6 +94,8 @@ class Writer:
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """Run a look-up in the writer's thread, after everything that was given to `save` before it."""
+        if self._is_given_up:
+            raise self._failed()
         job = _Job(self._loop.create_future(), None, look)
         self._jobs.put(job)
         result: T = await self._answered(job.future)
@@ -98,7 +103,7 @@ class Writer:
 
     async def stop(self) -> None:
         """Finish what waits, close the store, end the thread. Raises StorageError if closing fails."""
-        if self._thread.ident is not None:  # it was started
+        if self._thread.ident is not None and not self._is_given_up:  # it was started
             self._jobs.put(None)
             await self._answered(self._closed)
 
@@ -112,7 +117,7 @@ class Writer:
     async def _answered(self, future: asyncio.Future[T]) -> T:
         self._waiting[future] = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(PATIENCE_S, self._say_if_it_waits)
+            self._timer = self._loop.call_later(min(PATIENCE_S, self._limit_s), self._say_if_it_waits)
         try:
             return await future
         finally:
@@ -124,11 +129,26 @@ class Writer:
         self._timer = None
         if not self._waiting:
             return
+        if self._busy_since is not None and time.monotonic() - self._busy_since >= self._limit_s:
+            self._give_up()
+            return
         left = next(iter(self._waiting.values())) + PATIENCE_S - self._loop.time()
         if left <= 0 and not self._said:
             self._said = True
             log.warning("waiting for the store for %g s; nothing is lost by ending the run meanwhile", PATIENCE_S)
-        self._timer = self._loop.call_later(left if left > 0 else PATIENCE_S, self._say_if_it_waits)
+        again = min(left if left > 0 else PATIENCE_S, self._limit_s)
+        self._timer = self._loop.call_later(again, self._say_if_it_waits)
+
+    def _give_up(self) -> None:
+        """Leave the store and its thread alone: a call of it does not return."""
+        self._is_given_up = True
+        self.error = StorageError(
+            f"the store did not answer for {self._limit_s:g} s (execution_policy.storage_timeout_s), so the run ends; "
+            "what was acknowledged is stored: run the same command again to go on"
+        )
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(self.error)
 
     def _failed(self) -> StorageError:
         if isinstance(self.error, StorageError):

@@ -50,6 +50,9 @@ class ExecutionPolicySpec(Spec):
         description="Seconds that an engine may take to start, such as to load a local model, and each call of a "
         "component before the run, such as for the next row of a dataset.",
     )
+    storage_timeout_s: float = Field(
+        1800, gt=0, description="Seconds that the store may take for one commit or look-up; then the run ends."
+    )
     stop_timeout_s: float = Field(30, gt=0, description="Seconds that an engine may take to stop.")
     seconds_per_call: float = Field(
         60,
