@@ -52,17 +52,17 @@ class RowMapping:
             fields.pop(column, None)
         for name, column in mapping.rename.items():
             fields[name] = self._column(data, column, row, "rename")
-        item = Item(
-            id=self._id(data, row),
-            fields=fields,
-            reference=self._column(data, mapping.reference, row, "reference"),
-            metadata={name: self._column(data, name, row, "metadata") for name in mapping.metadata},
-            output=self._output(data, row),
-            model=_text(self._column(data, mapping.model, row, "model")),
+        content = (
+            self._id(data, row),
+            fields,
+            self._column(data, mapping.reference, row, "reference"),
+            {name: self._column(data, name, row, "metadata") for name in mapping.metadata},
+            self._output(data, row),
+            _text(self._column(data, mapping.model, row, "model")),
         )
         try:
             # A copy: a loader may fill one and the same dict or list for every row.
-            return own(with_fields(item, fields))
+            return Item(*own(content), digest(content))
         except (TypeError, ValueError) as error:
             raise SpecError(f"the row holds a value that JSON can't: {error}", **where(row)) from error
 
