@@ -12,11 +12,12 @@ from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import open_storage, plugins_of
+from themis_core.plugins import Composition, open_storage, plugins_of
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
+from themis_core.session.garbage import collecting_less
 from themis_core.session.loading import Loaded, ProjectLike, SpecLike, load_project, load_specs
 from themis_core.specs import ProjectSpec, current_folder
 from themis_core.specs.problems import Place
@@ -84,7 +85,14 @@ async def _run(
 ) -> RunResult:
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     composition = loaded.compose()
-    made = make_plan(composition, loaded.place)
+    with collecting_less():  # from here on: what was imported is left out for good
+        return await _run_composed(composition, loaded.place, progress)
+
+
+async def _run_composed(
+    composition: Composition, place: Place, progress: Callable[[Progress], None] | None
+) -> RunResult:
+    made = make_plan(composition, place)
     for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
@@ -118,15 +126,16 @@ def plan(
 
 def _plan(loaded: Loaded) -> PlanReport:
     composition = loaded.compose()
-    made = make_plan(composition, loaded.place)
-    try:
-        store = composition.storage.open(composition.project_dir, mode="read")
-    except StoreMissing:
-        return report_of(made, None)
-    try:
-        return report_of(made, store)
-    finally:
-        store.close()
+    with collecting_less():
+        made = make_plan(composition, loaded.place)
+        try:
+            store = composition.storage.open(composition.project_dir, mode="read")
+        except StoreMissing:
+            return report_of(made, None)
+        try:
+            return report_of(made, store)
+        finally:
+            store.close()
 
 
 def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
