@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import themis_core as themis
 from themis_core import EngineError, Generation, Request, SpecError, Usage
@@ -487,6 +489,21 @@ def test_the_identity_is_what_is_recorded_not_where(tmp_path: Path) -> None:
 def test_an_engine_that_was_not_checked_has_no_identity() -> None:
     with pytest.raises(RuntimeError, match="before `check`"):
         FileEngine(path="rec.jsonl").identity()
+
+
+@pytest.mark.parametrize("piece", [1, 100, 2**16])
+@pytest.mark.parametrize("blank", [b"", b"\n \n", b"\n" * 100])
+@given(data=st.data())
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_are_the_same_in_whatever_order_they_are_asked_for(
+    data: st.DataObject, blank: bytes, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_PIECE", piece)
+    lines = (json.dumps({"id": f"q{number}", "output": "é" * number + "."}).encode() + b"\n" for number in range(20))
+    (tmp_path / "rec.jsonl").write_bytes(blank.join(lines))
+    made = engine(tmp_path)
+    for number in [*range(20), *data.draw(st.lists(st.integers(0, 19), max_size=40))]:
+        assert ask(made, f"q{number}").text == "é" * number + "."
 
 
 def test_checking_again_reads_again(tmp_path: Path) -> None:

@@ -33,8 +33,13 @@ _OFFSET_BITS: Final = 48
 _LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 
+_PIECE: Final = 2**16
+"""Bytes that are read at a time of a file whose rows are asked for in their order."""
+_BETWEEN: Final = 64
+"""Bytes of blank lines that may lie between two rows in order."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Source:
     model: str
     """What the file's name says of the model."""
@@ -42,6 +47,22 @@ class _Source:
     file: BinaryIO
     """JSON Lines: the file itself, or its temporary copy."""
     descriptor: int
+    piece: bytes = b""
+    """What was read last, and where it begins. Rows are mostly asked for in their order, and to read each by itself
+    takes as long as to decode it, and lets another thread take Python's lock each time."""
+    piece_at: int = 0
+    next_at: int = 0
+    """Where the row after the last one begins."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of a row, from a larger piece of the file if it is the one after the last."""
+        start = offset - self.piece_at
+        if not 0 <= start <= len(self.piece) - length:
+            in_order = 0 <= offset - self.next_at <= _BETWEEN
+            self.piece = _read_at(self.descriptor, max(length, _PIECE) if in_order else length, offset)
+            self.piece_at, start = offset, 0
+        self.next_at = offset + length
+        return self.piece[start : start + length]
 
 
 class Recording:
@@ -178,7 +199,7 @@ class Recording:
     def _row(self, place: int) -> tuple[dict[str, Any], _Source]:
         source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]
         length = place & _LENGTH_MASK
-        text = _read_at(source.descriptor, length, place >> _LENGTH_BITS & _OFFSET_MASK).decode()
+        text = source.read(place >> _LENGTH_BITS & _OFFSET_MASK, length).decode()
         try:
             row, _ = _scan(text, 0)
         except StopIteration:  # a space or a byte order mark stands before the row
