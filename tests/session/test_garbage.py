@@ -52,3 +52,13 @@ def test_circles_that_are_made_within_are_found() -> None:
         node.self = node  # type: ignore[attr-defined]
         del node
         assert gc.collect() >= 1
+
+
+def test_what_the_process_has_left_out_itself_stays_left_out() -> None:
+    gc.freeze()
+    try:
+        with collecting_less():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
