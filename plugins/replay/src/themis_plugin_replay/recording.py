@@ -35,12 +35,12 @@ _OFFSET_BITS: Final = 48
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 
 _PIECE: Final = 2**16
-"""Bytes that are read at a time of a file whose rows are asked for in their order."""
-_BETWEEN: Final = 64
-"""Bytes of blank lines that may lie between two rows in order."""
+"""Bytes that are read at a time where rows are asked for in the order of their file."""
+_PIECES: Final = 64
+"""Places at which files are read in order at the same time, such as one for each model."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Source:
     model: str
     """What the file's name says of the model."""
@@ -48,22 +48,6 @@ class _Source:
     file: BinaryIO
     """JSON Lines: the file itself, or its temporary copy."""
     descriptor: int
-    piece: bytes = b""
-    """What was read last, and where it begins. Rows are mostly asked for in their order, and to read each by itself
-    takes as long as to decode it, and lets another thread take Python's lock each time."""
-    piece_at: int = 0
-    next_at: int = 0
-    """Where the row after the last one begins."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """The bytes of a row, from a larger piece of the file if it is the one after the last."""
-        start = offset - self.piece_at
-        if not 0 <= start <= len(self.piece) - length:
-            in_order = 0 <= offset - self.next_at <= _BETWEEN
-            self.piece = _read_at(self.descriptor, max(length, _PIECE) if in_order else length, offset)
-            self.piece_at, start = offset, 0
-        self.next_at = offset + length
-        return self.piece[start : start + length]
 
 
 class Recording:
@@ -83,6 +67,8 @@ class Recording:
         self._places, self._lengths = array("Q"), array("I")
         """Of the same rows, source and offset, and their bytes."""
         self._sources: list[_Source] = []
+        self._pieces: dict[int, tuple[int, bytes]] = {}
+        """By the place of the row that comes next, a piece of its file with its offset."""
         opened: list[BinaryIO] = []
         weakref.finalize(self, _close, opened)
         for model, path in files:
@@ -225,7 +211,7 @@ class Recording:
     def _row(self, at: int) -> tuple[dict[str, Any], _Source]:
         place = self._places[at]
         source = self._sources[place >> _OFFSET_BITS]
-        text = source.read(place & _OFFSET_MASK, self._lengths[at]).decode()
+        text = self._bytes(source, place, self._lengths[at]).decode()
         try:
             row, _ = _scan(text, 0)
         except StopIteration:  # a space or a byte order mark stands before the row
@@ -233,6 +219,23 @@ class Recording:
         if type(row) is not dict:
             raise ValueError("a row is no object any more")
         return row, source
+
+    def _bytes(self, source: _Source, place: int, length: int) -> bytes:
+        """The bytes of a row, from a larger piece of the file if it is the one after a row that was read.
+
+        To read each by itself takes as long as to decode it, and lets another thread take Python's lock each time.
+        """
+        offset = place & _OFFSET_MASK
+        piece = self._pieces.pop(place, None)
+        if piece is None:
+            piece = offset, _read_at(source.descriptor, length, offset)
+        elif offset + length > piece[0] + len(piece[1]):
+            piece = offset, _read_at(source.descriptor, max(length, _PIECE), offset)
+        self._pieces[place + length] = piece
+        if len(self._pieces) > _PIECES:
+            del self._pieces[next(iter(self._pieces))]
+        start = offset - piece[0]
+        return piece[1][start : start + length]
 
     def _line_of(self, at: int) -> int:
         """The line of a row in the file that the user knows. Slow: for messages only."""
