@@ -108,3 +108,8 @@ def test_reading_a_plugin_file_imports_its_own_package_only(package: str, tmp_pa
     assert {name.partition(".")[0] for name in imported} & {
         *("aiohttp", "click", "datasets", "httpx", "pyarrow", "regex", "rich", "sqlalchemy", "yaml")
     } == set()
+
+
+def test_naming_the_extractors_compiles_no_grammar_of_choices(tmp_path: Path) -> None:
+    looked = "import sys\nassert sys.modules['themis_plugin_extract.statements'].grammar.cache_info().currsize == 0"
+    assert "themis_plugin_extract.statements" in modules_after(LOAD.format(namespace="extract") + looked, tmp_path)

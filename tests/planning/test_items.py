@@ -145,9 +145,21 @@ def test_projected_fields_are_all_that_is_left_of_the_fields() -> None:
     assert item.digest != whole.digest
 
 
+def keep_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("themis_core.planning.kept.BLOCK", 1)
+    monkeypatch.setattr("themis_core.planning.kept.MOST", 0)
+
+
+def test_a_dataset_that_changes_after_the_survey_gives_what_it_gave_then() -> None:
+    before, items = take(COLOURS)
+    changing: Any = items._dataset.loader
+    changing.data.clear()
+    assert list(items) == before
+
+
 def test_items_can_be_read_again_and_their_digest_is_that_of_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, items = take(COLOURS)
-    monkeypatch.setattr("themis_core.planning.items.KEPT", 1)
+    keep_nothing(monkeypatch)
     streamed, again = take(COLOURS)
     assert kept == list(items) == streamed == list(again)
     assert (items.count, items.digest) == (again.count, again.digest)
@@ -162,10 +174,10 @@ def test_items_can_be_read_again_and_their_digest_is_that_of_their_content(monke
         (COLOURS[:3], 3, "1 item is missing"),
     ],
 )
-def test_a_dataset_that_changes_after_the_survey_is_noticed_before_its_items_are_used(
+def test_a_dataset_that_is_read_again_and_changed_since_the_survey_is_noticed_before_its_items_are_used(
     now: list[dict[str, Any]], read: int, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("themis_core.planning.items.KEPT", 1)
+    keep_nothing(monkeypatch)
     _, items = take(COLOURS)
     changing: Any = items._dataset.loader
     changing.data[:] = now

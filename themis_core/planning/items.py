@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.errors import SpecError
+from themis_core.planning.kept import Kept
 from themis_core.planning.rows import RowMapping, where, with_fields
 from themis_core.planning.sampling import Strata
-from themis_core.plugins import LoadedDataset, calling
+from themis_core.plugins import LoadedDataset, calling, policy_in_force
 from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_core.wording import counted
 from themis_core.wording.guessing import did_you_mean
+from themis_lanes import in_time
 
 __all__ = ["Items"]
-
-KEPT = 5_000
-"""Items kept from the first reading, so that small datasets are read once. Bounds the memory."""
 
 
 class Items:
     """The items that a query takes from a dataset.
 
     Making one reads the whole dataset once (up to `limit`, if nothing is sampled) and checks every row; `count` and
-    `digest` (over the items taken, in order) are known from then on. Iterating reads it again unless it was small.
+    `digest` (over the items taken, in order) are known from then on. Iterating gives what was read, each time anew; the
+    dataset is read again only if its items could not be kept.
     """
 
     def __init__(self, dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path, seed: int, at: Place) -> None:
@@ -41,7 +41,7 @@ class Items:
         self._ids = frozenset(query.item_ids) if query.item_ids is not None else None
         self._chosen: frozenset[int] | None = None
         """Ordinals, among the items that match, of those that sampling took; None if it takes all."""
-        self._kept: list[Item] | None = None
+        self._kept = Kept()
         self._marks = array("Q")
         """Of each item taken, the first 8 bytes of its digest."""
         self.count = 0
@@ -49,7 +49,7 @@ class Items:
         self._survey(query.seed if query.seed is not None else seed)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._kept) if self._kept is not None else self._as_surveyed(self._taken(self._read()))
+        return iter(self._kept) if self._kept.whole else self._as_surveyed(self._taken(self._read()))
 
     def places(self, ids: Collection[str]) -> dict[str, str]:
         """Where these items are in their source, such as `data.jsonl:17`, as far as the loader says; read again."""
@@ -90,16 +90,12 @@ class Items:
             self._chosen = self._sample(self._matching(watch.items(self._read())), seed, watch)
             taken = self._taken(self._read())
         whole = hashlib.sha256()
-        kept: list[Item] | None = []
         for item in taken:
             whole.update(bytes.fromhex(item.digest))
             self._marks.append(_mark(item))
-            self.count += 1
-            if kept is not None:
-                kept.append(item)
-                kept = kept if self.count <= KEPT else None
+            self._kept.add(item)
+        self.count = len(self._marks)
         self.digest = whole.hexdigest()
-        self._kept = kept
         self._check(watch)
         if not self.count:
             raise self._at.error(f"no item is left: {watch.count} read, 0 match the query")
@@ -175,23 +171,29 @@ def _mark(item: Item) -> int:
 
 def _rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
     """Read rows; a loader's error without a file of its own gets the dataset's place in the spec."""
-    rows: Iterator[Row] | None = None
-    while True:
-        try:
-            with calling(dataset.component, "rows"):
-                if rows is None:
-                    copies = dataset.spec.model_copy(deep=True), query.model_copy(deep=True)
-                    rows = iter(dataset.loader.rows(*copies, base_dir))
-                row = next(rows, None)
-                if not isinstance(row, Row | None):
-                    raise TypeError(f"it yielded {type(row).__name__}, not a Row")
-        except SpecError as error:
-            if error.path is None:
-                raise dataset.place.error(error.message) from error
+    limit_s = policy_in_force.get().start_timeout_s
+    try:
+        with calling(dataset.component, "rows"):
+            copies = dataset.spec.model_copy(deep=True), query.model_copy(deep=True)
+            rows = iter(dataset.loader.rows(*copies, base_dir))
+        while (row := _next(rows, dataset, limit_s)) is not None:
+            yield row
+    except SpecError as error:
+        if error.path is None:
+            raise dataset.place.error(error.message) from error
+        raise
+
+
+def _next(rows: Iterator[Row], dataset: LoadedDataset, limit_s: float) -> Row | None:
+    try:
+        row = in_time("the next row", limit_s, next, rows, None)
+        if not isinstance(row, Row | None):
+            raise TypeError(f"it yielded {type(row).__name__}, not a Row")
+    except BaseException:
+        # Entered only here: for each row it would cost a tenth of what reading the row does.
+        with calling(dataset.component, "rows"):
             raise
-        if row is None:
-            return
-        yield row
+    return row
 
 
 class _Watch:

@@ -37,8 +37,12 @@ class RowMapping:
             (each, compile_template(each.template, dataset.place.at("transforms", index, "template")))
             for index, each in enumerate(dataset.spec.transforms)
         ]
-        special = (self._fields.output, self._fields.model, *self._fields.metadata)
-        self._left_out = frozenset(column for column in special if column)
+        self._rename = dict(self._fields.rename)
+        self._reference, self._model, self._metadata = (
+            self._fields.reference, self._fields.model, tuple(self._fields.metadata),
+        )  # fmt: skip
+        special = (self._fields.output, self._model, *self._metadata, *self._rename.values())
+        self._left_out = [column for column in special if column]
 
     def item(self, row: Row) -> Item:
         data = dict(row.data)
@@ -46,23 +50,22 @@ class RowMapping:
             place = self._place.at("transforms", index)
             text = render(template, {"item": data}, place, row.location)
             data[spec.field] = _read_as(spec, text, place, row)
-        mapping = self._fields
-        fields = {name: value for name, value in data.items() if name not in self._left_out}
-        for column in mapping.rename.values():
+        fields = dict(data)
+        for column in self._left_out:
             fields.pop(column, None)
-        for name, column in mapping.rename.items():
+        for name, column in self._rename.items():
             fields[name] = self._column(data, column, row, "rename")
-        item = Item(
-            id=self._id(data, row),
-            fields=fields,
-            reference=self._column(data, mapping.reference, row, "reference"),
-            metadata={name: self._column(data, name, row, "metadata") for name in mapping.metadata},
-            output=self._output(data, row),
-            model=_text(self._column(data, mapping.model, row, "model")),
+        content = (
+            self._id(data, row),
+            fields,
+            self._column(data, self._reference, row, "reference"),
+            {name: self._column(data, name, row, "metadata") for name in self._metadata},
+            self._output(data, row),
+            _text(self._column(data, self._model, row, "model")),
         )
         try:
             # A copy: a loader may fill one and the same dict or list for every row.
-            return own(with_fields(item, fields))
+            return Item(*own(content), digest(content))
         except (TypeError, ValueError) as error:
             raise SpecError(f"the row holds a value that JSON can't: {error}", **where(row)) from error
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from themis_core.components.scoring import Scoring
 from themis_core.planning.handing import Handed
 from themis_core.planning.items import Items
 from themis_core.plugins import Scorer, from_outside, in_its_time
@@ -57,16 +58,18 @@ def unscorable_items(slice_id: str, items: Items, scorers: Sequence[Scorer]) -> 
 
 
 def _refused(items: Iterable[Item], scorers: Sequence[Scorer]) -> Iterator[tuple[Scorer, Item, str]]:
-    for item in items if scorers else ():
-        for scorer in scorers:
+    asked = [each for each in scorers if type(each.scoring).unscorable is not Scoring.unscorable]
+    for item in items if asked else ():
+        handed = Handed(item=item)
+        for scorer in asked:
             try:
-                handed = Handed(item=item)
                 reason = _asked(scorer, handed["item"])
                 handed.check()
             except BaseException as error:  # the run shows it, with its message, as what it is
                 if from_outside(error):
                     raise
                 reason = "metric_error"
+                handed = Handed(item=item)  # the next one gets it as it was
             if reason is not None:
                 yield scorer, item, str(reason)
 

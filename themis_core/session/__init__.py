@@ -12,12 +12,13 @@ from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import compose, in_force, open_storage, plugins_of
+from themis_core.plugins import Composition, compose, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.results import Results, RunResult
 from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
+from themis_core.session.garbage import collecting_less
 from themis_core.specs import ProjectSpec
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
@@ -83,12 +84,15 @@ async def _run(
 ) -> RunResult:
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     with in_force(loaded.project.execution_policy):
-        return await _planned_and_run(loaded, progress)
+        composition = compose(loaded)
+        with collecting_less():  # from here on: what was imported is left out for good
+            return await _run_composed(composition, loaded.place, progress)
 
 
-async def _planned_and_run(loaded: LoadedSpecs, progress: Callable[[Progress], None] | None) -> RunResult:
-    composition = compose(loaded)
-    made = make_plan(composition, loaded.place)
+async def _run_composed(
+    composition: Composition, place: Place, progress: Callable[[Progress], None] | None
+) -> RunResult:
+    made = make_plan(composition, place)
     for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
@@ -124,15 +128,16 @@ def plan(
 
 def _plan(loaded: LoadedSpecs) -> PlanReport:
     composition = compose(loaded)
-    made = make_plan(composition, loaded.place)
-    try:
-        store = composition.storage.open(composition.project_dir, mode="read")
-    except StoreMissing:
-        return report_of(made, None)
-    try:
-        return report_of(made, store)
-    finally:
-        store.close()
+    with collecting_less():
+        made = make_plan(composition, loaded.place)
+        try:
+            store = composition.storage.open(composition.project_dir, mode="read")
+        except StoreMissing:
+            return report_of(made, None)
+        try:
+            return report_of(made, store)
+        finally:
+            store.close()
 
 
 def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:

@@ -151,22 +151,9 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
     """Add a trial to its model's row. Returns the calls that it is the first to need, each with its cost."""
     model = trial.model
     calls: Calls = []
-    row = per_model.setdefault(
-        trial.model_id,
-        {
-            "model_id": trial.model_id,
-            "model": model.spec.sent if model else trial.model_id,
-            "provider": model.component if model else "recorded",
-            "endpoint": model.engine.endpoint if model else None,
-            "params": [],
-            "trials": 0,
-            "stored": 0,
-            "calls": 0,
-            "input_tokens": 0,
-            "max_output_tokens": 0,
-            "cost": None,
-        },
-    )
+    row = per_model.get(trial.model_id)
+    if row is None:
+        row = per_model[trial.model_id] = _row_of(trial)
     if trial.params not in row["params"]:
         row["params"].append(trial.params)
     row["trials"] += 1
@@ -189,3 +176,21 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             row["cost"] = (row["cost"] or 0.0) + cost
         calls.append((request, cost))
     return calls
+
+
+def _row_of(trial: Trial) -> dict[str, Any]:
+    """The row of a trial's model, before anything is counted."""
+    model = trial.model
+    return {
+        "model_id": trial.model_id,
+        "model": model.spec.sent if model else trial.model_id,
+        "provider": model.component if model else "recorded",
+        "endpoint": model.engine.endpoint if model else None,
+        "params": [],
+        "trials": 0,
+        "stored": 0,
+        "calls": 0,
+        "input_tokens": 0,
+        "max_output_tokens": 0,
+        "cost": None,
+    }

@@ -7,13 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
+from json import encoder as json_encoder
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Spec", "canonical_json", "digest"]
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _made_once() -> Callable[[Any], str]:
+    """The encoder's `encode`, without making its parts anew for each value, which takes half of the time of a key."""
+    make: Any = getattr(json_encoder, "c_make_encoder", None)
+    try:
+        # Without a note of the containers around a value, so that several threads can share it.
+        parts: Callable[[Any, int], Sequence[str]] = make(
+            None, _encoder.default, json_encoder.encode_basestring_ascii, None, ":", ",", True, False, False
+        )
+    except TypeError:  # a Python that has no encoder in C, or one that takes other arguments
+        return _encoder.encode
+
+    def encode(value: Any) -> str:
+        try:
+            return "".join(parts(value, 0))
+        except RecursionError:
+            return _encoder.encode(value)  # which says so if it is a circle
+
+    return encode
+
+
+_encode = _made_once()
 
 
 def canonical_json(value: Any) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from themis_numbers import Notation, find_numbers, read_number
+from themis_numbers.reading import _by_the_grammar
 
 AMBIGUOUS = "ambiguous"
 
@@ -145,3 +149,20 @@ def _seconds(text: str) -> float:
     started = time.thread_time()
     find_numbers(text)
     return time.thread_time() - started
+
+
+@given(st.from_regex(r"[-+]?[0-9]{1,30}", fullmatch=True), st.sampled_from([".", ","]), st.booleans())
+@example("-0", ".", True)
+@example("007", ",", False)
+@example("9" * 4_299, ".", True)
+@example("-" + "9" * 4_299, ".", True)
+def test_a_bare_whole_number_is_read_as_the_grammar_reads_it(text: str, decimal: Any, words: bool) -> None:
+    notation = Notation(decimal, words)
+    number, expected = read_number(text, notation), _by_the_grammar(text, notation)
+    assert number == expected
+    assert type(number) is type(expected) is int
+
+
+@pytest.mark.parametrize("text", ["1\n", "١٢", "1-2", "--1", "+-1", "- 1", "1+", "-", "", "²"])
+def test_what_only_looks_like_a_bare_whole_number_is_the_grammars_to_read(text: str) -> None:
+    assert read_number(text) == _by_the_grammar(text, Notation())

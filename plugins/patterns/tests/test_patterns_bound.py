@@ -69,6 +69,16 @@ def test_each_method_is_bounded(method: str) -> None:
         getattr(compile_pattern(r"(?:(?:\w+\s?)+[!?]?)+(?<=x)"), method)(TEXT, seconds=0.1)
 
 
+def test_what_is_not_decided_at_once_is_decided_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern, text = compile_pattern(r"(?:a|b)*c|(x)"), "ab" * 500 + "x"
+    expected = pattern.search(text, seconds=60)
+    monkeypatch.setattr("themis_patterns.matching._AT_ONCE", 1e-9)
+    found = pattern.search(text, seconds=60)
+    assert found is not None
+    assert expected is not None
+    assert (found.span(), found[1]) == (expected.span(), expected[1]) == ((1000, 1001), "x")
+
+
 @pytest.mark.parametrize("work", [in_python, in_native_code])
 def test_a_text_has_its_whole_bound_whatever_other_threads_do(work: Callable[[], object]) -> None:
     pattern = compile_pattern(r"(\w+\s?)*$")

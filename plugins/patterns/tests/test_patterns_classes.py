@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from themis_patterns import Flag, compile_pattern
-from themis_patterns.classes import _differing, differs, translated
+from themis_patterns.classes import differs, translated
 
 ALL = "".join(map(chr, range(sys.maxunicode + 1)))
-ALIKE = "".join(filterfalse(_differing().__contains__, ALL))
+OTHER = dict.fromkeys(filter(differs, ALL))
+ALIKE = "".join(filterfalse(OTHER.__contains__, ALL))
 FLAGS: list[tuple[Flag, ...]] = [(), ("ignorecase",), ("ascii",), ("ascii", "ignorecase")]
 CLASSES = [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"[\w]", r"[^\w]", r"[\d.]", r"[^\s-]", r"[\W_]", r"[^\D5]"]
 
@@ -26,7 +27,10 @@ def bits(flags: tuple[Flag, ...]) -> int:
 
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 @pytest.mark.parametrize("pattern", CLASSES)
-def test_each_character_is_in_a_class_as_in_re(pattern: str, flags: tuple[Flag, ...]) -> None:
+def test_each_character_is_in_a_class_as_in_re(
+    pattern: str, flags: tuple[Flag, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("themis_patterns.classes._is_put_otherwise", OTHER.__contains__)  # a million are too many
     runs = f"(?:{pattern})+"
     expected = re.compile(runs, bits(flags))
     compiled = compile_pattern(runs, flags)
@@ -38,7 +42,7 @@ def test_each_character_is_in_a_class_as_in_re(pattern: str, flags: tuple[Flag, 
 
 @pytest.mark.parametrize("pattern", [r"(?<=\n)\b.\b", r"(?<=\n)\B.\B", r"(?<=a)\b.", r"(?<=a)\B."])
 def test_characters_have_their_boundaries_as_in_re(pattern: str) -> None:
-    some = [*sorted(_differing()), *ALIKE[::37]]
+    some = [*OTHER, *ALIKE[::37]]
     for text in ("\n".join(some), "a".join(some)):
         translation = regex.compile(translated(pattern, int(regex.compile(pattern).flags)), regex.DOTALL)
         assert set(translation.findall(text)) == set(re.findall(pattern, text, re.DOTALL))
@@ -47,7 +51,16 @@ def test_characters_have_their_boundaries_as_in_re(pattern: str) -> None:
 def test_as_the_engine_comes_tens_of_thousands_of_characters_are_matched_otherwise() -> None:
     wrong = set(re.findall(r"\w", ALL)) ^ set(regex.findall(r"\w", ALL))
     assert len(wrong) > 10_000
-    assert all(map(differs, wrong))
+    assert wrong <= OTHER.keys()
+
+
+def test_a_text_differs_by_any_of_its_characters_and_by_no_other() -> None:
+    wanted: set[str] = set()
+    for name in "wds":
+        wanted |= set(re.findall(rf"\{name}", ALL)) ^ set(regex.findall(rf"\{name}", ALL))
+    assert OTHER.keys() == wanted
+    assert not differs("naïve – “plain” 日本語 \U0001f600\ud800")
+    assert differs("a long text of which the last but one differs" * 9 + "²!")
 
 
 TEXTS = [

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import themis_core as themis
 from themis_core import EngineError, Generation, Request, SpecError, Usage
@@ -420,6 +422,17 @@ def test_one_item_may_have_so_many_matching_texts_and_no_more(tmp_path: Path, mo
         engine(tmp_path, match="when")
 
 
+@pytest.mark.parametrize("match", ["", "<x>"])
+def test_of_several_rows_that_answer_the_same_the_first_in_the_file_is_named(tmp_path: Path, match: str) -> None:
+    rows = [{"id": str(number % 50), "when": match, "output": "x"} for number in range(200)]
+    write(tmp_path, [{"id": "other", "when": "", "output": "x"}, *rows])
+    with pytest.raises(SpecError) as caught:
+        engine(tmp_path, match="when")
+    assert str(caught.value).startswith(
+        f"{tmp_path}/rec.jsonl:52: a second output for item '0', sample 0; the first is at {tmp_path}/rec.jsonl:2"
+    )
+
+
 def test_rows_of_equal_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "hash", lambda key: 1, raising=False)
     write(tmp_path, [{"id": each, "output": each * 2} for each in "abc"])
@@ -495,6 +508,22 @@ def test_an_engine_that_was_not_checked_has_no_identity() -> None:
         FileEngine(path="rec.jsonl").identity()
 
 
+@pytest.mark.parametrize("piece", [1, 100, 2**16])
+@pytest.mark.parametrize("blank", [b"", b"\n \n", b"\n" * 100])
+@given(data=st.data())
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_are_the_same_in_whatever_order_they_are_asked_for(
+    data: st.DataObject, blank: bytes, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_PIECE", piece)
+    lines = (json.dumps({"id": f"q{number}", "output": "é" * number + "."}).encode() + b"\n" for number in range(20))
+    (tmp_path / "rec.jsonl").write_bytes(blank.join(lines))
+    made = engine(tmp_path)
+    halves = [number for pair in zip(range(10), range(10, 20), strict=True) for number in pair]
+    for number in [*range(20), *halves, *data.draw(st.lists(st.integers(0, 19), max_size=40))]:
+        assert ask(made, f"q{number}").text == "é" * number + "."
+
+
 def test_checking_again_reads_again(tmp_path: Path) -> None:
     write(tmp_path, [{"id": "a", "output": "x"}])
     made = engine(tmp_path)
@@ -528,7 +557,7 @@ def test_outputs_are_not_held_in_memory_and_files_are_closed(tmp_path: Path) -> 
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert path.stat().st_size > 500 * count
-    assert held < 200 * count
+    assert held < 60 * count
     del made
     gc.collect()
     assert open_files() == before

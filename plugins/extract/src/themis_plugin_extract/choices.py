@@ -6,10 +6,10 @@ import re
 from functools import cached_property
 from typing import ClassVar, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from themis_core import Extraction, Extractor
-from themis_plugin_extract.statements import FIRST, ITEM, MARKED, Said, count_labels, said
+from themis_plugin_extract.statements import FIRST, ITEM, MARKED, Said, count_labels, grammar, said
 
 __all__ = ["Choice"]
 
@@ -81,6 +81,11 @@ class Choice(Extractor):
         if len({label.casefold() for label in labels}) != len(labels):
             raise ValueError("choices differ by more than their case, and none is there twice")
         return labels
+
+    @model_validator(mode="after")
+    def _ready(self) -> Choice:
+        grammar()
+        return self
 
     @cached_property
     def _positions(self) -> dict[str, int]:

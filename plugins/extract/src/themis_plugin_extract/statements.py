@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 from themis_patterns import Pattern, compile_pattern
 
-__all__ = ["FIRST", "ITEM", "MARKED", "Said", "count_labels", "said"]
+__all__ = ["FIRST", "ITEM", "MARKED", "Said", "count_labels", "grammar", "said"]
 
 FIRST: Final = 0xE000
 """The character of the first label, if it stands bare."""
@@ -176,10 +177,22 @@ def _compiled(form: str) -> Pattern:
     return compile_pattern(form, ("multiline",))
 
 
-_SUPPOSING: Final = tuple(map(_compiled, _SUPPOSED))
-_REFUTING: Final = tuple(map(_compiled, _REFUTED))
-_STATING: Final = tuple((level, _compiled(form)) for level, form in _STATED)
-_CORRECTING: Final = _compiled(_CORRECTION)
+class _Grammar(NamedTuple):
+    supposing: tuple[Pattern, ...]
+    refuting: tuple[Pattern, ...]
+    stating: tuple[tuple[int, Pattern], ...]
+    correcting: Pattern
+
+
+@cache
+def grammar() -> _Grammar:
+    """The forms, compiled. That takes a quarter of a second: it is not for the import, nor for the first answer."""
+    return _Grammar(
+        tuple(map(_compiled, _SUPPOSED)),
+        tuple(map(_compiled, _REFUTED)),
+        tuple((level, _compiled(form)) for level, form in _STATED),
+        _compiled(_CORRECTION),
+    )
 
 
 class Said(NamedTuple):
@@ -198,14 +211,15 @@ class Said(NamedTuple):
 
 def said(text: str) -> list[Said]:
     """All that a plain text says about choices. Raises TimeoutError or MemoryError."""
-    starts = [match.start() for match in _CORRECTING.every(text, seconds=_SECONDS)]
+    forms = grammar()
+    starts = [match.start() for match in forms.correcting.every(text, seconds=_SECONDS)]
     found: list[tuple[int, int, str]] = []
-    for pattern in _SUPPOSING:
+    for pattern in forms.supposing:
         text, _ = _taken(pattern, text)
-    for pattern in _REFUTING:
+    for pattern in forms.refuting:
         text, refuted = _taken(pattern, text)
         found += [(at, -1, labels) for at, labels in refuted]
-    for level, pattern in _STATING:
+    for level, pattern in forms.stating:
         found += [(at, level, labels) for at, labels in _matches(pattern, text)]
     return [
         Said(at, level, frozenset(_labels(labels)), "or" in labels, sum(start <= at for start in starts[:1000]))

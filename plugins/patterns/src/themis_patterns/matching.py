@@ -20,6 +20,8 @@ __all__ = ["Flag", "Pattern", "compile_pattern"]
 
 Flag = Literal["ascii", "bestmatch", "dotall", "enhancematch", "fullcase", "ignorecase", "multiline", "verbose"]
 T = TypeVar("T")
+_AT_ONCE = 0.05
+"""Seconds, of all threads, that a match may take before it begins anew under the bound of this thread's own."""
 
 
 @lru_cache(maxsize=512)
@@ -94,6 +96,14 @@ def _compiled(text: str, flags: regex.RegexFlag) -> regex.Pattern[str]:
 
 
 def _bounded(seconds: float, match: Callable[[float], T]) -> T:
+    try:
+        # To read the thread's clock takes as long as most matches do, so it is read for those that take long.
+        return match(min(seconds, _AT_ONCE))
+    except TimeoutError:
+        return _bounded_by_thread(seconds, match)
+
+
+def _bounded_by_thread(seconds: float, match: Callable[[float], T]) -> T:
     # The package's clock counts what all threads use. `concurrent=False` keeps Python's lock, so that only threads of
     # native code can use any; what they took is no reason to give up.
     limit = seconds

@@ -1,6 +1,6 @@
 """Recorded files, indexed once, their rows read on demand.
 
-Memory holds one hash and one place per row, some 120 bytes, and no text. Plain JSON Lines are read where they are;
+Memory holds one hash and one place per row, 20 bytes, and no text. Plain JSON Lines are read where they are;
 all other formats are first written to a temporary file as JSON Lines.
 """
 
@@ -12,9 +12,11 @@ import json
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -28,11 +30,15 @@ __all__ = ["Recording"]
 MAX_ROWS_PER_KEY: Final = 100
 """Most rows of one model, item and sample, told apart by `match`: each is read to find the right one."""
 
-# A place is one integer: number of the source, offset and length of the row. An object would cost three times as much.
-_LENGTH_BITS: Final = 27
+# A place is one integer, number of the source and offset of the row, so that an array holds it. A dict of hashes and
+# places would take five times the memory.
 _OFFSET_BITS: Final = 48
-_LENGTH_MASK: Final = (1 << _LENGTH_BITS) - 1
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+
+_PIECE: Final = 2**16
+"""Bytes that are read at a time where rows are asked for in the order of their file."""
+_PIECES: Final = 64
+"""Places at which files are read in order at the same time, such as one for each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,13 @@ class Recording:
         self.content: list[list[str]] = []
         """Model and SHA-256 of each file, sorted: what pins the recording."""
         self._columns = columns
-        self._index: dict[int, int | tuple[int, ...]] = {}
+        self._keys, self._matches = array("q"), array("q")
+        """Hashes of what a row answers: in the order of the rows, and sorted once all are known."""
+        self._places, self._lengths = array("Q"), array("I")
+        """Of the same rows, source and offset, and their bytes."""
         self._sources: list[_Source] = []
+        self._pieces: dict[int, tuple[int, bytes]] = {}
+        """By the place of the row that comes next, a piece of its file with its offset."""
         opened: list[BinaryIO] = []
         weakref.finalize(self, _close, opened)
         for model, path in files:
@@ -67,16 +78,16 @@ class Recording:
             except OSError as error:
                 raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
         self.content.sort()
+        self._sort()
 
     def find(self, model: str, request: Request, *, or_none: bool = False) -> Generation | None:
         """Return what was recorded for a request; if nothing was, raises EngineError with code `missing`."""
         key = (model, request.item_id, request.sample_index)
-        entry = self._index.get(hash(key))
         best: tuple[int, Generation] | None = None
         rivals = 0
         try:
-            for place in () if entry is None else (entry,) if type(entry) is int else cast(tuple[int, ...], entry):
-                row, source = self._row(place)
+            for at in self._rows_of(hash(key)):
+                row, source = self._row(at)
                 # Another key may have the same hash, so the row decides.
                 if self._columns.key(row, source.model) != key:
                     continue
@@ -152,35 +163,57 @@ class Recording:
             match = self._columns.match(row)
         except ValueError as error:
             raise SpecError(str(error), path=shown_path(source.path), line=number) from error
-        place = ((len(self._sources) - 1) << _OFFSET_BITS | offset) << _LENGTH_BITS | length
-        hashed = hash(key)
-        known = self._index.get(hashed)
-        if known is None:
-            self._index[hashed] = place
-            return
-        places = known if isinstance(known, tuple) else (known,)
-        source.file.flush()
-        for earlier in places:
-            self._check_differs(earlier, key, match, source.path, number)
-        if len(places) == MAX_ROWS_PER_KEY:
-            message = f"more than {MAX_ROWS_PER_KEY} rows for item {key[1]!r}, sample {key[2]}"
-            raise SpecError(message, path=shown_path(source.path), line=number)
-        self._index[hashed] = (*places, place)
+        self._keys.append(hash(key))
+        self._matches.append(hash(match))
+        self._places.append((len(self._sources) - 1) << _OFFSET_BITS | offset)
+        self._lengths.append(length)
 
-    def _check_differs(self, earlier: int, key: tuple[str, str, int], match: str, path: Path, number: int) -> None:
-        row, source = self._row(earlier)
-        if self._columns.key(row, source.model) != key or self._columns.match(row) != match:
+    def _sort(self) -> None:
+        """Make the index one that can be searched. Raises SpecError for the first of the rows that answer the same."""
+        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+        for row, earlier in sorted(self._suspects(order)):
+            self._check_differs(row, earlier)
+        for name in ("_keys", "_places", "_lengths"):
+            unsorted = getattr(self, name)
+            setattr(self, name, array(unsorted.typecode, map(unsorted.__getitem__, order)))
+        del self._matches[:]
+
+    def _suspects(self, order: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Pairs of a row and an earlier one whose hashes are equal, and a row with itself that is one too many."""
+        for _, group in groupby(order, self._keys.__getitem__):
+            known: dict[int, list[int]] = {}
+            for count, row in enumerate(group):
+                yield from ((row, earlier) for earlier in known.get(self._matches[row], ()))
+                if count == MAX_ROWS_PER_KEY:
+                    yield row, row
+                    break
+                known.setdefault(self._matches[row], []).append(row)
+
+    def _check_differs(self, number: int, earlier: int) -> None:
+        row, source = self._row(number)
+        key, match = self._columns.key(row, source.model), self._columns.match(row)
+        if number == earlier:
+            message = f"more than {MAX_ROWS_PER_KEY} rows for item {key[1]!r}, sample {key[2]}"
+            raise SpecError(message, path=shown_path(source.path), line=self._line_of(number))
+        other, its_source = self._row(earlier)
+        if self._columns.key(other, its_source.model) != key or self._columns.match(other) != match:
             return
         model = f" and model {key[0]!r}" if key[0] else ""
-        where = f"{shown_path(source.path)}:{self._line_of(earlier)}"
+        where = f"{shown_path(its_source.path)}:{self._line_of(earlier)}"
         hint = "" if match else "; columns for model, sample and match tell rows apart, if named in fields"
         message = f"a second output for item {key[1]!r}{model}, sample {key[2]}; the first is at {where}{hint}"
-        raise SpecError(message, path=shown_path(path), line=number)
+        raise SpecError(message, path=shown_path(source.path), line=self._line_of(number))
 
-    def _row(self, place: int) -> tuple[dict[str, Any], _Source]:
-        source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]
-        length = place & _LENGTH_MASK
-        text = _read_at(source.descriptor, length, place >> _LENGTH_BITS & _OFFSET_MASK).decode()
+    def _rows_of(self, hashed: int) -> Iterator[int]:
+        at = bisect_left(self._keys, hashed)
+        while at < len(self._keys) and self._keys[at] == hashed:
+            yield at
+            at += 1
+
+    def _row(self, at: int) -> tuple[dict[str, Any], _Source]:
+        place = self._places[at]
+        source = self._sources[place >> _OFFSET_BITS]
+        text = self._bytes(source, place, self._lengths[at]).decode()
         try:
             row, _ = _scan(text, 0)
         except StopIteration:  # a space or a byte order mark stands before the row
@@ -189,10 +222,28 @@ class Recording:
             raise ValueError("a row is no object any more")
         return row, source
 
-    def _line_of(self, place: int) -> int:
+    def _bytes(self, source: _Source, place: int, length: int) -> bytes:
+        """The bytes of a row, from a larger piece of the file if it is the one after a row that was read.
+
+        To read each by itself takes as long as to decode it, and lets another thread take Python's lock each time.
+        """
+        offset = place & _OFFSET_MASK
+        piece = self._pieces.pop(place, None)
+        if piece is None:
+            piece = offset, _read_at(source.descriptor, length, offset)
+        elif offset + length > piece[0] + len(piece[1]):
+            piece = offset, _read_at(source.descriptor, max(length, _PIECE), offset)
+        self._pieces[place + length] = piece
+        if len(self._pieces) > _PIECES:
+            del self._pieces[next(iter(self._pieces))]
+        start = offset - piece[0]
+        return piece[1][start : start + length]
+
+    def _line_of(self, at: int) -> int:
         """The line of a row in the file that the user knows. Slow: for messages only."""
-        source = self._sources[place >> (_LENGTH_BITS + _OFFSET_BITS)]
-        before = _count_lines(source.descriptor, place >> _LENGTH_BITS & _OFFSET_MASK)
+        place = self._places[at]
+        source = self._sources[place >> _OFFSET_BITS]
+        before = _count_lines(source.descriptor, place & _OFFSET_MASK)
         if is_plain_jsonl(source.path):
             return before + 1
         return next(islice((number for number, _ in rows(source.path)), before, None))
