@@ -47,7 +47,7 @@ def http(quick: bool) -> list[str]:
     ]
     for count, latency in ((2000, 50), (5000, 0)) if quick else ((2000, 50), (5000, 0), (20000, 0)):
         base = 0.0
-        for client in ("aiohttp", "httpx", "themis"):
+        for client in ("aiohttp", "pyreqwest", "httpx", "themis"):
             if client == "httpx" and count > 5000:
                 continue
             got = case("http", client, str(count), str(latency))

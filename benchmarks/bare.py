@@ -161,7 +161,17 @@ async def http(client: str, url: str, prompts: list[str], in_flight: int, folder
                 batch, waiting[:] = waiting[:], []
                 await asyncio.to_thread(_locked_insert, connection, batch)
 
-    if client == "aiohttp":
+    if client == "pyreqwest":
+        from pyreqwest.client import ClientBuilder
+
+        async with ClientBuilder().no_proxy().build() as session_r:
+
+            async def ask_r(prompt: str) -> str:
+                reply = await session_r.post(url).body_bytes(json.dumps(_body(prompt)).encode()).build().send()
+                return _text(json.loads((await reply.bytes()).to_bytes()))
+
+            await asyncio.gather(*(work(ask_r) for _ in range(in_flight)))
+    elif client == "aiohttp":
         import aiohttp
 
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=in_flight)) as session:

@@ -60,7 +60,7 @@ def first_to_end(*workers: Worker) -> Worker:
 
 
 def test_two_runners_without_a_lock_are_caught(workers: Workers, server: ScriptedServer, tmp_path: Path) -> None:
-    server.reset({"latency_s": 0.02})
+    server.reset({"latency_s": 0.1})  # long enough that both are at work at one time
     benchmark = make_benchmark(tmp_path / "run", server.base_url, trials=TRIALS)
     both = [workers.start(benchmark, broken="locks nothing") for _ in range(2)]
     for each in both:

@@ -17,6 +17,7 @@ from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
 from themis_core.execution.budget import Stopped
 from themis_core.execution.retrying import RetryAllowance, backoff, equal_jitter
 from themis_core.records import RunCost
+from themis_pacing import attempt_ends
 
 Act = Callable[[int, Request], Any]
 """Given the number of the call (from 1) and the request: the text of the answer, or the error to raise."""
@@ -275,6 +276,21 @@ def test_an_attempt_ends_at_its_deadline_and_its_outcome_is_unknown() -> None:
         "failed", error_code="timeout", error="no reply within 0.05 s", attempts=2, provider={"unknown_outcome": True}
     )
     assert time.monotonic() - begun < 20  # and not the 30 s that the engine takes
+
+
+@pytest.mark.parametrize("given", [None, 0.0, 0.25])
+def test_the_latency_is_what_the_engine_measured_or_else_how_long_it_took(given: float | None) -> None:
+    found = answer(Scripted.of(lambda *_: Generation("answered", "4", latency_s=given), pause=0.01)).latency_s
+    assert found is not None
+    assert found == given if given is not None else found >= 0.01
+
+
+def test_an_engine_can_learn_when_its_attempt_ends() -> None:
+    told: list[float | None] = []
+    before = time.monotonic()
+    answer(Scripted.of(lambda *_: told.append(attempt_ends.get()) or "4"), attempt_timeout_s=50)  # type: ignore[func-returns-value]
+    assert told[0] is not None
+    assert before + 50 <= told[0] <= time.monotonic() + 50
 
 
 def test_a_timeout_of_the_engines_own_is_not_reported_as_the_deadline() -> None:

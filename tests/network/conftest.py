@@ -13,8 +13,10 @@ import pytest
 
 import themis_core as themis
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai import engines
 
 FULL = os.environ.get("THEMIS_CHAOS") == "full"
+CARRIERS = ["pyreqwest", "httpx"]
 
 NOTED = """
 import json
@@ -117,6 +119,24 @@ class Lab:
         answered = {row.trial_id for row in rows if row.outcome != "failed"}
         assert scores == dict.fromkeys(answered, 1.0)
         return Counter(row.error_code or row.outcome for row in rows)
+
+
+@pytest.fixture(params=CARRIERS)
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries requests, whatever the spec says: a test that uses it runs with each."""
+    return _carried_by(request.param, monkeypatch)
+
+
+@pytest.fixture(params=CARRIERS if FULL else CARRIERS[:1])
+def default_carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same for what says more of the run than of the carrier: in the short form, with the default only."""
+    return _carried_by(request.param, monkeypatch)
+
+
+def _carried_by(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    open_carrier = engines.open_carrier
+    monkeypatch.setattr(engines, "open_carrier", lambda _, way: open_carrier(name, way))
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import themis_core as themis
 from themis_core import ERROR_CODES, ERROR_REMEDIES
 
+pytestmark = pytest.mark.usefixtures("default_carrier")
 Lab = Any
 
 

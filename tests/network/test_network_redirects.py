@@ -11,6 +11,7 @@ import pytest
 import themis_core as themis
 from themis_core.testing.server import ScriptedServer
 
+pytestmark = pytest.mark.usefixtures("carrier")
 Lab = Any
 SECRET = "sk-redirected-4c1d9a7e52b8f063"
 

@@ -15,6 +15,7 @@ from themis_core import EngineError, Request
 from themis_core.testing.server import ScriptedServer
 from themis_plugin_openai.engines import OpenAIChat
 
+pytestmark = pytest.mark.usefixtures("default_carrier")
 Lab = Any
 ON_THEIR_WAY = 0.01
 """Share of calls that may begin too early: how a call ended is known to others a turn of the event loop later, which

@@ -29,7 +29,7 @@ from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 from themis_lanes import Overdue, watched
-from themis_pacing import AdaptiveLimit, Pace
+from themis_pacing import AdaptiveLimit, Pace, attempt_ends
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 
@@ -211,6 +211,7 @@ class Endpoint:
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s
+        attempt_ends.set(time.monotonic() + limit)
         try:
             label = _label(engine)
             answering = within(limit, lambda: watched(label, limit, engine.generate(own(request))))
@@ -345,7 +346,9 @@ _LATENCY, _COST = _NAMES.index("latency_s"), _NAMES.index("cost")
 def _measured(generation: Generation, latency_s: float, cost: float | None) -> Generation:
     # `replace` would take as long as all the rest of a call.
     values = list(_VALUES(generation))
-    values[_LATENCY], values[_COST] = latency_s, cost
+    values[_COST] = cost
+    if values[_LATENCY] is None:  # an engine that measured its transport knows better
+        values[_LATENCY] = latency_s
     return Generation(*values)
 
 

@@ -144,7 +144,7 @@ def _has_plain_values(it: Any) -> bool:
         and it.error_code is None
         and it.error is None
         and it.cost is None
-        and it.latency_s is None
+        and (it.latency_s is None or (type(it.latency_s) is float and 0 <= it.latency_s <= LARGEST))
         and type(it.attempts) is int
         and it.attempts == 1
         and (usage is NO_USAGE or _usage(usage) is usage)

@@ -91,7 +91,8 @@ class Generation:
     cost: float | None = None
     """In the currency of the prices, all attempts; None if no price is given or a part is unknown: see `RunCost`."""
     latency_s: float | None = None
-    """Seconds from the start of the last attempt to its reply."""
+    """Seconds from the sending of the last request to the last byte of its reply, if the engine measured that; or else
+    from the start of the last attempt to its answer."""
     attempts: int = 1
     alternatives: tuple[str, ...] = ()
     """Texts of the further choices, if `n` asked for more than one."""

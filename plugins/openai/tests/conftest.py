@@ -9,6 +9,7 @@ import pytest
 
 from themis_core import Engine, EngineError, Generation, Request
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai import engines
 from themis_plugin_openai.engines import OpenAIChat
 
 KEY = "sk-canary-5f3a9c71d2e84b60"
@@ -20,6 +21,14 @@ Ask = Callable[..., list[Generation | EngineError]]
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     return KEY
+
+
+@pytest.fixture(params=["pyreqwest", "httpx"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries requests, whatever the config says: a test that uses it runs with each."""
+    name, open_carrier = request.param, engines.open_carrier
+    monkeypatch.setattr(engines, "open_carrier", lambda _, way: open_carrier(name, way))
+    return str(name)
 
 
 @pytest.fixture(scope="session")

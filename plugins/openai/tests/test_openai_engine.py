@@ -43,13 +43,16 @@ def test_they_can_do_what_they_say() -> None:
     assert OpenAICompletions.capabilities == Capabilities(seed=True, logprobs=True, n=True)
 
 
+@pytest.mark.usefixtures("carrier")
 @pytest.mark.parametrize("kind", [OpenAIChat, OpenAICompletions])
 def test_a_whole_answer_comes_over_the_wire(
     kind: type[OpenAIChat], server: ScriptedServer, ask: Ask, request_of: RequestOf
 ) -> None:
     server.reset({"answers": {"rule": "constant", "output": "A: 4"}})
     (answer,) = ask(kind(base_url=server.base_url), request_of("2 + 2?", n=2))
+    assert isinstance(answer, Generation)
     assert answer == Generation(
+        latency_s=answer.latency_s,
         status="answered",
         text="A: 4",
         finish_reason="stop",
@@ -57,6 +60,19 @@ def test_a_whole_answer_comes_over_the_wire(
         alternatives=("A: 4",),
         provider={"id": "scripted-1", "model": "small-1"},
     )
+
+
+@pytest.mark.usefixtures("carrier")
+def test_the_latency_is_that_of_the_request_to_its_last_byte(
+    server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf
+) -> None:
+    server.reset({"latency_s": 0.2, "faults": [{"at": 1, "chunk": 150, "pause_s": 0.2}]})
+    dripping, plain = ask(chat, [request_of(), request_of()])
+    assert isinstance(dripping, Generation)
+    assert isinstance(plain, Generation)
+    assert dripping.latency_s is not None
+    assert plain.latency_s is not None
+    assert dripping.latency_s >= 0.4 > plain.latency_s >= 0.2
 
 
 def test_recorded_answers_are_found_by_model_and_prompt_or_a_line_of_it(

@@ -16,6 +16,7 @@ from themis_core.testing.server import ScriptedServer
 from themis_plugin_openai.engines import OpenAIChat
 from themis_plugin_openai.environment import proxy_for
 
+pytestmark = pytest.mark.usefixtures("carrier")
 Ask = Callable[..., list[Generation | EngineError]]
 RequestOf = Callable[..., Request]
 
@@ -133,8 +134,18 @@ def test_a_proxy_that_is_not_there_is_said_to_be_the_proxy(
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody trusts; its key stands beside it."""
-    folder = tmp_path_factory.mktemp("certificates")
+    return made_certificate(tmp_path_factory.mktemp("certificates"), authority=False)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of an authority: what `openssl req -x509` makes unless it is told otherwise."""
+    return made_certificate(tmp_path_factory.mktemp("authority"), authority=True)
+
+
+def made_certificate(folder: Path, authority: bool) -> Path:
     command = "req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    command += f" -addext basicConstraints=critical,CA:{str(authority).upper()}"
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     subprocess.run(["openssl", *command.split(), *files], check=True, capture_output=True)
     return folder / "cert.pem"
@@ -183,6 +194,29 @@ def test_a_certificate_that_is_named_is_trusted(
     assert failure.status == 404  # it got through to be answered
 
 
+def test_an_authoritys_certificate_as_a_servers_own_is_taken_by_httpx_and_pyreqwest_says_so(
+    carrier: str, authority: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask, request_of: RequestOf
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with listening(authority) as port:
+        (failure,) = ask(OpenAIChat(base_url=f"https://127.0.0.1:{port}/v1"), request_of())
+    assert isinstance(failure, EngineError)
+    assert failure.code == {"pyreqwest": "certificate", "httpx": "not_found"}[carrier]
+    assert ("write `http_client: httpx` in `extras`" in failure.message) == (carrier == "pyreqwest")
+
+
+def test_a_bundle_may_hold_other_certificates_first(
+    certificate: Path, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask, request_of: RequestOf
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.read_bytes() + certificate.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with listening(certificate) as port:
+        (failure,) = ask(OpenAIChat(base_url=f"https://127.0.0.1:{port}/v1"), request_of())
+    assert isinstance(failure, EngineError)
+    assert failure.status == 404
+
+
 REPLY = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -206,7 +240,9 @@ class listening:
                 return
             try:
                 with self._context.wrap_socket(taken, server_side=True) if self._context else taken as connection:
-                    connection.recv(65_536)
+                    received = connection.recv(65_536)
+                    while received[:1] not in (b"", b"\x16") and not received.endswith(b"}"):  # all of the request
+                        received = connection.recv(65_536)
                     connection.sendall(self._reply)
             except OSError:
                 taken.close()
@@ -235,7 +271,7 @@ WRONG_WAYS: list[tuple[str, str, bool, bytes, str, str]] = [
     ("untrusted", HTTPS, True, REPLY, "certificate", "the file of the authority that signed it in SSL_CERT_FILE"),
     ("https to http", HTTPS, False, REPLY, "tls", "write http: in base_url"),
     ("http to https, reset", HTTP, True, REPLY, "connection", "servers that speak https do that to http"),
-    ("http to https, alert", HTTP, False, ALERT, "tls", "write https: in base_url"),
+    ("http to https, alert", HTTP, False, ALERT, "invalid_reply", "write https: in base_url"),
     ("http to https, Go", HTTP, False, BAD + b"Client sent an HTTP request to an HTTPS server.", "tls", "write https:"),
     ("http to https, nginx", HTTP, False,
      BAD + b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>", "tls", "write https:"),
@@ -257,7 +293,7 @@ def test_a_wrong_way_to_a_server_says_what_to_do(
     assert isinstance(failure, EngineError)
     assert failure.code == code, failure
     assert words in failure.message
-    assert failure.retryable == (code == "connection")
+    assert failure.retryable == (code in ("connection", "invalid_reply"))
 
 
 def test_a_certificate_for_another_name_is_said_to_be_that(

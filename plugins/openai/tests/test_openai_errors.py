@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import formatdate
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
-from aiohttp import http_exceptions
+from pyreqwest import exceptions
 
-from themis_core import ERROR_CODES, EngineError, Generation, Request
+from themis_core import ERROR_CODES, EngineError, Generation, PluginError, Request
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai.carriers import Carrier, Way
 from themis_plugin_openai.engines import OpenAIChat
+from themis_plugin_openai.over_httpx import HttpxCarrier
+from themis_plugin_openai.over_pyreqwest import PyreqwestCarrier
 from themis_plugin_openai.redaction import Redaction
-from themis_plugin_openai.transport_errors import FOREIGN, transport_error
+from themis_plugin_openai.transport_errors import transport_error
 from themis_plugin_openai.waits import retry_after
 
 Ask = Callable[..., list[Generation | EngineError]]
@@ -192,89 +196,137 @@ def test_the_wait_comes_with_the_error(
     assert failure.retry_after == pytest.approx(10, abs=1)
 
 
+PYREQWEST = PyreqwestCarrier(Way("http://h/v1", {}, 1))
+HTTPX = HttpxCarrier(Way("http://h/v1", {}, 1))
+
+
+def raised(kind: type[Any], *causes: str) -> Exception:
+    """An exception of a class, built with what its constructor wants."""
+    details = {"causes": [{"message": each} for each in causes], "status": 500, "doc": "", "pos": 0}
+    for arguments in (("x", details), ("x",), ()):
+        try:
+            made: Exception = kind(*arguments)
+        except TypeError:
+            continue
+        return made
+    return kind("x", request=None, response=None)  # type: ignore[no-any-return]
+
+
 def subclasses(*classes: type[BaseException]) -> Iterator[type[BaseException]]:
     for each in classes:
         yield each
         yield from subclasses(*each.__subclasses__())
 
 
-def instance(kind: type[Any]) -> Exception:
-    """An exception of a class, built with what its constructor wants."""
-    key = SimpleNamespace(ssl=True, host="h", port=443, is_ssl=True)
-    request = SimpleNamespace(real_url="http://h")
-    for arguments in (
-        ("x",),
-        (),
-        (key, OSError(1, "x")),
-        (key, ValueError("x")),
-        (request, ()),
-        ("http://h", "x"),
-        (b"a", b"b", "h", 1),
-    ):
-        try:
-            made: Exception = kind(*arguments)
-            str(made)
-        except (TypeError, AttributeError):
-            continue
-        return made
-    if issubclass(kind, httpx.HTTPStatusError):
-        return kind("x", request=None, response=None)
-    return kind("/sock", key, OSError(1, "x"))  # type: ignore[no-any-return]
+OF_THE_SYSTEM = {OSError, ConnectionResetError, TimeoutError, ssl.SSLError}
+EVERY_EXCEPTION = [
+    *((PYREQWEST, kind) for kind in {*subclasses(exceptions.PyreqwestError), *OF_THE_SYSTEM}),
+    *((HTTPX, kind) for kind in {*subclasses(httpx.HTTPError, httpx.StreamError, httpx.InvalidURL), *OF_THE_SYSTEM}),
+]
 
 
-EVERY_EXCEPTION = sorted(
-    {*subclasses(httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, aiohttp.ClientError),
-     *subclasses(http_exceptions.HttpProcessingError), OSError, ConnectionResetError, TimeoutError},
-    key=lambda kind: f"{kind.__module__}.{kind.__name__}",
-)  # fmt: skip
+def test_every_exception_that_pyreqwest_names_is_looked_at() -> None:
+    named = {each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception)}
+    assert named - {exceptions.JSONDecodeError_} <= {kind for _, kind in EVERY_EXCEPTION}
 
 
-@pytest.mark.parametrize("kind", EVERY_EXCEPTION, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-def test_no_exception_of_the_transport_is_unmapped(kind: type[Exception]) -> None:
-    assert issubclass(kind, FOREIGN)
-    mapped = transport_error(instance(kind), Redaction(()))
+@pytest.mark.parametrize(
+    ("carrier", "kind"), EVERY_EXCEPTION, ids=lambda it: getattr(it, "__name__", type(it).__name__)
+)
+def test_no_exception_of_a_carrier_is_unmapped(carrier: Carrier, kind: type[Exception]) -> None:
+    assert issubclass(kind, carrier.foreign)
+    meaning, details = carrier.meaning(raised(kind))
+    mapped = transport_error(raised(kind), meaning, details, Redaction(()))
     assert mapped.code in ERROR_CODES
     assert kind.__name__ in mapped.message
 
 
+CONNECT, SEND = "client error (Connect)", "client error (SendRequest)"
+
+
+def unconnected(*causes: str) -> Exception:
+    return raised(exceptions.ConnectError, CONNECT, *causes)
+
+
+CUT = "end of file before message length reached"
+MEANINGS: list[tuple[Carrier, Exception, str, bool, bool]] = [
+    (HTTPX, httpx.ConnectError("x"), "connection", True, False),
+    (HTTPX, httpx.ConnectTimeout("x"), "timeout", True, False),
+    (HTTPX, httpx.PoolTimeout("x"), "timeout", True, False),
+    (HTTPX, httpx.ReadTimeout("x"), "timeout", True, True),
+    (HTTPX, httpx.ReadError("x"), "connection", True, True),
+    (HTTPX, httpx.WriteError("x"), "connection", True, True),
+    (HTTPX, httpx.ProxyError("407 Proxy Authentication Required"), "proxy", False, False),
+    (HTTPX, httpx.ProxyError("502 Bad Gateway"), "proxy", True, False),
+    (HTTPX, httpx.ProxyError("x"), "proxy", True, False),
+    (HTTPX, httpx.RemoteProtocolError("illegal status line"), "invalid_reply", True, True),
+    (HTTPX, httpx.RemoteProtocolError("Server disconnected without sending a response."), "connection", True, True),
+    (HTTPX, httpx.LocalProtocolError("x"), "bad_request", False, False),
+    (HTTPX, httpx.UnsupportedProtocol("x"), "bad_request", False, False),
+    (HTTPX, ConnectionResetError("x"), "connection", True, True),
+    (PYREQWEST, raised(exceptions.BuilderError), "bad_request", False, False),
+    (PYREQWEST, raised(exceptions.RedirectError), "bad_request", False, False),
+    (PYREQWEST, raised(exceptions.ConnectTimeoutError), "timeout", True, False),
+    (PYREQWEST, raised(exceptions.PoolTimeoutError), "timeout", True, False),
+    (PYREQWEST, raised(exceptions.RequestTimeoutError), "timeout", True, True),
+    (PYREQWEST, raised(exceptions.ReadTimeoutError), "timeout", True, True),
+    (PYREQWEST, unconnected(), "connection", True, False),
+    (PYREQWEST, unconnected("dns error"), "unreachable", True, False),
+    (PYREQWEST, unconnected("refused (os error 111)"), "unreachable", True, False),
+    (PYREQWEST, unconnected("invalid peer certificate: Expired"), "certificate", False, False),
+    (PYREQWEST, unconnected("received fatal alert: ProtocolVersion"), "tls", False, False),
+    (PYREQWEST, unconnected("received fatal alert: InternalError"), "connection", True, False),
+    (PYREQWEST, unconnected("tls handshake eof"), "connection", True, False),
+    (PYREQWEST, unconnected("tunnel error: unsuccessful"), "proxy", True, False),
+    (PYREQWEST, raised(exceptions.ConnectError, SEND, "connection closed"), "connection", True, True),
+    (PYREQWEST, raised(exceptions.ReadError), "connection", True, True),
+    (PYREQWEST, raised(exceptions.WriteError), "connection", True, True),
+    (PYREQWEST, raised(exceptions.DecodeError, SEND, "invalid HTTP version parsed"), "invalid_reply", True, True),
+    (PYREQWEST, raised(exceptions.BodyDecodeError, "Invalid chunk size line"), "invalid_reply", True, True),
+    (PYREQWEST, raised(exceptions.BodyDecodeError, CUT), "connection", True, True),
+    (PYREQWEST, raised(exceptions.StatusError), "invalid_reply", True, True),
+    (PYREQWEST, raised(exceptions.ClientClosedError), "connection", True, True),
+    (PYREQWEST, raised(exceptions.RequestPanicError), "connection", True, True),
+    (PYREQWEST, raised(exceptions.PyreqwestError), "connection", True, True),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("raised", "code", "retryable", "unknown"),
-    [
-        (httpx.ConnectError("x"), "connection", True, False),
-        (httpx.ConnectTimeout("x"), "timeout", True, False),
-        (httpx.PoolTimeout("x"), "timeout", True, False),
-        (httpx.ReadTimeout("x"), "timeout", True, True),
-        (httpx.ReadError("x"), "connection", True, True),
-        (httpx.WriteError("x"), "connection", True, True),
-        (httpx.ProxyError("x"), "proxy", True, False),
-        (httpx.RemoteProtocolError("x"), "invalid_reply", True, True),
-        (httpx.LocalProtocolError("x"), "bad_request", False, False),
-        (httpx.UnsupportedProtocol("x"), "bad_request", False, False),
-        (aiohttp.ClientPayloadError("x"), "connection", True, True),
-        (aiohttp.ServerDisconnectedError(), "connection", True, True),
-        (aiohttp.SocketTimeoutError("x"), "timeout", True, True),
-        (ConnectionResetError("x"), "connection", True, True),
-        (instance(aiohttp.ClientConnectorDNSError), "unreachable", True, False),
-        (instance(aiohttp.ClientConnectorCertificateError), "certificate", False, False),
-        (instance(aiohttp.ClientResponseError), "invalid_reply", True, True),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+    ("carrier", "error", "code", "retryable", "unknown"),
+    MEANINGS,
+    ids=[f"{type(row[0]).__name__}-{row[1]!r}"[:80] for row in MEANINGS],
 )
-def test_an_exception_of_the_transport_has_this_meaning(
-    raised: Exception, code: str, retryable: bool, unknown: bool
+def test_an_exception_of_a_carrier_has_this_meaning(
+    carrier: Carrier, error: Exception, code: str, retryable: bool, unknown: bool
 ) -> None:
-    mapped = transport_error(raised, Redaction(()))
+    meaning, details = carrier.meaning(error)
+    mapped = transport_error(error, meaning, details, Redaction(()))
     assert (mapped.code, mapped.retryable, mapped.unknown_outcome) == (code, retryable, unknown)
+    assert mapped.__cause__ is error
 
 
-def test_aiohttps_exception_counts_before_what_the_transport_made_of_it() -> None:
-    raised = httpx.ConnectTimeout("Server disconnected")
-    raised.__cause__ = aiohttp.ServerDisconnectedError()
-    mapped = transport_error(raised, Redaction(()))
-    assert (mapped.code, mapped.unknown_outcome) == ("connection", True)
-    assert mapped.__cause__ is raised
+def test_what_a_carrier_says_of_an_address_is_not_shown_and_keys_in_it_are_not_passed_on() -> None:
+    error = raised(exceptions.ConnectError, "error sending request for url (http://h/v1?t=s3cret-token)", CONNECT)
+    meaning, details = PYREQWEST.meaning(error)
+    mapped = transport_error(error, meaning, details, Redaction(["s3cret-token"]))
+    assert mapped.message == "no connection (ConnectError: client error (Connect))"
+    assert mapped.__cause__ is None
 
 
+@pytest.mark.parametrize(("name", "words"), [("pyreqwest", "write `http_client: httpx`"), ("httpx", "install it")])
+def test_a_carrier_that_is_not_installed_is_an_error_that_names_the_other(
+    name: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package in (name, f"{name}.client", f"themis_plugin_openai.over_{name}"):
+        monkeypatch.setitem(sys.modules, package, None)
+    engine = OpenAIChat(http_client=name)
+    with pytest.raises(PluginError, match=words):
+        asyncio.run(engine.start())
+    with pytest.raises(PluginError, match=words):
+        engine.check(tmp_path)
+
+
+@pytest.mark.usefixtures("carrier")
 def test_nobody_listening_is_a_connection_error_with_a_known_outcome(
     ask: Ask, request_of: Callable[..., Request]
 ) -> None:
@@ -288,6 +340,7 @@ def test_nobody_listening_is_a_connection_error_with_a_known_outcome(
     assert f"127.0.0.1:{port}" in failure.message
 
 
+@pytest.mark.usefixtures("carrier")
 def test_no_connection_in_time_is_a_timeout(ask: Ask, request_of: Callable[..., Request]) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))

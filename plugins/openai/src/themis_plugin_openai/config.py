@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import ConfigDict, Field, field_validator
 
 from themis_core import Engine, SpecError, looks_like_a_key
+from themis_plugin_openai.carriers import CarrierName, check_carrier
 from themis_plugin_openai.environment import Proxy, check_certificates, proxy_for
 
 __all__ = ["ServerConfig"]
@@ -57,6 +58,7 @@ class ServerConfig(Engine):
             "api_key_env",
             "connect_timeout_s",
             "headers_env",
+            "http_client",
             "identity_name",
             "max_reply_bytes",
             "organization",
@@ -94,6 +96,10 @@ class ServerConfig(Engine):
         30,
         gt=0,
         description="Seconds that opening a connection may take. The whole attempt's limit is the execution policy's.",
+    )
+    http_client: CarrierName = Field(
+        "pyreqwest",
+        description="What carries requests: pyreqwest, which is fast and has wheels for the usual platforms, or httpx.",
     )
     max_reply_bytes: int = Field(32 * 2**20, ge=1024, description="Bytes that a reply may have, packed and unpacked.")
     trust_env: bool = Field(
@@ -181,7 +187,8 @@ class ServerConfig(Engine):
 
     def check(self, base_dir: Path) -> None:
         """Raise SpecError, naming the variable, if a key that will be needed is not in the environment, or if it names
-        a proxy or certificates that can't be used."""
+        a proxy or certificates that can't be used; PluginError if what carries requests is not installed."""
+        check_carrier(self.http_client)
         self.secret_headers()
         self.proxy()
         if _split(self.base_url).scheme == "https":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from themis_core import Capabilities, EngineError, Generation, Request
+from themis_plugin_openai.carriers import Way, open_carrier
 from themis_plugin_openai.config import ServerConfig, secrets_of
 from themis_plugin_openai.environment import secrets_in_environment
 from themis_plugin_openai.redaction import Redaction
@@ -30,24 +31,22 @@ class OpenAIEngine(ServerConfig):
     """Appended to the base URL."""
 
     _connection: Connection | None = PrivateAttr(None)
-    _redaction: Redaction = PrivateAttr(default_factory=lambda: Redaction(()))
 
     async def start(self) -> None:
-        # Loads httpx and aiohttp, which a plan or a check can do without.
-        from themis_plugin_openai.connection import Connection
+        from themis_plugin_openai.connection import Connection  # which a plan or a check can do without
 
         if self._connection is not None:
             return
         secret, proxy = self.secret_headers(), self.proxy()
         own = [*secrets_of(secret), *(proxy.secrets if proxy else ())]
-        self._redaction = Redaction(own, others=secrets_in_environment())
+        url = self.url(self.path)
+        way = Way(url, STANDARD_HEADERS | self.plain_headers() | secret, self.connect_timeout_s, proxy)
         self._connection = Connection(
-            self.url(self.path),
-            STANDARD_HEADERS | self.plain_headers() | secret,
-            redaction=self._redaction,
+            url,
+            open_carrier(self.http_client, way),
+            redaction=Redaction(own, others=secrets_in_environment()),
             most_bytes=self.max_reply_bytes,
-            connect_timeout_s=self.connect_timeout_s,
-            proxy=proxy,
+            proxied=proxy is not None,
         )
 
     async def stop(self) -> None:
@@ -66,12 +65,13 @@ class OpenAIEngine(ServerConfig):
     def body(self, request: Request) -> dict[str, Any]:
         """What is sent. Raises EngineError `unsupported` for what can't be asked."""
 
-    async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        if self._connection is None:
+    async def _ask(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """What the server answers, and how long it took, in seconds."""
+        connection = self._connection  # once: pydantic takes its time to find a private attribute
+        if connection is None:
             raise RuntimeError("the engine is not started")
-        *content, headers = await self._connection.post(encode(body))
-        # Handed over, not kept: of a huge reply there is one copy less while it is parsed.
-        return json_object(content.pop(), self._redaction, self.url(self.path), headers)
+        content, took, headers = await connection.post(encode(body))
+        return json_object(content.pop(), connection.redaction, connection.url, headers), round(took, 6)
 
 
 STANDARD_HEADERS = {
@@ -97,7 +97,7 @@ class OpenAIChat(OpenAIEngine):
         return chat_body(request, self.max_tokens_field)
 
     async def generate(self, request: Request) -> Generation:
-        return read_chat(await self._ask(self.body(request)))
+        return read_chat(*await self._ask(self.body(request)))
 
 
 class OpenAICompletions(OpenAIEngine):
@@ -115,4 +115,4 @@ class OpenAICompletions(OpenAIEngine):
         return completions_body(request, self.separator)
 
     async def generate(self, request: Request) -> Generation:
-        return read_completion(await self._ask(self.body(request)))
+        return read_completion(*await self._ask(self.body(request)))

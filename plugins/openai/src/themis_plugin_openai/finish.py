@@ -7,6 +7,7 @@ vLLM, SGLang, LMDeploy, TGI, TensorRT-LLM, llama.cpp, Ollama and OpenRouter, in 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 __all__ = ["BROKEN_OFF", "Ending", "ending_of", "finish_reason"]
@@ -167,6 +168,7 @@ def finish_reason(choice: dict[str, Any]) -> str | None:
     return reason[:LONGEST] if isinstance(reason, str) and reason.strip() else None
 
 
+@lru_cache(maxsize=64)
 def ending_of(reason: str | None) -> tuple[Ending, str]:
     """How an answer with that reason ended, and the reason as it stands in the tables here.
 

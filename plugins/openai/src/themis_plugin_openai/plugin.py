@@ -1,4 +1,4 @@
-"""What this plugin registers. The engines are imported when a spec names them, httpx when the first call is near."""
+"""What this plugin registers. Engines are imported when a spec names them, carriers when the first call is near."""
 
 from __future__ import annotations
 

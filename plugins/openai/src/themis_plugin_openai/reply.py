@@ -11,7 +11,6 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from themis_core import WARNING, EngineError, Generation, Usage
@@ -23,7 +22,6 @@ from themis_plugin_openai.usage import read_usage
 __all__ = ["json_object", "read_chat", "read_completion"]
 
 LONGEST_PROVIDER_TEXT = 200
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 STREAM: Final = (
     "the reply is a stream of events, which was not asked for: switch streaming off at the server or gateway, or tell "
     "it by `extra_body: {stream: false}`"
@@ -56,9 +54,9 @@ _STREAM = re.compile(rb"(?:data|event|id|retry)?:")
 
 
 def json_object(
-    content: bytes, redaction: Redaction, url: str = "", headers: Mapping[str, str] = NO_HEADERS
+    content: bytes, redaction: Redaction, url: str = "", headers: Callable[[], Mapping[str, str]] = dict
 ) -> dict[str, Any]:
-    """Decode the body of a 200 that came from `url`; an error in it is raised as what it is.
+    """Decode the body of a 200 that came from `url`, with such headers; an error in it is raised as what it is.
 
     What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
     recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
@@ -80,7 +78,7 @@ def json_object(
     if not isinstance(data, dict):
         raise _invalid("the reply is not a JSON object")
     if (inner := error_within(data)) is not None:
-        raise inner_error(inner, headers, redaction, url)
+        raise inner_error(inner, headers(), redaction, url)
     return data
 
 
@@ -95,13 +93,13 @@ def _billed(data: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def read_chat(data: dict[str, Any]) -> Generation:
-    """Turn a chat completion into a generation."""
+def read_chat(data: dict[str, Any], latency_s: float | None = None) -> Generation:
+    """Turn a chat completion, which took so long, into a generation."""
     with _billed(data):
-        return _chat(data)
+        return _chat(data, latency_s)
 
 
-def _chat(data: dict[str, Any]) -> Generation:
+def _chat(data: dict[str, Any], latency_s: float | None) -> Generation:
     first, *others = _choices(data)
     finish = finish_reason(first)
     ending = _ending(finish)
@@ -120,6 +118,7 @@ def _chat(data: dict[str, Any]) -> Generation:
         refusal=refusal,
         finish_reason=finish,
         usage=usage or Usage(),
+        latency_s=latency_s,
         alternatives=tuple(_said(_message(each, _ending(finish_reason(each))))[0] for each in others),
         tool_calls=tool_calls,
         logprobs=_logprobs(first, _chat_logprobs),
@@ -127,13 +126,13 @@ def _chat(data: dict[str, Any]) -> Generation:
     )
 
 
-def read_completion(data: dict[str, Any]) -> Generation:
-    """Turn a text completion into a generation."""
+def read_completion(data: dict[str, Any], latency_s: float | None = None) -> Generation:
+    """Turn a text completion, which took so long, into a generation."""
     with _billed(data):
-        return _completion(data)
+        return _completion(data, latency_s)
 
 
-def _completion(data: dict[str, Any]) -> Generation:
+def _completion(data: dict[str, Any], latency_s: float | None) -> Generation:
     choices = _choices(data)
     text, *alternatives = [_choice_text(each) for each in choices]
     finish = finish_reason(choices[0])
@@ -144,6 +143,7 @@ def _completion(data: dict[str, Any]) -> Generation:
         text=text,
         finish_reason=finish,
         usage=read_usage(data) or Usage(),
+        latency_s=latency_s,
         alternatives=tuple(alternatives),
         logprobs=_logprobs(choices[0], _completion_logprobs),
         provider=_provider(data) | _warning(finish, ending, status),
@@ -228,7 +228,9 @@ def _optional_text(message: dict[str, Any], name: str) -> str:
 
 
 def _tool_calls(message: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    calls = message.get("tool_calls") or ()
+    calls = message.get("tool_calls")
+    if not calls:
+        return ()
     if not isinstance(calls, list | tuple) or not all(isinstance(call, dict) for call in calls):
         raise _invalid("tool_calls is not a list of objects")
     try:

@@ -18,6 +18,7 @@ MOST_TOKENS = 10**9
 _WRITES = (
     "cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
+_PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DIGITS = re.compile(r"\d{1,10}(?:\.0*)?", re.ASCII)
 
 
@@ -33,6 +34,22 @@ def read_usage(data: Any) -> Usage | None:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return None
+    return _plain(usage) or _told(usage)
+
+
+def _plain(usage: dict[str, Any]) -> Usage | None:
+    """The counts of most replies: three that add up, and nothing else. It takes a tenth of the time of the long way."""
+    taken, given, total = map(usage.get, _PLAIN)
+    if not type(taken) is type(given) is type(total) is int or taken < 0 or given < 0:
+        return None
+    if taken + given != total or total > MOST_TOKENS:
+        return None
+    if len(usage) > len(_PLAIN) and any(usage[name] is not None for name in usage.keys() - set(_PLAIN)):
+        return None
+    return Usage(taken, given)
+
+
+def _told(usage: dict[str, Any]) -> Usage | None:
     cache = _cache(usage)
     reasoning = _reasoning(usage)
     taken, given, rest = _with_total(usage, _input(usage, cache), _largest(usage, "completion_tokens", "output_tokens"))
