@@ -1,22 +1,16 @@
-"""What carries requests: the two forms that a carrier and a reply have, and which carrier a config names.
-
-It knows no library: each is imported when it is opened, which is when the first call is near.
-"""
+"""What carries requests: the two forms that a carrier and a reply have. It knows no library that does it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
-from themis_core import PluginError
 from themis_plugin_openai.environment import Proxy
 from themis_plugin_openai.transport_errors import Meaning
 
-__all__ = ["KEEP_ALIVE_S", "Carrier", "CarrierName", "Reply", "Way", "check_carrier", "open_carrier"]
+__all__ = ["KEEP_ALIVE_S", "Carrier", "Reply", "Way"]
 
-CarrierName: TypeAlias = Literal["pyreqwest", "httpx"]
 KEEP_ALIVE_S: Final = 4.0
 """Less than the 5 s after which uvicorn, under most local model servers, closes an idle connection: a request sent
 into one that is being closed is lost with an unknown outcome."""
@@ -73,32 +67,3 @@ class Carrier(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
-
-
-def check_carrier(name: CarrierName) -> None:
-    """Raise PluginError if a carrier's package is not installed."""
-    if find_spec(name) is None:
-        raise PluginError(_missing(name))
-
-
-def open_carrier(name: CarrierName, way: Way) -> Carrier:
-    """The carrier of that name. Raises PluginError if it can't be imported."""
-    try:
-        if name == "httpx":
-            from themis_plugin_openai.over_httpx import HttpxCarrier
-
-            return HttpxCarrier(way)
-        from themis_plugin_openai.over_pyreqwest import PyreqwestCarrier
-
-        return PyreqwestCarrier(way)
-    except ImportError as error:
-        raise PluginError(f"{_missing(name)} ({error})") from error
-
-
-def _missing(name: CarrierName) -> str:
-    if name == "httpx":
-        return "themis-plugin-openai: httpx can't be imported: install it, or leave out `http_client`"
-    return (
-        "themis-plugin-openai: pyreqwest, which carries requests, can't be imported: install it, or write "
-        "`http_client: httpx` in `extras` where there is no wheel of it for the platform"
-    )

@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import ConfigDict, Field, field_validator
 
 from themis_core import Engine, SpecError, looks_like_a_key
-from themis_plugin_openai.carriers import CarrierName, check_carrier
 from themis_plugin_openai.environment import Proxy, check_certificates, proxy_for
+from themis_plugin_openai.opening import CarrierName, check_carrier
 
 __all__ = ["ServerConfig"]
 

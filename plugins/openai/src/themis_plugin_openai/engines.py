@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from themis_core import Capabilities, EngineError, Generation, Request
-from themis_plugin_openai.carriers import Way, open_carrier
+from themis_plugin_openai.carriers import Way
 from themis_plugin_openai.config import ServerConfig, secrets_of
 from themis_plugin_openai.environment import secrets_in_environment
+from themis_plugin_openai.opening import open_carrier
 from themis_plugin_openai.redaction import Redaction
 from themis_plugin_openai.reply import json_object, read_chat, read_completion
 from themis_plugin_openai.wire import chat_body, completions_body, encode
