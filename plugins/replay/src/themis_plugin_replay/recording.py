@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from operator import eq
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -171,11 +172,13 @@ class Recording:
     def _sort(self) -> None:
         """Make the index one that can be searched. Raises SpecError for the first of the rows that answer the same."""
         order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
-        for row, earlier in sorted(self._suspects(order)):
-            self._check_differs(row, earlier)
-        for name in ("_keys", "_places", "_lengths"):
-            unsorted = getattr(self, name)
-            setattr(self, name, array(unsorted.typecode, map(unsorted.__getitem__, order)))
+        keys = array("q", map(self._keys.__getitem__, order))
+        if any(map(eq, keys, keys[1:])):
+            for row, earlier in sorted(self._suspects(order)):
+                self._check_differs(row, earlier)
+        self._keys = keys
+        self._places = array("Q", map(self._places.__getitem__, order))
+        self._lengths = array("I", map(self._lengths.__getitem__, order))
         del self._matches[:]
 
     def _suspects(self, order: Sequence[int]) -> Iterator[tuple[int, int]]:
