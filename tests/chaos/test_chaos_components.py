@@ -321,7 +321,6 @@ HANGS = [
 def test_a_component_that_does_not_return_costs_its_own_score(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, lane: str, how: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAOS_LANE", lane)
     fail(place, how)
     spec = make(tmp_path, seconds_per_call=0.4)
@@ -340,7 +339,6 @@ def test_a_component_that_does_not_return_costs_its_own_score(
 def test_what_ends_or_fills_a_process_costs_its_own_score(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str, how: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAOS_LANE", "process")
     fail(place, how)
     spec = make(tmp_path, process_memory_mb=512)
@@ -373,7 +371,6 @@ SLOW_BEFORE = (
 def test_a_component_that_does_not_return_before_the_run_is_an_error_that_names_it(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, how: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     fail(place, how)
     with pytest.raises(themis.PluginError, match=rf"faulty.*: {BEFORE[place]} took longer than 0\.8 s: raise exec"):
         themis.run(make(tmp_path, start_timeout_s=0.8))
@@ -384,7 +381,6 @@ def test_a_component_that_does_not_return_before_the_run_is_an_error_that_names_
 def test_an_aggregate_that_does_not_return_costs_its_number(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, how: str, lane: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAOS_LANE", lane)
     fail("metric.aggregate", how)
     spec = make(tmp_path, seconds_per_call=0.4)
@@ -396,7 +392,6 @@ def test_an_aggregate_that_does_not_return_costs_its_number(
 def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     fail("engine.generate", how)
     spec = make(tmp_path, attempt_timeout_s=0.4)
     themis.run(spec)
@@ -409,7 +404,6 @@ def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(
 def test_an_observer_that_does_not_return_is_told_no_more(
     tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     fail(place, "hang")
     spec = make(tmp_path, seconds_per_call=0.4)
     assert themis.run(spec).status == "completed"

@@ -36,6 +36,8 @@ from themis_core import (
 
 THEMIS_CONTRACT_VERSION = 1
 VICTIM = "i2"
+STUCK = Path(__file__).parent / "stuck"
+"""Says that it went wrong."""
 LANE: Any = os.environ.get("CHAOS_LANE", "thread")
 UNREAD = {"metric.worst": "refused", "judge.worst": "refused", "metric.empty": "empty", "judge.empty": "empty"}
 """Methods that are called for such an answer only."""
@@ -46,7 +48,7 @@ def perhaps(place: str, text: str = VICTIM) -> None:
     if os.environ.get("CHAOS_FAILS") != place or VICTIM not in text:
         return
     how = os.environ["CHAOS_HOW"]
-    Path("stuck").touch()
+    STUCK.touch()
     if how == "hang":
         time.sleep(3600)
     while how == "burn":
@@ -83,7 +85,7 @@ async def later(text: str) -> None:
 
 async def swallowing() -> None:
     """Go on for ever, whoever cancels it."""
-    Path("stuck").touch()  # noqa: ASYNC240
+    STUCK.touch()
     while True:
         try:
             await asyncio.sleep(3600)
