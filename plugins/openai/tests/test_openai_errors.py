@@ -219,9 +219,19 @@ def subclasses(*classes: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 OF_THE_SYSTEM = {OSError, ConnectionResetError, TimeoutError, ssl.SSLError}
+
+
+def by_name(*kinds: type[Exception]) -> list[type[Exception]]:
+    """Each once, in an order that is the same in every process that collects tests."""
+    return sorted(set(kinds), key=lambda kind: (kind.__module__, kind.__name__))
+
+
 EVERY_EXCEPTION = [
-    *((PYREQWEST, kind) for kind in {*subclasses(exceptions.PyreqwestError), *OF_THE_SYSTEM}),
-    *((HTTPX, kind) for kind in {*subclasses(httpx.HTTPError, httpx.StreamError, httpx.InvalidURL), *OF_THE_SYSTEM}),
+    *((PYREQWEST, kind) for kind in by_name(*subclasses(exceptions.PyreqwestError), *OF_THE_SYSTEM)),
+    *(
+        (HTTPX, kind)
+        for kind in by_name(*subclasses(httpx.HTTPError, httpx.StreamError, httpx.InvalidURL), *OF_THE_SYSTEM)
+    ),
 ]
 
 
