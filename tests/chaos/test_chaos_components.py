@@ -369,7 +369,7 @@ SLOW_BEFORE = (
 @pytest.mark.parametrize("how", ["hang", "burn", "pattern"] if FULL else ["hang"])
 @pytest.mark.parametrize("place", SLOW_BEFORE if FULL else SLOW_BEFORE[:4])
 def test_a_component_that_does_not_return_before_the_run_is_an_error_that_names_it(
-    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, how: str
+    tmp_path: Path, fail: Any, place: str, how: str
 ) -> None:
     fail(place, how)
     with pytest.raises(themis.PluginError, match=rf"faulty.*: {BEFORE[place]} took longer than 0\.8 s: raise exec"):
@@ -389,9 +389,7 @@ def test_an_aggregate_that_does_not_return_costs_its_number(
 
 
 @pytest.mark.parametrize("how", ["hang", "burn", "pattern"])
-def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(
-    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(tmp_path: Path, fail: Any, how: str) -> None:
     fail("engine.generate", how)
     spec = make(tmp_path, attempt_timeout_s=0.4)
     themis.run(spec)
@@ -402,7 +400,7 @@ def test_an_engine_that_holds_up_the_event_loop_meets_its_deadline(
 
 @pytest.mark.parametrize("place", ["observer.run_started", "observer.trial_finished", "observer.run_finished"])
 def test_an_observer_that_does_not_return_is_told_no_more(
-    tmp_path: Path, fail: Any, monkeypatch: pytest.MonkeyPatch, place: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, fail: Any, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fail(place, "hang")
     spec = make(tmp_path, seconds_per_call=0.4)
