@@ -26,7 +26,9 @@ import asyncio, json, os, threading, time
 from pathlib import Path
 from typing import Any
 
-from themis_core import Engine, Generation, Metric, Score, ToScore, hookimpl
+from themis_core import (
+    Capabilities, Engine, Generation, Judge, JudgeRequest, Metric, Score, ToScore, hookimpl,
+)
 
 THEMIS_CONTRACT_VERSION = 1
 HERE = Path(__file__).parent
@@ -130,6 +132,83 @@ class Batched(Base):
         return scores[: len(scores) - int(os.environ.get("TOO_FEW", 0))]
 
 
+class Lazy(Base):
+    """Yields its scores, from the thread in which it runs."""
+
+    batch_size = 4
+
+    def score_batch(self, answers):
+        for each in answers:
+            note("yielded", threading.current_thread() is threading.main_thread())
+            yield self.score(*each)
+
+
+class HangsAtOne(Base):
+    batch_size = 8
+
+    def score_batch(self, answers):
+        if any(each.item.id == "i3" for each in answers):
+            time.sleep(3600)
+        return [self.score(*each) for each in answers]
+
+
+class Waiting(Base):
+    """Says late that it can't be asked."""
+
+    def unscorable(self, item):
+        note("asked")
+        time.sleep(3600)
+
+
+class Asking(Judge):
+    async def requests(self, judged):
+        await asyncio.sleep(0)
+        return [JudgeRequest([{"role": "user", "content": "judge"}])]
+
+    def score(self, judged, replies):
+        return Score(1.0)
+
+
+class Local(Engine):
+    capabilities = Capabilities(batch=True)
+
+    async def generate(self, request):
+        return Generation("answered", text=request.messages[-1]["content"])
+
+
+class Better(Judge):
+    """Compares with model `b`, and asks nobody."""
+
+    asks_models = False
+
+    @property
+    def baseline_model(self):
+        return "b"
+
+    def requests(self, judged):
+        return []
+
+    def score(self, judged, replies):
+        return Score(float(judged.baseline.text == judged.generation.text))
+
+
+class Never(Engine):
+    capabilities = Capabilities(batch=True)
+
+    async def generate(self, request):
+        await asyncio.sleep(3600)
+
+
+class Unsized(Base):
+    batch_size = 0
+
+    def score_batch(self, answers): ...
+
+
+class WithoutBatches(Base):
+    batch_size = 2
+
+
 class Stuck(Base):
     """Never returns, and can't be interrupted in a thread."""
 
@@ -161,11 +240,22 @@ class Odd(Base):
 @hookimpl
 def themis_register_engines(register):
     register("echo", Echo)
+    register("never", Never)
+    register("local", Local)
+
+
+@hookimpl
+def themis_register_judges(register):
+    register("asking", Asking)
+    register("better", Better)
 
 
 @hookimpl
 def themis_register_metrics(register):
-    for cls in (Base, Whoever, Last, Apart, Awaiting, Together, Alone, Batched, Stuck, Counted, Unpicklable, Odd):
+    for cls in (
+        Unsized, WithoutBatches, Lazy, HangsAtOne, Waiting, Base, Whoever, Last, Apart, Awaiting, Together,
+        Alone, Batched, Stuck, Counted, Unpicklable, Odd,
+    ):  # fmt: skip
         register(cls.__name__.lower(), cls)
 '''
 
@@ -291,7 +381,57 @@ def test_a_batch_that_comes_back_too_short_gives_no_score_to_the_wrong_answer(
     monkeypatch.setenv("TOO_FEW", "1")
     result = bench.run("mine/batched", items=3)
     assert set(bench.scores(result).values()) == {(None, "metric_error")}
-    assert "score_batch returned 0 scores for 1 answer" in result.errors["metric_error"]
+    assert "TypeError: score_batch returned 2 scores for 3 answers" in result.errors["metric_error"]
+
+
+def test_a_batch_that_is_yielded_is_made_where_the_metric_runs(bench: Bench) -> None:
+    result = bench.run("mine/lazy")
+    assert [row.value for row in result.scores] == [1.0]
+    assert bench.noted("yielded") == [[False]] * 6
+
+
+def test_an_answer_that_hangs_in_a_batch_costs_its_own_score(bench: Bench) -> None:
+    scores = bench.scores(bench.run("mine/hangsatone", items=16, seconds_per_call=0.3))
+    assert scores.pop("i3") == (None, "metric_timeout")
+    assert set(scores.values()) == {(1.0, None)}
+
+
+def test_a_component_that_hangs_before_the_run_is_not_asked_about_every_item(bench: Bench) -> None:
+    result = bench.run("mine/waiting", items=12, seconds_per_call=0.2)
+    assert [row.reasons for row in result.scores] == [{"metric_timeout": 12}]
+    assert len(bench.noted("asked")) <= 8
+
+
+def test_the_questions_of_a_judge_may_be_awaited(bench: Bench) -> None:
+    judge = {"id": "mine/asking", "judge": {"model": {"model_id": "j", "provider": "mine/echo"}}}
+    path = bench.write(judge)
+    assert [row["calls"] for row in themis.plan(path).judges] == [6]
+    assert [(row.value, row.n) for row in themis.run(path).scores] == [(1.0, 6)]
+
+
+def test_a_baseline_that_comes_later_in_the_spec_is_waited_for_by_nobody_who_is_before_it(bench: Bench) -> None:
+    path = bench.write("mine/better", items=70)
+    spec = json.loads(path.read_text("utf-8"))
+    spec["benchmark"]["models"] = [{"model_id": name, "provider": "mine/local"} for name in ("a", "b")]
+    path.write_text(json.dumps(spec), "utf-8")
+    rows = {row.model_id: (row.n, row.value, row.reasons) for row in themis.run(path).scores}
+    assert rows == {"a": (70, 1.0, {}), "b": (0, None, {"is_baseline": 70})}
+
+
+def test_a_local_engine_that_waits_for_ever_meets_its_deadline(bench: Bench) -> None:
+    path = bench.write("mine/base", items=2, attempt_timeout_s=0.3)
+    path.write_text(path.read_text("utf-8").replace("mine/echo", "mine/never"), "utf-8")
+    result = themis.run(path)
+    assert (result.failed, list(result.errors)) == (2, ["timeout"])
+
+
+def test_a_run_in_another_thread_than_the_main_one_ends_what_hangs(bench: Bench) -> None:
+    path = bench.write("mine/waiting", "mine/stuck", items=2, seconds_per_call=0.2)
+    results: list[themis.RunResult] = []
+    thread = threading.Thread(target=lambda: results.append(themis.run(path)))
+    thread.start()
+    thread.join(60)
+    assert [row.reasons for row in results[0].scores] == [{"metric_timeout": 2}] * 2
 
 
 def test_a_metric_of_which_no_call_comes_back_is_given_up_and_the_run_ends(bench: Bench) -> None:
@@ -344,7 +484,12 @@ def test_what_a_budget_ends_is_scored_as_far_as_it_was_paid_for(bench: Bench) ->
 
 @pytest.mark.parametrize(
     ("metric", "said"),
-    [("unpicklable", "cannot pickle"), ("odd", "runs_in is 'somewhere', not one of inline, thread, process")],
+    [
+        ("unpicklable", "cannot pickle"),
+        ("odd", "runs_in is 'somewhere', not one of inline, thread, process"),
+        ("unsized", "batch_size is 0, not a number of answers"),
+        ("withoutbatches", "batch_size is more than 1, and there is no score_batch"),
+    ],
 )
 def test_a_component_that_can_not_run_where_it_says_is_refused_before_a_call(
     bench: Bench, metric: str, said: str

@@ -8,9 +8,11 @@ from typing import Any
 
 from themis_core.components import ToScore
 from themis_core.execution.scoring import Call
+from themis_core.plugins import from_outside
 from themis_core.wording import counted
+from themis_lanes import Overdue
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "GivenUp"]
 
 LINGER_S = 0.05
 """Seconds for which a batch that is not full waits for further answers."""
@@ -53,6 +55,17 @@ class Batches:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def close(self) -> None:
+        """Score nothing more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _apart(self, batch: Sequence[_Waiting], error: BaseException) -> None:
+        """Score a batch that failed in parts: halves; or, as each that hangs takes a thread with it, one by one."""
+        size = 1 if isinstance(error, Overdue) and error.left_behind else len(batch) // 2
+        for start in range(0, len(batch), size):
+            await self._score(batch[start : start + size])
+
     async def _score(self, batch: Sequence[_Waiting]) -> None:
         """Score a batch; where that fails, in halves, until what fails is one answer alone."""
         first = batch[0][0]
@@ -60,19 +73,27 @@ class Batches:
             call = first._replace(method="score_batch", args=([ToScore(*each.args) for each, _ in batch],))
             scores = _as_many(await self._make(call), len(batch))
         except BaseException as error:  # noqa: BLE001 - raised where each is awaited
-            if len(batch) > 1 and not isinstance(error, asyncio.CancelledError):
-                half = len(batch) // 2
-                await self._score(batch[:half])
-                await self._score(batch[half:])
+            if len(batch) > 1 and not isinstance(error, GivenUp | _Misfit) and not from_outside(error):
+                await self._apart(batch, error)
                 return
-            scores = [(None, error)] * len(batch)
+            scores = [(None, TypeError(str(error)) if isinstance(error, _Misfit) else error)] * len(batch)
         for (_, future), scored in zip(batch, scores, strict=True):
             if not future.done():
                 future.set_result(scored)
 
 
+class GivenUp(TimeoutError):
+    """A component is not called any longer in this run."""
+
+
+class _Misfit(TypeError):
+    """What was returned is not the scores of a batch, which fewer answers would not change."""
+
+
 def _as_many(returned: Any, count: int) -> list[tuple[Any, BaseException | None]]:
+    if not isinstance(returned, list | tuple):
+        raise _Misfit(f"score_batch returned {type(returned).__name__}, not a list of scores")
     scores = list(returned)
     if len(scores) != count:
-        raise TypeError(f"score_batch returned {counted(len(scores), 'score')} for {counted(count, 'answer')}")
+        raise _Misfit(f"score_batch returned {counted(len(scores), 'score')} for {counted(count, 'answer')}")
     return [(each, None) for each in scores]

@@ -54,7 +54,7 @@ class Budget:
     interrupted: bool = False
     """True if it is the user, who does not want to wait for more than what is paid for."""
     when_stopped: list[Callable[[], object]] = field(default_factory=list)
-    """Called once, when it stops."""
+    """Called when it stops, and when the user interrupts what goes on then."""
     in_flight: int = 0
     """Calls that have started and not ended."""
     _reserved: float = 0.0
@@ -63,10 +63,13 @@ class Budget:
     """By model: the most input tokens for one that was estimated, and the most output tokens of an answer."""
 
     def stop(self, reason: str, *, exhausted: bool = False, interrupted: bool = False) -> None:
+        if self.stopped is not None and (self.interrupted or not interrupted):
+            return
         if self.stopped is None:
-            self.stopped, self.exhausted, self.interrupted = reason, exhausted, interrupted
-            for tell in self.when_stopped:
-                tell()
+            self.stopped, self.exhausted = reason, exhausted
+        self.interrupted = interrupted
+        for tell in self.when_stopped:
+            tell()
 
     def start_call(self) -> None:
         """Count a call that is about to start. Raises Stopped if it may not."""

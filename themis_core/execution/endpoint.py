@@ -128,8 +128,7 @@ class Endpoint:
             await self._doze(POLL_S)
         cost = RunCost()
         try:
-            limit = self._policy.attempt_timeout_s
-            generation = as_generation(await watched(_label(engine), limit, engine.generate(own(request))))
+            generation = as_generation(await self._in_time(engine, request))
             if price is None:  # it answers here, so that is free
                 return generation
             cost = self._cost_of(request, price, generation)
@@ -143,6 +142,17 @@ class Endpoint:
             return cost.put_into(_failure(failed, 1))
         finally:
             self._budget.settle(reserved, cost)
+
+    async def _in_time(self, engine: Engine, request: Request) -> Generation:
+        """The answer of a local engine. It hardly ever waits, so no task is made for each."""
+        limit = self._policy.attempt_timeout_s
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await watched(_label(engine), limit, engine.generate(own(request)))
+        except TimeoutError:
+            if deadline.expired():
+                raise EngineError("timeout", f"no answer within {limit:g} s") from None
+            raise
 
     def _cost_of(self, request: Request, price: PriceSpec | None, it: Generation) -> RunCost:
         return self._budget.cost_of_call(request, price, it.usage, said=(it.text, it.reasoning or "", *it.alternatives))

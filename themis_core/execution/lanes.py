@@ -11,29 +11,35 @@ A component of which call after call does not come back is given up: else each o
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from themis_core.components import Component, Metric
-from themis_core.execution.batches import Batches
+from themis_core.execution.batches import Batches, GivenUp
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps
-from themis_core.plugins import is_async, lane_of, seconds_for
+from themis_core.plugins import is_async, is_inherited, lane_of, seconds_for
+from themis_core.wording import counted
 from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
 
 __all__ = ["GivenUp", "Lanes", "is_quick"]
 
 T = TypeVar("T")
+log = logging.getLogger("themis")
 ASYNC_PLACES = 32
 FEWEST_PROCESSES, MOST_PROCESSES = 4, 8
 """Some wait more than they compute; and each holds what the components load."""
 LEFT_BEHIND = 3
-"""Calls of a component that may be left behind, each with a thread."""
+"""Calls of a component in a row that may be left behind, each with a thread."""
+LEFT_IN_ALL = 16
 IN_A_ROW = 10
-"""Calls of a component that may be overdue in a row."""
+"""Calls of a component in a row that may be overdue, or end their process."""
 TOLD_AFTER_S = 5.0
 """Seconds after which a call is named in the progress line."""
 SWITCH_S = 0.0005
@@ -41,14 +47,63 @@ SWITCH_S = 0.0005
 be seen in each request."""
 
 
-class GivenUp(TimeoutError):
-    """A component is not called any longer in this run."""
-
-
 def is_quick(component: Component, method: str) -> bool:
     """Whether a method is called between the requests, without waiting for anything."""
-    in_batches = isinstance(component, Metric) and component.batch_size > 1
-    return component.runs_in == "inline" and not in_batches and not is_async(type(component), method)
+    if is_inherited(type(component), method):
+        return True
+    return component.runs_in == "inline" and not is_async(type(component), method)
+
+
+@dataclass(slots=True)
+class _Record:
+    """How the calls of a component end that don't come back."""
+
+    left_in_all: int = 0
+    left_in_a_row: int = 0
+    in_a_row: int = 0
+
+    def add(self, error: Overdue | Crashed) -> None:
+        left = isinstance(error, Overdue) and error.left_behind
+        self.left_in_all += left
+        self.left_in_a_row += left
+        # Each of those that never get ready takes as long as a start may.
+        self.in_a_row += IN_A_ROW // 2 if "not ready" in str(error) else 1
+
+    def came_back(self) -> None:
+        self.left_in_a_row = self.in_a_row = 0
+
+    def why_given_up(self) -> str:
+        """Empty if it is not."""
+        if self.left_in_a_row >= LEFT_BEHIND or self.left_in_all >= LEFT_IN_ALL:
+            return f"{counted(self.left_in_all, 'call', 'was', 'were')} left behind, as they can't be ended in a thread"
+        if self.in_a_row >= IN_A_ROW:
+            return "call after call took too long or ended its process"
+        return ""
+
+
+class _Switching:
+    """How often threads take turns, for as long as any run has calls in threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = 0.0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(SWITCH_S, self._before))
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                sys.setswitchinterval(self._before)
+
+
+_switching = _Switching()
 
 
 class Lanes:
@@ -62,11 +117,10 @@ class Lanes:
         self._memory_mb = policy.process_memory_mb
         self._start_s = policy.start_timeout_s
         self._processes: Processes | None = None
-        self._switch_s = sys.getswitchinterval()
-        self._places: dict[int, asyncio.Semaphore] = {}
+        self._switches = False
+        self._places: dict[tuple[Any, str], asyncio.Semaphore] = {}
         self._batches: dict[int, Batches] = {}
-        self._left_behind: dict[int, int] = {}
-        self._in_a_row: dict[int, int] = {}
+        self._records: dict[int, _Record] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         budget.when_stopped.append(self._stopped)
 
@@ -105,7 +159,10 @@ class Lanes:
 
     def close(self) -> None:
         """End the processes, and let go of the threads. Waits for nothing."""
-        sys.setswitchinterval(self._switch_s)
+        if self._switches:
+            _switching.leave()
+        for batches in self._batches.values():
+            batches.close()
         self._threads.close()
         if self._processes is not None:
             self._processes.close()
@@ -139,32 +196,30 @@ class Lanes:
     async def _placed(self, call: Call) -> Any:
         """Make a call as soon as its component has a place; count what does not come back."""
         component = call.component
-        key = id(component)
-        places = self._places.get(key)
-        if places is None:
-            places = self._places[key] = asyncio.Semaphore(component.at_once or self._usual_places(call))
-        async with places:
-            self._check_given_up(call)
+        record = self._records.setdefault(id(component), _Record())
+        async with self._place(call):
+            if reason := record.why_given_up():
+                raise GivenUp(f"not called: {reason}")
             try:
                 result = await self._lane(component, call.method)(call)
-            except Overdue as error:
-                self._left_behind[key] = self._left_behind.get(key, 0) + error.left_behind
-                self._in_a_row[key] = self._in_a_row.get(key, 0) + 1
+            except (Overdue, Crashed) as error:
+                record.add(error)
+                if reason := record.why_given_up():
+                    log.error("%s is not called any more in this run: %s", call.name, reason)
                 raise
-            self._in_a_row[key] = 0
+            record.came_back()
             return result
 
-    def _usual_places(self, call: Call) -> int:
-        if is_async(type(call.component), call.method):
-            return ASYNC_PLACES
-        return self._size if lane_of(call.component) == "process" else 1
-
-    def _check_given_up(self, call: Call) -> None:
-        key = id(call.component)
-        if self._left_behind.get(key, 0) >= LEFT_BEHIND:
-            raise GivenUp(f"not called: {LEFT_BEHIND} of its calls did not come back and were left behind")
-        if self._in_a_row.get(key, 0) >= IN_A_ROW:
-            raise GivenUp(f"not called: {IN_A_ROW} of its calls in a row took longer than they may")
+    def _place(self, call: Call) -> asyncio.Semaphore:
+        """The places of a component. Of one in threads that says nothing of them, its whole class has one."""
+        component = call.component
+        lane = "async" if is_async(type(component), call.method) else lane_of(component)
+        of_class = lane == "thread" and component.at_once is None
+        key = (type(component) if of_class else id(component), lane)
+        if key not in self._places:
+            usual = {"async": ASYNC_PLACES, "process": self._size}.get(lane, 1)
+            self._places[key] = asyncio.Semaphore(component.at_once or usual)
+        return self._places[key]
 
     def _lane(self, component: Component, method: str) -> Callable[[Call], Awaitable[Any]]:
         if is_async(type(component), method):
@@ -172,7 +227,9 @@ class Lanes:
         return self._in_a_process if lane_of(component) == "process" else self._in_a_thread
 
     async def _in_a_thread(self, call: Call) -> Any:
-        sys.setswitchinterval(min(SWITCH_S, self._switch_s))
+        if not self._switches:
+            self._switches = True
+            _switching.enter()
         return await self._threads.call(_label(call), seconds_for(call.component), call.bare)
 
     async def _in_a_process(self, call: Call) -> Any:

@@ -66,7 +66,7 @@ class Runner:
         self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
         self._quick = {slice_id: all(map(are_quick, its)) for slice_id, its in scorers.items()}
-        self._judged = any(scorer.judges for its in scorers.values() for scorer in its)
+        self._judged = any(scorer.judges or scorer.baseline for its in scorers.values() for scorer in its)
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self._claims = Claims(writer)
         self._sharing = Sharing(writer, plan.run_id)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
 from themis_core.planning import Handed
-from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, seconds_for, told
+from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, made, seconds_for, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 from themis_lanes import in_time
 
@@ -47,11 +47,11 @@ class Call(NamedTuple):
 
     def inline(self) -> Any:
         """The same for a component that says that it is quick."""
-        method = getattr(self.component, self.method)
-        return in_time(f"{self.name}.{self.method}", seconds_for(self.component), method, *self.args)
+        limit_s = seconds_for(self.component)
+        return in_time(f"{self.name}.{self.method}", limit_s, made, self.component, self.method, self.args)
 
     def bare(self) -> Any:
-        return getattr(self.component, self.method)(*self.args)
+        return made(self.component, self.method, self.args)
 
 
 Steps = Generator[Call, Any, T]

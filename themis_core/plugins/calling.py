@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from themis_core.components import Component, Lane, Scoring
@@ -34,13 +36,16 @@ __all__ = [
     "in_its_time",
     "in_its_time_beside",
     "is_async",
+    "is_inherited",
     "lane_of",
+    "made",
     "policy_in_force",
     "seconds_for",
 ]
 
 T = TypeVar("T")
 log = logging.getLogger("themis")
+MOST_OVERDUE: Final = 3
 _USUAL: Final = ExecutionPolicySpec()
 policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=_USUAL)
 """The deadlines of the project that is at work. It goes with the context, for components are called in many places that
@@ -55,6 +60,8 @@ class _Held:
         """The process for calls before and after the run, once there was such a call."""
         self.lanes: dict[int, tuple[Component, Lane]] = {}
         """By id of a component, which is held so that no other gets it."""
+        self.overdue: Counter[tuple[int, str]] = Counter()
+        """By id of a component and method, how many calls before and after the run took too long."""
 
 
 _held: ContextVar[_Held | None] = ContextVar("_held", default=None)
@@ -79,6 +86,19 @@ def in_force(policy: ExecutionPolicySpec) -> Iterator[None]:
 def is_async(kind: type[Component], method: str) -> bool:
     """Whether a method of a kind of component is to be awaited."""
     return iscoroutinefunction(getattr(kind, method, None))
+
+
+@lru_cache(maxsize=256)
+def is_inherited(kind: type[Component], method: str) -> bool:
+    """Whether a method of a metric or judge is what the base class has, which is quick and harms nobody."""
+    bases = ("worst", "empty") if method == "empty" else (method,)
+    return all(getattr(kind, each, None) is getattr(Scoring, each, None) for each in bases)
+
+
+def made(component: Component, method: str, args: Sequence[Any]) -> Any:
+    """What a call returns, made whole: a generator is at work only when it is asked, and then nobody watches it."""
+    returned = getattr(component, method)(*args)
+    return list(returned) if isinstance(returned, Iterator) else returned
 
 
 def lane_of(component: Component) -> Lane:
@@ -139,25 +159,51 @@ def _too_slow(who: str, during: str, error: Overdue) -> PluginError:
 def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any:
     """Return or raise what a method of an extractor, metric or judge does, called in this thread or in a process.
 
-    Raises Overdue.
+    Raises Overdue, and after a few of them at once.
     """
-    if is_async(type(component), method):
-        return in_its_time_beside(name, component, method, *args)
-    own = getattr(type(component), method) is not getattr(Scoring, method, None)
-    if own and lane_of(component) == "process":
-        return _in_a_process(name, component, method, args)
-    return in_time(f"{name}.{method}", seconds_for(component), getattr(component, method), *args)
+    with _giving_up(component, method):
+        return _here(name, component, method, args)
 
 
 def in_its_time_beside(name: str, component: Component, method: str, *args: Any) -> Any:
     """The same in a thread of its own, which is left behind if the call does not let itself be ended."""
-    call = partial(getattr(component, method), *args)
+    with _giving_up(component, method):
+        return _beside(name, component, method, args)
+
+
+@contextmanager
+def _giving_up(component: Component, method: str) -> Iterator[None]:
+    """Call no more what was overdue a few times: it may be asked of thousands of items."""
+    held = _held.get()
+    key = (id(component), method)
+    if held is not None and held.overdue[key] >= MOST_OVERDUE:
+        raise Overdue(seconds_for(component))
+    try:
+        yield
+    except Overdue:
+        if held is not None:
+            held.overdue[key] += 1
+        raise
+
+
+def _here(name: str, component: Component, method: str, args: Sequence[Any]) -> Any:
+    if is_inherited(type(component), method):
+        return getattr(component, method)(*args)
+    if is_async(type(component), method) or current_thread() is not main_thread():
+        return _beside(name, component, method, args)
+    if lane_of(component) == "process":
+        return _in_a_process(name, component, method, tuple(args))
+    return in_time(f"{name}.{method}", seconds_for(component), made, component, method, args)
+
+
+def _beside(name: str, component: Component, method: str, args: Sequence[Any]) -> Any:
+    call = partial(made, component, method, args)
     if is_async(type(component), method):
         from asyncio import run  # slow to import, and not needed by commands that only read
 
-        return beside(f"{name}.{method}", seconds_for(component), lambda: run(call()))
+        return beside(f"{name}.{method}", seconds_for(component), lambda: run(getattr(component, method)(*args)))
     if lane_of(component) == "process":
-        return _in_a_process(name, component, method, args)
+        return _in_a_process(name, component, method, tuple(args))
     return beside(f"{name}.{method}", seconds_for(component), call)
 
 

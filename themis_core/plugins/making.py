@@ -94,7 +94,7 @@ _OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggre
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Engine: ("capabilities", "endpoint"),
     Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
-    Metric: _OF_SCORES,
+    Metric: (*_OF_SCORES, "batch_size"),
 }
 """What the core reads of components at many places, and a component may compute."""
 
@@ -123,3 +123,16 @@ def _check_lane(component: Component) -> None:
         raise ValueError(f"seconds_per_call is {seconds!r}, not a number of seconds")
     if component.runs_in == "process":
         pickle.dumps(component)
+        if type(component).__module__ == "__main__":
+            raise TypeError("a process can't find a class of the script that was started: put it into a module")
+    if isinstance(component, Metric):
+        _check_batches(component)
+
+
+def _check_batches(metric: Metric) -> None:
+    if type(metric.batch_size) is not int or metric.batch_size < 1:
+        raise ValueError(f"batch_size is {metric.batch_size!r}, not a number of answers")
+    if metric.batch_size > 1 and metric.runs_in == "inline":
+        raise ValueError("batch_size is for what runs in a process or a thread, and runs_in is 'inline'")
+    if metric.batch_size > 1 and type(metric).score_batch is Metric.score_batch:
+        raise ValueError("batch_size is more than 1, and there is no score_batch")

@@ -11,9 +11,10 @@ from typing import Any
 
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
-from themis_core.plugins import Plugins, calling
+from themis_core.plugins import Plugins, calling, in_force
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
+from themis_core.specs import ExecutionPolicySpec
 
 __all__ = ["Results", "aggregates_of"]
 
@@ -27,7 +28,15 @@ _OF_A_MANIFEST = frozenset({"dimensions", "scorers", "spec_digest", "thresholds"
 class Results:
     """A store opened for reading, as a context manager."""
 
-    def __init__(self, storage: StorageBackend, project_dir: Path, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self,
+        storage: StorageBackend,
+        project_dir: Path,
+        plugins: Plugins | None = None,
+        policy: ExecutionPolicySpec | None = None,
+    ) -> None:
+        """`policy` has the deadlines of aggregates."""
+        self._policy = policy or ExecutionPolicySpec()
         self._store = storage.open(project_dir, mode="read")
         self._plugins = plugins or Plugins()
         self.location = storage.location(project_dir)
@@ -66,10 +75,11 @@ class Results:
                 f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
                 "run `themis storage verify`, which says where"
             )
-        aggregates = aggregates_of(run.manifest, self._plugins)
-        return summarise(
-            self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
-        )  # fmt: skip
+        with in_force(self._policy):
+            aggregates = aggregates_of(run.manifest, self._plugins)
+            return summarise(
+                self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
+            )  # fmt: skip
 
     def cost(self, run_id: str) -> RunCost:
         """What a run's calls cost, over all its executions."""

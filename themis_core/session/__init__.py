@@ -144,7 +144,8 @@ def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, b
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
     settings, directory, place = _project(spec, project, base_dir)
     with in_force(settings.execution_policy):
-        return Results(open_storage(settings, directory, place)[1], directory, plugins_of(settings, directory))
+        storage, plugins = open_storage(settings, directory, place)[1], plugins_of(settings, directory)
+        return Results(storage, directory, plugins, settings.execution_policy)
 
 
 def find_storage(

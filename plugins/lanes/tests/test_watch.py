@@ -3,8 +3,10 @@
 import asyncio
 import re
 import signal
+import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -91,7 +93,7 @@ def test_beside_a_thread_without_a_loop_whatever_hangs_is_left(hang):
     assert beside("mine/quick.aggregate", LIMIT_S, lambda: 42) == 42
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopIteration(1)])
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), StopIteration(1)])
 def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
     def fail():
         raise error
@@ -225,3 +227,32 @@ def test_a_context_variable_of_the_caller_is_seen_in_the_thread():
 
     with watching():
         assert asyncio.run(run()) == "here"
+
+
+def test_an_interrupt_that_comes_while_its_call_is_left_is_the_last(monkeypatch):
+    """The interrupt may come at any step of the watch's own code: then it must not go on interrupting what follows."""
+    monkeypatch.setattr("themis_lanes.watch.LOOK_S", 0.0005)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    failed = []
+
+    def work():
+        for _ in range(300):
+            with suppress(Overdue):
+                in_time("mine/slow.score", 0.002, time.sleep, 0.0019)
+        until = time.monotonic() + 0.6
+        try:
+            while time.monotonic() < until:
+                sum(range(100))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    try:
+        with watching():
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            work()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failed == []

@@ -61,7 +61,10 @@ class Processes:
         try:
             key, loaded = self._target(target)
             request = _pickled((key, method, args), f"the arguments of {method}")
-            answer = await self._ask(key, loaded, request, limit_s, label or method)
+            try:
+                answer = await self._ask(key, loaded, request, limit_s, label or method)
+            except _Suspect:  # what another target left behind may have ended it
+                answer = await self._ask(key, loaded, request, limit_s, label or method, fresh=True)
         finally:
             self._leave_place()
         return _result(*answer)
@@ -124,8 +127,10 @@ class Processes:
                 self._pickles.pop(next(iter(self._pickles)))  # the oldest
         return known[1:]
 
-    async def _ask(self, key: bytes, loaded: bytes, request: bytes, limit_s: float, label: str) -> tuple[bytes, bytes]:
-        one = self._worker(key)
+    async def _ask(
+        self, key: bytes, loaded: bytes, request: bytes, limit_s: float, label: str, *, fresh: bool = False
+    ) -> tuple[bytes, bytes]:
+        one = self._worker(key, fresh=fresh)
         one.label, one.since = label, time.monotonic()
         self._busy.append(one)
         try:
@@ -140,6 +145,8 @@ class Processes:
             self._end(one)
             if self._closed and isinstance(error, Crashed):
                 raise self._was_closed() from None
+            if isinstance(error, Crashed) and one.known - {key}:
+                raise _Suspect(*error.args) from error
             raise
         finally:
             self._busy.remove(one)
@@ -149,10 +156,10 @@ class Processes:
             self._idle.append(one)
         return answer
 
-    def _worker(self, key: bytes) -> WorkerProcess:
+    def _worker(self, key: bytes, *, fresh: bool) -> WorkerProcess:
         """Take an idle worker, one that knows the target if there is one, or start one."""
         self._idle.sort(key=lambda each: key in each.known)
-        while self._idle:
+        while self._idle and not fresh:
             if (one := self._idle.pop()).is_usable():
                 return one
             self._end(one)
@@ -184,6 +191,10 @@ class Processes:
     def _end(self, one: WorkerProcess) -> None:
         one.end()
         self._killed = [each for each in (*self._killed, one) if not each.is_gone()]
+
+
+class _Suspect(Crashed):
+    """The process ended that had served another target as well, which may be at fault."""
 
 
 def _pickled(value: object, what: str) -> bytes:

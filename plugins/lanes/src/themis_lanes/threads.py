@@ -11,8 +11,8 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from themis_lanes.errors import Overdue
-from themis_lanes.watch import Timed, watching
+from themis_lanes.errors import Overdue, Raised
+from themis_lanes.watch import Interrupt, Timed, watching
 
 __all__ = ["Threads", "beside"]
 
@@ -35,9 +35,10 @@ class _Job(Generic[T]):
             return True
         call = Timed(self.label, self.limit_s, self._lose)
         outcome: Outcome = None, Overdue(self.limit_s)
-        # Nothing may end the thread: an interrupt that comes late is an Overdue as well.
-        with suppress(BaseException):
+        try:
             outcome = _outcome(call, self)
+        except Interrupt:  # it came while the outcome was on its way
+            call.leave()
         if call.lost:
             return False
         self.tell(outcome)
@@ -51,10 +52,13 @@ def _outcome(call: Timed, job: _Job[Any]) -> Outcome:
     try:
         with call:
             return job.context.run(job.function), None
-    except Overdue as error:
-        return None, error
+    except KeyboardInterrupt as error:  # no user's: those reach the main thread
+        return None, Raised("KeyboardInterrupt", str(error))
+    except Interrupt:
+        call.leave()
+        return None, Overdue(job.limit_s)
     except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-        return None, Overdue(job.limit_s) if call.interrupted and not isinstance(error, KeyboardInterrupt) else error
+        return None, error
 
 
 class Threads:
@@ -73,6 +77,8 @@ class Threads:
 
         Raises Overdue if it is not done `limit_s` seconds after a thread took it; the time in the queue does not count.
         """
+        if self._closed:
+            raise RuntimeError("the threads are closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
 
@@ -111,8 +117,13 @@ class Threads:
         threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None and job.run():
-            pass
+        while True:
+            try:
+                while (job := self._jobs.get()) is not None and job.run():
+                    pass
+                return
+            except Interrupt:  # one that came too late, and is nobody's any more
+                continue
 
 
 def beside(label: str, limit_s: float, function: Callable[[], T]) -> T:

@@ -12,6 +12,8 @@ returns nor lets other threads run can be ended in a process of its own only.
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
 import signal
 import threading
 import time
@@ -27,6 +29,7 @@ __all__ = ["Timed", "in_time", "stuck", "timed", "watched", "watching"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+log = logging.getLogger("themis")
 LOOK_S = 0.05
 """Seconds between looks."""
 AGAIN_S = 0.25
@@ -35,14 +38,14 @@ GRACE_S = 1.0
 """Seconds after the first interrupt after which a call is lost."""
 
 
-class _Interrupt(BaseException):
+class Interrupt(BaseException):
     """Raised inside an overdue call. No Exception: loops that try again on each of those would not end."""
 
 
 class Timed:
     """One call as the watch sees it; a context manager around it."""
 
-    __slots__ = ("_next", "interrupted", "label", "limit_s", "lost", "on_lost", "since", "thread")
+    __slots__ = ("_next", "interrupted", "label", "limit_s", "lost", "on_lost", "since", "thread", "told")
 
     def __init__(self, label: str, limit_s: float, on_lost: Callable[[], object] | None = None) -> None:
         self.label = label
@@ -51,6 +54,7 @@ class Timed:
         """Called in the watch's thread, once, when the call ignores its interrupts."""
         self.interrupted = False
         self.lost = False
+        self.told = False
         self.since = 0.0
         self.thread = 0
         self._next = 0.0
@@ -66,17 +70,22 @@ class Timed:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
-        calls = _calls[self.thread]
-        if calls[-1] is self:
+        self.leave()
+        if self.interrupted and not isinstance(error, KeyboardInterrupt):  # which may be the user's
+            # Whatever it returned or raised since: it was not done in time.
+            raise Overdue(self.limit_s) from None
+
+    def leave(self) -> None:
+        """Forget the call, and what began within it and did not end. To be called again where an interrupt comes out:
+        it may have come while the call was left."""
+        calls = _calls.get(self.thread)
+        if calls and calls[-1] is self:
             calls.pop()
-        else:  # something that began within it did not end
+        elif calls and self in calls:
             del calls[calls.index(self) :]
         if self.interrupted:
             with _lock:  # the watch has done what it was about to do
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
-            if not isinstance(error, KeyboardInterrupt):  # which may be the user's
-                # Whatever it returned or raised since: it was not done in time.
-                raise Overdue(self.limit_s) from None
 
     def overdue(self, now: float) -> bool:
         """Whether it is to be interrupted now; called by the watch."""
@@ -99,9 +108,16 @@ _HELD_UP_S = 0.5
 """Seconds of CPU after which a watch that was not let to look is stood in for by a timer of the system."""
 
 
-def timed(label: str, limit_s: float) -> Timed:
-    """Bound what is done within a `with` block. Raises Overdue at its end if it took longer than `limit_s` seconds."""
-    return Timed(label, limit_s)
+@contextmanager
+def timed(label: str, limit_s: float) -> Iterator[None]:
+    """Bound what is done within a `with` block. Raises Overdue if it takes longer than `limit_s` seconds."""
+    call = Timed(label, limit_s)
+    try:
+        with call:
+            yield
+    except Interrupt:
+        call.leave()
+        raise Overdue(limit_s) from None
 
 
 def in_time(label: str, limit_s: float, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -109,10 +125,12 @@ def in_time(label: str, limit_s: float, call: Callable[P, T], /, *args: P.args, 
 
     `label` names the call to people, such as `mine/slow.score`.
     """
+    timed_call = Timed(label, limit_s)
     try:
-        with Timed(label, limit_s):
+        with timed_call:
             return call(*args, **kwargs)
-    except _Interrupt:  # it came just before the end, or while it was left
+    except Interrupt:
+        timed_call.leave()
         raise Overdue(limit_s) from None
 
 
@@ -125,12 +143,14 @@ def watched(label: str, limit_s: float, coroutine: Coroutine[Any, Any, T]) -> Ge
     value: Any = None
     error: BaseException | None = None
     while True:
+        step = Timed(label, limit_s)
         try:
-            with Timed(label, limit_s):
+            with step:
                 waits_for = coroutine.send(value) if error is None else coroutine.throw(error)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except _Interrupt:
+        except Interrupt:
+            step.leave()
             raise Overdue(limit_s) from None
         value = error = None
         try:
@@ -152,29 +172,54 @@ def stuck(after_s: float) -> list[tuple[str, float]]:
 @contextmanager
 def watching() -> Iterator[None]:
     """Have calls interrupted within; outside of it, no call is. Nests, in any threads."""
-    global _users, _end_of_watch, _before
+    global _users, _end_of_watch
     with _lock:
         _users += 1
-        if _CAN_SIGNAL and threading.current_thread() is threading.main_thread() and not _before:
-            # The first is nobody's by custom; the second is sent by the timer.
-            _before = {each: signal.signal(each, _arrived) for each in (signal.SIGURG, signal.SIGVTALRM)}
-            _stand_in()
         if _users == 1:
             _end_of_watch = threading.Event()
             threading.Thread(target=_look, args=(_end_of_watch,), name="themis-watch", daemon=True).start()
     try:
-        yield
+        if _CAN_SIGNAL and threading.current_thread() is threading.main_thread():
+            with _signalling():
+                yield
+        else:
+            yield
     finally:
         with _lock:
             _users -= 1
-            last = not _users
-            if last:
+            if not _users:
                 _end_of_watch.set()
-        if last and _before and threading.current_thread() is threading.main_thread():
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            for number, handler in _before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-            _before = {}
+
+
+@contextmanager
+def _signalling() -> Iterator[None]:
+    """Have signals interrupt calls in the main thread, for the outermost of its watches."""
+    global _before
+    if _before:
+        yield
+        return
+    timer = signal.getitimer(signal.ITIMER_VIRTUAL)
+    # The first is nobody's by custom; the second is sent by the timer.
+    _before = {each: signal.signal(each, _arrived) for each in (signal.SIGURG, signal.SIGVTALRM)}
+    _stand_in()
+    try:
+        yield
+    finally:
+        before, _before = _before, {}
+        signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _forget() -> None:
+    """Begin anew in a copy of the process, which has none of the threads."""
+    global _users, _lock, _before
+    _users, _lock, _before = 0, threading.Lock(), {}
+    _calls.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _stand_in() -> None:
@@ -204,9 +249,12 @@ def _interrupt(call: Timed, now: float) -> None:
         elif call.thread == threading.main_thread().ident and _before:
             signal.pthread_kill(call.thread, signal.SIGURG)
         else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(call.thread), ctypes.py_object(_Interrupt))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(call.thread), ctypes.py_object(Interrupt))
     if lost and call.on_lost is not None:
         call.on_lost()
+    elif call.on_lost is None and not call.told and now - call.since > call.limit_s + GRACE_S:
+        call.told = True
+        log.error("%s ignores its interrupts, and holds up all else until it returns", call.label)
 
 
 def _arrived(number: int, frame: FrameType | None) -> None:
@@ -216,4 +264,4 @@ def _arrived(number: int, frame: FrameType | None) -> None:
         for call in calls:
             call.interrupted |= call.overdue(now)
     if any(each.interrupted for each in calls):
-        raise _Interrupt
+        raise Interrupt

@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -30,6 +31,8 @@ SETTINGS, LOAD, CALL, DONE, RAISED, OUT_OF_MEMORY = (b"S", b"L", b"C", b"D", b"R
 KEY_BYTES: Final = 16
 MOST_TARGETS: Final = 256
 """Targets that a worker keeps. It forgets all of them when one more comes, and so does what its parent knows of it."""
+NICE: Final = 5
+"""By how much workers step back where there are fewer cores than work: their parent must not be late."""
 MOST_TEXT: Final = 4_000
 MOST_TRACEBACK: Final = 8_000
 
@@ -139,6 +142,8 @@ def answer(targets: dict[bytes, object], kind: bytes, content: bytearray) -> tup
         key, method, arguments = pickle.loads(content)
         doing = ""
         result = getattr(targets[key], method)(*arguments)
+        if isinstance(result, Iterator):  # which is at work only when it is asked, and can't be pickled
+            result = list(result)
         doing = "what it returned can't be sent to another process: "
         pickled = pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
         pickle.loads(pickled)  # if that raises or never ends, then here, and not in the parent
@@ -153,10 +158,12 @@ def answer(targets: dict[bytes, object], kind: bytes, content: bytearray) -> tup
 
 
 def settle(sys_path: list[str], memory_mb: int | None) -> None:
-    """Find modules where the parent does, print to its standard error, and keep to the memory limit."""
+    """Find modules where the parent does, print to its standard error, step back, and keep to the memory limit."""
     sys.path[:] = sys_path
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a file of text here
+    with suppress(OSError):
+        os.nice(NICE)
     if memory_mb is not None:
         limit_memory(memory_mb * 1024**2)
 
