@@ -6,7 +6,7 @@ import gc
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from themis_core import Item
@@ -40,6 +40,7 @@ def written(items: list[Item]) -> Kept:
     return made
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine, making values is slow
 @given(st.lists(PLAIN, max_size=5))
 def test_plain_values_come_back_as_they_were(values: list[Any]) -> None:
     items = [item(number, value=value) for number, value in enumerate(values)]

@@ -44,7 +44,8 @@ class Items(list[Item]):
 def refused(*scorings: Metric) -> list[tuple[str, str, int]]:
     items: Any = Items([Item(str(number), {"words": ["a"]}) for number in range(2)])
     scorers: Any = [
-        SimpleNamespace(scoring=each, score="s", metric=type(each).__name__.lower(), judges=None) for each in scorings
+        SimpleNamespace(scoring=each, component="x", score="s", metric=type(each).__name__.lower(), judges=None)
+        for each in scorings
     ]
     found = [(each.metric, each.reason, each.items) for each in unscorable_items("test", items, scorers)]
     assert [item.fields["words"] for item in items] == [["a"], ["a"]]
