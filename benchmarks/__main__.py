@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.bench import Bench
@@ -23,23 +25,39 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 
-def measure(bench: Bench, cases: Sequence[str]) -> list[Row]:
-    """The rows of each case; what is measured is said on standard error meanwhile."""
-    rows = []
-    for name in cases:
+def rows_of(case: str, bench: Bench) -> list[Row]:
+    return list(importlib.import_module(f"benchmarks.cases.{case}").rows(bench))
+
+
+def in_a_process(case: str, bench: Bench) -> list[Row]:
+    """The rows of a case, without its imports here, which would count as memory of what the next ones measure."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as one:
+        return one.submit(rows_of, case, bench).result()
+
+
+def measure(
+    bench: Bench, cases: Sequence[str], how: Callable[[str, Bench], list[Row]] = in_a_process
+) -> tuple[list[Row], list[str]]:
+    """The rows of all cases, and the names of those that broke; how it goes is said on standard error meanwhile."""
+    rows, broken = [], []
+    for case in cases:
         begin = time.perf_counter()
-        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"benchmarks.cases.{name}").rows(bench)
+        print(f"{case} ...", end=" ", file=sys.stderr, flush=True)
+        try:
+            rows += how(case, bench)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other cases can be measured
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            broken.append(case)
         print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
-    return rows
+    return rows, broken
 
 
 def conditions(seconds: float) -> str:
     pinned = "client and server on a core each" if PINNED else "nothing bound to a core"
     return (
         f"{len(CORES)} cores, {pinned}, Python {platform.python_version()}; measured in {seconds / 60:.0f} minutes. "
-        "Start and exit are included. Of 3 runs, the least CPU and wall time and the greatest peak; of fewer where they "
-        f"took more than {LONG_S:.0f} s."
+        "Start and exit are included. Of 3 runs, the least CPU and wall time and the greatest peak; of fewer where they"
+        f" took more than {LONG_S:.0f} s."
     )
 
 
@@ -52,14 +70,11 @@ def main() -> None:
         parser.error(f"no case {', '.join(sorted(unknown))}: there are {', '.join(CASES)}")
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as made:
-        rows = measure(Bench(Path(made), short=chosen.short), chosen.cases or CASES)
-    told = (
-        "A few trials of each case: the figures mean nothing."
-        if chosen.short
-        else conditions(time.perf_counter() - begin)
-    )
-    text = f"{told}\n\n{markdown(rows)}"
-    print(text)
+        rows, broken = measure(Bench(Path(made), short=chosen.short), chosen.cases or CASES)
+    text = f"{conditions(time.perf_counter() - begin)}\n\n{markdown(rows)}"
+    print(f"With --short the figures mean nothing.\n\n{text}" if chosen.short else text)
+    if broken:
+        sys.exit(f"not measured, for the reasons above: {', '.join(broken)}")
     if not (chosen.short or chosen.cases):
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

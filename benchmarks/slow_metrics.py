@@ -58,7 +58,7 @@ class Stalls(Metric):
     every: int = Field(100, ge=1, description="One item of so many.")
 
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        if int(item.item_id) % self.every == 0:
+        if int(item.id) % self.every == 0:
             time.sleep(self.seconds)
         return Score(1.0)
 

@@ -1,4 +1,4 @@
-"""Stores that are filled without a run, on each backend. Not imported by what measures, which is to stay small."""
+"""Stores that are filled without a run, on each backend."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class Row:
 
 
 def number(value: float) -> str:
-    """Three digits that count, or all before the point."""
+    """Three decimals below 1, two below 10, one below 100, none where there are none to tell."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
+    return f"{value:.{3 if abs(value) < 1 else 2 if abs(value) < 10 else 1}f}"
 
 
 def markdown(rows: Iterable[Row]) -> str:
