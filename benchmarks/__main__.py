@@ -6,7 +6,6 @@ All of them, at full length, are written to docs/benchmarks.md as well.
 from __future__ import annotations
 
 import argparse
-import importlib
 import multiprocessing
 import platform
 import sys
@@ -17,16 +16,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, rows_of
 from benchmarks.measuring import CORES, LONG_S, PINNED, ROOT
 from benchmarks.table import Row, markdown
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
-
-
-def rows_of(case: str, bench: Bench) -> list[Row]:
-    return list(importlib.import_module(f"benchmarks.cases.{case}").rows(bench))
 
 
 def in_a_process(case: str, bench: Bench) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +15,34 @@ FREE = "text/numeric_match"
 """A metric that takes microseconds."""
 SLOW_METRICS = Path(__file__).with_name("slow_metrics.py")
 SYLLABLES = ("ba", "cor", "di", "en", "fu", "gar", "hi", "jo", "lem", "mu", "na", "or", "pe", "quo", "ri", "sta", "tu")
+_draw = random.Random(0)
+VOCABULARY = ["".join(_draw.choices(SYLLABLES, k=_draw.randint(1, 4))) for _ in range(5_000)]
+"""So many words that a text of them is about as compressible as prose."""
+BYTES_A_WORD = 6.7
 
 
-def _words(seed: str, size: int) -> str:
-    """About so many bytes of words that were never seen before, as compressible as prose is."""
-    draw = random.Random(seed)
-    vocabulary = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(max(12, size // 20))]
-    return " ".join(draw.choices(vocabulary, k=size // 6))
+def words(draw: random.Random, size: int) -> str:
+    """About so many bytes."""
+    return " ".join(draw.choices(VOCABULARY, k=round(size / BYTES_A_WORD)))
 
 
 def questions(folder: Path, count: int) -> Path:
     """A file of questions of about 250 bytes; each ends with what a right answer ends with."""
     path = folder / "questions.jsonl"
+    draw = random.Random(1)
     with path.open("w", encoding="utf-8") as file:
         for i in range(count):
-            question = f"Number {i}: {_words(f'question {i}', 220)}?\nA: {i}"
-            file.write(json.dumps({"id": i, "question": question, "gold": i}) + "\n")
+            row = {"id": i, "question": f"Number {i}: {words(draw, 230)}?\nA: {i}", "gold": i}
+            file.write(json.dumps(row) + "\n")
     return path
 
 
-def answers_of(count: int, size: int) -> Iterator[str]:
-    """Right answers of about so many bytes."""
-    for i in range(count):
-        yield f"{_words(f'answer {i}', size)}\nA: {i}"
-
-
 def recorded(folder: Path, count: int, size: int = 250) -> dict[str, Any]:
-    """A model whose answers to the questions are recorded."""
+    """A model whose right answers to the questions, of about so many bytes, are recorded."""
+    draw = random.Random(2)
     with (folder / "recorded.jsonl").open("w", encoding="utf-8") as file:
-        for i, answer in enumerate(answers_of(count, size)):
-            file.write(json.dumps({"id": i, "output": answer}) + "\n")
+        for i in range(count):
+            file.write(json.dumps({"id": i, "output": f"{words(draw, size)}\nA: {i}"}) + "\n")
     return recorded_model()
 
 

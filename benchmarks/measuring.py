@@ -19,8 +19,8 @@ CORES = sorted(os.sched_getaffinity(0))
 PINNED = len(CORES) > 1 and shutil.which("taskset") is not None
 CLIENT_CORE = CORES[0] if PINNED else None
 SERVER_CORE = CORES[-1] if PINNED else None
-LONG_S = 60.0
-"""What has taken longer than this is not measured again."""
+LONG_S = 30.0
+"""What has taken longer than this in all is not measured again."""
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "FORCE_COLOR")
 }

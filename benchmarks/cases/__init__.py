@@ -1,5 +1,14 @@
 """The cases, in the order of the table: each module measures one, in `rows`. Modules named `bare_…` are bare loops."""
 
+from __future__ import annotations
+
+import importlib
+
+from benchmarks.bench import Bench
+from benchmarks.table import Row
+
+__all__ = ["CASES", "rows_of"]
+
 CASES = (
     "http_free",
     "http_many",
@@ -20,3 +29,8 @@ CASES = (
     "store_read",
     "queries",
 )
+
+
+def rows_of(case: str, bench: Bench) -> list[Row]:
+    """Measure one case."""
+    return list(importlib.import_module(f"benchmarks.cases.{case}").rows(bench))

@@ -9,9 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.__main__ import BEGIN, END, PAGE, measure, rows_of
+from benchmarks.__main__ import BEGIN, END, PAGE, measure
 from benchmarks.bench import Bench
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, rows_of
 from benchmarks.measuring import ROOT
 from benchmarks.table import Row, markdown
 
@@ -31,9 +31,7 @@ def test_every_module_of_the_cases_is_a_case_or_a_bare_loop_and_the_page_tells_o
     assert page.index(BEGIN) < page.index(END)
 
 
-def test_a_case_whose_process_fails_costs_its_own_rows_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_case_that_fails_costs_its_own_rows_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = Row("whole", 1.0)
 
     def rows(case: str, bench: Bench) -> list[Row]:
