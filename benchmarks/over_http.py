@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import made
 from benchmarks.bench import Bench
-from benchmarks.measuring import SERVER_CORE, Figures, measured
+from benchmarks.measuring import CLIENT_CORE, SERVER_CORE, Figures, measured
 
 __all__ = ["CLIENTS", "bare_loop", "server", "with_bare_loops", "with_themis"]
 
@@ -28,16 +28,21 @@ def server(latency_s: float, answers: Mapping[str, Any] | None = None) -> Iterat
 
 
 def with_themis(
-    bench: Bench, base_url: str, count: int, read: Callable[[Path], None] | None = None, times: int = 3, **spec: Any
+    bench: Bench,
+    base_url: str,
+    count: int,
+    read: Callable[[Path], None] = lambda place: None,
+    *,
+    times: int = 3,
+    core: int | None = CLIENT_CORE,
+    **spec: Any,
 ) -> Figures:
-    """Run a spec (keywords as of `made.spec_file`) in a new store each time; `read` looks into its folder."""
-    core = {"core": spec.pop("core")} if "core" in spec else {}
+    """Run a spec (other keywords as of `made.spec_file`) in a new store each time; `read` looks into its folder."""
 
     def once(place: Path) -> Figures:
         made.questions(place, count)
-        figures = bench.themis("run", made.spec_file(place, made.on_http(base_url), **spec), **core)
-        if read is not None:
-            read(place)
+        figures = bench.themis("run", made.spec_file(place, made.on_http(base_url), **spec), core=core)
+        read(place)
         return figures
 
     return bench.repeated(once, times)

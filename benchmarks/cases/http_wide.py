@@ -14,7 +14,7 @@ from benchmarks.table import Row
 
 LATENCY_S = 0.2
 GOALS = {256: 90, 512: 80}
-ROUNDS = 40
+ROUNDS = 20
 """Answers one after another in each place in flight."""
 
 

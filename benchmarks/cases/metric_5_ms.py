@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import made
 from benchmarks.bench import Bench, latency_s
-from benchmarks.measuring import CORES, Figures
+from benchmarks.measuring import CLIENT_CORE, CORES, Figures
 from benchmarks.over_http import server, with_themis
 from benchmarks.table import Row
 
@@ -43,14 +43,16 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield from latencies(before, computing_latencies)
 
 
-def of_metric(bench: Bench, url: str, count: int, metric: object, **core: None) -> tuple[Figures, dict[str, float]]:
+def of_metric(
+    bench: Bench, url: str, count: int, metric: object, core: int | None = CLIENT_CORE
+) -> tuple[Figures, dict[str, float]]:
     """Figures, and the least of each stored latency in ms."""
     found: list[dict[str, float]] = []
 
     def read(place: Path) -> None:
         found.append({name: 1000 * latency_s(place, share) for name, share in SHARES.items()})
 
-    figures = with_themis(bench, url, count, read, metrics=(metric,), **core)
+    figures = with_themis(bench, url, count, read, metrics=(metric,), core=core)
     return figures, {name: min(each[name] for each in found) for name in SHARES}
 
 
