@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.bench import Bench
@@ -26,8 +25,8 @@ BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 def in_a_process(case: str, bench: Bench) -> list[Row]:
     """The rows of a case, without its imports here, which would count as memory of what the next ones measure."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as one:
-        return one.submit(rows_of, case, bench).result()
+    with multiprocessing.get_context("spawn").Pool(1) as one:  # which ends it when this process is interrupted
+        return one.apply(rows_of, (case, bench))
 
 
 def measure(
