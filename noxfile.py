@@ -120,13 +120,13 @@ def soak(session: nox.Session) -> None:
 @nox.session(default=False)
 def calibration(session: nox.Session) -> None:
     """Simulate how often the corrected scores of judges cover the truth; fails outside 93 to 97 %."""
-    uv_run(session, "bench", "python", "-m", "benchmarks.judge_calibration")
+    uv_run(session, "bench", "python", "-m", "benchmarks.simulations.judge_calibration")
 
 
 @nox.session(default=False)
 def coverage_of_intervals(session: nox.Session) -> None:
     """Simulate how often the intervals of results cover the truth; fails outside 93 to 97 % for continuous scores."""
-    uv_run(session, "bench", "python", "-m", "benchmarks.interval_coverage")
+    uv_run(session, "bench", "python", "-m", "benchmarks.simulations.interval_coverage")
 
 
 @nox.session(default=False)

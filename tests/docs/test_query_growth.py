@@ -12,7 +12,7 @@ from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.queries import events, questions
+from benchmarks.cases.queries import events, questions
 
 FEW, MANY = 400, 1_600
 JOINED = """SELECT count(*) FROM v_scores a JOIN v_scores b ON b.slice_id = a.slice_id AND b.model_id = a.model_id

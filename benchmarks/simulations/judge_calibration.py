@@ -18,7 +18,7 @@ from pathlib import Path
 from themis_plugin_judge.agreement import Estimate, Rate
 from themis_plugin_judge.calibration import corrected_mean, corrected_share
 
-PAGE = Path(__file__).parents[1] / "docs" / "calibrating-judges.md"
+PAGE = Path(__file__).parents[2] / "docs" / "calibrating-judges.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 TRIALS = 2000
 TRUTHS = (0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95)

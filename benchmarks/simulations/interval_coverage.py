@@ -16,7 +16,7 @@ from statistics import fmean
 
 from themis_intervals import Z95, ClusteredMean, interval_about, jackknife, t_quantile
 
-PAGE = Path(__file__).parents[1] / "docs" / "intervals.md"
+PAGE = Path(__file__).parents[2] / "docs" / "intervals.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 TRIALS = 2000
 SIZES = ((10, 1), (30, 1), (5, 2), (10, 2), (2, 5), (10, 5), (10, 10), (30, 3))

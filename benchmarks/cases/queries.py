@@ -1,4 +1,7 @@
-"""The questions of docs/storage.md, each timed on a store of two runs of so many trials. Prints the figures as JSON."""
+"""The questions of docs/storage.md, each timed on a store of two runs of so many trials.
+
+python -m benchmarks.cases.queries BACKEND TRIALS
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.storage import GROUP, Place
+from benchmarks.bench import Bench
+from benchmarks.stores import GROUP, Place
+from benchmarks.table import Row
 from themis_core import Event, Extraction, Generation, Score, Usage
 from themis_core.testing.events import (
     generation_recorded,
@@ -25,10 +30,17 @@ from themis_core.testing.events import (
     trial_finished,
 )
 
-PAGE = Path(__file__).parents[1] / "docs" / "storage.md"
+PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 RUNS = ("my-run", "next-run")
 MODELS = ("large", "small")
 LIMIT_S = 120.0
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    for backend in ("sqlite", "postgres"):
+        took = bench.told(__name__, backend, str(bench.count(50_000)))
+        slowest = max(took, key=lambda heading: took[heading])
+        yield Row(f"two runs of 50,000 on {backend}, “{slowest}”, the slowest of {len(took)}: s", took[slowest])
 
 
 def questions() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Simulations whose tables stand in the documentation: how often intervals cover the truth."""
