@@ -23,6 +23,7 @@ PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/py
 LIBRARIES = sorted(
     [
         "documents",
+        "interrupts",
         "intervals",
         "lanes",
         "loose",
