@@ -10,7 +10,7 @@ from typing import Any
 
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import StoreMissing
-from themis_core.execution import Progress, Writer, leave_alone
+from themis_core.execution import Progress, Writer
 from themis_core.planning import make_plan
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
@@ -21,6 +21,7 @@ from themis_core.session.garbage import collecting_less
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
+from themis_lanes import leave_alone
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
