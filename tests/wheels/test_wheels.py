@@ -31,6 +31,7 @@ LIBRARIES = sorted(
         "output",
         "pacing",
         "patterns",
+        "plain",
         "rows",
         "secrets",
         "sql",

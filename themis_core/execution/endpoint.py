@@ -23,12 +23,12 @@ from themis_core.execution.budget import Budget, Stopped, estimate_tokens, outpu
 from themis_core.execution.deadline import within
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
-from themis_core.planning import own
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 from themis_lanes import Overdue, watched
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
+from themis_plain import own
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 
