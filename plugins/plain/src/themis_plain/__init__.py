@@ -1,4 +1,4 @@
-"""Plain data, such as JSON has: one canonical text of it, checks of what is said to be plain, and copies."""
+"""Plain data, such as JSON has: one canonical text, checks of what should be plain, copies, a file to keep it in."""
 
 from themis_plain.canonical import canonical_json, digest
 from themis_plain.checks import (
@@ -14,8 +14,9 @@ from themis_plain.checks import (
     told_type,
 )
 from themis_plain.copies import Handed, own
+from themis_plain.kept import Kept
 
 __all__ = [
-    "LIMIT", "Handed", "as_amount", "as_count", "as_flag", "as_number", "as_text", "canonical_json", "check_dict",
-    "check_json", "digest", "kind_of", "own", "told_type",
+    "LIMIT", "Handed", "Kept", "as_amount", "as_count", "as_flag", "as_number", "as_text", "canonical_json",
+    "check_dict", "check_json", "digest", "kind_of", "own", "told_type",
 ]  # fmt: skip
