@@ -12,7 +12,9 @@ import pytest
 
 FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
-BENEATH = {"documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates"}
+BENEATH = {
+    *("documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets", "templates"),
+}
 """Libraries that the core itself uses."""
 LIBRARIES = {"numbers", "patterns", "rows", "sql", *BENEATH}
 PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES}

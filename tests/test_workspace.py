@@ -21,7 +21,10 @@ TOOL = PROJECT["tool"]
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 BENEATH = [
     f"themis_{name}"
-    for name in ("documents", "intervals", "lanes", "loose", "output", "pacing", "secrets", "templates")
+    for name in (
+        *("documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets"),
+        "templates",
+    )
 ]
 """Libraries that the core needs; they know nothing of it."""
 LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])

@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command and exit."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # as `interrupts.leave_at_once` does, which would be imported first
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # as `themis_interrupts.leave_at_once` does, later
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, frame: os._exit(128 + number))

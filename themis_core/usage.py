@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Usage"]
 
@@ -18,3 +19,6 @@ class Usage:
     """Those of the input that were read from the provider's cache."""
     cache_write_tokens: int | None = None
     """Those of the input that were written to it."""
+
+    def __deepcopy__(self, memo: Any) -> Usage:
+        return self  # nothing in it can be changed

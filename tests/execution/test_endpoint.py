@@ -15,7 +15,6 @@ from pydantic import PrivateAttr
 from themis_core import Capabilities, Engine, EngineError, ExecutionPolicySpec, Generation, PriceSpec, Request, Usage
 from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
 from themis_core.execution.budget import Stopped
-from themis_core.execution.retrying import RetryAllowance, backoff, equal_jitter
 from themis_core.records import RunCost
 from themis_pacing import attempt_ends
 
@@ -134,36 +133,6 @@ def test_a_call_gets_as_many_attempts_as_its_errors_allow(
     assert engine.calls == expected[1]
 
 
-@pytest.mark.parametrize(
-    ("attempt", "draw", "seconds"),
-    [
-        (1, 0.5, 0.5),  # min(60, 1 · 2⁰) · 0.5
-        (2, 0.5, 1.0),  # min(60, 1 · 2¹) · 0.5
-        (5, 0.25, 4.0),  # min(60, 1 · 2⁴) · 0.25
-        (7, 0.5, 30.0),  # min(60, 1 · 2⁶ = 64) · 0.5
-        (5000, 0.5, 30.0),  # no overflow
-        (3, 0.0, 0.0),
-    ],
-)
-def test_waits_are_drawn_under_a_doubling_bound(attempt: int, draw: float, seconds: float) -> None:
-    policy = ExecutionPolicySpec(backoff_base_s=1, backoff_max_s=60)
-    assert backoff(policy, attempt, draw) == seconds
-
-
-@pytest.mark.parametrize(
-    ("attempt", "draw", "seconds"),
-    [
-        (1, 0.0, 0.5),  # min(60, 1 · 2⁰) · (0.5 + 0)
-        (1, 0.5, 0.75),  # 1 · (0.5 + 0.25)
-        (3, 1.0, 4.0),  # min(60, 1 · 2²) · (0.5 + 0.5)
-        (5000, 0.0, 30.0),
-    ],
-)
-def test_refused_calls_wait_at_least_half_the_bound(attempt: int, draw: float, seconds: float) -> None:
-    policy = ExecutionPolicySpec(backoff_base_s=1, backoff_max_s=60)
-    assert equal_jitter(policy, attempt, draw) == seconds
-
-
 def body(message: str, code: str = "server_error", **more: Any) -> EngineError:
     return EngineError(code, message, retryable=True, status=500, **more)
 
@@ -206,32 +175,6 @@ def test_refusals_are_tried_again_within_the_window_only() -> None:
     generation = answer(script(error("rate_limited", retry_after=0.05)), retry_window_s=0.5)
     assert generation.error_code == "rate_limited"
     assert 2 <= generation.attempts <= 11  # 0.5 s / 0.05 s + 1
-
-
-@pytest.mark.parametrize(
-    ("calls", "retries", "waits"),
-    # A hundred to begin with, a fifth of a call each, and half a second between those beyond.
-    [
-        (0, 100, [0.0] * 100),
-        (0, 103, [0.0] * 100 + [0.5, 1.0, 1.5]),
-        (500, 100, [0.0] * 100),  # no more than a hundred are saved up
-    ],
-)
-def test_retries_beyond_a_hundred_and_a_fifth_of_the_calls_are_slowed_down(
-    calls: int, retries: int, waits: list[float]
-) -> None:
-    allowance = RetryAllowance(0.5)
-    for _ in range(calls):
-        allowance.earn()
-    assert [allowance.take(1000.0) for _ in range(retries)] == waits
-
-
-def test_calls_earn_a_fifth_of_a_retry_each() -> None:
-    allowance = RetryAllowance(0.5)
-    assert [allowance.take(1000.0) for _ in range(100)] == [0.0] * 100
-    for _ in range(11):
-        allowance.earn()
-    assert [allowance.take(1000.0) for _ in range(3)] == [0.0, 0.0, 0.5]  # 11 · 0.2 = 2.2
 
 
 def test_many_retries_are_slowed_down_and_none_fails() -> None:
@@ -688,7 +631,7 @@ def test_a_lasting_refusal_stops_the_models_calls_at_once_and_only_its(code: str
 def test_an_endpoint_that_was_never_there_is_given_up_after_a_few_seconds(
     code: str, trials: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("themis_core.execution.breaker.PATIENCE_S", 0.4)
+    monkeypatch.setattr("themis_pacing.breaker.PATIENCE_S", 0.4)
     engine = script(error(code, retryable=True))
     notes: set[str] = set()
 
@@ -709,7 +652,7 @@ def test_an_endpoint_that_was_never_there_is_given_up_after_a_few_seconds(
 
 
 def test_an_endpoint_that_is_there_soon_enough_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("themis_core.execution.breaker.PATIENCE_S", 1.0)
+    monkeypatch.setattr("themis_pacing.breaker.PATIENCE_S", 1.0)
     engine = Scripted.of(lambda call, _: error("unreachable", retryable=True) if call <= 4 else "fine")
 
     async def ask() -> list[str]:
@@ -720,7 +663,7 @@ def test_an_endpoint_that_is_there_soon_enough_is_not_given_up(monkeypatch: pyte
 
 @pytest.mark.parametrize("first", ["fine", error("bad_request", status=400), error("server_error", status=500)])
 def test_an_endpoint_that_was_there_is_waited_for(first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("themis_core.execution.breaker.PATIENCE_S", 0.01)
+    monkeypatch.setattr("themis_pacing.breaker.PATIENCE_S", 0.01)
     engine = script(first, *[error("unreachable", retryable=True)] * 4, "fine")
 
     async def ask() -> list[str]:
@@ -731,7 +674,7 @@ def test_an_endpoint_that_was_there_is_waited_for(first: Any, monkeypatch: pytes
 
 
 def test_an_endpoint_is_not_given_up_while_a_call_to_it_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("themis_core.execution.breaker.PATIENCE_S", 0.1)
+    monkeypatch.setattr("themis_pacing.breaker.PATIENCE_S", 0.1)
 
     class Slow(Scripted):
         async def generate(self, asked: Request) -> Generation:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +16,6 @@ import pytest
 
 import themis_core as themis
 from themis_core.components import Component
-from themis_core.execution.deadline import within
-from themis_lanes import Overdue
 
 PLUGIN = '''
 import asyncio, json, os, threading, time
@@ -497,37 +493,3 @@ def test_a_component_that_can_not_run_where_it_says_is_refused_before_a_call(
     with pytest.raises(themis.PluginError, match=said):
         bench.run(f"mine/{metric}")
     assert bench.noted("called") == []
-
-
-def test_a_deadline_waits_for_what_arrived_while_the_event_loop_stood_still() -> None:
-    async def reply(arrived: threading.Event) -> str:
-        loop = asyncio.get_running_loop()
-        there = loop.create_future()
-
-        def arrive() -> None:
-            arrived.wait()
-            loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, there.set_result, "reply")
-
-        threading.Thread(target=arrive, daemon=True).start()
-        return await there  # type: ignore[no-any-return]
-
-    async def run() -> str:
-        arrived = threading.Event()
-
-        def stand_still() -> None:
-            arrived.set()
-            time.sleep(0.5)
-
-        asyncio.get_running_loop().call_later(0.05, stand_still)
-        return await within(0.3, lambda: reply(arrived))
-
-    assert asyncio.run(run()) == "reply"
-
-
-def test_a_deadline_holds_where_the_event_loop_is_late_and_nothing_arrives() -> None:
-    async def run() -> None:
-        asyncio.get_running_loop().call_later(0.05, time.sleep, 0.4)
-        await within(0.2, lambda: asyncio.sleep(3600))
-
-    with pytest.raises(Overdue):
-        asyncio.run(run())

@@ -31,8 +31,8 @@ from themis_core import (
 )
 from themis_core.execution import Budget, Endpoint
 from themis_core.execution.scoring import here, measuring, reading
-from themis_core.interrupts import Interrupted as CtrlC
 from themis_core.plugins import Chain, Scorer
+from themis_interrupts import Interrupted as CtrlC
 
 PLUGIN = """
 import asyncio

@@ -146,8 +146,8 @@ def test_projected_fields_are_all_that_is_left_of_the_fields() -> None:
 
 
 def keep_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("themis_core.planning.kept.BLOCK", 1)
-    monkeypatch.setattr("themis_core.planning.kept.MOST", 0)
+    monkeypatch.setattr("themis_plain.kept.BLOCK", 1)
+    monkeypatch.setattr("themis_plain.kept.MOST", 0)
 
 
 def test_a_dataset_that_changes_after_the_survey_gives_what_it_gave_then() -> None:

@@ -23,6 +23,7 @@ PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/py
 LIBRARIES = sorted(
     [
         "documents",
+        "interrupts",
         "intervals",
         "lanes",
         "loose",
@@ -30,6 +31,7 @@ LIBRARIES = sorted(
         "output",
         "pacing",
         "patterns",
+        "plain",
         "rows",
         "secrets",
         "sql",

@@ -20,10 +20,9 @@ from themis_core.cli.describing import plugins
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
 from themis_core.cli.schemas import schema
-from themis_core.cli.signals import INTERRUPTED, exit_code, leave, listen_to_signals
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
-from themis_core.interrupts import leave_at_once
+from themis_interrupts import INTERRUPTED, exit_code, leave, leave_at_once, listen_to_signals
 from themis_output import CannotPrint, leave_stdout, own_stdout, safe
 
 __all__ = ["main"]
@@ -158,7 +157,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # pydantic would look for plugins of its own in all that is installed, and a leftover there would end the command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    listen_to_signals()
+    listen_to_signals(at_once="ended at once; what was saved stays saved")
     try:
         cli.main(prog_name="themis")
     except SystemExit as end:
@@ -179,4 +178,4 @@ def _flush_and_exit(code: Any) -> None:
         # The interpreter would complain while it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     leave_stdout()
-    leave(code)
+    leave(code, threads_left="threads that a component left behind did not end")

@@ -53,9 +53,9 @@ def show_result(result: RunResult) -> None:
 
 
 def _show_scores(result: RunResult) -> None:
-    from themis_core.results.summary import told_once
+    from themis_core.results.table import scores_told
 
-    shown = told_once(result.scores)
+    shown = scores_told(result.scores)
     above, header, cells = shown if fits(*shown[1:]) else _metrics_above(*shown)
     for line in above:
         echo(cell(line))

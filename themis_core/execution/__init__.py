@@ -1,7 +1,6 @@
 """Executing a plan: calls, retries, limits, scores, commits. It composes nothing and reports nothing."""
 
 from themis_core.execution.budget import Budget, cost_of, estimate_tokens, output_limit
-from themis_core.execution.deadline import leave_alone
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
 from themis_core.execution.progress import Progress, now
@@ -19,7 +18,6 @@ __all__ = [
     "cost_of",
     "estimate_tokens",
     "goes_on",
-    "leave_alone",
     "now",
     "output_limit",
 ]

@@ -19,17 +19,16 @@ from typing import NamedTuple
 
 from themis_core.components import Engine
 from themis_core.errors import EngineError
-from themis_core.execution.breaker import Breaker
 from themis_core.execution.budget import Budget, Stopped, estimate_tokens, output_limit
 from themis_core.execution.deadline import within
-from themis_core.execution.retrying import RetryAllowance, Retrying
 from themis_core.execution.returned import as_engine_error, as_generation
-from themis_core.planning import own
+from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 from themis_lanes import Overdue, watched
-from themis_pacing import AdaptiveLimit, Pace, attempt_ends
+from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
+from themis_plain import own
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 
@@ -64,12 +63,13 @@ class Endpoint:
         self._slots = slots
         self._budget = budget
         self._limit = AdaptiveLimit(policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items)
-        self._breaker = Breaker(name, policy)
+        self._breaker = breaker_of(name, policy)
         self._pace = Pace()
         self._has_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
         self._tokens_used = 1.0
         """How many tokens a call takes of the most that it could take, on the average of late."""
         self._under_way = 0
+        self._retry_rules = retry_rules(policy)
         self._allowance = RetryAllowance(policy.backoff_base_s / 10)
         self._random = random.Random().random
         self._asleep: set[asyncio.Future[None]] = set()
@@ -111,9 +111,9 @@ class Endpoint:
             failure = sum(costs, RunCost()).put_into(_failure(error, attempt))
             self._check_pause(error)
             if retrying is None:
-                retrying = Retrying(self._policy, begun, self._random)
+                retrying = Retrying(self._retry_rules, begun, self._random)
             now = time.monotonic()
-            wait = retrying.wait_after(error, now)
+            wait = retrying.wait_after(trouble_of(error), now)
             if wait is None:
                 return failure
             wait = max(wait, self._allowance.take(now))
@@ -320,10 +320,11 @@ class Endpoint:
                 self._pace.refuse(begun, now)
             else:
                 self._limit.cut(begun, now)
-        self._breaker.look_for(error, now, alone=self._under_way == 1)
+        trouble = trouble_of(error)
+        self._breaker.look_for(trouble, now, alone=self._under_way == 1)
         if (absent_until := self._breaker.absent_until) is not None and absent_until > now:
             self.note = f"{self.name} does not answer ({error.code}); given up in {absent_until - now:.0f} s"
-        if self._breaker.failed(error, request.model_id, probing, now, begun):
+        if self._breaker.failed(trouble, request.model_id, probing, now, begun):
             assert self._breaker.open_until is not None
             again = datetime.now(UTC) + timedelta(seconds=self._breaker.open_until - now)  # the note stays as it is
             self.note = f"{self.name} fails ({error.code}); next try at {again:%H:%M:%S} UTC"

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from decimal import Decimal
-from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -18,18 +16,29 @@ from pydantic import ValidationError
 
 from themis_core.components import JudgeRequest
 from themis_core.errors import EngineError
-from themis_core.planning import own
 from themis_core.plugins import told
 from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
-from themis_core.specs import InferenceParamsSpec, canonical_json
+from themis_core.specs import InferenceParamsSpec
 from themis_documents.mistakes import in_words
+from themis_plain import (
+    LIMIT,
+    as_amount,
+    as_count,
+    as_flag,
+    as_number,
+    as_text,
+    canonical_json,
+    check_dict,
+    check_json,
+    kind_of,
+    own,
+    told_type,
+)
 
 __all__ = [
     "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score",
 ]  # fmt: skip
 
-LIMIT = 2**63
-"""Counts and the like below it fit every database's integers."""
 LARGEST = 1e150
 """The largest score: standard errors need squares, and those of larger ones, summed over a run, are infinite."""
 NO_USAGE = Generation("empty").usage
@@ -58,12 +67,12 @@ def as_engine_error(error: EngineError) -> EngineError:
         ):
             return error
         return EngineError(
-            _text(error.code, "EngineError.code"),
-            _text(error.message, "EngineError.message"),
-            retryable=_flag(error.retryable, "EngineError.retryable"),
-            retry_after=None if wait is None else _number(wait, "EngineError.retry_after"),
-            status=None if status is None else _count(status, "EngineError.status"),
-            unknown_outcome=_flag(error.unknown_outcome, "EngineError.unknown_outcome"),
+            as_text(error.code, "EngineError.code"),
+            as_text(error.message, "EngineError.message"),
+            retryable=as_flag(error.retryable, "EngineError.retryable"),
+            retry_after=None if wait is None else as_number(wait, "EngineError.retry_after"),
+            status=None if status is None else as_count(status, "EngineError.status"),
+            unknown_outcome=as_flag(error.unknown_outcome, "EngineError.unknown_outcome"),
             usage=None if error.usage is None else _usage(error.usage, "EngineError"),
         )
     except Exception as wrong:  # noqa: BLE001 - fields are missing if a subclass made itself without them
@@ -76,16 +85,16 @@ def as_engine_error(error: EngineError) -> EngineError:
 def as_score(score: Any) -> Score:
     """The score with plain values; with reason `not_finite` if one of its numbers is not, or too large to sum up."""
     if not isinstance(score, Score):
-        raise TypeError(f"it returned {_kind(score)}, not a Score")
+        raise TypeError(f"it returned {kind_of(score)}, not a Score")
     value, reason, parts, details = score.value, score.reason, score.parts, score.details
     if value is not None and type(value) is not float:
-        value = _number(value, "Score.value")
+        value = as_number(value, "Score.value")
     if reason is not None and type(reason) is not str:
-        reason = _text(reason, "Score.reason")
+        reason = as_text(reason, "Score.reason")
     if parts != () or type(parts) is not tuple:
         parts = _parts(parts)
     if details != {} or type(details) is not dict:
-        _check_dict(details, "Score.details")
+        check_dict(details, "Score.details")
     if value is None:
         reason = reason or "no_value"
     elif not -LARGEST <= value <= LARGEST or not all(map(math.isfinite, parts)):
@@ -97,12 +106,12 @@ def as_score(score: Any) -> Score:
 
 def _parts(parts: Any) -> tuple[float, ...]:
     if not isinstance(parts, tuple | list):
-        raise TypeError(f"Score.parts is {_a(parts)}, not a tuple of numbers")
+        raise TypeError(f"Score.parts is {told_type(parts)}, not a tuple of numbers")
     if type(parts) is tuple and all(type(each) is float for each in parts):
         return parts
     # Whole numbers stay whole: they are counts, and people read them in the store.
     return tuple(
-        each if type(each) is int and -LIMIT <= each < LIMIT else _number(each, "a number in Score.parts")
+        each if type(each) is int and -LIMIT <= each < LIMIT else as_number(each, "a number in Score.parts")
         for each in parts
     )
 
@@ -110,12 +119,12 @@ def _parts(parts: Any) -> tuple[float, ...]:
 def as_extraction(found: Any) -> Extraction:
     """The extraction with plain values."""
     if not isinstance(found, Extraction):
-        raise TypeError(f"it returned {_kind(found)}, not an Extraction")
+        raise TypeError(f"it returned {kind_of(found)}, not an Extraction")
     value, reason = found.value, found.reason
     if value is not None and type(value) is not str:
-        _check_json(value, "Extraction.value")
+        check_json(value, "Extraction.value")
     if reason is not None and type(reason) is not str:
-        reason = _text(reason, "Extraction.reason")
+        reason = as_text(reason, "Extraction.reason")
     if reason is found.reason and type(found) is Extraction and type(value) in (str, type(None)):
         return found
     return Extraction(own(value), reason)
@@ -124,10 +133,10 @@ def as_extraction(found: Any) -> Extraction:
 def as_generation(generation: Any) -> Generation:
     """The generation with plain values."""
     if not isinstance(generation, Generation):
-        raise TypeError(f"it returned {_kind(generation)}, not a Generation")
+        raise TypeError(f"it returned {kind_of(generation)}, not a Generation")
     plain = generation if _has_plain_values(generation) else _plain(generation)
     if plain.provider != {}:
-        _check_dict(plain.provider, "Generation.provider")
+        check_dict(plain.provider, "Generation.provider")
     return own(plain)
 
 
@@ -160,10 +169,10 @@ def _plain(generation: Generation) -> Generation:
         known = ", ".join(sorted(_STATUSES))
         raise ValueError(f"Generation.status is {generation.status!r:.60}, not one of {known}")
     values: dict[str, Any] = {"usage": _usage(generation.usage), "provider": generation.provider}
-    values["attempts"] = _count(generation.attempts, "Generation.attempts")
+    values["attempts"] = as_count(generation.attempts, "Generation.attempts")
     for name in ("status", "text"):
-        values[name] = _text(getattr(generation, name), f"Generation.{name}")
-    for names, plain in ((_TEXTS, _text), (_NUMBERS, _amount)):
+        values[name] = as_text(getattr(generation, name), f"Generation.{name}")
+    for names, plain in ((_TEXTS, as_text), (_NUMBERS, as_amount)):
         for name in names:
             if (value := getattr(generation, name)) is not None:
                 values[name] = plain(value, f"Generation.{name}")
@@ -174,7 +183,7 @@ def _plain(generation: Generation) -> Generation:
 
 def _usage(usage: Any, of: str = "Generation") -> Usage:
     if not isinstance(usage, Usage):
-        raise TypeError(f"{of}.usage is {_a(usage)}, not a Usage")
+        raise TypeError(f"{of}.usage is {told_type(usage)}, not a Usage")
     counts = _counts_of(usage)
     for count in counts:
         if count is not None and (type(count) is not int or not 0 <= count < LIMIT):
@@ -182,7 +191,7 @@ def _usage(usage: Any, of: str = "Generation") -> Usage:
     else:
         return usage
     named = {name: count for name, count in zip(_COUNTS, counts, strict=True) if count is not None}
-    return Usage(**{name: _count(count, f"{of}.usage.{name}") for name, count in named.items()})
+    return Usage(**{name: as_count(count, f"{of}.usage.{name}") for name, count in named.items()})
 
 
 def _listed(name: str, value: Any) -> tuple[Any, ...] | None:
@@ -190,26 +199,26 @@ def _listed(name: str, value: Any) -> tuple[Any, ...] | None:
     if value is None and name == "logprobs":
         return None
     if not isinstance(value, tuple | list):
-        raise TypeError(f"{what} is {_a(value)}, not a tuple")
+        raise TypeError(f"{what} is {told_type(value)}, not a tuple")
     if name == "alternatives":
-        return tuple(each if type(each) is str else _text(each, f"one of {what}") for each in value)
+        return tuple(each if type(each) is str else as_text(each, f"one of {what}") for each in value)
     for each in value:
         if not isinstance(each, dict):
-            raise TypeError(f"one of {what} is {_a(each)}, not a dict")
-    _check_json(value, what)
+            raise TypeError(f"one of {what} is {told_type(each)}, not a dict")
+    check_json(value, what)
     return tuple(value)
 
 
 def as_question(asked: Any) -> JudgeRequest:
     """The request of a judge, if it can be sent and stored."""
     if not isinstance(asked, JudgeRequest):
-        raise TypeError(f"it returned {_kind(asked)}, not a JudgeRequest")
+        raise TypeError(f"it returned {kind_of(asked)}, not a JudgeRequest")
     messages: Any = asked.messages
     if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
         raise TypeError(
             "JudgeRequest.messages is no list of dicts with a `role`, and a `content` that is a text or a list of parts"
         )
-    _check_json(messages, "JudgeRequest.messages")
+    check_json(messages, "JudgeRequest.messages")
     if asked.params != {}:
         _check_params(asked.params)
     return own(asked)
@@ -225,7 +234,7 @@ def _is_message(message: Any) -> bool:
 
 
 def _check_params(params: Any) -> None:
-    _check_dict(params, "JudgeRequest.params")
+    check_dict(params, "JudgeRequest.params")
     try:
         # Checked only, and sent as the judge wrote them: a changed spelling would change the key of the reply.
         InferenceParamsSpec.model_validate_json(canonical_json(params), strict=True)
@@ -233,65 +242,3 @@ def _check_params(params: Any) -> None:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"JudgeRequest.params.{place}: {in_words(first)}") from None
-
-
-# --- single values ------------------------------------------------------------------------------------------
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else type(value).__name__
-
-
-def _a(value: Any) -> str:
-    return "None" if value is None else f"of type {_kind(value)}"
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{what} is {_a(value)}, not a str")
-    return str.__str__(value)
-
-
-def _flag(value: Any, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{what} is {_a(value)}, not a bool")
-    return value
-
-
-def _number(value: Any, what: str) -> float:
-    """The value as a float; infinite if it is beyond the range of floats."""
-    if not isinstance(value, (Real, Decimal)):
-        raise TypeError(f"{what} is {_a(value)}, not a number: make it one with float(...)")
-    try:
-        return float(value)
-    except OverflowError:
-        return -math.inf if value < 0 else math.inf
-
-
-def _amount(value: Any, what: str) -> float:
-    amount = value if type(value) is float else _number(value, what)
-    if not 0 <= amount < math.inf:
-        raise ValueError(f"{what} is {amount}, not a finite number of at least 0")
-    return amount
-
-
-def _count(value: Any, what: str) -> int:
-    if type(value) is bool or not isinstance(value, Integral):
-        raise TypeError(f"{what} is {_a(value)}, not an int")
-    count = int(value)
-    if not 0 <= count < LIMIT:
-        raise ValueError(f"{what} is no count: it is {'negative' if count < 0 else 'greater than 2^63'}")
-    return count
-
-
-def _check_dict(value: Any, what: str) -> None:
-    if not isinstance(value, dict):
-        raise TypeError(f"{what} is {_a(value)}, not a dict")
-    _check_json(value, what)
-
-
-def _check_json(value: Any, what: str) -> None:
-    try:
-        canonical_json(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"{what} holds what JSON can't say: {error}") from error

@@ -14,7 +14,6 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.scores import CODE, UNAVAILABLE
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Unsavable, Writer
-from themis_core.planning import own
 from themis_core.plugins import Observers
 from themis_core.records import (
     SCORE_FAULTS,
@@ -26,6 +25,7 @@ from themis_core.records import (
     ScoreEntry,
     TrialFinished,
 )
+from themis_plain import own
 
 __all__ = ["Ended", "Saving"]
 

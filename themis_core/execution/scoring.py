@@ -17,10 +17,10 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
-from themis_core.planning import Handed
 from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, made, seconds_for, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
 from themis_lanes import in_time
+from themis_plain import Handed
 
 __all__ = [
     "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "unscorable",

@@ -1,6 +1,5 @@
 """Pure planning: which items, which prompts, which trials, with which identities. Nothing is called or stored."""
 
-from themis_core.planning.handing import Handed, own
 from themis_core.planning.identities import Baseline, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.sampling import allot, rank
@@ -9,7 +8,6 @@ from themis_core.planning.trials import Plan, PlannedSlice, make_plan, questions
 
 __all__ = [
     "Baseline",
-    "Handed",
     "Items",
     "Plan",
     "PlannedSlice",
@@ -18,7 +16,6 @@ __all__ = [
     "Trial",
     "allot",
     "make_plan",
-    "own",
     "questions",
     "rank",
     "score_key",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.errors import SpecError
-from themis_core.planning.kept import Kept
 from themis_core.planning.rows import RowMapping, where, with_fields
 from themis_core.planning.sampling import Strata
 from themis_core.plugins import LoadedDataset, calling, policy_in_force
@@ -21,6 +20,7 @@ from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_core.wording import counted
 from themis_core.wording.guessing import did_you_mean
 from themis_lanes import in_time
+from themis_plain import Kept
 
 __all__ = ["Items"]
 
@@ -41,7 +41,7 @@ class Items:
         self._ids = frozenset(query.item_ids) if query.item_ids is not None else None
         self._chosen: frozenset[int] | None = None
         """Ordinals, among the items that match, of those that sampling took; None if it takes all."""
-        self._kept = Kept()
+        self._kept = Kept(Item)
         self._marks = array("Q")
         """Of each item taken, the first 8 bytes of its digest."""
         self.count = 0

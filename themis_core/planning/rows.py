@@ -8,13 +8,13 @@ from math import isfinite
 from typing import Any, Final
 
 from themis_core.errors import SpecError
-from themis_core.planning.handing import own
 from themis_core.planning.templates import compile_template, render
 from themis_core.plugins import LoadedDataset
 from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import TransformSpec, digest
 from themis_core.wording.guessing import did_you_mean
+from themis_plain import own
 
 __all__ = ["RowMapping", "where", "with_fields"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from themis_core.components.scoring import Scoring
-from themis_core.planning.handing import Handed
 from themis_core.planning.items import Items
 from themis_core.plugins import Scorer, from_outside, in_its_time
 from themis_core.records import Item
 from themis_core.wording import counted
+from themis_plain import Handed
 
 __all__ = ["Unscorable", "unscorable_items"]
 

@@ -9,7 +9,6 @@ from typing import Any
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
 from themis_core.errors import SpecError
 from themis_core.planning.few_shot import Leak, leaks_of, taken
-from themis_core.planning.handing import own
 from themis_core.planning.identities import (
     Baseline,
     Trial,
@@ -34,6 +33,7 @@ from themis_core.plugins import (
 from themis_core.reading import Place
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
+from themis_plain import own
 
 __all__ = ["Plan", "PlannedSlice", "make_plan", "questions"]
 

@@ -15,37 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.errors import PluginError, SpecError, StorageError
-from themis_core.interrupts import Interrupted, heard
+from themis_interrupts import from_outside
 from themis_lanes import Raised
 
 __all__ = ["Errors", "blaming", "failure", "from_outside", "own_exit", "told"]
 
 Errors = tuple[type[Exception], ...]
 _CORE = str(Path(__file__).parents[1])
-_IMPORTING = ("importlib", "pluggy", "themis_loose")
-
-
-def from_outside(error: BaseException) -> bool:
-    """Whether what came out of a component is not its own: the user's Ctrl-C, or the end of who awaited it.
-
-    A KeyboardInterrupt that no signal raised is the component's own, and so is a CancelledError that nobody asked for
-    (a task of its own was cancelled, say). Passed on, it would end a worker without a word.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        return any(map(from_outside, error.exceptions))
-    if isinstance(error, KeyboardInterrupt):
-        return isinstance(error, Interrupted) or not heard()
-    if isinstance(error, Exception | SystemExit | GeneratorExit):
-        return False
-    from asyncio import CancelledError, current_task  # slow to import, and not needed by commands that only read
-
-    if not isinstance(error, CancelledError):
-        return False
-    try:
-        task = current_task()
-    except RuntimeError:  # no event loop, so nothing to be cancelled
-        return False
-    return task is not None and task.cancelling() > 0
+_BETWEEN = ("importlib", "pluggy", "themis_interrupts", "themis_lanes", "themis_loose")
 
 
 def told(error: BaseException) -> str:
@@ -97,11 +74,11 @@ def failure(who: str, during: str, error: BaseException) -> PluginError:
 
 
 def _own_frames(error: BaseException) -> Any:
-    # The frames of Themis and of the import machinery before the plugin's own say nothing to its user.
+    # The frames of Themis, its libraries and the import machinery before the plugin's own say nothing to its user.
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         file = frame.tb_frame.f_code.co_filename
-        if not file.startswith((_CORE, "<frozen")) and not any(each in file for each in _IMPORTING):
+        if not file.startswith((_CORE, "<frozen")) and not any(each in file for each in _BETWEEN):
             break
         frame = frame.tb_next
     return frame

@@ -6,7 +6,7 @@ Reads streams and holds one group at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -19,7 +19,7 @@ from themis_core.results.aggregates import of_aggregate
 from themis_core.results.row import ResultRow
 from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
-from themis_intervals import ClusteredMean, Interval, shown
+from themis_intervals import ClusteredMean, Interval
 
 __all__ = ["RunResult", "summarise"]
 
@@ -81,73 +81,9 @@ class RunResult:
 
     def table(self) -> str:
         """The scores as a plain text table; what is the same in all rows is said once, above it."""
-        above, header, cells = told_once(self.scores)
-        return "\n".join([*above, *_aligned([header, *cells])])
+        from themis_core.results.table import as_text  # with click, which a run does not need
 
-
-HEADER = (
-    "slice", "model", "prompt", "params", "score", "metric",
-    "value", "95 % interval", "method", "n", "unparsed", "unscored", "failed",
-)  # fmt: skip
-
-
-_COUNTS = HEADER[-3:]
-_SHARED = (*HEADER[:4], "method")
-
-
-def told_once(rows: Sequence[ResultRow]) -> tuple[list[str], tuple[str, ...], list[tuple[str, ...]]]:
-    """Split the table of scores: a line of what all rows share (if there is any), then header and cells of the rest.
-
-    Shared are names and methods that are equal in all rows, and counts that are zero in all. Nothing is left out but
-    `default` parameters.
-    """
-    settings, cells = _settings_once([table_cells(row) for row in rows])
-    shared: dict[str, str] = {}
-    for name, (first, *others) in zip(HEADER, zip(*cells, strict=True), strict=False):
-        if all(each == first for each in others) and (name in _SHARED or (name in _COUNTS and first == "0")):
-            shared[name] = first
-    kept = [index for index, name in enumerate(HEADER) if name not in shared]
-    told = [f"params {settings}"] if settings else []
-    told += [
-        f"{value} {name}" if name in _COUNTS else f"{name} {value}"
-        for name, value in shared.items()
-        if (name, value) != ("params", "default")
-    ]
-    return (
-        [f"all rows: {', '.join(told)}"] if told else [],
-        tuple(HEADER[index] for index in kept),
-        [tuple(line[index] for index in kept) for line in cells],
-    )
-
-
-def _settings_once(cells: list[tuple[str, ...]]) -> tuple[str, list[tuple[str, ...]]]:
-    """Take the settings out of the column of parameters that are the same in all rows, if others differ."""
-    at = HEADER.index("params")
-    settings = [row[at].split(", ") for row in cells]
-    common = [each for each in settings[0] if all(each in others for others in settings)] if cells else []
-    if not common or all(each == settings[0] for each in settings):
-        return "", cells
-    left = [", ".join(each for each in of_row if each not in common) or "–" for of_row in settings]
-    kept = [(*row[:at], rest, *row[at + 1 :]) for row, rest in zip(cells, left, strict=True)]
-    return ", ".join(common), kept
-
-
-def table_cells(row: ResultRow) -> tuple[str, ...]:
-    """One row's cells under `HEADER`; what is absent is a dash, never a zero."""
-    value = "–" if row.value is None else f"{row.value:.4f}"
-    return (
-        row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-        value, shown(row.low, row.high), row.interval or row.no_interval or "–",
-        str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
-    )  # fmt: skip
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = [name not in (*HEADER[:6], "method") for name in rows[0]]
-    for row in rows:
-        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
-        yield "  ".join(cells).rstrip()
+        return as_text(self.scores)
 
 
 def summarise(

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
-from themis_core.interrupts import listening
 from themis_core.planning import make_plan
-from themis_core.plugins import Composition, compose, in_force, open_storage, plugins_of
+from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.results import Results, RunResult
-from themis_core.session.event_loop import run_to_its_end
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
 from themis_core.specs import ProjectSpec
+from themis_interrupts import listening
+from themis_interrupts.event_loop import run_to_its_end
+from themis_lanes import leave_alone
 
 __all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
 
@@ -54,7 +56,9 @@ def run(
                 models=models,
                 progress=progress,
                 base_dir=base_dir,
-            )
+            ),
+            failure=partial(failure, "a component"),
+            leave_alone=leave_alone,
         )
 
 

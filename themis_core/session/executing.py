@@ -15,14 +15,15 @@ from typing import Any, Literal
 from themis_core.components import Judge, Store
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now
-from themis_core.interrupts import in_good_order
-from themis_core.planning import Plan, own
+from themis_core.planning import Plan
 from themis_core.plugins import LoadedDataset, calling_beside
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 from themis_core.version import version
 from themis_core.wording import counted
+from themis_interrupts import in_good_order
+from themis_plain import own
 
 __all__ = ["execute"]
 

@@ -3,7 +3,7 @@
 No reading of files, no composition, no I/O.
 """
 
-from themis_core.specs.base import Spec, canonical_json, digest
+from themis_core.specs.base import Spec
 from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec
@@ -11,6 +11,7 @@ from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelS
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
 from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
+from themis_plain import canonical_json, digest
 from themis_secrets import looks_like_a_key
 
 __all__ = [

@@ -8,13 +8,14 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from themis_core.specs.base import Spec, digest
+from themis_core.specs.base import Spec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
 from themis_core.specs.scoring import ParseSpec, ScoreSpec, ThresholdSpec
 from themis_core.wording.guessing import did_you_mean
+from themis_plain import digest
 
 __all__ = ["BenchmarkSpec", "SliceSpec"]
 

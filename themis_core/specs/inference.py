@@ -16,9 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from themis_core.specs.base import Spec, canonical_json, digest
+from themis_core.specs.base import Spec
 from themis_core.specs.secrets import refuse_keys
 from themis_documents.mistakes import in_words
+from themis_plain import canonical_json, digest
 
 __all__ = ["ANSWERS_AT_TOP", "GenerationSpec", "InferenceGridSpec", "InferenceParamsSpec"]
 

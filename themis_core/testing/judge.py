@@ -26,11 +26,11 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core.components import Judge, JudgedAnswer, JudgeReply, JudgeRequest
-from themis_core.planning import Handed, own
 from themis_core.records import Generation, Score
 from themis_core.specs import canonical_json
 from themis_core.testing.hostile import HOSTILE_TEXTS
 from themis_core.testing.metric import check_unchanged
+from themis_plain import Handed, own
 
 __all__ = ["JudgeSuite"]
 

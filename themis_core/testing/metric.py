@@ -27,10 +27,10 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core.components import Metric
-from themis_core.planning import Handed
 from themis_core.records import Generation, Item, Score
 from themis_core.specs import canonical_json
 from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_plain import Handed
 
 __all__ = ["MetricSuite"]
 

@@ -21,7 +21,8 @@ from themis_output.printing import (
     shortened,
     stdout,
 )
-from themis_output.tables import Figure, aligned, fits, table
+from themis_output.sharing import told_once
+from themis_output.tables import Figure, aligned, fits, lines, table
 
 __all__ = [
     "CannotPrint",
@@ -36,6 +37,7 @@ __all__ = [
     "format_option",
     "heading",
     "leave_stdout",
+    "lines",
     "number",
     "own_path",
     "own_stdout",
@@ -45,4 +47,5 @@ __all__ = [
     "shortened",
     "stdout",
     "table",
+    "told_once",
 ]

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 
 from themis_output.printing import cell, echo, stdout
+from themis_output.sharing import told_once
 
-__all__ = ["Figure", "aligned", "fits", "table"]
+__all__ = ["Figure", "aligned", "fits", "lines", "table"]
 
 GAP = "  "
 LONGEST_PIECE = 24
@@ -42,7 +43,9 @@ def table(
     if it is too wide and they are equal in all rows.
     """
     if rows and not fits(columns, rows):
-        columns, rows = _said_once(columns, rows, shared)
+        above, columns, rows = told_once(columns, rows, names=shared)
+        for line in above:
+            echo(line)
     cells = [[cell(value) for value in row] for row in rows]
     right = [_is_number(values) for values in zip(*rows, strict=True)] if rows else [False] * len(columns)
     whole_too = [is_right or name in whole for name, is_right in zip(columns, right, strict=True)]
@@ -66,22 +69,18 @@ def aligned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterato
         yield from _lines(line, [max(width, _width(text)) for width, text in zip(widths, line, strict=True)])
 
 
+def lines(columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: Collection[str]) -> list[str]:
+    """A table as lines that are never wrapped; the columns in `left` start at the left, the others end at the right."""
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = _widths(columns, cells)
+    right = [name not in left for name in columns]
+    return [line for row in (columns, *cells) for line in _lines(row, widths, right)]
+
+
 def fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Whether nothing has to be wrapped: the terminal is wide enough, or it is no terminal."""
     widths = _widths(columns, [[cell(value) for value in row] for row in rows])
     return not stdout().isatty() or sum(widths) <= _room(len(columns))
-
-
-def _said_once(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], names: Collection[str]
-) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
-    values = zip(columns, zip(*rows, strict=True), strict=True)
-    equal = {name: cell(of[0]) for name, of in values if name in names and all(each == of[0] for each in of)}
-    if not equal:
-        return columns, rows
-    echo(f"all rows: {', '.join(f'{name} {value}' for name, value in equal.items())}")
-    kept = [index for index, name in enumerate(columns) if name not in equal]
-    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _is_number(values: Sequence[object]) -> bool:

@@ -1,7 +1,10 @@
-"""How many calls of a service are in flight, and when the next may start; both learn from what is refused. And when a
-call is given up."""
+"""How many calls of a service are in flight, and when the next may start; both learn from what is refused. When a call
+is given up, when it is tried again, and when a service that fails is left in peace."""
 
+from themis_pacing.breaker import Breaker
 from themis_pacing.deadline import attempt_ends
 from themis_pacing.limits import AdaptiveLimit, Pace
+from themis_pacing.retrying import RetryAllowance, Retrying, RetryRules
+from themis_pacing.trouble import Trouble
 
-__all__ = ["AdaptiveLimit", "Pace", "attempt_ends"]
+__all__ = ["AdaptiveLimit", "Breaker", "Pace", "RetryAllowance", "RetryRules", "Retrying", "Trouble", "attempt_ends"]

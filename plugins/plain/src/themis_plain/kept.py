@@ -1,7 +1,6 @@
-"""Items written down as they were read, and read back as often as wanted. It knows no dataset.
+"""Records of plain data written down as they come, and read back as often as wanted.
 
-To read an item back takes 2 µs, a tenth of what its row takes to be read, mapped and digested once more. Memory holds
-one block, and a small dataset as a whole.
+To read a record with seven fields back takes 2 µs. Memory holds one block, and few records as a whole.
 """
 
 from __future__ import annotations
@@ -9,64 +8,67 @@ from __future__ import annotations
 import pickle
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from io import BytesIO
 from operator import attrgetter
 from threading import Lock
-from typing import Any, Final, NoReturn
-
-from themis_core.records import Item
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 __all__ = ["Kept"]
 
 BLOCK: Final = 2**16
-"""Bytes that are written and read at a time, and one item more at the most."""
+"""Bytes that are written and read at a time, and one record more at the most."""
 IN_MEMORY: Final = 2**21
 """Bytes that make no file."""
 MOST: Final = 2**29
 """Bytes that are written at the most: a temporary folder may be small, or in memory itself."""
-_values_of = attrgetter(*(each.name for each in fields(Item)))
+T = TypeVar("T")
 
 
-class Kept:
-    """Items in the order in which they were added; `whole` says whether all of them could be kept."""
+class Kept(Generic[T]):
+    """Records in the order in which they were added; `whole` says whether all of them could be kept.
 
-    def __init__(self) -> None:
+    `kind` is their dataclass, of two fields at least. They are in a temporary file that lives as long as this does.
+    """
+
+    def __init__(self, kind: type[T]) -> None:
         self.whole = True
+        self._made: Callable[..., T] = kind
+        self._values_of = attrgetter(*(each.name for each in fields(kind)))  # type: ignore[arg-type]
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  it lives as long as this does
         weakref.finalize(self, self._file.close)
         self._lock = Lock()
         self._blocks: list[tuple[int, int, int]] = []
-        """Of each block, where it begins, its length, and how many items it has."""
+        """Of each block, where it begins, its length, and how many records it has."""
         self._buffer = BytesIO()
         self._pickler = _PlainPickler(self._buffer, pickle.HIGHEST_PROTOCOL)
         self._waiting = 0
-        """Items in the buffer."""
+        """Records in the buffer."""
 
-    def add(self, item: Item) -> None:
-        """Keep an item. Once one can't be kept, none are: it holds more than plain values, or there is no room."""
+    def add(self, record: T) -> None:
+        """Keep a record. Once one can't be kept, none are: it holds more than plain values, or there is no room."""
         if not self.whole:
             return
         try:
-            self._pickler.dump(_values_of(item))
+            self._pickler.dump(self._values_of(record))
             self._waiting += 1
             if self._buffer.tell() >= BLOCK:
                 self._write()
         except (pickle.PicklingError, RecursionError, OSError):
             self._give_up()
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[T]:
         for at, length, count in self._blocks:
             with self._lock:
                 self._file.seek(at)
                 data = self._file.read(length)
             load = _PlainUnpickler(BytesIO(data)).load
             for _ in range(count):
-                yield Item(*load())
+                yield self._made(*load())
         load = _PlainUnpickler(BytesIO(self._buffer.getvalue())).load
         for _ in range(self._waiting):
-            yield Item(*load())
+            yield self._made(*load())
 
     def _write(self) -> None:
         at, length = self._end, self._buffer.tell()

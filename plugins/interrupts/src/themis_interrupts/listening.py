@@ -1,7 +1,7 @@
-"""The signals that ask a process to end, told apart from what a component raises.
+"""The signals that ask a process to end, told apart from what other people's code raises.
 
-Whoever listens gets `Interrupted`, a KeyboardInterrupt of its own kind: a component that raises KeyboardInterrupt has
-failed, and nobody has pressed Ctrl-C. Signals concern the whole process, so what is kept here does as well. It ends
+Whoever listens gets `Interrupted`, a KeyboardInterrupt of its own kind: code that raises KeyboardInterrupt has failed,
+and nobody has pressed Ctrl-C. Signals concern the whole process, so what is kept here does as well. It ends
 nothing: what happens after a signal is up to who listens.
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["SIGNALS", "Interrupted", "heard", "in_good_order", "leave_at_once", "listen", "listening"]
+__all__ = ["SIGNALS", "Interrupted", "from_outside", "heard", "in_good_order", "leave_at_once", "listen", "listening"]
 
 SIGNALS = tuple(
     getattr(signal, name)
@@ -84,6 +84,29 @@ def in_good_order(stop: Callable[[], object]) -> Iterator[None]:
 def heard() -> bool:
     """Whether a Ctrl-C would raise `Interrupted`, or be ignored: then no other KeyboardInterrupt is the user's."""
     return signal.getsignal(signal.SIGINT) in (_arrived, signal.SIG_IGN)
+
+
+def from_outside(error: BaseException) -> bool:
+    """Whether what came out of other people's code is not its own: the user's Ctrl-C, or the end of who awaited it.
+
+    A KeyboardInterrupt that no signal raised is the code's own, and so is a CancelledError that nobody asked for
+    (a task of its own was cancelled, say). Passed on, it would end a worker without a word.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(from_outside, error.exceptions))
+    if isinstance(error, KeyboardInterrupt):
+        return isinstance(error, Interrupted) or not heard()
+    if isinstance(error, Exception | SystemExit | GeneratorExit):
+        return False
+    from asyncio import CancelledError, current_task  # slow to import, and not needed by commands that only read
+
+    if not isinstance(error, CancelledError):
+        return False
+    try:
+        task = current_task()
+    except RuntimeError:  # no event loop, so nothing to be cancelled
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def _arrived(number: int, frame: FrameType | None) -> None:

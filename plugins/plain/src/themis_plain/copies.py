@@ -1,28 +1,28 @@
-"""What components are handed is a copy of their own: what they do to it reaches no store and no other component.
+"""What other people's code is handed is a copy of its own: what it does to that reaches nobody else.
 
-It knows no component and no run. A copy costs about 3 µs for an item and for a generation, a check less than 1 µs. Two
-other ways were measured: serialised forms before and after cost as much and give back nothing that was changed, and
-`copy.deepcopy` takes five times as long. A digest over an item with 20 passages takes 0.1 ms.
+A copy of a record with a dozen fields costs about 3 µs, a check less than 1 µs. Two other ways were measured:
+serialised forms before and after cost as much and give back nothing that was changed, and `copy.deepcopy` takes five
+times as long. A digest over 20 passages of text takes 0.1 ms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from themis_core.records import Usage
-
 __all__ = ["Handed", "own"]
 
 T = TypeVar("T")
-_UNCHANGEABLE = frozenset({str, int, float, bool, type(None), Usage})
+_UNCHANGEABLE = frozenset({str, int, float, bool, type(None)})
 
 
 def own(value: T) -> T:
-    """A copy of records and JSON-like data, as deep as anything in it can be changed; of all else, the value itself.
+    """A copy of dataclasses and JSON-like data, as deep as anything in it can be changed; of all else, the value.
 
+    A dataclass with a `__deepcopy__` of its own, such as one in which nothing can be changed, is copied by that.
     Raises ValueError for what nests more than some 400 levels deep.
     """
     try:
@@ -43,16 +43,22 @@ def _own(value: Any) -> Any:
         return tuple([each if type(each) in _UNCHANGEABLE else _own(each) for each in value]) if value else value
     if (values_of := _values_of(kind)) is not None:
         return kind(*[each if type(each) in _UNCHANGEABLE else _own(each) for each in values_of(value)])
-    return value
+    return value.__deepcopy__({}) if is_dataclass(kind) else value
 
 
 @lru_cache(maxsize=64)
-def _values_of(kind: Any) -> attrgetter[Any] | None:
-    return attrgetter(*(each.name for each in fields(kind))) if is_dataclass(kind) else None
+def _values_of(kind: Any) -> Callable[[Any], Iterable[Any]] | None:
+    """What gives the values of a dataclass's fields; None for what is none, or copies itself."""
+    if not is_dataclass(kind) or hasattr(kind, "__deepcopy__"):
+        return None
+    names = [each.name for each in fields(kind)]
+    if len(names) > 1:
+        return attrgetter(*names)  # takes half as long, and gives no tuple of one
+    return lambda value: [getattr(value, name) for name in names]
 
 
 class Handed:
-    """What one call of a component is handed, each part by its name; `check` says whether the component changed it.
+    """What one call is handed, each part by its name; `check` says whether the call changed it.
 
     handed = Handed(item=item)
     score = metric.score(handed["item"], ...)
@@ -69,7 +75,7 @@ class Handed:
         return self._copies[name]
 
     def check(self) -> None:
-        """Raise TypeError that names the first place that the component changed, such as `item.reference[0]`."""
+        """Raise TypeError that names the first place that the call changed, such as `item.reference[0]`."""
         if self._copies != self._originals:
             place = _changed(self._originals, self._copies, "")
             raise TypeError(f"it changed {place}, which it is handed to read only: let it change a copy")

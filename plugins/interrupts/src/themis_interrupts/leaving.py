@@ -1,7 +1,7 @@
-"""How the command ends when it is told to: SIGINT in 130, SIGTERM in 143, SIGHUP in 129.
+"""How a command ends when it is told to: SIGINT in 130, SIGTERM in 143, SIGHUP in 129.
 
-The first signal ends a run in good order, and all else at once. After the second one the process ends, whatever a store
-or a component does.
+The first signal ends in good order what asked for it, and all else at once. After the second one the process ends,
+whatever goes on in it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
-from themis_core.interrupts import listen
+from themis_interrupts.listening import listen
 
 __all__ = ["INTERRUPTED", "exit_code", "listen_to_signals", "leave"]
 
@@ -22,14 +23,17 @@ INTERRUPTED = 130
 LEAVE_S = 1.2
 """Seconds that the second signal leaves for closing what is open."""
 THREADS_S = 10.0
-"""Seconds that threads which components left behind have to end in, once the command is done."""
+"""Seconds that threads which were left behind have to end in, once the command is done."""
 
 _received: list[int] = []
 
 
-def listen_to_signals() -> None:
-    """Be told of signals from here on; those that were ignored when the command began stay ignored."""
-    listen(_note)
+def listen_to_signals(at_once: str = "ended at once") -> None:
+    """Be told of signals from here on; those that were ignored when the command began stay ignored.
+
+    `at_once` is what is said when the second one ends the process.
+    """
+    listen(partial(_note, at_once))
 
 
 def exit_code(code: object) -> Any:
@@ -37,22 +41,25 @@ def exit_code(code: object) -> Any:
     return 128 + _received[-1] if code == INTERRUPTED and _received else code
 
 
-def leave(code: Any) -> NoReturn:
-    """End the process, as soon as threads that components left behind allow; they may never return."""
+def leave(code: Any, threads_left: str = "threads that were left behind did not end") -> NoReturn:
+    """End the process, as soon as threads that were left behind allow; they may never return.
+
+    `threads_left` is what is said if they don't.
+    """
     if len(_received) > 1:
         sys.stderr.flush()
         os._exit(code)  # the interpreter's own end can take long, and the second signal gave it no time
     if any(not each.daemon and each is not threading.main_thread() for each in threading.enumerate()):
         number = code if isinstance(code, int) else int(code is not None)
-        _thread.start_new_thread(_end, (THREADS_S, number, "threads that a component left behind did not end"))
+        _thread.start_new_thread(_end, (THREADS_S, number, threads_left))
     sys.exit(code)
 
 
-def _note(number: int) -> None:
+def _note(at_once: str, number: int) -> None:
     _received.append(number)
     if len(_received) == 2:
         # Not `threading.Thread`: its locks may be held by the very code that the signal interrupted.
-        _thread.start_new_thread(_end, (LEAVE_S, 128 + number, "ended at once; what was saved stays saved"))
+        _thread.start_new_thread(_end, (LEAVE_S, 128 + number, at_once))
 
 
 def _end(after_s: float, code: int, why: str) -> None:

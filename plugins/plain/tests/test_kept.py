@@ -1,17 +1,16 @@
-"""Items that are written down come back as they were, or are not written down at all."""
+"""Records that are written down come back as they were, or are not written down at all."""
 
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from themis_core import Item
-from themis_core.planning import kept
-from themis_core.planning.kept import Kept
+from themis_plain import Kept, kept
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -29,12 +28,23 @@ class Pair(NamedTuple):
     right: int
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    id: str
+    fields: dict[str, Any]
+    reference: Any
+    metadata: dict[str, Any]
+    output: str | None = None
+    model: str | None = None
+    digest: str = ""
+
+
 def item(number: int, **fields: Any) -> Item:
     return Item(f"q{number}", fields, number, {"of": [number]}, None, "m", f"{number:064x}")
 
 
-def written(items: list[Item]) -> Kept:
-    made = Kept()
+def written(items: list[Item]) -> Kept[Item]:
+    made = Kept(Item)
     for each in items:
         made.add(each)
     return made

@@ -1,0 +1,22 @@
+"""Plain data, such as JSON has: one canonical text, checks of what should be plain, copies, a file to keep it in."""
+
+from themis_plain.canonical import canonical_json, digest
+from themis_plain.checks import (
+    LIMIT,
+    as_amount,
+    as_count,
+    as_flag,
+    as_number,
+    as_text,
+    check_dict,
+    check_json,
+    kind_of,
+    told_type,
+)
+from themis_plain.copies import Handed, own
+from themis_plain.kept import Kept
+
+__all__ = [
+    "LIMIT", "Handed", "Kept", "as_amount", "as_count", "as_flag", "as_number", "as_text", "canonical_json",
+    "check_dict", "check_json", "digest", "kind_of", "own", "told_type",
+]  # fmt: skip
