@@ -124,14 +124,24 @@ def open_files() -> set[str]:
     return {each.name for each in Path("/proc/self/fd").iterdir()} if sys.platform == "linux" else set()
 
 
+OTHERS: set[int] = set()
+"""Processes that other tests have left running, such as a database."""
+
+
+@pytest.fixture(autouse=True)
+def _know_the_others() -> None:
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """Return the processes that this one has, those that ended and were not waited for included."""
+    """Return the processes that this one has, those that ended and were not waited for included, but no others'."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(stat.read_text("utf-8").rpartition(")")[2].split()[1]) == os.getpid():
                 found.append(int(stat.parent.name))
-    return found
+    return sorted(set(found) - OTHERS)
 
 
 def run(call: Coroutine[Any, Any, Any]) -> Any:
