@@ -46,7 +46,7 @@ def late(what):
     return exec(what, globals())
 
 def write_to_socket(content):
-    for fd in range(3, 20):
+    for fd in range(3, 1_000):
         try: socket.socket(fileno=os.dup(fd)).send(content)
         except OSError: pass
 
