@@ -121,8 +121,9 @@ def _walk(context: click.Context) -> Iterator[tuple[str, click.Context]]:
 
 
 def _readme(path: Path) -> str:
-    """A plugin's README, with its links to another one and to that of the repository bent to the pages."""
+    """A plugin's README, with its links to another one, to pages and to that of the repository bent to the pages."""
     text = re.sub(r"\]\(\.\./(\w+)/README\.md", r"](\1.md", path.read_text("utf-8"))
+    text = re.sub(r"\]\(\.\./\.\./docs/([\w-]+\.md)", r"](../../../\1", text)
     return text.replace("](../../README.md", "](../../../index.md")
 
 
