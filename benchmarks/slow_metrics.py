@@ -18,6 +18,7 @@ THEMIS_CONTRACT_VERSION = 1
 class Sleeps(Metric):
     """Waits for something outside, in threads; its author knows that several may."""
 
+    runs_in = "thread"
     at_once = 8
     seconds: float = Field(0.005, ge=0, description="How long each score takes.")
 
