@@ -8,8 +8,8 @@
     saving ─ one commit ─ finished ─ counted, observers told
 
 Each endpoint has a producer and workers of its own, so a dead endpoint holds up nobody else. A worker keeps its place
-until its commit returned, so what is called but not saved is bounded: there are a fifth more workers than calls in
-flight, so that the next call need not wait for the commit. A full queue holds up workers, never the event loop.
+until its commit returned, so what is called but not saved is bounded by what may be in flight. A full queue holds up
+workers, never the event loop.
 
 Why no two trials ask for the same is told in `claims`, how the loop meets deadlines in `deadline`.
 """
@@ -171,8 +171,7 @@ class Runner:
         if all(model.engine.capabilities.batch for model in models if model.engine.endpoint == endpoint):
             return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
         in_all = self._policy.max_in_flight_work_items
-        in_flight = min(in_all, self._policy.max_in_flight_per_endpoint or in_all)
-        return in_flight + in_flight // 5, 1
+        return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
 
     async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[Work] | None], together: int) -> None:
         trials = self._plan.trials(endpoint)
