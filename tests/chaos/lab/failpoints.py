@@ -75,9 +75,9 @@ def _in_the_middle_of_a_batch(count: _Countdown) -> None:
 
 
 def _before_acknowledging(count: _Countdown) -> None:
-    from themis_core.execution import Runner
+    from themis_core.execution.saving import Saving
 
-    _wrap(Runner, "_count", before=lambda *_: count.step())
+    _wrap(Saving, "_count", before=lambda *_: count.step())
 
 
 def _while_a_blob_is_written(count: _Countdown) -> None:
