@@ -6,7 +6,6 @@ With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
 from themis_core.plugins.calling import (
     calling,
-    calling_beside,
     in_force,
     in_its_time,
     in_its_time_beside,
@@ -37,7 +36,6 @@ __all__ = [
     "Unreadable",
     "blaming",
     "calling",
-    "calling_beside",
     "compose",
     "discover",
     "failure",

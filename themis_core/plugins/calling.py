@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calling",
-    "calling_beside",
     "in_force",
     "in_its_time",
     "in_its_time_beside",
@@ -137,15 +136,6 @@ def calling(who: str, during: str, *, but: Errors = (SpecError, StorageError, Pl
     try:
         with blaming(who, during, but=(*but, Overdue)), timed(f"{who}.{during}", policy_in_force.get().start_timeout_s):
             yield
-    except Overdue as error:
-        raise _too_slow(who, during, error) from None
-
-
-def calling_beside(who: str, during: str, call: Callable[[], T]) -> T:
-    """The same for one call in a thread of its own, for who is not in the main thread: it can be left behind."""
-    try:
-        with blaming(who, during, but=(SpecError, StorageError, PluginError, Overdue)):
-            return beside(f"{who}.{during}", policy_in_force.get().start_timeout_s, call)
     except Overdue as error:
         raise _too_slow(who, during, error) from None
 

@@ -16,7 +16,7 @@ from themis_core.components import Judge, Store
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Budget, Progress, Runner, Writer, now
 from themis_core.planning import Plan
-from themis_core.plugins import LoadedDataset, calling_beside
+from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
@@ -47,7 +47,7 @@ async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None]
 
 async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[[Progress], None] | None) -> RunResult:
     composition = made.composition
-    manifest = await asyncio.to_thread(manifest_of, made)
+    manifest = manifest_of(made)  # nothing is under way yet, and what hangs can be ended in the main thread alone
     before = await writer.read(lambda store: store.run(made.run_id))
     progress = Progress(made.count(), stored=before.trials - before.failed if before else 0)
     complete = before is not None and _is_complete(before, progress.planned)
@@ -238,5 +238,5 @@ def manifest_of(made: Plan) -> dict[str, Any]:
 
 
 def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
-    spec = dataset.spec.model_copy(deep=True)
-    return calling_beside(dataset.component, "fingerprint", lambda: dataset.loader.fingerprint(spec, base_dir))
+    with calling(dataset.component, "fingerprint"):
+        return dataset.loader.fingerprint(dataset.spec.model_copy(deep=True), base_dir)
