@@ -23,7 +23,7 @@ from themis_core.components import Component, Metric
 from themis_core.execution.batches import Batches, GivenUp
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
-from themis_core.execution.scoring import Call, Steps
+from themis_core.execution.scoring import Call, Steps, throwable
 from themis_core.plugins import is_async, is_inherited, lane_of, seconds_for
 from themis_core.wording import counted
 from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
@@ -135,7 +135,7 @@ class Lanes:
                 except Stopped:
                     raise
                 except BaseException as error:  # noqa: BLE001 - the steps say what becomes of it
-                    call = steps.throw(error)
+                    call = steps.throw(throwable(error))
                 else:
                     call = steps.send(made)
         except StopIteration as end:

@@ -19,11 +19,12 @@ from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
 from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, made, seconds_for, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
-from themis_lanes import in_time
+from themis_lanes import Raised, in_time
 from themis_plain import Handed
 
 __all__ = [
-    "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "unscorable",
+    "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "throwable",
+    "unscorable",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -57,6 +58,13 @@ class Call(NamedTuple):
 Steps = Generator[Call, Any, T]
 
 
+def throwable(error: BaseException) -> BaseException:
+    """What a call raised, as it may be thrown into steps: generators take some exceptions for their own end."""
+    if isinstance(error, GeneratorExit | StopIteration):
+        return Raised(type(error).__name__, str(error))
+    return error
+
+
 def here(steps: Steps[T]) -> T:
     """What comes of steps whose calls are all made in this thread."""
     try:
@@ -65,7 +73,7 @@ def here(steps: Steps[T]) -> T:
             try:
                 returned = call.make()
             except BaseException as error:  # noqa: BLE001 - the steps say what becomes of it
-                call = steps.throw(error)
+                call = steps.throw(throwable(error))
             else:
                 call = steps.send(returned)
     except StopIteration as end:

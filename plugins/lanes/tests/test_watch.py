@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from themis_lanes import Overdue, Threads, beside, in_time, stuck, timed, watching
+from themis_lanes import Overdue, Raised, Threads, beside, in_time, stuck, timed, watching
 
 LIMIT_S = 0.2
 
@@ -93,7 +93,7 @@ def test_beside_a_thread_without_a_loop_whatever_hangs_is_left(hang):
     assert beside("mine/quick.aggregate", LIMIT_S, lambda: 42) == 42
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), StopIteration(1)])
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit("x")])
 def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
     def fail():
         raise error
@@ -102,9 +102,8 @@ def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
         threads = Threads(1)
         try:
             await threads.call("mine/slow.score", LIMIT_S, fail)
-        except (SystemExit, KeyboardInterrupt, asyncio.CancelledError, RuntimeError) as raised:
-            # No coroutine lets a StopIteration out.
-            return raised.__cause__ if isinstance(raised, RuntimeError) else raised
+        except (SystemExit, asyncio.CancelledError, GeneratorExit) as raised:
+            return raised
         finally:
             threads.close()
 
@@ -256,3 +255,19 @@ def test_an_interrupt_that_comes_while_its_call_is_left_is_the_last(monkeypatch)
     finally:
         sys.setswitchinterval(interval)
     assert failed == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt("mine"), StopIteration("mine")])
+def test_what_would_be_taken_for_something_else_is_told_by_name(error):
+    def fail():
+        raise error
+
+    async def run():
+        threads = Threads(1)
+        try:
+            await threads.call("mine/slow.score", LIMIT_S, fail)
+        finally:
+            threads.close()
+
+    with watching(), pytest.raises(Raised, match=f"{type(error).__name__}: mine"):
+        asyncio.run(run())

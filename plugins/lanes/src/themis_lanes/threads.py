@@ -52,8 +52,8 @@ def _outcome(call: Timed, job: _Job[Any]) -> Outcome:
     try:
         with call:
             return job.context.run(job.function), None
-    except KeyboardInterrupt as error:  # no user's: those reach the main thread
-        return None, Raised("KeyboardInterrupt", str(error))
+    except (KeyboardInterrupt, StopIteration) as error:  # no user's, who reach the main thread; no coroutine raises it
+        return None, Raised(type(error).__name__, str(error))
     except Interrupt:
         call.leave()
         return None, Overdue(job.limit_s)
