@@ -28,7 +28,9 @@ _BETWEEN = ("importlib", "pluggy", "themis_interrupts", "themis_lanes", "themis_
 def told(error: BaseException) -> str:
     """What a component's exception says, for people; its `__str__` may be as broken as the rest of it."""
     try:
-        return str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}"
+        if isinstance(error, Raised):
+            return f"{error.name}: {error.text}"
+        return f"{type(error).__name__}: {error}"
     except BaseException as wrong:
         if from_outside(wrong):
             raise
