@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from themis_core.components import Component, Lane, Scoring
 from themis_core.errors import PluginError, SpecError, StorageError
@@ -42,9 +42,9 @@ __all__ = [
     "seconds_for",
 ]
 
-T = TypeVar("T")
 log = logging.getLogger("themis")
 MOST_OVERDUE: Final = 3
+"""Calls of one method, before and after the run, that may take too long."""
 _USUAL: Final = ExecutionPolicySpec()
 policy_in_force: ContextVar[ExecutionPolicySpec] = ContextVar("policy_in_force", default=_USUAL)
 """The deadlines of the project that is at work. It goes with the context, for components are called in many places that
@@ -151,14 +151,16 @@ def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any
 
     Raises Overdue, and after a few of them at once.
     """
+    if is_inherited(type(component), method):
+        return getattr(component, method)(*args)
     with _giving_up(component, method):
-        return _here(name, component, method, args)
+        return _called(name, component, method, args, in_this_thread=True)
 
 
 def in_its_time_beside(name: str, component: Component, method: str, *args: Any) -> Any:
     """The same in a thread of its own, which is left behind if the call does not let itself be ended."""
     with _giving_up(component, method):
-        return _beside(name, component, method, args)
+        return _called(name, component, method, args, in_this_thread=False)
 
 
 @contextmanager
@@ -176,25 +178,17 @@ def _giving_up(component: Component, method: str) -> Iterator[None]:
         raise
 
 
-def _here(name: str, component: Component, method: str, args: Sequence[Any]) -> Any:
-    if is_inherited(type(component), method):
-        return getattr(component, method)(*args)
-    if is_async(type(component), method) or current_thread() is not main_thread():
-        return _beside(name, component, method, args)
-    if lane_of(component) == "process":
-        return _in_a_process(name, component, method, tuple(args))
-    return in_time(f"{name}.{method}", seconds_for(component), made, component, method, args)
-
-
-def _beside(name: str, component: Component, method: str, args: Sequence[Any]) -> Any:
-    call = partial(made, component, method, args)
+def _called(name: str, component: Component, method: str, args: Sequence[Any], *, in_this_thread: bool) -> Any:
+    label, limit_s = f"{name}.{method}", seconds_for(component)
     if is_async(type(component), method):
         from asyncio import run  # slow to import, and not needed by commands that only read
 
-        return beside(f"{name}.{method}", seconds_for(component), lambda: run(getattr(component, method)(*args)))
+        return beside(label, limit_s, lambda: run(getattr(component, method)(*args)))
     if lane_of(component) == "process":
         return _in_a_process(name, component, method, tuple(args))
-    return beside(f"{name}.{method}", seconds_for(component), call)
+    if in_this_thread and current_thread() is main_thread():
+        return in_time(label, limit_s, made, component, method, args)
+    return beside(label, limit_s, partial(made, component, method, args))
 
 
 def _in_a_process(name: str, component: Component, method: str, args: tuple[Any, ...]) -> Any:

@@ -93,8 +93,9 @@ def test_beside_a_thread_without_a_loop_whatever_hangs_is_left(hang):
     assert beside("mine/quick.aggregate", LIMIT_S, lambda: 42) == 42
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit("x")])
-def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
+def raised_in_a_thread(error):
+    """What comes to who awaits a call that raises this."""
+
     def fail():
         raise error
 
@@ -102,13 +103,24 @@ def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
         threads = Threads(1)
         try:
             await threads.call("mine/slow.score", LIMIT_S, fail)
-        except (SystemExit, asyncio.CancelledError, GeneratorExit) as raised:
+        except (SystemExit, asyncio.CancelledError, GeneratorExit, Raised) as raised:
             return raised
         finally:
             threads.close()
 
     with watching():
-        assert asyncio.run(run()) is error
+        return asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit("x")])
+def test_what_a_call_raises_is_raised_where_it_is_awaited(error):
+    assert raised_in_a_thread(error) is error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt("mine"), StopIteration("mine")])
+def test_what_would_be_taken_for_something_else_is_told_by_name(error):
+    raised = raised_in_a_thread(error)
+    assert (type(raised), str(raised)) == (Raised, f"{type(error).__name__}: mine")
 
 
 def test_a_call_that_is_in_time_meets_no_interrupt_later():
@@ -255,19 +267,3 @@ def test_an_interrupt_that_comes_while_its_call_is_left_is_the_last(monkeypatch)
     finally:
         sys.setswitchinterval(interval)
     assert failed == []
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt("mine"), StopIteration("mine")])
-def test_what_would_be_taken_for_something_else_is_told_by_name(error):
-    def fail():
-        raise error
-
-    async def run():
-        threads = Threads(1)
-        try:
-            await threads.call("mine/slow.score", LIMIT_S, fail)
-        finally:
-            threads.close()
-
-    with watching(), pytest.raises(Raised, match=f"{type(error).__name__}: mine"):
-        asyncio.run(run())
