@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from themis_core.cli import cli
 from themis_core.cli.describing import _show_plugins
 
 HEAVY = ("pydantic", "pydantic_core", "sqlalchemy", "psycopg", "httpx", "rich", "pluggy", "jinja2", "yaml")
-Install = Callable[[str, str], Path]
+Install = Callable[..., Path]
 
 
 def themis(*args: str) -> Result:
@@ -30,7 +30,7 @@ def themis(*args: str) -> Result:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a plugin as pip would leave it: a module, and metadata with an entry point."""
 
-    def write(namespace: str, code: str) -> Path:
+    def write(namespace: str, code: str, commands: Mapping[str, str] | None = None) -> Path:
         module = f"cli_test_{namespace}_{tmp_path.name}".replace("-", "_")
         (tmp_path / f"{module}.py").write_text("THEMIS_CONTRACT_VERSION = 1\n" + textwrap.dedent(code))
         info = tmp_path / f"themis_plugin_{namespace}-2.5.dist-info"
@@ -38,7 +38,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: themis-plugin-{namespace}\nVersion: 2.5\nSummary: Tests the command\n"
         )
-        (info / "entry_points.txt").write_text(f"[themis]\n{namespace} = {module}\n")
+        declared = "".join(f"{name} = {module}:{of}\n" for name, of in (commands or {}).items())
+        (info / "entry_points.txt").write_text(f"[themis]\n{namespace} = {module}\n[themis.commands]\n{declared}")
         monkeypatch.syspath_prepend(str(tmp_path))
         return tmp_path
 
@@ -180,6 +181,64 @@ def test_a_plugins_commands_are_under_its_namespace(install: Install) -> None:
     install("clicommands", COMMANDS)
     assert themis("clicommands", "greet").stdout == "hello\n"
     assert "Say hello." in themis("clicommands", "--help").stdout
+
+
+FIRST_LEVEL = """
+    import click
+    import sys
+
+    @click.command()
+    def greet():
+        "Say hello."
+        click.echo("hello")
+
+    @click.command()
+    def leave():
+        sys.exit(1)
+
+    class Odd:
+        pass
+"""
+
+
+def test_a_plugin_may_bring_commands_of_the_first_level(install: Install) -> None:
+    install("clifirst", FIRST_LEVEL, {"greet": "greet", "run": "greet"})
+    assert themis("greet").stdout == "hello\n"
+    assert "Say hello." in themis("greet", "--help").stdout
+    assert "Run the benchmark" in themis("run", "--help").stdout, "no plugin takes the place of a built-in command"
+    assert "Did you mean 'greet'?" in themis("gret").stderr
+
+
+def test_help_lists_the_commands_of_plugins_from_metadata_even_of_a_broken_one(install: Install) -> None:
+    install("cliuntouched", "raise RuntimeError('never imported')", {"greet": "greet", "run": "greet"})
+    told = themis("--help").stdout
+    assert told.endswith("Commands of plugins:\n  greet  themis-plugin-cliuntouched 2.5\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("absent", "command 'absent' (themis-plugin-clibad 2.5) failed at import: AttributeError: module 'cli_test_"),
+        ("odd", "command 'odd' (themis-plugin-clibad 2.5): its entry point, cli_test_"),
+        ("leave", "leave"),
+    ],
+)
+def test_a_broken_command_of_a_plugin_is_an_error_of_the_plugin(install: Install, command: str, message: str) -> None:
+    install("clibad", FIRST_LEVEL, {"absent": "absent", "odd": "Odd", "leave": "leave"})
+    done = themis(command)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert message in done.stderr
+
+
+def test_a_command_that_two_plugins_declare_names_both(install: Install) -> None:
+    install("clitwo", FIRST_LEVEL, {"greet": "greet"})
+    install("clitwin", FIRST_LEVEL, {"greet": "greet"})
+    done = themis("greet")
+    assert done.exit_code == 3
+    assert done.stderr == (
+        "Error: command 'greet': claimed by themis-plugin-clitwin 2.5 and themis-plugin-clitwo 2.5. Uninstall one: "
+        "pip uninstall themis-plugin-clitwin or pip uninstall themis-plugin-clitwo\n"
+    )
 
 
 def test_an_expected_error_is_one_safe_line_and_its_exit(install: Install) -> None:

@@ -29,10 +29,19 @@ __all__ = ["main"]
 
 
 class Themis(click.Group):
-    """The built-in commands; a plugin is imported only when its namespace is typed."""
+    """The built-in commands, and those of plugins; a plugin is imported only when its command or namespace is typed."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or _plugin_commands(cmd_name)
+        return super().get_command(ctx, cmd_name) or _plugin_command(cmd_name) or _plugin_commands(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        from themis_core.discovery import commands
+
+        brought = [(safe(name), safe(found[0].label)) for name, found in commands().items() if found]
+        if others := [each for each in brought if each[0] not in self.commands]:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(others)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -125,6 +134,16 @@ for _command in _built_in(cli):
         _command.callback = own_stdout()(_own_exit()(_command.callback))
 
 
+def _plugin_command(name: str) -> click.Command | None:
+    """The command of the first level that a plugin declares under this name, imported."""
+    from themis_core.plugins import load_command
+
+    command: click.Command | None = load_command(name)
+    if command is not None and command.callback is not None:
+        command.callback = _own_exit()(command.callback)
+    return command
+
+
 def _plugin_commands(namespace: str) -> click.Group | None:
     from themis_core.plugins import Plugins
 
@@ -140,10 +159,11 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 
 
 def _no_such_command(name: str, commands: list[str]) -> str:
-    from themis_core.plugins import how_to_install, installed
+    from themis_core.discovery import commands as brought
+    from themis_core.discovery import how_to_install, installed
     from themis_core.wording.guessing import did_you_mean
 
-    hint = did_you_mean(name, [*commands, *installed()])
+    hint = did_you_mean(name, [*commands, *brought(), *installed()])
     return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}{how_to_install(name)}"
 
 

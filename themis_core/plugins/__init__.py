@@ -3,6 +3,7 @@
 With `hookspecs` the only room that knows pluggy. Nothing here runs a component.
 """
 
+from themis_core.discovery import Installed, Unreadable, discover, how_to_install, installed
 from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
 from themis_core.plugins.calling import (
     calling,
@@ -18,8 +19,7 @@ from themis_core.plugins.calling import (
 )
 from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.discovery import Installed, Unreadable, discover, how_to_install, installed
-from themis_core.plugins.loading import Loaded, Observers, Plugins
+from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command
 
 __all__ = [
     "Chain",
@@ -48,6 +48,7 @@ __all__ = [
     "is_async",
     "is_inherited",
     "lane_of",
+    "load_command",
     "made",
     "open_storage",
     "own_exit",

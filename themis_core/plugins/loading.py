@@ -20,15 +20,15 @@ import pluggy
 
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
+from themis_core.discovery import Installed, commands, how_to_install, installed
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
-from themis_core.plugins.discovery import Installed, how_to_install, installed
 from themis_core.wording.guessing import did_you_mean
 from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins"]
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins", "load_command"]
 
 log = logging.getLogger("themis")
 
@@ -152,11 +152,7 @@ class Plugins:
         if not candidates:
             raise SpecError(self._not_installed(namespace))
         if len(candidates) > 1:
-            listed = " and ".join(each.label for each in candidates)
-            raise PluginError(
-                f"plugin {namespace!r}: claimed by {listed}. Uninstall one: "
-                + " or ".join(f"pip uninstall {each.distribution}" for each in candidates)
-            )
+            raise _claimed_twice(f"plugin {namespace!r}", candidates)
         return self._import_installed(candidates[0])
 
     def _import_installed(self, each: Installed) -> tuple[ModuleType, dict[str, Any], str]:
@@ -248,6 +244,32 @@ class Plugins:
                 article = "an" if other[0] in "aeiou" else "a"
                 return f" There is {article} {other.replace('_', ' ')} of that name."
         return ""
+
+
+def load_command(name: str) -> Any:
+    """Import the click command of the first level that a plugin declares; None if none declares one of that name.
+
+    Raises PluginError if it can't be imported, is no command, or is declared by two distributions.
+    """
+    candidates = commands().get(name, [])
+    if not candidates:
+        return None
+    if len(candidates) > 1:
+        raise _claimed_twice(f"command {name!r}", candidates)
+    found = candidates[0]
+    with calling(f"command {name!r} ({found.label})", "import"):
+        command = found.entry_point.load()
+    if not callable(getattr(command, "make_context", None)):
+        raise PluginError(
+            f"command {name!r} ({found.label}): its entry point, {found.entry_point.value}, is no click command"
+        )
+    return command
+
+
+def _claimed_twice(what: str, candidates: list[Installed]) -> PluginError:
+    listed = " and ".join(each.label for each in candidates)
+    either = " or ".join(f"pip uninstall {each.distribution}" for each in candidates)
+    return PluginError(f"{what}: claimed by {listed}. Uninstall one: {either}")
 
 
 class Observers:

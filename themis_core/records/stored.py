@@ -85,4 +85,6 @@ class ScoreRow(NamedTuple):
     parsed: bool | None
     """None if the score reads the raw answer."""
     parse_reason: str | None
+    item_digest: str
+    """Of the item's whole content: what two runs have in common is found by it."""
     parts: tuple[float, ...] = ()

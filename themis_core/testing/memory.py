@@ -224,6 +224,7 @@ class MemoryStore(Store):
             parse=entry.parse,
             parsed=None if entry.parse is None else found,
             parse_reason=extraction.reason if extraction else None,
+            item_digest=trial.item_digest,
             parts=score.parts,
         )
 

@@ -126,7 +126,7 @@ class StorageBackendSuite(AppendRules):
         assert list(store.score_rows("run")) == [
             ScoreRow(
                 "test", "small", "plain", "temperature=0.0", "accuracy", "match", "1", 0, trial.trial_id,
-                "answered", 0.5, None, "number", True, None, (1.0, 2.0),
+                "answered", 0.5, None, "number", True, None, key_of("item 1"), (1.0, 2.0),
             )
         ]  # fmt: skip
         assert list(store.trial_rows("other")) == []

@@ -244,7 +244,7 @@ class SqlReader(Store):
         where, values = _trial_filter(trial_id)
         sql = (
             "SELECT k.score, k.metric, i.item_id, t.sample_index, t.trial_id, t.outcome, s.value, s.reason,"
-            " k.parse, s.parsed, s.parse_reason, s.parts FROM trials t JOIN items i ON i.id = t.item"
+            " k.parse, s.parsed, s.parse_reason, i.digest, s.parts FROM trials t JOIN items i ON i.id = t.item"
             " JOIN score_links l ON l.trial = t.id JOIN scorers k ON k.id = l.scorer"
             f" JOIN scores s ON s.id = l.score WHERE t.arm = ?{where}"
             " ORDER BY k.score, k.metric, i.item_id, t.sample_index, t.id, l.position"
@@ -395,12 +395,12 @@ def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
 
 
 def _score_row(arm: tuple[str, ...], row: Any) -> ScoreRow:
-    score, metric, item_id, sample_index, trial_id, outcome, value, reason, parse, parsed, why, parts = row
+    score, metric, item_id, sample_index, trial_id, outcome, value, reason, parse, parsed, why, digest, parts = row
     return ScoreRow(
         arm[0], arm[1], arm[2], arm[3],
         unpack_name(score), unpack_name(metric), unpack_name(item_id), sample_index, unpack_key(trial_id), outcome,
         _number(value), _unpacked(reason), _unpacked(parse), None if parse is None else bool(parsed), _unpacked(why),
-        _parts(parts),
+        unpack_key(digest), _parts(parts),
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         " input_tokens:integer output_tokens:integer cost:number"
     ),
     "scores": _columns(
-        f"{_IN_PLACE} outcome score metric value:number reason parse parsed:boolean parse_reason parts:json"
+        f"{_IN_PLACE} outcome score metric value:number reason parse parsed:boolean parse_reason item_digest parts:json"
     ),
     "generations": _columns(
         "run_id slice_id trial_id role turn:integer score metric generation_key model_id params:json item_id"

@@ -9,12 +9,14 @@ from typing import Any
 
 from importlib_metadata import Distribution, EntryPoint
 
-__all__ = ["GROUP", "Installed", "Unreadable", "discover", "how_to_install", "installed"]
+__all__ = ["COMMANDS", "GROUP", "Installed", "Unreadable", "commands", "discover", "how_to_install", "installed"]
 
 _CORE = "themis-core"
 
 GROUP = "themis"
 """The entry point group that plugins register in; the entry point's name is the namespace."""
+COMMANDS = "themis.commands"
+"""The group of commands of the first level, each a click command: `compare = "themis_plugin_x.commands:compare"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Installed:
     """One entry point of the group, with the distribution that declares it."""
 
     namespace: str
+    """The entry point's name: of a command, what is typed after `themis`."""
     distribution: str
     version: str
     entry_point: EntryPoint
@@ -56,8 +59,13 @@ def installed() -> dict[str, list[Installed]]:
     return discover()[0]
 
 
-def discover() -> tuple[dict[str, list[Installed]], list[Unreadable]]:
-    """All installed plugins by namespace, and what declares one or may declare one and can't be read.
+def commands() -> dict[str, list[Installed]]:
+    """All commands of the first level that plugins bring, by name, sorted; two of one name are a conflict."""
+    return discover(COMMANDS)[0]
+
+
+def discover(group: str = GROUP) -> tuple[dict[str, list[Installed]], list[Unreadable]]:
+    """All entry points of the group by name, and what declares one or may declare one and can't be read.
 
     Whatever is broken in `site-packages` is nobody's error but that of who names it.
     """
@@ -66,7 +74,7 @@ def discover() -> tuple[dict[str, list[Installed]], list[Unreadable]]:
     seen: set[str] = set()
     for distribution in Distribution.discover():
         try:
-            points = [point for point in distribution.entry_points if point.group == GROUP]
+            points = [point for point in distribution.entry_points if point.group == group]
             if points:
                 name, version = _name_and_version(distribution)
                 if name not in seen:  # what comes later on the path is hidden, as for an import
