@@ -24,6 +24,8 @@ nox.options.error_on_missing_interpreters = False
 ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
 PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
+NO_LIMIT = ("-o", "faulthandler_timeout=0")
+"""Of a single test's time, where one may take longer than ten minutes."""
 NOT_OF_PINS = (
     "--deselect",
     "tests/test_workspace.py::test_every_package_that_is_named_is_pinned_to_what_was_tested_and_no_host_is_named",
@@ -101,20 +103,20 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Kill, starve and lie to runs, with the counts of docs/reliability.md; `tests` does so with small ones."""
-    uv_run(session, "tests", "pytest", *(session.posargs or FAULTS), env={"THEMIS_CHAOS": "full"})
+    uv_run(session, "tests", "pytest", *NO_LIMIT, *(session.posargs or FAULTS), env={"THEMIS_CHAOS": "full"})
 
 
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Run or refuse 3,000 mutated specs, and read 2,000 mutated replies; `tests` does so with few."""
-    uv_run(session, "tests", "pytest", *(session.posargs or ("tests/fuzz",)), env={"THEMIS_FUZZ": "full"})
+    uv_run(session, "tests", "pytest", *NO_LIMIT, *(session.posargs or ("tests/fuzz",)), env={"THEMIS_FUZZ": "full"})
 
 
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Replay 100,000 trials, and watch memory and file descriptors."""
     test = "tests/chaos/test_chaos_soak.py"
-    uv_run(session, "tests", "pytest", test, *session.posargs, env={"THEMIS_SOAK": "100000"})
+    uv_run(session, "tests", "pytest", *NO_LIMIT, test, *session.posargs, env={"THEMIS_SOAK": "100000"})
 
 
 @nox.session(default=False)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -267,3 +268,33 @@ def test_an_interrupt_that_comes_while_its_call_is_left_is_the_last(monkeypatch)
     finally:
         sys.setswitchinterval(interval)
     assert failed == []
+
+
+UNDER_A_TRACER = """
+import sys, threading, time
+from themis_lanes import in_time, watching
+{tracer}
+asleep = threading.Thread(
+    target=lambda: in_time("mine/slow.score", 0.1, time.sleep, 30), daemon=True
+)
+with watching():
+    asleep.start()
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        sum(range(100))
+        (lambda: None)()
+print("went on")
+"""
+TRACERS = {
+    "settrace": "trace = lambda *_: trace\nsys.settrace(trace)\nthreading.settrace(trace)",
+    "coverage": "import coverage\ncoverage.Coverage(data_file=None, messages=False).start()",
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("tracer", TRACERS)
+def test_a_call_that_sleeps_on_stops_no_other_thread_under_a_tracer(tracer, tmp_path):
+    """CPython 3.11 would enter no function any more, in any thread."""
+    script = UNDER_A_TRACER.format(tracer=TRACERS[tracer])
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("went on\n", 0), done.stderr

@@ -83,9 +83,9 @@ class Timed:
             calls.pop()
         elif calls and self in calls:
             del calls[calls.index(self) :]
-        if self.interrupted:
+        if self.interrupted and not _by_signal(self.thread):
             with _lock:  # the watch has done what it was about to do
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
+                _raise_in(self.thread)  # in this one, so that none is on its way any longer
 
     def overdue(self, now: float) -> bool:
         """Whether it is to be interrupted now; called by the watch."""
@@ -246,15 +246,38 @@ def _interrupt(call: Timed, now: float) -> None:
             return
         if now - call.since > call.limit_s + GRACE_S and call.on_lost is not None and not call.lost:
             call.lost = lost = True
-        elif call.thread == threading.main_thread().ident and _before:
+        elif _by_signal(call.thread):
             signal.pthread_kill(call.thread, signal.SIGURG)
         else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(call.thread), ctypes.py_object(Interrupt))
+            _raise_in(call.thread)
     if lost and call.on_lost is not None:
         call.on_lost()
     elif call.on_lost is None and not call.told and now - call.since > call.limit_s + GRACE_S:
         call.told = True
         log.error("%s ignores its interrupts, and holds up all else until it returns", call.label)
+
+
+def _by_signal(thread: int) -> bool:
+    return thread == threading.main_thread().ident and bool(_before)
+
+
+def _raise_in(thread: int) -> None:
+    """Have an interrupt raised in a thread at its next step, and catch one of this thread's own.
+
+    CPython notes for all threads at once that there is one, and strikes the note out where it raises one. While the
+    note stands, CPython 3.11 enters no function under a tracer, such as a debugger: for ever, if that thread sleeps.
+    So this thread gets one as well. The other still comes, since threads look whenever they take turns. No function
+    may be entered before that.
+    """
+    there, here = ctypes.c_ulong(thread), ctypes.c_ulong(threading.get_ident())
+    raise_in, interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.py_object(Interrupt)
+    try:
+        raise_in(there, interrupt)
+        raise_in(here, interrupt)
+        while True:
+            pass
+    except Interrupt:
+        pass
 
 
 def _arrived(number: int, frame: FrameType | None) -> None:
