@@ -3,10 +3,12 @@
 from themis_core.planning.identities import Baseline, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.sampling import allot, rank
+from themis_core.planning.scorable import Asked
 from themis_core.planning.templates import Prompt, PromptTemplate
 from themis_core.planning.trials import Plan, PlannedSlice, make_plan, questions
 
 __all__ = [
+    "Asked",
     "Baseline",
     "Items",
     "Plan",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from themis_core.planning.identities import (
     seed_of,
 )
 from themis_core.planning.items import Items
-from themis_core.planning.scorable import Unscorable, unscorable_items
+from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import (
@@ -69,8 +69,8 @@ class Plan:
 
     composition: Composition
     slices: tuple[PlannedSlice, ...]
-    unscorable: tuple[Unscorable, ...]
-    """The items to which no answer can be scored."""
+    asked: Mapping[str, Asked]
+    """By slice id, what its scorers say of its items."""
     leaks: tuple[Leak, ...]
     """The items that are among the examples of their prompts."""
     spec_digest: str
@@ -79,6 +79,11 @@ class Plan:
     @property
     def run_id(self) -> str:
         return f"{self.composition.benchmark.benchmark_id}-{self.plan_digest[:12]}"
+
+    @property
+    def unscorable(self) -> list[Unscorable]:
+        """The items to which no answer can be scored."""
+        return [found for each in self.asked.values() for found in each.unscorable]
 
     def count(self) -> int:
         """Number of trials in all."""
@@ -132,10 +137,9 @@ def make_plan(composition: Composition, place: Place) -> Plan:
         [model.identity() for model in composition.models()],
         [[scorer.digest for scorer in each.scorers] for each in slices],
     ]
-    refused = [
-        found for each in slices for found in unscorable_items(each.composed.spec.slice_id, each.items, each.scorers)
-    ]
-    return Plan(composition, tuple(slices), tuple(refused), tuple(leaks), spec_digest, digest(identity))
+    names = [each.composed.spec.slice_id for each in slices]
+    asked = {name: Asked(name, each.items, each.scorers) for name, each in zip(names, slices, strict=True)}
+    return Plan(composition, tuple(slices), asked, tuple(leaks), spec_digest, digest(identity))
 
 
 class _Prompts:
