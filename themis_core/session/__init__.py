@@ -11,11 +11,13 @@ from typing import Any
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
-from themis_core.planning import make_plan
+from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
+from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.executing import execute
+from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
 from themis_core.specs import ProjectSpec
@@ -96,8 +98,12 @@ async def _run(
 async def _run_composed(
     composition: Composition, place: Place, progress: Callable[[Progress], None] | None
 ) -> RunResult:
-    made = make_plan(composition, place)
-    for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
+    made = survey(composition, place)
+    finished = await _finished(made)
+    if finished is None:
+        made.check()
+    unscorable = unscorable_of(made, finished.manifest if finished else None)
+    for told in [*(each.told() for each in unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
@@ -105,13 +111,27 @@ async def _run_composed(
     try:
         lock = await writer.read(lambda store: _entered(store, made.run_id))
         try:
-            for told in await writer.read(lambda store: edits_told(made, store)):
+            for told in await writer.read(lambda store: edits_told(made, store)) if finished is None else ():
                 log.warning("%s", told)
             return await execute(made, writer, progress)
         finally:
             await writer.read(lambda store: lock.__exit__(None, None, None))
     finally:
         await writer.stop()
+
+
+async def _finished(made: Plan) -> RunRecord | None:
+    """The run, if it was finished before. The store is only looked into: there may be none yet."""
+    composition = made.composition
+    looking = Writer(lambda: composition.storage.open(composition.project_dir, mode="read"))
+    try:
+        await looking.start()
+    except StoreMissing:
+        return None
+    try:
+        return await looking.read(lambda store: finished_before(store, made))
+    finally:
+        await looking.stop()
 
 
 def plan(
@@ -133,13 +153,16 @@ def plan(
 def _plan(loaded: LoadedSpecs) -> PlanReport:
     composition = compose(loaded)
     with collecting_less():
-        made = make_plan(composition, loaded.place)
+        made = survey(composition, loaded.place)
         try:
             store = composition.storage.open(composition.project_dir, mode="read")
         except StoreMissing:
+            made.check()
             return report_of(made, None)
         try:
-            return report_of(made, store)
+            if (finished := finished_before(store, made)) is None:
+                made.check()
+            return report_of(made, store, finished)
         finally:
             store.close()
 
