@@ -113,7 +113,7 @@ async def _run_composed(
         try:
             for told in await writer.read(lambda store: edits_told(made, store)) if finished is None else ():
                 log.warning("%s", told)
-            return await execute(made, writer, progress)
+            return await execute(made, writer, progress, finished)
         finally:
             await writer.read(lambda store: lock.__exit__(None, None, None))
     finally:

@@ -38,22 +38,32 @@ _ASKED_AGAIN = 3
 _UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
 
 
-async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None] | None) -> RunResult:
-    """Work through a plan whose run is locked, and return its result."""
+async def execute(
+    made: Plan, writer: Writer, report: Callable[[Progress], None] | None, finished: RunRecord | None = None
+) -> RunResult:
+    """Work through a plan whose run is locked, and return its result. `finished` is the run as it was before it was
+    locked, if it was finished then."""
     budget = Budget(made.composition.project.execution_policy)
     loop = asyncio.get_running_loop()
     with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
-        return await _execute(made, writer, budget, report)
+        return await _execute(made, writer, budget, report, finished)
 
 
-async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[[Progress], None] | None) -> RunResult:
+async def _execute(
+    made: Plan,
+    writer: Writer,
+    budget: Budget,
+    report: Callable[[Progress], None] | None,
+    finished: RunRecord | None,
+) -> RunResult:
     composition = made.composition
-    finished = await writer.read(lambda store: finished_before(store, made))
+    before = await writer.read(lambda store: store.run(made.run_id))
+    if before != finished:  # another process was at work on it
+        finished = await writer.read(lambda store: finished_before(store, made))
     if finished is None:
         made.check()
     # Nothing is under way yet, and what hangs can be ended in the main thread alone.
     manifest = manifest_of(made, finished)
-    before = finished or await writer.read(lambda store: store.run(made.run_id))
     progress = Progress(made.count(), stored=before.trials - before.failed if before else 0)
     complete = finished is not None
     started = RunStarted(made.run_id, finished.started_at if finished else now(), manifest)
