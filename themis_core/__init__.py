@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from themis_core.records import GenerationRecorded as GenerationRecorded
     from themis_core.records import Item as Item
     from themis_core.records import ItemRecorded as ItemRecorded
+    from themis_core.records import Latency as Latency
     from themis_core.records import OutcomeCount as OutcomeCount
     from themis_core.records import Request as Request
     from themis_core.records import Row as Row
@@ -161,6 +162,7 @@ _ROOMS = {
         "GenerationRecorded",
         "Item",
         "ItemRecorded",
+        "Latency",
         "OutcomeCount",
         "Request",
         "Row",

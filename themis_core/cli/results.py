@@ -48,6 +48,8 @@ def show_result(result: RunResult) -> None:
     if not result.note:  # which names the remedies
         for code, remedy in result.remedies.items():
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
+    if result.tolerated:
+        echo("  failed trials are no more than the thresholds on `failed` accept")
     for threshold in result.thresholds:
         _show_threshold(threshold)
 
@@ -96,22 +98,33 @@ def warn(result: RunResult) -> None:
 
 
 def _show_threshold(threshold: Mapping[str, Any]) -> None:
-    said = ("met", "judged", "why", "missed", "unjudged")
-    shown = {
-        name: value for name, value in threshold.items() if name not in said and (name, value) != ("max_missing", 0)
-    }
-    told = ", ".join(f"{name} {cell(value)}" for name, value in shown.items())
     missed, unjudged = threshold["missed"], threshold["unjudged"]
     verdict = "met" if threshold["met"] else "NOT MET" if missed else "NOT JUDGED, so not met"
     why = f"; {cell(threshold['why'])}" if threshold["why"] and not unjudged else ""
-    echo(f"  threshold {verdict}: {told}{why}")
+    worst = _worst(threshold) if threshold["met"] else ""
+    echo(f"  threshold {verdict}: {_threshold_told(threshold)}{worst}{why}")
     _show_rows(missed)
     _show_rows(unjudged)
 
 
+def _threshold_told(threshold: Mapping[str, Any]) -> str:
+    said = ("met", "judged", "why", "rows", "worst", "missed", "unjudged")
+    told = {name: cell(value) for name, value in threshold.items() if name not in said}
+    if told["measure"] == "value":
+        del told["measure"]
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _worst(threshold: Mapping[str, Any]) -> str:
+    """The number that was compared; of several, the one nearest to the bound."""
+    return f": {number(threshold['worst']['value'])}{' at worst' if threshold['rows'] > 1 else ''}"
+
+
 def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows[:MISSED_SHOWN]:
-        names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
-        echo(f"    {names}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
+        names = " · ".join(
+            cell(row[name]) for name in _ROW if name in row and (name, row[name]) != ("params", "default")
+        )
+        echo(f"    {names or 'all'}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
     if len(rows) > MISSED_SHOWN:
         echo(f"    and {len(rows) - MISSED_SHOWN} more; `--format json` has them all")
