@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +12,11 @@ from themis_core.wording import counted
 from themis_output import Figure, cell, echo, fits, number, safe, stdout, table
 
 if TYPE_CHECKING:
-    from themis_core.results import RunResult
+    from themis_core.results import Gate, RunResult
 
 __all__ = ["cost_text", "show_result", "warn"]
 
 _NAMES = ("slice", "model", "prompt", "params", "score", "metric")
-_ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
 
@@ -33,6 +32,8 @@ def cost_text(known: float | None, unknown_calls: int, at_most: float | None) ->
 
 def show_result(result: RunResult) -> None:
     """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it."""
+    from themis_core.results import gates_of
+
     if result.scores:
         _show_scores(result)
     else:
@@ -50,8 +51,8 @@ def show_result(result: RunResult) -> None:
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
     if result.tolerated:
         echo("  failed trials are no more than the thresholds on `failed` accept")
-    for threshold in result.thresholds:
-        _show_threshold(threshold)
+    for gate in gates_of({"thresholds": result.thresholds}):
+        _show_gate(gate)
 
 
 def _show_scores(result: RunResult) -> None:
@@ -97,34 +98,11 @@ def warn(result: RunResult) -> None:
         click.echo(safe(line), err=True)
 
 
-def _show_threshold(threshold: Mapping[str, Any]) -> None:
-    missed, unjudged = threshold["missed"], threshold["unjudged"]
-    verdict = "met" if threshold["met"] else "NOT MET" if missed else "NOT JUDGED, so not met"
-    why = f"; {cell(threshold['why'])}" if threshold["why"] and not unjudged else ""
-    worst = _worst(threshold) if threshold["met"] else ""
-    echo(f"  threshold {verdict}: {_threshold_told(threshold)}{worst}{why}")
-    _show_rows(missed)
-    _show_rows(unjudged)
-
-
-def _threshold_told(threshold: Mapping[str, Any]) -> str:
-    said = ("met", "judged", "why", "rows", "worst", "missed", "unjudged")
-    told = {name: cell(value) for name, value in threshold.items() if name not in said}
-    if told["measure"] == "value":
-        del told["measure"]
-    return ", ".join(f"{name} {value}" for name, value in told.items())
-
-
-def _worst(threshold: Mapping[str, Any]) -> str:
-    """The number that was compared; of several, the one nearest to the bound."""
-    return f": {number(threshold['worst']['value'])}{' at worst' if threshold['rows'] > 1 else ''}"
-
-
-def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows[:MISSED_SHOWN]:
-        names = " · ".join(
-            cell(row[name]) for name in _ROW if name in row and (name, row[name]) != ("params", "default")
-        )
-        echo(f"    {names or 'all'}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
-    if len(rows) > MISSED_SHOWN:
-        echo(f"    and {len(rows) - MISSED_SHOWN} more; `--format json` has them all")
+def _show_gate(gate: Gate) -> None:
+    verdict = {"met": "met", "missed": "NOT MET"}.get(gate.state, "NOT JUDGED, so not met")
+    compared = f": {gate.compared}" if gate.state == "met" and gate.compared else ""
+    echo(f"  threshold {verdict}: {cell(gate.name)}{compared}")
+    for line in gate.lines[:MISSED_SHOWN]:
+        echo(f"    {cell(line)}")
+    if len(gate.lines) > MISSED_SHOWN:
+        echo(f"    and {len(gate.lines) - MISSED_SHOWN} more; `--format json` has them all")

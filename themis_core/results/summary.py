@@ -81,8 +81,8 @@ class RunResult:
         return 0 if all(each["met"] for each in self.thresholds) else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `themis run --format json` prints it."""
-        return asdict(self)
+        """Plain data, as `themis run --format json` prints it, `exit_code` included."""
+        return {**asdict(self), "exit_code": self.exit_code}
 
     def table(self) -> str:
         """The scores as a plain text table; what is the same in all rows is said once, above it."""
