@@ -38,8 +38,10 @@ def test_a_spec_runs_in_a_test_and_its_rows_can_be_asserted_on(pytester: pytest.
         import themis_core
         from themis_plugin_pytest import CheckedRun, RunSpec
 
+        STORE = "project.storage={{backend: sqlite, root_dir: '{}'}}"
+
         def test_it(themis_run: RunSpec, tmp_path) -> None:
-            result = themis_run("eval.json", limit=1, overrides=[f"project.storage.root_dir={tmp_path}"])
+            result = themis_run("eval.json", limit=1, overrides=[STORE.format(tmp_path)])
             assert isinstance(result, themis_core.RunResult) and type(result) is CheckedRun
             assert result.row("own", slice_id="s").value == 1.0
             assert (tmp_path / "themis.sqlite3").exists()
@@ -115,7 +117,7 @@ def test_a_row_that_is_not_one_says_how_many_there_are_and_a_mistake_in_its_name
         [
             "E * Failed: 0 rows of the scores have score other: name one",
             "E * TypeError: row() knows slice_id, *, and not model",
-            "E * SpecError: *missing.json*",
+            "E *SpecError: *missing.json: no such file",
         ]
     )
 
