@@ -112,6 +112,14 @@ def test_a_file_that_can_not_be_written_after_the_run_is_exit_74_and_the_result_
         assert [record.status for record in results.runs()] == ["completed"]
 
 
+def test_an_output_that_fails_keeps_no_other_from_being_written(spec: Path, tmp_path: Path) -> None:
+    install(tmp_path, "later = MODULE:brief", "themis-plugin-more")
+    files = [f"--{name}={tmp_path / name}" for name in ("brief", "broken", "later")]
+    done = themis("run", spec, "--quiet", *files)
+    assert (done.exit_code, "ValueError: planted" in done.stderr) == (3, True)
+    assert [(tmp_path / name).exists() for name in ("brief", "broken", "later")] == [True, False, True]
+
+
 def test_an_output_that_two_distributions_declare_is_a_conflict_that_names_both(spec: Path, tmp_path: Path) -> None:
     install(tmp_path, "brief = MODULE:brief", "themis-plugin-other")
     done = themis("run", spec, "--quiet", "--brief", tmp_path / "brief.txt")

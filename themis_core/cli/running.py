@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,9 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         raise
     context = click.get_current_context()
     context.meta[EXIT_CODE] = result.exit_code  # it stands, also if the result can't be printed
-    try:
+    with ExitStack() as written:  # each of them, also if one can't be, or if nobody reads what is printed
+        for output in reversed(outputs):
+            written.callback(output.write, result)
         if as_format == "json":
             echo(as_json(result.to_dict()))
         else:
@@ -76,9 +78,6 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         warn(result)
         if result.note:
             click.echo(safe(result.note), err=True)
-    finally:  # also if nobody reads what is printed
-        for output in outputs:
-            output.write(result)
     context.exit(result.exit_code)
 
 
