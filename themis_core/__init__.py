@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from themis_core.records import GenerationRecorded as GenerationRecorded
     from themis_core.records import Item as Item
     from themis_core.records import ItemRecorded as ItemRecorded
+    from themis_core.records import Latency as Latency
     from themis_core.records import OutcomeCount as OutcomeCount
     from themis_core.records import Request as Request
     from themis_core.records import Row as Row
@@ -71,9 +72,11 @@ if TYPE_CHECKING:
     from themis_core.records import TrialRow as TrialRow
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
+    from themis_core.results import Gate as Gate
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
+    from themis_core.results import gates_of as gates_of
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
     from themis_core.session import find_storage as find_storage
@@ -161,6 +164,7 @@ _ROOMS = {
         "GenerationRecorded",
         "Item",
         "ItemRecorded",
+        "Latency",
         "OutcomeCount",
         "Request",
         "Row",
@@ -180,9 +184,11 @@ _ROOMS = {
         "event_from",
     ),
     "results": (
+        "Gate",
         "ResultRow",
         "Results",
         "RunResult",
+        "gates_of",
     ),
     "session": (
         "PlanReport",

@@ -149,8 +149,8 @@ def test_a_threshold_that_is_not_met_exits_with_1_and_names_the_row(tmp_path: Pa
         "metric": "text/exact_match", "value": 0.5,
     }  # fmt: skip
     assert threshold == {
-        "score": "accuracy", "minimum": 0.9, "max_missing": 0.0, "met": False, "judged": True, "why": None,
-        "missed": [missed], "unjudged": [],
+        "measure": "value", "score": "accuracy", "minimum": 0.9, "met": False, "judged": True, "why": None,
+        "rows": 1, "worst": missed, "missed": [missed], "unjudged": [],
     }  # fmt: skip
 
 

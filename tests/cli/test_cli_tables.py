@@ -267,11 +267,13 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
     names = {"slice_id": "all", "model_id": "small", "prompt_variant_id": "direct", "score": "accuracy", "metric": "m"}
     missed = {**names, "params": "default", "value": 0.4999961}
     unjudged = {**names, "params": "t=1", "value": None, "why": "nothing was scored"}
-    whole = {"met": False, "judged": True, "why": None, "missed": [], "unjudged": []}
+    whole: dict[str, Any] = {"measure": "value", "met": False, "judged": True, "why": None, "rows": 1, "worst": None}
+    whole |= {"missed": [], "unjudged": []}
     no_row, no_value = "no row of the results is of that kind", unjudged["why"]
     thresholds = [
         {**whole, "score": "accuracy", "minimum": 0.5, "missed": [missed], "unjudged": [unjudged], "why": no_value},
-        {**whole, "score": "format", "maximum": 1.0, "met": True},
+        {**whole, "score": "format", "maximum": 1.0, "met": True, "rows": 2, "worst": {**names, "value": 0.75}},
+        {**whole, "measure": "latency_p95", "maximum": 2.0, "met": True, "worst": {"value": 1.25}},
         {**whole, "score": "format", "model_id": "large", "minimum": 0.0, "judged": False, "why": no_row},
         {**whole, "score": "format", "minimum": 0.0, "judged": False, "unjudged": [unjudged], "why": no_value},
         {**whole, "score": "many", "minimum": 1.0, "max_missing": 0.0, "missed": [missed] * 23},
@@ -283,11 +285,13 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
         "  threshold NOT MET: score accuracy, minimum 0.5",
         one,
         other,
-        "  threshold met: score format, maximum 1",
-        "  threshold NOT JUDGED, so not met: score format, model_id large, minimum 0; " + no_row,
+        "  threshold met: score format, maximum 1: 0.75 at worst",
+        "  threshold met: measure latency_p95, maximum 2: 1.25",
+        "  threshold NOT JUDGED, so not met: score format, model_id large, minimum 0",
+        f"    {no_row}",
         "  threshold NOT JUDGED, so not met: score format, minimum 0",
         other,
-        "  threshold NOT MET: score many, minimum 1",
+        "  threshold NOT MET: score many, minimum 1, max_missing 0",
         *[one] * 20,
         "    and 3 more; `--format json` has them all",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -42,6 +43,7 @@ from themis_core import (
     hookspecs,
     specs,
 )
+from themis_core.cli import cli
 from themis_core.components import COMPONENT_KINDS
 from themis_core.planning.sampling import allot, rank
 from themis_core.plugins import Plugins
@@ -169,7 +171,13 @@ def test_writing_the_pages_again_leaves_them_as_they_are_and_removes_old_ones(tm
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_a_yaml_block_is_a_valid_spec_or_part_of_one(text: str) -> None:
-    values = list(validated(yaml.safe_load(text)))
+    data = yaml.safe_load(text)
+    if lines := list(command_lines(data)):  # a workflow of a CI system
+        for line in lines:
+            words = shlex.split(line.partition("themis run ")[2])
+            assert cli.commands["run"].make_context("run", words).params["spec"] == Path("eval.yaml")
+        return
+    values = list(validated(data))
     plugins = Plugins()
     for kind, name, config in components(values):
         if name.partition("/")[0] not in INVENTED:
@@ -186,6 +194,7 @@ def test_a_toml_block_is_a_valid_spec_or_project_file(text: str) -> None:
         assert data["project"]["entry-points"] in (
             {"themis": {"brevity": "themis_plugin_brevity.plugin"}},
             {"themis.commands": {"count": "themis_plugin_brevity.commands:count"}},
+            {"themis.outputs": {"brief": "themis_plugin_brevity.outputs:brief"}},
         )
 
 
@@ -195,6 +204,19 @@ def test_a_python_block_compiles_and_imports_what_there_is(text: str) -> None:
     for line in re.findall(r"^from themis_core import (?:\(\n(.*?)\)|(.*?)$)", text, re.MULTILINE | re.DOTALL):
         names = [name.strip() for part in line for name in part.split(",") if name.strip()]
         assert [name for name in names if name not in themis_core.__all__] == []
+
+
+def command_lines(data: Any) -> Iterator[str]:
+    """The runs of Themis among the steps of a workflow."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key in ("run", "script"):
+                yield from (line for line in [value, *value] if isinstance(line, str) and "themis run " in line)
+            else:
+                yield from command_lines(value)
+    elif isinstance(data, list):
+        for each in data:
+            yield from command_lines(each)
 
 
 def validated(data: dict[str, Any]) -> Iterator[Any]:
@@ -303,6 +325,30 @@ def test_the_files_of_the_quick_start_make_a_plan_and_run(tmp_path: Path) -> Non
     assert [sample["messages"] for sample in report.samples] == [[{"role": "user", "content": question}]]
     result = themis_core.run(tmp_path / "arithmetic.yaml")
     assert [(row.model_id, row.score, row.value, row.n) for row in result.scores] == [("recorded", "accuracy", 0.5, 2)]
+
+
+def unnamed(text: str) -> str:
+    """The text without what names this run and this version of the spec."""
+    return re.sub(r"capitals-[0-9a-f]{12}|Spec `[0-9a-f]{12}`", "…", text)
+
+
+def test_the_page_on_ci_shows_what_its_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of("ci.md")
+    assert sorted(files) == ["eval.yaml", "test_eval.py"]
+    write_files(tmp_path, files, *files)
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "ci.md").read_text("utf-8")
+    (markdown,) = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)
+    annotations, failed = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (command, other) = re.findall(r"```sh\nthemis (.*?)\n```", page, re.DOTALL)
+    done = CliRunner().invoke(cli, shlex.split(command), prog_name="themis")
+    assert (done.exit_code, unnamed(done.stdout).endswith(unnamed(annotations))) == (1, True), done.output
+    assert unnamed((tmp_path / "summary.md").read_text("utf-8")) == unnamed(markdown)
+    assert '<testsuites name="capitals" tests="3" failures="1" errors="0">' in (tmp_path / "junit.xml").read_text()
+    assert CliRunner().invoke(cli, shlex.split(other), prog_name="themis").exit_code == 0
+    tested = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_eval.py"]
+    told = subprocess.run(tested, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert (told.splitlines()[-1].startswith("1 failed, 1 passed"), failed in told) == (True, True), told
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
 from themis_core.cli.results import cost_text, show_result, warn
 from themis_core.cli.running import show_messages
 from themis_core.errors import SpecError
@@ -108,7 +109,7 @@ def show() -> None:
     """Show a stored run, or one trial of it from prompt to score."""
 
 
-@show.command("run")
+@show.command("run", cls=CommandWithOutputs)
 @click.argument("run_id")
 @click.option("--trials", is_flag=True, help="List its trials as well.")
 @_store_options
@@ -116,9 +117,12 @@ def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None,
     """Show a run's results and what it was made of; the beginning of its id will do."""
     from themis_core.session import open_results
 
+    outputs = asked_outputs(as_format)
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
         result = results.result(record.run_id)
+        for output in outputs:
+            output.write(result)
         if as_format == "json":
             listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
             echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))

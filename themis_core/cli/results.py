@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +12,11 @@ from themis_core.wording import counted
 from themis_output import Figure, cell, echo, fits, number, safe, stdout, table
 
 if TYPE_CHECKING:
-    from themis_core.results import RunResult
+    from themis_core.results import Gate, RunResult
 
 __all__ = ["cost_text", "show_result", "warn"]
 
 _NAMES = ("slice", "model", "prompt", "params", "score", "metric")
-_ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
 
@@ -33,6 +32,8 @@ def cost_text(known: float | None, unknown_calls: int, at_most: float | None) ->
 
 def show_result(result: RunResult) -> None:
     """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it."""
+    from themis_core.results import gates_of
+
     if result.scores:
         _show_scores(result)
     else:
@@ -48,8 +49,10 @@ def show_result(result: RunResult) -> None:
     if not result.note:  # which names the remedies
         for code, remedy in result.remedies.items():
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
-    for threshold in result.thresholds:
-        _show_threshold(threshold)
+    if result.tolerated:
+        echo("  failed trials are no more than the thresholds on `failed` accept")
+    for gate in gates_of({"thresholds": result.thresholds}):
+        _show_gate(gate)
 
 
 def _show_scores(result: RunResult) -> None:
@@ -95,23 +98,11 @@ def warn(result: RunResult) -> None:
         click.echo(safe(line), err=True)
 
 
-def _show_threshold(threshold: Mapping[str, Any]) -> None:
-    said = ("met", "judged", "why", "missed", "unjudged")
-    shown = {
-        name: value for name, value in threshold.items() if name not in said and (name, value) != ("max_missing", 0)
-    }
-    told = ", ".join(f"{name} {cell(value)}" for name, value in shown.items())
-    missed, unjudged = threshold["missed"], threshold["unjudged"]
-    verdict = "met" if threshold["met"] else "NOT MET" if missed else "NOT JUDGED, so not met"
-    why = f"; {cell(threshold['why'])}" if threshold["why"] and not unjudged else ""
-    echo(f"  threshold {verdict}: {told}{why}")
-    _show_rows(missed)
-    _show_rows(unjudged)
-
-
-def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows[:MISSED_SHOWN]:
-        names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
-        echo(f"    {names}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
-    if len(rows) > MISSED_SHOWN:
-        echo(f"    and {len(rows) - MISSED_SHOWN} more; `--format json` has them all")
+def _show_gate(gate: Gate) -> None:
+    verdict = {"met": "met", "missed": "NOT MET"}.get(gate.state, "NOT JUDGED, so not met")
+    compared = f": {gate.compared}" if gate.state == "met" and gate.compared else ""
+    echo(f"  threshold {verdict}: {cell(gate.name)}{compared}")
+    for line in gate.lines[:MISSED_SHOWN]:
+        echo(f"    {cell(line)}")
+    if len(gate.lines) > MISSED_SHOWN:
+        echo(f"    and {len(gate.lines) - MISSED_SHOWN} more; `--format json` has them all")

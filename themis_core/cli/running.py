@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
 from themis_core.cli.results import show_result, warn
 from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
@@ -45,7 +46,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
-@click.command()
+@click.command(cls=CommandWithOutputs)
 @_spec_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
@@ -53,11 +54,12 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
 
     Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
     failed or nothing could be scored, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be
-    printed, 130 interrupted, 143 terminated.
+    printed or written, 130 interrupted, 143 terminated.
     """
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
+    outputs = asked_outputs(as_format)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -66,13 +68,16 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         raise
     context = click.get_current_context()
     context.meta[EXIT_CODE] = result.exit_code  # it stands, also if the result can't be printed
-    if as_format == "json":
-        echo(as_json(result.to_dict()))
-    else:
-        show_result(result)
-    warn(result)
-    if result.note:
-        click.echo(safe(result.note), err=True)
+    with ExitStack() as written:  # each of them, also if one can't be, or if nobody reads what is printed
+        for output in reversed(outputs):
+            written.callback(output.write, result)
+        if as_format == "json":
+            echo(as_json(result.to_dict()))
+        else:
+            show_result(result)
+        warn(result)
+        if result.note:
+            click.echo(safe(result.note), err=True)
     context.exit(result.exit_code)
 
 

@@ -18,6 +18,7 @@ from themis_core.records import (
     Generation,
     GenerationRecorded,
     Item,
+    Latency,
     OutcomeCount,
     RunCost,
     RunRecord,
@@ -103,6 +104,20 @@ class Store(ABC):
     @abstractmethod
     def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
         """How the run's trials ended, counted; ordered by slice, model, variant, params, outcome and error code."""
+
+    def latencies(self, run_id: str) -> Iterator[Latency]:
+        """How long the calls took whose answers the run's trials have, reused ones included, the shortest first.
+
+        Trials that failed, and answers without a `latency_s`, are left out.
+        """
+        trials = (row for row in self.trial_rows(run_id) if row.outcome != "failed" and row.generation_keys)
+        found = [
+            Latency(row.slice_id, row.model_id, row.prompt_variant_id, row.params, answer.latency_s)
+            for row in trials
+            for answer in self.generations(row.generation_keys[-1:]).values()
+            if answer.latency_s is not None
+        ]
+        return iter(sorted(found, key=lambda each: each.latency_s))
 
     @abstractmethod
     def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:

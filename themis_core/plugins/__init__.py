@@ -21,7 +21,7 @@ from themis_core.plugins.calling import (
 )
 from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command
+from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command, load_output
 
 __all__ = [
     "Chain",
@@ -53,6 +53,7 @@ __all__ = [
     "is_quick",
     "lane_of",
     "load_command",
+    "load_output",
     "made",
     "open_storage",
     "own_exit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
+__all__ = ["Latency", "OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,16 @@ class OutcomeCount:
     outcome: str
     error_code: str | None
     count: int
+
+
+class Latency(NamedTuple):
+    """How long the call took whose answer a trial has, the last of several turns; `latency_s` of its `Generation`."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    latency_s: float
 
 
 class ScoreRow(NamedTuple):

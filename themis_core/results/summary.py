@@ -6,7 +6,7 @@ Reads streams and holds one group at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -17,12 +17,14 @@ from themis_core.errors import StorageError
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.row import ResultRow
-from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
+from themis_core.results.thresholds import Facts, judge_all, tolerates
+from themis_core.results.verdicts import nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
 from themis_intervals import ClusteredMean, Interval
 
 __all__ = ["RunResult", "summarise"]
 
+_NO_VERDICT = "judge_unavailable"
 Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
 """(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
 
@@ -53,7 +55,8 @@ class RunResult:
     scores: list[ResultRow]
     thresholds: list[dict[str, Any]]
     """Each as the spec has it, with `met`; `judged`, false if scores are missing or the run is unfinished, and `why`;
-    and the names and `value` of the rows that miss it (`missed`) or can't be judged (`unjudged`, with their `why`)."""
+    how many `rows` were judged, and the `worst` of them; and the names and `value` of the rows that miss it (`missed`)
+    or can't be judged (`unjudged`, with their `why`)."""
     storage: str
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
@@ -63,12 +66,14 @@ class RunResult:
     warnings: list[str] = field(default_factory=list)
     """What must not be overlooked, a line each: scores that are missing by a component's fault, with count and example;
     rows in which nothing could be scored, with the reasons; what engines warn of, by all executions of the run."""
+    tolerated: bool = False
+    """Whether trials failed, but no more than thresholds on `failed` accept; nothing else is amiss in the run then."""
 
     @property
     def exit_code(self) -> int:
         """0; 1 a threshold is not met; 5 trials failed or a score has no value; 6 budget or quota; 130 interrupted."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
-        if self.status in by_status:
+        if self.status in by_status and not self.tolerated:
             return by_status[self.status]
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
         if self.ledger["unfinished"] or nothing or any(map(nothing_scored, self.scores)):
@@ -76,8 +81,8 @@ class RunResult:
         return 0 if all(each["met"] for each in self.thresholds) else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `themis run --format json` prints it."""
-        return asdict(self)
+        """Plain data, as `themis run --format json` prints it, `exit_code` included."""
+        return {**asdict(self), "exit_code": self.exit_code}
 
     def table(self) -> str:
         """The scores as a plain text table; what is the same in all rows is said once, above it."""
@@ -101,7 +106,8 @@ def summarise(
     outcomes: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     groups: dict[tuple[str, str, str, str], Counter[str]] = {}
-    for each in store.outcomes(run.run_id):
+    ends = store.outcomes(run.run_id)
+    for each in ends:
         outcomes[each.outcome] += each.count
         if each.error_code:
             codes[each.error_code] += each.count
@@ -124,7 +130,8 @@ def summarise(
     if outcomes["absent"] == planned:
         warnings.append("all answers are absent, so there is no number: is that what the recording should be?")
     unfinished = planned - outcomes.total()
-    thresholds = [judged(ThresholdSpec.model_validate(each), rows, unfinished) for each in manifest["thresholds"]]
+    facts = Facts(rows, unfinished, ends, cost, lambda: store.latencies(run.run_id))
+    thresholds = judge_all([ThresholdSpec.model_validate(each) for each in manifest["thresholds"]], facts)
     ledger = {
         "planned": planned,
         "unfinished": unfinished,
@@ -137,7 +144,17 @@ def summarise(
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
+        status == "failed" and _tolerated(thresholds, facts),
     )  # fmt: skip
+
+
+def _tolerated(thresholds: Sequence[dict[str, Any]], facts: Facts) -> bool:
+    """Whether the run is failed for nothing but trials that thresholds on `failed` accept."""
+    failed = [each for each in facts.outcomes if each.outcome == "failed"]
+    no_verdict = any(_NO_VERDICT in row.reasons for row in facts.rows)
+    return (
+        bool(failed) and not no_verdict and not facts.unfinished and all(tolerates(thresholds, each) for each in failed)
+    )
 
 
 class _ScoreLedger:

@@ -118,9 +118,9 @@ class BenchmarkSpec(Spec):
 
     def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
         scores = [score for each in self.slices for score in each.scores]
-        _known((*loc, "score"), "score", threshold.score, [score.name for score in scores])
         metrics = [metric.label for score in scores if score.name == threshold.score for metric in score.metrics]
         for field, kind, value, known in (
+            ("score", "score", threshold.score, [score.name for score in scores]),
             ("metric", "metric", threshold.metric, metrics),
             ("slice_id", "slice", threshold.slice_id, [each.slice_id for each in self.slices]),
             ("model_id", "model", threshold.model_id, [model.model_id for model in self.models]),
@@ -133,6 +133,23 @@ class BenchmarkSpec(Spec):
         ):
             if value is not None:
                 _known((*loc, field), kind, value, known)
+        self._check_measure((*loc, "measure"), threshold)
+
+    def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:
+        if threshold.measure == "cost" and all(model.price is None for model in self._asked()):
+            raise _mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
+        if threshold.measure == "unparsed":
+            slices = [each for each in self.slices if threshold.slice_id in (None, each.slice_id)]
+            raw = [each.slice_id for each in slices if _reads_raw_answers(each, threshold.score)]
+            if raw:
+                told = f"score {threshold.score!r} of slice {raw[0]!r} reads the raw answer"
+                raise _mistake(loc, f"{told}, so nothing of it is ever unparsed: give it a `parse`, or name a slice_id")
+
+    def _asked(self) -> Iterator[ModelSpec]:
+        """The models under test and those that judge."""
+        yield from self.models
+        metrics = (metric for each in self.slices for score in each.scores for metric in score.metrics)
+        yield from (judge.model for metric in metrics for judge in metric.judge or ())
 
     def variants_for(self, each: SliceSpec) -> list[PromptVariantSpec]:
         """The prompt variants that apply to a slice, in the benchmark's order."""
@@ -181,6 +198,10 @@ def _known(loc: Loc, kind: str, name: str, known: list[str]) -> None:
         return
     listed = f"Known: {', '.join(_once(known))}." if known else "There is none."
     raise _mistake(loc, f"no {kind} {name!r}. {listed}{did_you_mean(name, known)}")
+
+
+def _reads_raw_answers(each: SliceSpec, name: str | None) -> bool:
+    return any(score.name == name and score.parse is None for score in each.scores)
 
 
 def _once(names: list[str]) -> Iterator[str]:

@@ -250,6 +250,34 @@ class StorageBackendSuite(AppendRules):
         }
         assert list(store.outcomes("unknown")) == []
 
+    def test_latencies_are_those_of_the_answers_that_trials_have_the_shortest_first(self, store: Store) -> None:
+        measured = {"a": 2.5, "b": 0.25, "c": None, "d": 0.75}
+        for name, latency_s in measured.items():
+            store.append([generation_recorded(name, Generation("answered", latency_s=latency_s))])
+        failed = Generation("failed", error_code="timeout", latency_s=60.0)
+        store.append([generation_recorded("e", failed), generation_recorded("f", Generation("empty", latency_s=0.5))])
+        for number, (names, model, outcome) in enumerate(
+            [
+                (("a",), "m", "answered"),
+                (("d", "b"), "m", "refused"),
+                (("c",), "m", "answered"),
+                (("e",), "m", "failed"),
+                (("f",), "n", "empty"),
+                (("b",), "n", "answered"),
+                ((), "n", "absent"),
+            ]
+        ):
+            keys = tuple(map(key_of, names))
+            store.append([trial_finished(str(number), model_id=model, outcome=outcome, generation_keys=keys)])
+        store.append([trial_finished("7", run_id="other", generation_keys=(key_of("d"),))])
+        found = [(each.latency_s, each.model_id) for each in store.latencies("run")]
+        assert sorted(found) == [(0.25, "m"), (0.25, "n"), (0.5, "n"), (2.5, "m")]
+        assert [latency_s for latency_s, _ in found] == [0.25, 0.25, 0.5, 2.5]
+        assert {(each.slice_id, each.prompt_variant_id, each.params) for each in store.latencies("run")} == {
+            (row.slice_id, row.prompt_variant_id, row.params) for row in store.trial_rows("run")
+        }
+        assert list(store.latencies("unknown")) == []
+
     def test_usage_and_cost_are_those_of_all_turns_or_unknown(self, store: Store) -> None:
         for name, usage, cost in [("a", Usage(1, 2), 0.5), ("b", Usage(10, None), 0.25), ("c", Usage(), None)]:
             store.append([generation_recorded(name, Generation("answered", usage=usage, cost=cost))])

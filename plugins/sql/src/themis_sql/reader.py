@@ -17,6 +17,7 @@ from themis_core import (
     Generation,
     GenerationRecorded,
     Item,
+    Latency,
     OutcomeCount,
     Request,
     RunCost,
@@ -230,6 +231,18 @@ class SqlReader(Store):
                     self._database.rows(sql, (arm,)), key=lambda row: (row[0], row[1] or "")
                 )
             ]
+
+    def latencies(self, run_id: str) -> Iterator[Latency]:
+        sql = (
+            "SELECT t.arm, g.latency_s FROM runs r JOIN arms a ON a.run = r.id JOIN trials t ON t.arm = a.id"
+            " JOIN generations g ON g.id = t.generation WHERE r.run_id = ? AND t.outcome <> 'failed'"
+            " AND g.status <> 'failed' AND g.latency_s IS NOT NULL ORDER BY g.latency_s"
+        )
+        with self._reading():
+            arms = dict(self._arms(run_id))
+            for arm, latency_s in self._database.rows(sql, (pack_name(run_id),)):
+                names = arms[arm]
+                yield Latency(names[0], names[1], names[2], names[3], latency_s)
 
     def _turns(self, ids: str | None) -> list[Any]:
         """Return key and usage of the generations in a JSON list of ids, in its order."""

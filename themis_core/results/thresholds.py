@@ -1,0 +1,181 @@
+"""Whether a run meets the thresholds of its spec. What can't be judged is not met, and says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from themis_core.records import Latency, OutcomeCount, RunCost
+from themis_core.results.row import ResultRow
+from themis_core.results.verdicts import is_baseline, reasons_told, some_of, unscored
+from themis_core.specs import ThresholdSpec
+from themis_core.wording import counted
+
+__all__ = ["Facts", "judge_all", "tolerates"]
+
+_ARM = ("slice_id", "model_id", "prompt_variant_id")
+_NAMED = ("score", "metric", *_ARM)
+_NO_LATENCIES: tuple[Latency, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What thresholds are judged on."""
+
+    rows: Sequence[ResultRow] = ()
+    unfinished: int = 0
+    """Planned trials without an outcome: with any, nothing is judged."""
+    outcomes: Sequence[OutcomeCount] = ()
+    cost: RunCost = field(default_factory=RunCost)
+    latencies: Callable[[], Iterable[Latency]] = lambda: _NO_LATENCIES
+    """Gives `Store.latencies` of the run; asked by thresholds on latency alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One number that a threshold is about, or why there is none."""
+
+    names: dict[str, Any]
+    value: float | None
+    why: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        told = {**self.names, "value": self.value}
+        return told if self.why is None else {**told, "why": self.why}
+
+
+def judge_all(thresholds: Sequence[ThresholdSpec], facts: Facts) -> list[dict[str, Any]]:
+    """What `RunResult.thresholds` says of each: the threshold as the spec has it, and how it was judged."""
+    of_failed = [(each, _judged(each, facts, ())) for each in thresholds if each.measure == "failed"]
+    known = {id(each): found for each, found in of_failed}
+    judged_failed = [found for _, found in of_failed]
+    return [known.get(id(each)) or _judged(each, facts, judged_failed) for each in thresholds]
+
+
+def tolerates(thresholds: Iterable[dict[str, Any]], arm: Any) -> bool:
+    """Whether judged thresholds on `failed` cover this arm (slice, model, prompt variant), and all that do are met."""
+    covering = [
+        each
+        for each in thresholds
+        if each["measure"] == "failed" and all(each.get(name) in (None, getattr(arm, name)) for name in _ARM)
+    ]
+    return bool(covering) and all(each["met"] for each in covering)
+
+
+def _judged(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    why, found = None, []
+    if facts.unfinished:
+        why = f"the run is unfinished: {counted(facts.unfinished, 'trial', 'has', 'have')} no outcome yet"
+    else:
+        found = list(_measured(threshold, facts, of_failed))
+        if not found:
+            what = "row of the results" if threshold.is_of_scores else "trial of the run"
+            why = f"no {what} is of that kind"
+    judged = [each for each in found if each.why is None]
+    unjudged = [each.told() for each in found if each.why is not None]
+    missed = [each.told() for each in judged if _margin(threshold, each) < 0]
+    worst = min(judged, key=lambda each: _margin(threshold, each), default=None)
+    return {
+        **{name: value for name, value in threshold.canonical().items() if value is not None},
+        "met": why is None and not missed and not unjudged,
+        "judged": why is None and not unjudged,
+        "why": why or (unjudged[0]["why"] if unjudged else None),
+        "rows": len(judged),
+        "worst": worst.told() if worst else None,
+        "missed": missed,
+        "unjudged": unjudged,
+    }
+
+
+def _margin(threshold: ThresholdSpec, measured: _Measured) -> float:
+    """How far the number is within the bounds; less than 0 if it misses one."""
+    assert measured.value is not None
+    above = math.inf if threshold.minimum is None else measured.value - threshold.minimum
+    below = math.inf if threshold.maximum is None else threshold.maximum - measured.value
+    return min(above, below)
+
+
+def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[str, Any]]) -> Iterator[_Measured]:
+    if threshold.is_of_scores:
+        for row in facts.rows:
+            if _matches(threshold, row, _NAMED) and not is_baseline(row):
+                yield _of_row(threshold, row, tolerated=tolerates(of_failed, row))
+        return
+    trials = [each for each in facts.outcomes if _matches(threshold, each, _ARM)]
+    if not trials:
+        return
+    names = {name: getattr(threshold, name) for name in _NAMED if getattr(threshold, name) is not None}
+    if threshold.measure == "failed":
+        failed = sum(each.count for each in trials if each.outcome == "failed")
+        yield _Measured(names, failed / sum(each.count for each in trials))
+    elif threshold.measure == "cost":
+        yield _cost(threshold, facts.cost)
+    else:
+        yield _latency(threshold, facts, names)
+
+
+def _matches(threshold: ThresholdSpec, of: object, names: Sequence[str]) -> bool:
+    return all(getattr(threshold, name) in (None, getattr(of, name)) for name in names)
+
+
+def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Measured:
+    names = {**{name: getattr(row, name) for name in _NAMED}, "params": row.params}
+    why = _missing(threshold, row, tolerated=tolerated) or _unread(threshold, row)
+    value = row.value
+    if threshold.measure == "unparsed":
+        value = row.unparsed / row.n if row.n else None
+    elif threshold.measure in ("low", "high"):
+        value = getattr(row, threshold.measure)
+        if value is None and why is None:
+            why = f"there is no interval ({row.no_interval})"
+    return _Measured(names, value, why)
+
+
+def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> str | None:
+    failed = 0 if tolerated and threshold.max_missing is None else row.failed
+    missing = failed + unscored(row)
+    trials = row.n + row.failed + unscored(row)
+    allowed = threshold.max_missing or 0.0
+    if missing <= allowed * trials + 1e-9:
+        return None if row.n and row.value is not None else "nothing was scored"
+    told = [*([f"failed {failed}"] if failed else []), *([reasons_told(row)] if unscored(row) else [])]
+    return f"{some_of(missing, trials, 'score')} missing ({', '.join(told)}), and max_missing is {allowed:.4g}"
+
+
+def _unread(threshold: ThresholdSpec, row: ResultRow) -> str | None:
+    if threshold.measure == "unparsed":
+        return None
+    if threshold.max_unparsed is None:
+        return f"the parse found nothing in any of {counted(row.n, 'answer')}" if 0 < row.n == row.unparsed else None
+    if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
+        return f"{some_of(row.unparsed, row.n, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
+    return None
+
+
+def _cost(threshold: ThresholdSpec, cost: RunCost) -> _Measured:
+    """What is known decides where it is enough: it may be too much already, or the most may still be within bounds."""
+    known, most = cost.known or 0.0, cost.at_most
+    assert threshold.maximum is not None
+    if not cost.unknown_calls or known > threshold.maximum:
+        return _Measured({}, known)
+    if most is not None and most <= threshold.maximum:
+        return _Measured({}, most)
+    bound = "" if most is None else f", {most:.4g} at most"
+    return _Measured({}, known, f"the cost of {counted(cost.unknown_calls, 'call')} is unknown{bound}")
+
+
+def _latency(threshold: ThresholdSpec, facts: Facts, names: dict[str, Any]) -> _Measured:
+    """The percentile by nearest rank. They come in order, so they are counted first, and none is kept."""
+
+    def of_the_kind() -> Iterator[float]:
+        return (each.latency_s for each in facts.latencies() if _matches(threshold, each, _ARM))
+
+    count = sum(1 for _ in of_the_kind())
+    if not count:
+        return _Measured(names, None, "no call has a latency")
+    assert threshold.percentile is not None
+    rank = math.ceil(threshold.percentile * count - 1e-9)
+    return _Measured(names, next(islice(of_the_kind(), rank - 1, None)))
