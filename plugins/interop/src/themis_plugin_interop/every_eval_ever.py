@@ -249,7 +249,9 @@ def _usage(answer: Answer) -> dict[str, Any] | None:
 
 
 def _texts(reference: Any) -> list[str]:
-    return [_text(each) for each in (reference if isinstance(reference, list) else [] if reference is None else [reference])]
+    return [
+        _text(each) for each in (reference if isinstance(reference, list) else [] if reference is None else [reference])
+    ]
 
 
 def _text(value: Any) -> str:

@@ -33,7 +33,9 @@ class HubResults(Exporter):
     dataset: str | None = Field(
         None, description="Id of the dataset on the Hub, if it was not loaded from there: `openai/gsm8k`."
     )
-    task: str | None = Field(None, description="Id of the task in the dataset; by default its configuration, or `default`.")
+    task: str | None = Field(
+        None, description="Id of the task in the dataset; by default its configuration, or `default`."
+    )
     source_url: str | None = Field(None, description="Address of a page about this evaluation.")
     percent: bool = Field(False, description="Give values of 0 to 1 as percentages.")
 
@@ -93,7 +95,5 @@ class HubResults(Exporter):
         for row in rows:
             if row["failed"] or row["unscored"]:
                 missing = row["failed"] + row["unscored"]
-                yield (
-                    f"{row['slice_id']} of {row['model_id']}: {row['n']} scores are in the value, {missing} are missing; "
-                    "the format can't say so."
-                )
+                place = f"{row['slice_id']} of {row['model_id']}"
+                yield f"{place}: {row['n']} scores are in the value, {missing} are missing; the format can't say so."

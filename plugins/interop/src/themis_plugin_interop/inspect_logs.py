@@ -27,7 +27,9 @@ _SETTINGS: Final = {
         name: name
         for name in ("temperature", "top_p", "top_k", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
     },
-    **{"stop": "stop_seqs", "logprobs": "logprobs", "top_logprobs": "top_logprobs"},
+    "stop": "stop_seqs",
+    "logprobs": "logprobs",
+    "top_logprobs": "top_logprobs",
     "reasoning_effort": "reasoning_effort",
 }
 _SUMMARY_CHARACTERS: Final = 1024
@@ -55,9 +57,7 @@ class InspectLogs(Exporter):
 class _Log:
     """One log under way."""
 
-    def __init__(
-        self, run: RunRecord, group: Group, task: str, rows: Sequence[Mapping[str, Any]], lost: Lost
-    ) -> None:
+    def __init__(self, run: RunRecord, group: Group, task: str, rows: Sequence[Mapping[str, Any]], lost: Lost) -> None:
         self._run, self._group, self._task, self._rows, self._lost = run, group, task, rows, lost
         self._scorers = scorers_of(run)
         self._names = names_of(self._scorers)
@@ -70,16 +70,16 @@ class _Log:
         self._settings: Mapping[str, Any] = {}
 
     def write(self, archive: ZipFile, answers: Iterator[Answer]) -> None:
-        with TemporaryFile("w+", encoding="ascii") as summaries:
+        with TemporaryFile() as summaries:
             for answer in answers:
                 sample = self._sample(answer)
                 name = f"samples/{sample['id']}_epoch_{sample['epoch']}.json"
                 archive.writestr(name, as_json(sample))
                 self._summarise(sample, summaries)
-            summaries.write("]" if self._samples else "[]")
+            summaries.write(b"]" if self._samples else b"[]")
             summaries.seek(0)
             with archive.open("summaries.json", "w", force_zip64=True) as target:
-                shutil.copyfileobj(summaries.buffer, target)  # type: ignore[attr-defined]
+                shutil.copyfileobj(summaries, target)
         start = {"version": _VERSION, "eval": self._eval(), "plan": {"name": "plan", "steps": [], "config": {}}}
         archive.writestr("_journal/start.json", as_json(start))
         archive.writestr("header.json", as_json({**start, **self._ending()}))
@@ -102,8 +102,8 @@ class _Log:
             "messages": messages,
             "output": {"model": trial.model_id, "choices": [], "completion": ""},
             "scores": {self._names[place]: score for place, score in self._scores(answer)},
-            "metadata": {**clean(answer.item.metadata), "themis_trial": trial.trial_id, "status": generation.status},
-            "store": {},
+            "metadata": clean(answer.item.metadata),
+            "store": {"themis_trial": trial.trial_id, "themis_status": generation.status},
             "events": [],
             "model_usage": {trial.model_id: usage},
             "uuid": trial.trial_id[:22],
@@ -133,23 +133,20 @@ class _Log:
                 continue
             yield (answer.trial.slice_id, entry.score, entry.metric), _score(answer, entry)
 
-    def _summarise(self, sample: Mapping[str, Any], file: IO[str]) -> None:
+    def _summarise(self, sample: Mapping[str, Any], file: IO[bytes]) -> None:
         names = ("id", "epoch", "target", "scores", "model_usage", "completed_at", "uuid")
         text = sample["input"] if isinstance(sample["input"], str) else _text_of(sample["input"])
         error = sample.get("error")
-        file.write("[" if self._samples == 1 else ",")
-        file.write(
-            as_json(
-                {
-                    **{name: sample[name] for name in names},
-                    "input": text[:_SUMMARY_CHARACTERS],
-                    "metadata": {},
-                    "completed": True,
-                    "message_count": len(sample["messages"]),
-                    **({"error": error["message"]} if error else {}),
-                }
-            )
-        )
+        file.write(b"[" if self._samples == 1 else b",")
+        summary = {
+            **{name: sample[name] for name in names},
+            "input": text[:_SUMMARY_CHARACTERS],
+            "metadata": {},
+            "completed": True,
+            "message_count": len(sample["messages"]),
+            **({"error": error["message"]} if error else {}),
+        }
+        file.write(as_json(summary).encode("ascii"))
 
     def _eval(self) -> dict[str, Any]:
         settings = {_SETTINGS[name]: value for name, value in self._settings.items() if name in _SETTINGS}

@@ -1,7 +1,7 @@
 """Exports what lm-evaluation-harness writes with `--log_samples`: `results_DATE.json` and `samples_TASK_DATE.jsonl`.
 
-As `lm_eval.loggers.EvaluationTracker` of version 0.4 writes them: a folder for each model, a task for each slice, and in
-the samples a row for each item and filter. A filter is a score here; its metrics are the score's.
+As `lm_eval.loggers.EvaluationTracker` of version 0.4 writes them: a folder for each model, a task for each slice, and
+in the samples a row for each item and filter. A filter is a score here; its metrics are the score's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -82,7 +83,9 @@ class _Results:
         return {
             "results": {name: _numbers(name, task) for name, task in tasks},
             "group_subtasks": {name: [] for name, _ in tasks},
-            "configs": {name: {"task": name, "metadata": {"version": 0, **task.group._asdict()}} for name, task in tasks},
+            "configs": {
+                name: {"task": name, "metadata": {"version": 0, **task.group._asdict()}} for name, task in tasks
+            },
             "versions": {name: 0 for name, _ in tasks},
             "n-shot": {name: 0 for name, _ in tasks},
             "higher_is_better": {
@@ -100,7 +103,7 @@ class _Results:
             "model_name": self._model_id,
             "themis_run": self._run.run_id,
             "themis_version": self._run.manifest["themis"],
-            "date": self._run.started_at,
+            "date": datetime.fromisoformat(self._run.started_at).timestamp(),
         }
 
 
@@ -128,7 +131,8 @@ def _samples(answers: Iterator[Answer], task: _Task, lost: Lost) -> Iterator[dic
 
 def _rows(number: int, samples: Sequence[Answer], lost: Lost) -> Iterator[dict[str, Any]]:
     first = samples[0]
-    doc = {"id": first.item.id, **first.item.fields, **({"metadata": first.item.metadata} if first.item.metadata else {})}
+    metadata = {"metadata": first.item.metadata} if first.item.metadata else {}
+    doc = clean({"id": first.item.id, **first.item.fields, **metadata})
     reference = first.item.reference
     target = reference if isinstance(reference, str) else "" if reference is None else as_json(reference)
     asked = first.prompt if len(first.messages) < 2 else json.dumps(first.messages, ensure_ascii=False)

@@ -1,8 +1,7 @@
-"""Exports logs of OpenAI's evals, as `evals.record.LocalRecorder` writes them: JSON Lines, one log for each slice, model,
-prompt variant and setting.
+"""Exports logs of OpenAI's evals, as `evals.record.LocalRecorder` writes them, in JSON Lines.
 
-A line with `spec`, one event a line (`sampling`, `match` for scores of 0 and 1, `metrics`, `error`), and one with
-`final_report`.
+There is one log for each slice, model, prompt variant and setting: a line with `spec`, one event a line (`sampling`,
+`match` for scores of 0 and 1, `metrics`, `error`), and a line with `final_report`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,13 @@ def uuid_of(*parts: str) -> str:
     hexadecimal = digest(list(parts))
     variant = "89ab"[int(hexadecimal[16], 16) % 4]
     return "-".join(
-        (hexadecimal[:8], hexadecimal[8:12], f"4{hexadecimal[13:16]}", f"{variant}{hexadecimal[17:20]}", hexadecimal[20:32])
+        (
+            hexadecimal[:8],
+            hexadecimal[8:12],
+            f"4{hexadecimal[13:16]}",
+            f"{variant}{hexadecimal[17:20]}",
+            hexadecimal[20:32],
+        )
     )
 
 
