@@ -105,7 +105,7 @@ def other_tools(session: nox.Session) -> None:
     folder = ROOT / ".nox" / "other-tools"
     python = str(folder / "bin" / "python")
     session.run("uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder), external=True)
-    install = ("uv", "pip", "install", "-q", "--python", python)
+    install = ("uv", "pip", "install", "-q", "--no-config", "--python", python)  # pins are for the project alone
     session.run(*install, *OTHER_TOOLS, external=True)
     # Of these, only what reads results is used: what runs models would bring hundreds of packages more. The last one
     # says that it needs Python 3.12, and what is used of it doesn't.

@@ -78,11 +78,11 @@ def lm_eval(folder: Path) -> Any:
     return {
         "table": utils.make_table(data),
         "samples": samples,
-        "converted": {
-            each.metric_config.metric_name: each.score_details.score
+        "converted": [
+            (each.evaluation_name, each.metric_config.metric_name, each.score_details.score)
             for record in records
             for each in record.evaluation_results
-        },
+        ],
     }
 
 
