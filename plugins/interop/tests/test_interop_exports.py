@@ -17,6 +17,7 @@ from huggingface_hub import parse_eval_result_entries
 import themis_core as themis
 from themis_core import RunResult, SpecError, StorageError
 from themis_plugin_interop.commands import export
+from themis_plugin_interop.importing import import_logs
 
 HERE = Path(__file__).parent
 FORMATS = ("every_eval_ever", "inspect", "lm_eval", "openai_evals")
@@ -139,6 +140,81 @@ def test_the_command_takes_the_tools_own_spelling_and_says_what_is_lost(
     unknown = CliRunner().invoke(export, ["trio", "--to", "lmeval", "-o", str(tmp_path / "none")])
     assert "It offers: every_eval_ever, hub_results, inspect, lm_eval, openai_evals. Did you mean 'lm_eval'?" in str(
         unknown.exception
+    )
+
+
+STRANGE = """
+benchmark:
+  benchmark_id: many ways/of it
+  models:
+    - {model_id: "a:b/c d", provider: replay/file, extras: {path: answers.jsonl}}
+  inference_grid: {params: [{temperature: 0, stop: ["x"], seed: 3}, {temperature: 1.0, top_k: 5}]}
+  prompt_variants:
+    - id: two turns
+      messages: [{role: user, content: "Say {{ item.word }}."}]
+      follow_ups: [{role: user, content: "Again."}]
+    - id: image
+      messages:
+        - role: user
+          content: [{type: text, text: "What?"}, {type: image_url, image_url: "data:image/png;base64,AAAA"}]
+  slices:
+    - slice_id: carried
+      dataset:
+        source: files/inline
+        fields: {id: id, reference: refs, output: out, model: by}
+        extras: {rows: [{id: 1, refs: [eggs, egg], out: eggs, by: someone}, {id: 2, refs: [legs], out: "", by: someone}]}
+      scores: [{name: said, metrics: [text/contains]}]
+    - slice_id: asked/x
+      dataset:
+        source: files/inline
+        fields: {id: id, reference: n, metadata: [deep]}
+        extras: {rows: [{id: ../../x, n: 3, word: eggs, deep: {a: [1]}}, {id: b, n: null, word: legs, deep: null}]}
+      generation: {}
+      scores: [{name: "num,ber", metrics: [{id: text/exact_match, name: filter}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spec that was run: two turns, an image, carried outputs, items without a reference, names with signs."""
+    folder = tmp_path_factory.mktemp("strange")
+    (folder / "spec.yaml").write_text(STRANGE)
+    (folder / "answers.jsonl").write_text('{"id": "../../x", "output": "3"}\n{"id": "b", "output": "legs"}\n')
+    themis.run(folder / "spec.yaml")
+    return folder / "spec.yaml"
+
+
+def test_inspect_reads_runs_of_every_kind(strange: Path, tmp_path: Path) -> None:
+    themis.export("many", "interop/inspect", tmp_path / "out", spec=strange)
+    logs = read_by("inspect", tmp_path / "out")
+    assert [(len(log["samples"]), log["model"]) for log in logs].count((2, "a:b/c d")) == 4
+    (carried,) = (log for log in logs if log["task"] == "carried")
+    assert [(each["target"], each["completion"]) for each in carried["samples"]] == [
+        (["eggs", "egg"], "eggs"),
+        (["legs"], ""),
+    ]
+    turns = next(log for log in logs if log["task"].startswith("asked/x-two turns"))
+    assert [each["roles"] for each in turns["samples"]] == [["user", "assistant", "user", "assistant"]] * 2
+    assert [each["scores"] for each in turns["samples"]] == [{"num,ber": 1.0}, {}]
+
+
+def test_other_tools_read_runs_of_every_kind(strange: Path, tmp_path: Path) -> None:
+    for to in ("lm_eval", "openai_evals", "every_eval_ever"):
+        themis.export("many", f"interop/{to}", tmp_path / to, spec=strange)
+    found = read_by("lm-eval", tmp_path / "lm_eval" / "a__b__c d")
+    assert [metric for _, metric, _ in found["converted"]] == ["metric_filter"] * 4
+    assert len(read_by("openai-evals", tmp_path / "openai_evals")) == 5
+    records = read_by("every-eval-ever", tmp_path / "every_eval_ever")
+    assert records["problems"] == []
+    assert [each["interaction_type"] for each in records["samples"]].count("multi_turn") == 2
+
+
+def test_an_export_of_every_kind_comes_back(strange: Path, tmp_path: Path) -> None:
+    themis.export("many", "interop/inspect", tmp_path / "out", spec=strange)
+    import_logs([tmp_path / "out"], "inspect", tmp_path / "in")
+    first, again = themis.run(strange), themis.run(tmp_path / "in" / "spec.yaml")
+    assert sorted((row.model_id, row.value, row.n) for row in again.scores) == sorted(
+        (row.model_id, row.value, row.n) for row in first.scores
     )
 
 

@@ -44,12 +44,12 @@ class LmEvalFiles(Exporter):
         stamp = run.started_at[:26].replace(":", "-").replace("+00-00", "")
         models: dict[str, _Results] = {}
         for group, answers in grouped(store, run.run_id):
-            task = re.sub(r"\W", "_", tasks.get(group, group.slice_id))
             place = folder / re.sub(r"[\"<>:/|\\?*\[\]]+", "__", group.model_id)
             place.mkdir(exist_ok=True)
             results = models.setdefault(place.name, _Results(run, group.model_id))
-            with (place / f"samples_{task}_{stamp}.jsonl").open("w", encoding="ascii") as file:
-                for row in _samples(answers, results.seen(task, group, rows.get(group, [])), lost):
+            name = results.add(tasks.get(group, group.slice_id), group, rows.get(group, []))
+            with (place / f"samples_{name}_{stamp}.jsonl").open("w", encoding="ascii") as file:
+                for row in _samples(answers, results.tasks[name], lost):
                     write_line(file, row)
         for name, results in models.items():
             write_json(folder / name / f"results_{stamp}.json", results.plain())
@@ -70,16 +70,19 @@ class _Results:
 
     def __init__(self, run: RunRecord, model_id: str) -> None:
         self._run, self._model_id = run, model_id
-        self._tasks: dict[str, _Task] = {}
+        self.tasks: dict[str, _Task] = {}
 
-    def seen(self, task: str, group: Group, rows: Sequence[Mapping[str, Any]]) -> _Task:
-        while task in self._tasks:  # two names may be one, once they are safe
-            task += "_"
-        return self._tasks.setdefault(task, _Task(group, rows))
+    def add(self, task: str, group: Group, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Add a task, and return its name in files, where it is of letters, digits and `_`."""
+        name = re.sub(r"\W", "_", task)[:150]
+        while name in self.tasks:
+            name += "_"
+        self.tasks[name] = _Task(group, rows)
+        return name
 
     def plain(self) -> dict[str, Any]:
         scorers = scorers_of(self._run)
-        tasks = self._tasks.items()
+        tasks = self.tasks.items()
         return {
             "results": {name: _numbers(name, task) for name, task in tasks},
             "group_subtasks": {name: [] for name, _ in tasks},

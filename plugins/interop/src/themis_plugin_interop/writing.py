@@ -50,20 +50,24 @@ def uuid_of(*parts: str) -> str:
 
 
 def task_names(groups: Iterable[Group]) -> dict[Group, str]:
-    """A task's name for each group: its slice, with what else tells it from the others of its model."""
+    """A task's name for each group: its slice, with the prompt variant and the settings if the slice has several."""
     known = list(groups)
-    variants = {each.prompt_variant_id for each in known}
-    params = {each.params for each in known}
+    variants = {(each.slice_id, each.prompt_variant_id) for each in known}
+    params = {(each.slice_id, each.params) for each in known}
     return {
         each: "-".join(
-            [
+            (
                 each.slice_id,
-                *([each.prompt_variant_id] if len(variants) > 1 else []),
-                *([each.params] if len(params) > 1 else []),
-            ]
+                *([each.prompt_variant_id] if _several(variants, each.slice_id) else []),
+                *([each.params] if _several(params, each.slice_id) else []),
+            )
         )
         for each in known
     }
+
+
+def _several(found: set[tuple[str, str]], slice_id: str) -> bool:
+    return sum(each[0] == slice_id for each in found) > 1
 
 
 def names_of(scorers: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
