@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ benchmark:
       dataset:
         source: files/inline
         fields: {id: id, reference: refs, output: out, model: by}
-        extras: {rows: [{id: 1, refs: [eggs, egg], out: eggs, by: someone}, {id: 2, refs: [legs], out: "", by: someone}]}
+        extras: {rows: [{id: 1, refs: [eggs, egg], out: eggs, by: x}, {id: 2, refs: [legs], out: "", by: x}]}
       scores: [{name: said, metrics: [text/contains]}]
     - slice_id: asked/x
       dataset:
@@ -307,3 +308,25 @@ def test_the_validator_and_the_schemas_of_every_eval_ever_find_nothing_wrong(
     known = {each["evaluation_result_id"] for each in results}
     assert {each["evaluation_result_id"] for each in found["samples"]} == known
     assert sum(each["detailed_evaluation_results"]["total_rows"] for each in records.values()) == len(found["samples"])
+
+
+def test_the_memory_of_an_export_does_not_grow_with_the_run(tmp_path: Path) -> None:
+    rows = [{"id": f"i{number}", "output": "word " * 5000} for number in range(320)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps({"id": row["id"], "word": "word"}) + "\n" for row in rows))
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "spec.yaml").write_text(
+        "benchmark:\n  benchmark_id: large\n"
+        "  models: [{model_id: m, provider: replay/file, extras: {path: answers.jsonl}}]\n"
+        '  prompt_variants: [{id: p, messages: [{role: user, content: "{{ item.word }}"}]}]\n'
+        "  slices:\n    - slice_id: s\n      generation: {}\n"
+        "      dataset: {source: files/jsonl, dataset_id: items.jsonl, fields: {id: id, reference: word}}\n"
+        "      scores: [{name: said, metrics: [text/contains]}]\n"
+    )
+    themis.run(tmp_path / "spec.yaml")
+    for to in FORMATS:
+        tracemalloc.start()
+        themis.export("large", f"interop/{to}", tmp_path / to, spec=tmp_path / "spec.yaml")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # 8 MB of answers are written, and those of 64 trials are held
+        assert peak < 4_000_000, f"{to} held {peak:,} bytes"
