@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from themis_core.components import Damage as Damage
     from themis_core.components import DatasetLoader as DatasetLoader
     from themis_core.components import Engine as Engine
+    from themis_core.components import Exporter as Exporter
     from themis_core.components import Extractor as Extractor
     from themis_core.components import Judge as Judge
     from themis_core.components import JudgedAnswer as JudgedAnswer
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from themis_core.results import gates_of as gates_of
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
+    from themis_core.session import export as export
     from themis_core.session import find_storage as find_storage
     from themis_core.session import open_results as open_results
     from themis_core.session import plan as plan
@@ -124,6 +126,7 @@ _ROOMS = {
         "Damage",
         "DatasetLoader",
         "Engine",
+        "Exporter",
         "Extractor",
         "Judge",
         "JudgeReply",
@@ -193,6 +196,7 @@ _ROOMS = {
     "session": (
         "PlanReport",
         "Progress",
+        "export",
         "find_storage",
         "open_results",
         "plan",

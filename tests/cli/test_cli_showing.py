@@ -231,7 +231,7 @@ def test_what_a_terminal_is_shown_of_an_export_can_not_steer_it(tmp_path: Path) 
     spec = asked_once(tmp_path, {"id": "a", "gold": "Paris"}, "Where?")
     near, far = pty.openpty()
     command = [sys.executable, "-c", "from themis_core.cli import main; main()"]
-    export = ["storage", "export", "--what", "trials", "--spec", str(spec), "--format"]
+    export = ["export", "--what", "trials", "--spec", str(spec), "--to"]
     shown = ""
     for name in ("csv", "jsonl"):
         subprocess.run([*command, *export, name], stdout=far, check=True)

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -375,6 +376,36 @@ def test_the_judge_on_the_plugin_page_passes_its_tests(tmp_path: Path) -> None:
     assert re.match(r"\d+ passed", pytest_in(tmp_path))
     name, _ = Plugins({"mine": tmp_path / "my_judges.py"}).resolve("judge", "mine/polite")
     assert name == "mine/polite"
+
+
+def test_the_exporter_on_the_plugin_page_writes_what_is_stored(tmp_path: Path) -> None:
+    files = files_of("plugins.md")
+    write_files(tmp_path, files, "my_engine.py", "my_exporter.py", "echo.yaml")
+    spec = tmp_path / "echo.yaml"
+    spec.write_text(
+        files["echo.yaml"].replace("{mine: ./my_engine.py}", "{mine: ./my_engine.py, my: ./my_exporter.py}")
+    )
+    run = themis_core.run(spec)
+    lost = themis_core.export(run.run_id, "my/answers", tmp_path / "out", spec=spec)
+    assert lost == ["Prompts and scores are not kept."]
+    assert (tmp_path / "out" / "answers.txt").read_text() == "eggs\t'Say eggs.'\nlegs\t'Say legs.'\n"
+
+
+def test_the_commands_on_the_page_on_exporting_work_in_their_order(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    page = (DOCS / "exporting.md").read_text("utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    outputs = []
+    for line in lines:
+        command = [sys.executable, "-m", *shlex.split(line.removeprefix("uv run ").replace("themis", "themis_core", 1))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done)
+    assert re.findall(r"^note: .*$", page, re.MULTILINE) == outputs[1].stderr.splitlines()
+    first, second = ([*re.findall(r" (\d\.\d{4}) ", each.stdout)] for each in (outputs[0], outputs[3]))
+    assert sorted(first) == sorted(second)
+    assert len(first) == 16
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "logs", "imported", "hub", "eee"}
 
 
 def test_the_page_on_specs_lists_what_the_plugins_of_the_workspace_offer() -> None:

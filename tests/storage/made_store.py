@@ -24,8 +24,8 @@ from themis_core.testing.events import (
     score_entry,
     trial_finished,
 )
+from themis_plugin_interop.canonical import canonical_lines
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
-from themis_plugin_storage.canonical import canonical_lines
 
 RUNS = ("first", "second\0run")
 HOSTILE = "a\0b \ud83d \u202e =1+1 <script> é"

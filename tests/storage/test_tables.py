@@ -17,7 +17,7 @@ from themis_core import SpecError, Store
 from themis_core.testing.events import key_of
 from themis_core.testing.memory import MemoryStore
 from themis_output import CannotWrite, atomic_output
-from themis_plugin_storage.tables import (
+from themis_plugin_interop.tables import (
     TABLES,
     Column,
     table_rows,

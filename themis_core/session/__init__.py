@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, curre
 from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.executing import execute
+from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
@@ -25,7 +26,7 @@ from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
 
-__all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
+__all__ = ["PlanReport", "Progress", "RunResult", "export", "find_storage", "open_results", "plan", "run", "run_async"]
 
 
 log = logging.getLogger("themis")
@@ -173,6 +174,23 @@ def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, b
     with in_force(settings.execution_policy):
         storage, plugins = open_storage(settings, directory, place)[1], plugins_of(settings, directory)
         return Results(storage, directory, plugins, settings.execution_policy)
+
+
+def export(
+    run_id: str,
+    to: str,
+    folder: Path,
+    config: Mapping[str, Any] | None = None,
+    *,
+    spec: SpecLike | None = None,
+    project: ProjectLike = None,
+    base_dir: Path | None = None,
+) -> list[str]:
+    """Write a stored run into a new folder by an exporter (`namespace/name`, with its config), whole or not at all.
+
+    Returns what the format can't hold, a sentence each. Raises SpecError, PluginError or StorageError.
+    """
+    return exported(*_project(spec, project, base_dir), run_id, to, folder, config or {})
 
 
 def find_storage(

@@ -211,6 +211,7 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
             "version": scorer.scoring.version,
             "config": scorer.scoring.model_dump(mode="json", by_alias=True),
             "aggregates_mean": scorer.scoring.aggregates_mean,
+            "higher_is_better": scorer.scoring.higher_is_better,
             "lowest": scorer.scoring.lowest,
             "highest": scorer.scoring.highest,
         }

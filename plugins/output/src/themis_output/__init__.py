@@ -3,7 +3,7 @@
 Standard output is the command's own, whatever the code that it calls prints.
 """
 
-from themis_output.files import CannotWrite, atomic_output
+from themis_output.files import CannotWrite, atomic_output, whole_folder
 from themis_output.printing import (
     CannotPrint,
     as_json,
@@ -48,4 +48,5 @@ __all__ = [
     "stdout",
     "table",
     "told_once",
+    "whole_folder",
 ]
