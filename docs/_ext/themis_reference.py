@@ -24,7 +24,7 @@ import click
 from pydantic import BaseModel
 
 import themis_core.cli
-from themis_core import components, errors, hookspecs, specs
+from themis_core import components, discovery, errors, hookspecs, specs
 from themis_core.components.scoring import Scoring
 from themis_core.records import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
 from themis_core.specs import Spec
@@ -108,6 +108,9 @@ def commands() -> dict[str, click.Context]:
             group = themis_core.cli.cli.get_command(root, namespace)
             assert group is not None
             found |= _walk(click.Context(group, parent=root, info_name=namespace))
+    for name in discovery.commands():
+        if (command := themis_core.cli.cli.get_command(root, name)) is not None:
+            found |= _walk(click.Context(command, parent=root, info_name=name))
     return found
 
 
