@@ -16,12 +16,12 @@ from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, ta
 MARKDOWN = """\
 ## Scores
 
-All rows: run {run}, slice all, prompt plain, method wilson, 0 unscored
+All rows: run {run}, slice all, prompt plain, score accuracy, metric text/exact\\_match, method wilson, 0 unscored
 
-| model | score | metric | value | 95 % interval | n | unparsed | failed |
-| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |
-| large | accuracy | text/exact\\_match | 1.0000 | [0.439, 1.000] | 3 | 0 | 1 |
-| small | accuracy | text/exact\\_match | 0.5000 | [0.150, 0.850] | 4 | 1 | 0 |
+| model | value | 95 % interval | n | unparsed | failed |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| large | 1.0000 | [0.439, 1.000] | 3 | 0 | 1 |
+| small | 0.5000 | [0.150, 0.850] | 4 | 1 | 0 |
 """
 
 
@@ -41,7 +41,7 @@ def test_the_format_is_told_by_the_name_of_the_output_and_all_tables_are_in_it(
     assert themis("report", run_id[:-2], "--spec", spec, "-o", output).exit_code == 0
     text = output.read_text("utf-8")
     assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 4
-    assert r"large & accuracy & text/exact\_match & 1.0000 & [0.439, 1.000]" in text
+    assert r"large & 1.0000 & [0.439, 1.000]" in text
 
 
 def test_csv_has_all_columns_of_one_table(spec: Path, run_id: str) -> None:

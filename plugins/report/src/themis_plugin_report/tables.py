@@ -17,7 +17,7 @@ from themis_plugin_report.gathering import Calls, Gathered
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
 
 TABLES = ("scores", "outcomes", "judges", "calls", "provenance")
-_NAMES = ("run", "slice", "model", "prompt", "params", "method")
+_NAMES = ("run", "slice", "model", "prompt", "params", "score", "metric", "method")
 _OUTCOMES = ("answered", "refused", "truncated", "empty", "absent", "failed")
 
 
@@ -48,13 +48,17 @@ def tables(made: Gathered) -> list[Table]:
 def _short(
     name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], figures: Sequence[str], **more: Any
 ) -> Table:
-    """A table without what all its rows share, which is said above it."""
+    """A table without what all its rows share, and without metrics that their scores tell; both are said above it."""
     lists = "params" if "params" in header else ""
     above, kept, cells = told_once(header, rows, names=_NAMES, zeros=figures, lists=lists, unsaid={"params": "default"})
-    told = above[0].removeprefix("all rows: ") if above else ""
-    return Table(
-        name, title, kept, cells, f"All rows: {told}" if told else "", frozenset(figures), whole=(header, rows), **more
-    )
+    told = [f"All rows: {above[0].removeprefix('all rows: ')}"] if above else []
+    if {"score", "metric"} <= set(kept):
+        score, metric = kept.index("score"), kept.index("metric")
+        pairs = dict.fromkeys((row[score], row[metric]) for row in cells)
+        if len({each for each, _ in pairs}) == len(pairs):
+            told.append("; ".join(f"{each} is {of}" for each, of in pairs))
+            kept, *cells = ([each for at, each in enumerate(row) if at != metric] for row in (kept, *cells))
+    return Table(name, title, kept, cells, ". ".join(told), frozenset(figures), whole=(header, rows), **more)
 
 
 def _scores(made: Gathered) -> Table:

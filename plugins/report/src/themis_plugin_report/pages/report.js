@@ -284,6 +284,7 @@
     listen();
     await list();
     document.documentElement.dataset.ready = "yes";
+    performance.mark("ready");
   }
 
   start().catch((error) => { byId("count").textContent = `The results can't be shown: ${error.message}`; });
