@@ -23,7 +23,13 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
-PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
+PARALLEL = (
+    "-n",
+    "auto",
+    "--ignore=tests/wheels",
+    "--ignore=tests/browser",
+    *(f"--ignore={folder}" for folder in FAULTS),
+)
 NO_LIMIT = ("-o", "faulthandler_timeout=0")
 """Of a single test's time, where one may take longer than ten minutes."""
 NOT_OF_PINS = (
@@ -31,6 +37,7 @@ NOT_OF_PINS = (
     "tests/test_workspace.py::test_every_package_that_is_named_is_pinned_to_what_was_tested_and_no_host_is_named",
 )
 """Where nothing is pinned, there is nothing to say of the pins."""
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VERSIONS = ("3.11", "3.12", "3.13")
 PINS = re.compile(r"# <pins>.*?# </pins>\n", re.DOTALL)
 """In pyproject.toml: names and versions, no hosts. `uv.lock` names hosts, so it stays out of git."""
@@ -92,6 +99,16 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "--out-dir", str(folder), external=True)
     uv_run(session, "tests", "pytest", "tests/wheels", *session.posargs, env={"THEMIS_WHEELS": str(folder)})
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Pages in a headless Chromium of this machine: click, search, filter, print, attack."""
+    if not any(map(shutil.which, CHROMIUMS)) and not os.environ.get("THEMIS_CHROMIUM"):
+        told = "NOT RUN: no Chromium on this machine, so no page was tested. Debian: apt-get install chromium"
+        session.warn(told)
+        session.skip(told)
+    uv_run(session, "browser", "pytest", "tests/browser", *session.posargs)
 
 
 @nox.session(default=False)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
-from themis_core.cli import cli
+sys.path.insert(0, str(Path(__file__).parent))  # for what the tests here share
+
+from watched_pages import Open, Watched
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -25,7 +26,9 @@ def browser() -> Iterator[Browser]:
     """Fails where it can't run: a test that did not run must not look as if it passed."""
     path = os.environ.get("THEMIS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.fail("NOT RUN: there is no Chromium. Install one (Debian: apt-get install chromium), or set THEMIS_CHROMIUM")
+        pytest.fail(
+            "NOT RUN: there is no Chromium. Install one (Debian: apt-get install chromium), or set THEMIS_CHROMIUM"
+        )
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -35,25 +38,6 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
         started.close()
-
-
-@dataclass
-class Watched:
-    """An open page, with what it asked for after it was loaded, and its errors and warnings."""
-
-    page: Page
-    asked: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-
-    def hits(self) -> list[str]:
-        return [each.strip() for each in self.page.locator("#hits button").all_inner_texts()]
-
-    def count(self, text: str) -> None:
-        """Wait until so many results are told."""
-        self.page.locator("#count").get_by_text(text, exact=True).wait_for()
-
-
-Open = Callable[..., Watched]
 
 
 @pytest.fixture
@@ -79,10 +63,3 @@ def open_page(browser: Browser) -> Iterator[Open]:
     yield start
     for context in contexts:
         context.close()
-
-
-def report(spec: Path, output: Path) -> Path:
-    """Write the report of the spec's latest run."""
-    done = CliRunner().invoke(cli, ["report", "--spec", str(spec), "-o", str(output)], prog_name="themis")
-    assert done.exit_code == 0, done.output
-    return output

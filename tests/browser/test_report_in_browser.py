@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Open, report
-from made import ATTACKS, counts, hostile, many
+from made_pages import ATTACKS, counts, hostile, many
+from watched_pages import Open, report
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +65,13 @@ def test_a_result_opens_with_prompt_answer_extraction_scores_and_timeline(page: 
     dialog = watched.page.locator("dialog[open]")
     dialog.get_by_text("Prompt as sent").click()
     told = dialog.inner_text()
-    for part in ("How many feet?", "I think three.", 'try extract/regex {"pattern": "A: (.+)"}', "found: 3", "asked small"):
+    for part in (
+        "How many feet?",
+        "I think three.",
+        'try extract/regex {"pattern": "A: (.+)"}',
+        "found: 3",
+        "asked small",
+    ):
         assert part in told
     assert dialog.locator("mark").inner_text() == "3"
     assert dialog.locator("dd").first.inner_text() == "36"
@@ -89,9 +92,7 @@ def test_two_models_stand_side_by_side(page: Path, open_page: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-def test_the_page_fits_and_follows_the_reader_s_scheme(
-    width: int, scheme: str, page: Path, open_page: Open
-) -> None:
+def test_the_page_fits_and_follows_the_reader_s_scheme(width: int, scheme: str, page: Path, open_page: Open) -> None:
     watched = open_page(page, width=width, scheme=scheme)
     assert watched.page.evaluate("document.documentElement.scrollWidth") == width
     shown = watched.page.locator(".plot img:visible")
@@ -147,7 +148,7 @@ def test_bidi_and_control_characters_are_shown_as_their_codes(tmp_path: Path, op
     watched.page.fill("#search", "bidi <b>")
     watched.count("2 results")
     watched.page.locator("#hits button").first.click()
-    assert "\\u202e\\u2066The answer is 12" in watched.page.locator("dialog[open] pre").first.inner_text()
+    assert "\\u202e\\u2066The answer is 12" in watched.page.locator("dialog[open] pre:visible").first.inner_text()
     assert "\u202e" not in watched.page.locator("body").inner_text()
 
 
@@ -166,7 +167,8 @@ def test_twenty_thousand_results_are_less_than_fifteen_megabytes_and_all_are_fou
             return performance.now() - start;
         };
         const told = performance.getEntriesByType("mark").find((each) => each.name === "ready").startTime;
-        return { open: told, filter: await took("shown", "wrong"), first: await took("search", "w1a"), again: await took("search", "w1a2") };
+        const filter = await took("shown", "wrong"), search = await took("search", "w1a");
+        return { open: told, filter, search, again: await took("search", "w1a2") };
     }"""
     found = watched.page.evaluate(measure)
     print(f"{page.stat().st_size / 1e6:.1f} MB; in milliseconds: {found}")

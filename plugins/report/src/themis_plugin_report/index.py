@@ -21,28 +21,28 @@ MOST_VALUES = 60
 """Of a field of metadata, to choose among."""
 _SCHEMA = """
 CREATE TABLE trials (
-    n INTEGER PRIMARY KEY, run_id TEXT, slice_id TEXT, trial_id TEXT, system INTEGER, item_id TEXT, item_digest TEXT,
+    n INTEGER PRIMARY KEY, run_id TEXT, slice INTEGER, trial_id TEXT, system INTEGER, item_id BLOB, item_digest TEXT,
     sample INTEGER, outcome TEXT, error_code TEXT, keys TEXT
 );
 CREATE TABLE scores (
-    n INTEGER, scorer INTEGER, value REAL, reason TEXT, correct INTEGER, unparsed INTEGER, flipped INTEGER DEFAULT 0,
+    n INTEGER, scorer INTEGER, value REAL, correct INTEGER, unparsed INTEGER, flipped INTEGER DEFAULT 0,
     PRIMARY KEY (n, scorer)
 ) WITHOUT ROWID;
-CREATE TABLE facets (item_digest TEXT, field TEXT, value TEXT);
+CREATE TABLE facets (item_digest TEXT, field BLOB, value BLOB);
 """
 _INDICES = """
-CREATE UNIQUE INDEX by_id ON trials (run_id, slice_id, trial_id);
+CREATE UNIQUE INDEX by_id ON trials (run_id, slice, trial_id);
 CREATE INDEX by_facet ON facets (item_digest, field);
-CREATE INDEX by_item ON trials (slice_id, item_digest, sample);
+CREATE INDEX by_item ON trials (slice, item_digest, sample);
 """
 _FLIPPED = """
 WITH split AS (
-    SELECT t.slice_id, t.item_digest, t.sample, s.scorer FROM scores s JOIN trials t USING (n)
+    SELECT t.slice, t.item_digest, t.sample, s.scorer FROM scores s JOIN trials t USING (n)
     WHERE s.correct IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING min(s.correct) < max(s.correct)
 )
 UPDATE scores SET flipped = 1 WHERE (n, scorer) IN (
     SELECT t.n, split.scorer FROM split
-    JOIN trials t ON t.slice_id = split.slice_id AND t.item_digest = split.item_digest AND t.sample = split.sample
+    JOIN trials t ON t.slice = split.slice AND t.item_digest = split.item_digest AND t.sample = split.sample
 )
 """
 _SHOWN = {
@@ -127,8 +127,8 @@ class Index:
         self._db.executescript(_INDICES)
         for run in runs:
             self._db.executemany(
-                "INSERT OR REPLACE INTO scores (n, scorer, value, reason, correct, unparsed) "
-                "SELECT n, ?, ?, ?, ?, ? FROM trials WHERE run_id = ? AND slice_id = ? AND trial_id = ?",
+                "INSERT OR REPLACE INTO scores (n, scorer, value, correct, unparsed) "
+                "SELECT n, ?, ?, ?, ? FROM trials WHERE run_id = ? AND slice = ? AND trial_id = ?",
                 self._scores(store, run.run_id),
             )
         self._db.execute(_FLIPPED)
@@ -155,7 +155,7 @@ class Index:
             if row.slice_id not in self.slices:
                 self.slices.append(row.slice_id)
             yield (
-                None, run_id, row.slice_id, row.trial_id, known[system], row.item_id, row.item_digest,
+                None, run_id, self.slices.index(row.slice_id), row.trial_id, known[system], _bytes(row.item_id), row.item_digest,
                 row.sample_index, row.outcome, row.error_code, json.dumps(row.generation_keys),
             )  # fmt: skip
 
@@ -166,22 +166,22 @@ class Index:
             best = self.scorers[number].best.get(row.slice_id)
             correct = None if row.value is None or best is None else int(row.value == best)
             unparsed = int(row.parse_reason is not None)
-            yield number, row.value, row.reason, correct, unparsed, run_id, row.slice_id, row.trial_id
+            yield number, row.value, correct, unparsed, run_id, self.slices.index(row.slice_id), row.trial_id
 
-    def _facets_of(self, store: Store) -> Iterator[tuple[str, str, str]]:
+    def _facets_of(self, store: Store) -> Iterator[tuple[str, bytes, bytes]]:
         digests = (row[0] for row in self._db.execute("SELECT DISTINCT item_digest FROM trials"))
         while batch := list(islice(digests, BATCH)):
             for digest, item in store.items(batch).items():
                 for name, value in item.metadata.items():
                     if not isinstance(value, dict | list):
-                        yield digest, name, value if isinstance(value, str) else json.dumps(value)
+                        yield digest, _bytes(name), _bytes(value if isinstance(value, str) else json.dumps(value))
 
     def facets(self) -> dict[str, list[str]]:
         """The fields of the items' metadata that have few values, with these."""
         rows = self._db.execute("SELECT DISTINCT field, value FROM facets ORDER BY field, value LIMIT 5000")
         found: dict[str, list[str]] = {}
         for name, value in rows:
-            found.setdefault(name, []).append(value)
+            found.setdefault(_text(name), []).append(_text(value))
         return {name: values for name, values in found.items() if 1 < len(values) <= MOST_VALUES}
 
     def count(self, query: Query = Query()) -> int:
@@ -190,19 +190,19 @@ class Index:
     def entries(self, query: Query = Query(), offset: int = 0, limit: int = -1) -> Iterator[Entry]:
         """The results that are asked for, all of one item together."""
         rows = self._db.execute(
-            f"SELECT t.* {self._from(query)} ORDER BY t.slice_id, t.item_id, t.item_digest, t.sample, t.system "
+            f"SELECT t.* {self._from(query)} ORDER BY t.slice, t.item_id, t.item_digest, t.sample, t.system "
             "LIMIT ? OFFSET ?",
             [*self._values(query), limit, offset],
         )
-        return map(_entry, rows)
+        return map(self._entry, rows)
 
     def alike(self, n: int) -> list[Entry]:
         """The trial with this number and those of the same item and sample, by system."""
-        same = "o.slice_id = t.slice_id AND o.item_digest = t.item_digest AND o.sample = t.sample"
+        same = "o.slice = t.slice AND o.item_digest = t.item_digest AND o.sample = t.sample"
         rows = self._db.execute(
             f"SELECT o.* FROM trials t JOIN trials o ON {same} WHERE t.n = ? ORDER BY o.system", [n]
         )
-        return list(map(_entry, rows))
+        return list(map(self._entry, rows))
 
     def marks(self, n: int) -> dict[int, tuple[bool | None, bool]]:
         """Scorer to whether the trial is right by it, and whether systems differ about that item."""
@@ -211,7 +211,7 @@ class Index:
 
     def _from(self, query: Query) -> str:
         system = "AND t.system = ?" if query.system is not None else ""
-        slice_id = "AND t.slice_id = ?" if query.slice_id is not None else ""
+        slice_id = "AND t.slice = ?" if query.slice_id is not None else ""
         facet = (
             "AND EXISTS (SELECT 1 FROM facets f WHERE f.item_digest = t.item_digest AND f.field = ? AND f.value = ?)"
             if query.facet is not None
@@ -221,12 +221,23 @@ class Index:
         return f"{joined} WHERE {_SHOWN[query.shown]} {system} {slice_id} {facet}"
 
     def _values(self, query: Query) -> list[Any]:
-        return [
-            query.scorer,
-            *(each for each in (query.system, query.slice_id) if each is not None),
-            *(query.facet or ()),
-        ]
+        values = [query.scorer] if query.system is None else [query.scorer, query.system]
+        if query.slice_id is not None:
+            values.append(self.slices.index(query.slice_id) if query.slice_id in self.slices else -1)
+        return [*values, *map(_bytes, query.facet or ())]
+
+    def _entry(self, row: Sequence[Any]) -> Entry:
+        n, run_id, slice_number, trial_id, system, item_id, *rest, keys = row
+        told = (n, run_id, self.slices[slice_number], trial_id, system, _text(item_id))
+        return Entry(*[*told, *rest, tuple(json.loads(keys))])
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    return Entry(*[*row[:-1], tuple(json.loads(row[-1]))])
+# SQLite's texts hold no lone surrogates, and what datasets call their items may.
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -14,8 +14,9 @@ from themis_core.testing.hostile import HOSTILE_TEXTS
 ATTACKS: Mapping[str, str] = {
     **HOSTILE_TEXTS,
     "end of script": "</script><script>window.hit = 1</script><!--<script>",
-    "handlers": "<img src=x onerror='window.hit = 1'><svg onload='window.hit = 1'><details open ontoggle='window.hit=1'>",
-    "links": "<a href='javascript:window.hit=1'>a</a><iframe src='https://example.com'></iframe><link rel=stylesheet href=//x.y>",
+    "handlers": "<img src=x onerror='window.hit=1'><svg onload='window.hit=1'><details open ontoggle='window.hit=1'>",
+    "links": "<a href='javascript:window.hit=1'>a</a><link rel=stylesheet href=//example.com>",
+    "frames": "<iframe src='https://example.com'></iframe><object data='https://example.com'></object>",
     "markdown": "![x](https://example.com/pixel.png) [a](javascript:window.hit=1) # $\\frac{1}{2}$ `</code>`",
     "style": "</style><style>body{display:none}</style><base href='https://example.com/'>",
     "template of jinja": "{{ 7 * 7 }}{% raw %}",
@@ -68,7 +69,8 @@ def counts(folder: Path) -> Path:
 def hostile(folder: Path) -> Path:
     """A run whose questions, metadata, answers, names of models and of the benchmark are attacks."""
     rows = [
-        {"id": f"{name} <b>", "question": text[:5000], "gold": "x", "level": text[:50]} for name, text in ATTACKS.items()
+        {"id": f"{name} <b>", "question": text[:5000], "gold": "x", "level": text[:50]}
+        for name, text in ATTACKS.items()
     ]
     answers = {f"{name} <b>": f"{text}\nA: {text[:2000]}" for name, text in ATTACKS.items()}
     models = {"<img src=x onerror=window.hit=1>": answers, "$\\frac{a}$ \u202e&amp;": answers}
@@ -84,7 +86,9 @@ def many(folder: Path, items: int) -> Path:
 
     rows = [{"id": f"i{n:05}", "question": text(3 * n), "gold": str(n % 10), "level": str(n % 5)} for n in range(items)]
     answers = {
-        model: {f"i{n:05}": f"{text(3 * n + shift)}\nA: {(n % 10) if n % (shift + 1) else 'none'}" for n in range(items)}
+        model: {
+            f"i{n:05}": f"{text(3 * n + shift)}\nA: {(n % 10) if n % (shift + 1) else 'none'}" for n in range(items)
+        }
         for shift, model in enumerate(("first", "second"), 1)
     }
     return run(folder, rows, answers)
