@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Fails where it can't run: a test that did not run must not look as if it passed."""
+    """Fails where it can't run: a test that did not run must not look as if it passed.
+
+    Of a module, because playwright keeps an event loop running in this thread, which other tests want to themselves.
+    """
     path = os.environ.get("THEMIS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.fail(
@@ -42,10 +45,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Open a file or an address; `width` and `scheme` are those of the reader."""
+    """Open a file or an address and wait for `ready`; `width` and `scheme` are those of the reader."""
     contexts: list[Any] = []
 
-    def start(target: Path | str, *, width: int = 1200, scheme: Any = "light") -> Watched:
+    def start(
+        target: Path | str, *, width: int = 1200, scheme: Any = "light", ready: str = "html[data-ready]"
+    ) -> Watched:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         watched = Watched(context.new_page())
@@ -57,7 +62,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
         watched.page.on("console", lambda each: watched.wrong.append(each.text))
         watched.page.on("dialog", lambda each: watched.wrong.append(f"dialog {each.message}"))
         watched.page.goto(address)
-        watched.page.wait_for_selector("html[data-ready]", state="attached")
+        watched.page.wait_for_selector(ready, state="attached")
         return watched
 
     yield start

@@ -1,4 +1,4 @@
-"""`themis report`: what it is asked, and where it writes."""
+"""`themis report` and `themis view`: what they are asked, and where they write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from themis_core import StorageError, counted
 from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe
 
-__all__ = ["report"]
+__all__ = ["report", "view"]
 
 FORMATS = ("html", "markdown", "latex", "csv")
 MOST = 20_000
@@ -138,3 +138,40 @@ def _write(text: str, output: Path | None) -> None:
             part.write_text(text, "utf-8", newline="")
     except CannotWrite as error:
         raise StorageError(str(error)) from error
+
+
+@_store_command
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on this machine; a free one by default.")
+def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None) -> None:
+    """Serve the pages of a store to this machine's browser, for runs of any size and while they go on.
+
+    Prints the address: of all runs, or of each RUN on one page. Ctrl-C ends it. It changes nothing in the store.
+    """
+    import secrets
+    import socket
+    from urllib.parse import urlencode
+
+    import uvicorn
+
+    from themis_plugin_report.gathering import opened
+    from themis_plugin_report.serving import application
+
+    with opened(spec, project) as (results, _):  # what is wrong is told before anything is served
+        ids = [results.run(each).run_id for each in runs]
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen()  # who reads the address may call it at once
+        except OSError as error:
+            raise click.UsageError(f"port {port} can't be had ({error.strerror}): leave out --port") from error
+        port, token = listening.getsockname()[1], secrets.token_urlsafe(16)
+        hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+        path = f"run?{urlencode([('id', each) for each in ids])}" if ids else ""
+        echo(f"http://127.0.0.1:{port}/{token}/{path}")
+        config = uvicorn.Config(
+            application(spec, project, token, hosts), log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        uvicorn.Server(config).run(sockets=[listening])

@@ -155,13 +155,15 @@ class Index:
             if row.slice_id not in self.slices:
                 self.slices.append(row.slice_id)
             yield (
-                None, run_id, self.slices.index(row.slice_id), row.trial_id, known[system], _bytes(row.item_id), row.item_digest,
-                row.sample_index, row.outcome, row.error_code, json.dumps(row.generation_keys),
+                None, run_id, self.slices.index(row.slice_id), row.trial_id, known[system], _bytes(row.item_id),
+                row.item_digest, row.sample_index, row.outcome, row.error_code, json.dumps(row.generation_keys),
             )  # fmt: skip
 
     def _scores(self, store: Store, run_id: str) -> Iterator[tuple[Any, ...]]:
         numbers = {(each.score, each.metric): number for number, each in enumerate(self.scorers)}
         for row in store.score_rows(run_id):
+            if row.slice_id not in self.slices:  # of a trial that was finished a moment ago
+                continue
             number = numbers[row.score, row.metric]
             best = self.scorers[number].best.get(row.slice_id)
             correct = None if row.value is None or best is None else int(row.value == best)

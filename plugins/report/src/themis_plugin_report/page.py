@@ -10,7 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -19,14 +19,18 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import themis_core as themis
-from themis_core import counted
+from themis_core import RunRecord, counted
 from themis_output import safe
 from themis_plugin_report.gathering import Gathered
 from themis_plugin_report.plots import plots
 from themis_plugin_report.tables import TABLES, tables
 from themis_plugin_report.verdicts import verdicts
 
-__all__ = ["asset", "packed", "policy", "rendered"]
+__all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of"]
+
+
+PAGE = 25
+"""Results of one page of the browser of results; its script has the same number."""
 
 
 @cache
@@ -57,7 +61,7 @@ def policy(connect: str = "'none'") -> str:
     )
 
 
-def _told(made: Gathered) -> dict[str, Any]:
+def told_of(made: Gathered) -> dict[str, Any]:
     """What the script is told of all results: the names that they refer to by number, and how answers were read."""
     index = made.index
     return {
@@ -107,7 +111,7 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
         forests=forests,
         groups=groups,
         data=data,
-        told=json.dumps(_told(made)).replace("<", "\\u003c"),
+        told=json.dumps(told_of(made)).replace("<", "\\u003c"),
         left_out=left_out,
         total=made.index.count(),
         live=live,
@@ -117,6 +121,12 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
         css=asset("report.css"),
         js=asset("report.js"),
     )
+    return page.encode("utf-8", "backslashreplace").decode()
+
+
+def listed(runs: Sequence[tuple[RunRecord, str]]) -> str:
+    """The page that lists runs, each with its address."""
+    page = _environment().get_template("runs.html.j2").render(runs=runs, css=asset("report.css"))
     return page.encode("utf-8", "backslashreplace").decode()
 
 

@@ -5,6 +5,7 @@ Results of one item are one group, so that what they share is told once, and pac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from themis_core import GenerationRecorded, Item, ScoreEntry, Store, canonical_json
 from themis_plugin_report.index import Entry, Index
 
-__all__ = ["groups"]
+__all__ = ["groups", "text_of"]
 
 BATCH = 200
 """Trials that are read at once."""
@@ -121,3 +122,14 @@ def _score(
         "details": entry.result.details or None, "judged": judged or None,
     }  # fmt: skip
     return told | {name: value for name, value in more.items() if value is not None}
+
+
+def text_of(group: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    """What a search looks in, in lower case; the page's script looks in the same."""
+    turns, scores = trial.get("turns", ()), trial.get("scores", ())
+    parts = [group["item"]["id"], trial["id"]]
+    for turn in turns:
+        parts += [turn.get("text"), turn.get("reasoning"), turn.get("error")]
+        parts.append(json.dumps(group["prompts"][turn["prompt"]], ensure_ascii=False))
+    parts += [found if isinstance(found := each.get("found", ""), str) else json.dumps(found) for each in scores]
+    return "\n".join(each for each in parts if each).lower()

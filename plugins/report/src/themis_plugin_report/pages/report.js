@@ -1,11 +1,11 @@
 "use strict";
 // The browser of single results. Whatever a model wrote becomes a text node, and nothing else.
 (() => {
-  const PAGE = 25, LONG = 20000, SNIPPET = 200;
+  const PAGE = 25, EVERY_MS = 1000, LONG = 20000, SNIPPET = 200;
   const SHOWN = { all: "all", failed: "failed", wrong: "wrong", right: "right", unparsed: "unparsed", unscored: "unscored", flipped: "models differ" };
   const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
   const byId = (id) => document.getElementById(id);
-  const told = JSON.parse(byId("told").textContent);
+  let told = JSON.parse(byId("told").textContent);
   const controls = ["search", "shown", "scorer", "system", "slice", "metadata"];
   let page = 0, hits = [], total = 0, asked = 0;
 
@@ -75,7 +75,7 @@
   }
 
   async function ask(path, query) {
-    const reply = await fetch(`${path}?${new URLSearchParams(query)}`);
+    const reply = await fetch(`${path}?${location.search.slice(1)}&${new URLSearchParams(query)}`);
     if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
     return reply.json();
   }
@@ -259,7 +259,9 @@
   // Start.
 
   function fill(id, options) {
+    const chosen = byId(id).value;
     byId(id).replaceChildren(...options.map(([value, name]) => make("option", { value }, name)));
+    if (options.some(([value]) => String(value) === chosen)) byId(id).value = chosen;
     byId(id).parentElement.hidden = options.length < 2;
   }
 
@@ -273,19 +275,53 @@
     byId("after").addEventListener("click", () => { page += 1; list(); });
   }
 
-  async function start() {
+  function fillAll() {
     fill("shown", Object.entries(SHOWN));
     fill("scorer", told.scorers.map((name, at) => [at, name]));
     const any = (options) => (options.length > 1 ? [["", "all"], ...options] : [["", "all"]]);
     fill("system", any(told.systems.map((_, at) => [at, labelOf(at)])));
     fill("slice", any(told.slices.map((name) => [name, name])));
     fill("metadata", [["", "any"], ...Object.entries(told.metadata || {}).flatMap(([field, values]) => values.map((value) => [JSON.stringify([field, value]), `${field}: ${value}`]))]);
+  }
+
+  // A run that goes on.
+
+  function showScores({ header, rows, above, figures }) {
+    const cell = (tag) => (text, at) => make(tag, { className: figures.includes(header[at]) ? "figure" : "" }, text);
+    const table = byId("table-scores");
+    table.querySelector("thead").replaceChildren(make("tr", {}, header.map(cell("th"))));
+    table.querySelector("tbody").replaceChildren(...rows.map((row) => make("tr", {}, row.map(cell("td")))));
+    const line = table.querySelector(".above");
+    if (line) line.textContent = visible(above);
+  }
+
+  async function follow() {
+    const now = await ask("api/progress", {}), bar = byId("progress");
+    if (!now.running && bar.hidden) return;
+    if (!now.running || (now.scores && !byId("table-scores"))) return location.reload();
+    bar.hidden = false;
+    bar.firstElementChild.value = now.trials / Math.max(now.planned, 1);
+    bar.lastElementChild.textContent = `${now.trials} of ${now.planned} trials, ${now.failed} failed`;
+    if (JSON.stringify(now.told) !== JSON.stringify(told)) {
+      told = now.told;
+      fillAll();
+    }
+    if (now.scores) showScores(now.scores);
+    if (!byId("detail").open) await list();
+    setTimeout(() => follow().catch(fail), EVERY_MS);
+  }
+
+  const fail = (error) => { byId("count").textContent = `The results can't be shown: ${error.message}`; };
+
+  async function start() {
+    fillAll();
     source = byId("data") ? within(await unpack(byId("data").textContent)) : served;
     listen();
     await list();
     document.documentElement.dataset.ready = "yes";
     performance.mark("ready");
+    if (source === served) await follow();
   }
 
-  start().catch((error) => { byId("count").textContent = `The results can't be shown: ${error.message}`; });
+  start().catch(fail);
 })();
