@@ -23,7 +23,13 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
-PARALLEL = ("-n", "auto", "--ignore=tests/wheels", *(f"--ignore={folder}" for folder in FAULTS))
+PARALLEL = (
+    "-n",
+    "auto",
+    "--ignore=tests/wheels",
+    "--ignore=tests/browser",
+    *(f"--ignore={folder}" for folder in FAULTS),
+)
 NO_LIMIT = ("-o", "faulthandler_timeout=0")
 """Of a single test's time, where one may take longer than ten minutes."""
 NOT_OF_PINS = (
@@ -36,6 +42,7 @@ OTHER_TOOLS = (
     *("jinja2", "jsonschema>=4.26,<5", "numpy", "pandas", "pydantic>=2.12.5,<3", "pytablewriter", "pyyaml", "requests"),
 )
 """What `other_tools` installs whole: Inspect, and what the readers of the others import."""
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VERSIONS = ("3.11", "3.12", "3.13")
 PINS = re.compile(r"# <pins>.*?# </pins>\n", re.DOTALL)
 """In pyproject.toml: names and versions, no hosts. `uv.lock` names hosts, so it stays out of git."""
@@ -114,6 +121,16 @@ def other_tools(session: nox.Session) -> None:
     session.run(*install, *target, "every-eval-ever==0.3.0", external=True)
     tests = session.posargs or ("plugins/interop",)
     uv_run(session, "tests", "pytest", "-n", "0", *tests, env={"THEMIS_OTHER_TOOLS": python})
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Pages in a headless Chromium of this machine: click, search, filter, print, attack."""
+    if not any(map(shutil.which, CHROMIUMS)) and not os.environ.get("THEMIS_CHROMIUM"):
+        told = "NOT RUN: no Chromium on this machine, so no page was tested. Debian: apt-get install chromium"
+        session.warn(told)
+        session.skip(told)
+    uv_run(session, "browser", "pytest", "tests/browser", *session.posargs)
 
 
 @nox.session(default=False)

@@ -13,6 +13,7 @@ from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.results.frames import frame
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -92,6 +93,25 @@ class Results:
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """The scores of a run as a stream, one per trial, score and metric."""
         return self._store.score_rows(self.run(run_id).run_id)
+
+    def to_pandas(self, run_id: str) -> Any:
+        """The scores of a run as a `pandas.DataFrame`, a row each. Raises SpecError if pandas is not installed."""
+        return frame("pandas", self.score_rows(run_id))
+
+    def to_polars(self, run_id: str) -> Any:
+        """The same as a `polars.DataFrame`."""
+        return frame("polars", self.score_rows(run_id))
+
+    def to_arrow(self, run_id: str) -> Any:
+        """The same as a `pyarrow.Table`."""
+        return frame("pyarrow", self.score_rows(run_id))
+
+    def _repr_html_(self) -> str:
+        """The runs, latest first, as a notebook shows them."""
+        from themis_output import html_table  # with click, which a run does not need
+
+        rows = [(run.run_id, run.status, run.started_at[:19], run.trials, run.failed) for run in self.runs()]
+        return html_table(("run", "status", "started (UTC)", "trials", "failed"), rows, above=self.location)
 
     def trial(self, run_id: str, prefix: str, slice_id: str | None = None) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.

@@ -90,6 +90,15 @@ class RunResult:
 
         return as_text(self.scores)
 
+    def _repr_html_(self) -> str:
+        """The scores, with what became of the trials, as a notebook shows them."""
+        from themis_core.results.table import scores_told
+        from themis_output import html_table
+
+        above, header, cells = scores_told(self.scores)
+        ends = ", ".join(f"{count} {name}" for name, count in self.ledger.items() if isinstance(count, int) and count)
+        return html_table(header, cells, above="; ".join([f"{self.run_id}: {self.status}; {ends}", *above]))
+
 
 def summarise(
     store: Store,

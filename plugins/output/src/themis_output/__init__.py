@@ -4,6 +4,7 @@ Standard output is the command's own, whatever the code that it calls prints.
 """
 
 from themis_output.files import CannotWrite, atomic_output, whole_folder
+from themis_output.notebook import html_table
 from themis_output.printing import (
     CannotPrint,
     as_json,
@@ -36,6 +37,7 @@ __all__ = [
     "fits",
     "format_option",
     "heading",
+    "html_table",
     "leave_stdout",
     "lines",
     "number",

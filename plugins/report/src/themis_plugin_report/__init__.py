@@ -1,0 +1,1 @@
+"""Pages that show results: a report in one file, and a view of a store."""

@@ -1,0 +1,177 @@
+"""`themis report` and `themis view`: what they are asked, and where they write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from themis_core import StorageError, counted
+from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe
+
+__all__ = ["report", "view"]
+
+FORMATS = ("html", "markdown", "latex", "csv")
+MOST = 20_000
+"""Single results of a page, unless more are asked for."""
+
+
+def _store_command(command: Callable[..., Any]) -> click.Command:
+    """Make a command that reads a store, with standard output to itself."""
+    spec = click.option(
+        "--spec",
+        type=click.Path(path_type=Path),
+        metavar="SPEC",
+        help="Spec file whose storage is read; ./.themis by default.",
+    )
+    project = click.option(
+        "--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage is read."
+    )
+    return click.command()(spec(project(own_stdout()(command))))
+
+
+@_store_command
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the report is written; HTML needs it.",
+)
+@click.option(
+    "--format", "as_format", type=click.Choice(FORMATS), help="By default as the output's name ends, or html."
+)
+@click.option(
+    "--table", "name", metavar="NAME", help="Markdown, LaTeX, CSV: this table alone, such as scores. CSV has one."
+)
+@click.option("--setup", is_flag=True, help="Write the paragraph on the experimental set-up instead.")
+@click.option(
+    "--results",
+    "most",
+    type=click.IntRange(0),
+    default=MOST,
+    show_default=True,
+    help="Single results that an HTML page holds.",
+)
+def report(
+    runs: Sequence[str],
+    output: Path | None,
+    as_format: str | None,
+    name: str | None,
+    setup: bool,
+    most: int,
+    spec: Path | None,
+    project: Path | None,
+) -> None:
+    """Write what each RUN gave, by default the latest one, as a page that makes no request, or as tables.
+
+    The beginning of a run's id will do.
+    """
+    from themis_plugin_report.gathering import gathered, opened
+
+    chosen = as_format or _format_of(output)
+    if chosen == "html" and output is None and not setup:
+        raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
+    with opened(spec, project) as (results, store):
+        made = gathered(results, store, runs)
+        with closing(made.index):
+            if setup:
+                from themis_plugin_report.setups import setup_of
+
+                _write("\n\n".join(map(setup_of, made.runs)) + "\n", output)
+            elif chosen == "html":
+                _write_page(store, made, output, most)
+            else:
+                _write(_tables(made, chosen, name), output)
+
+
+def _format_of(output: Path | None) -> str:
+    ends = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex", ".csv": "csv"}
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix not in ends and suffix:
+        raise click.UsageError(f"--output ends in {suffix}: add --format, one of {', '.join(FORMATS)}")
+    return ends.get(suffix, "html")
+
+
+def _write_page(store: Any, made: Any, output: Path | None, most: int) -> None:
+    from themis_plugin_report.page import packed, rendered
+    from themis_plugin_report.trials import groups
+
+    total = made.index.count()
+    data = packed(groups(store, made.index, made.index.entries(limit=most)))
+    left_out = max(total - most, 0)
+    page = rendered(made, data=data, left_out=left_out)
+    _write(page, output)
+    more = (
+        f"; {left_out} are left out: --results {total} takes all of them, and `themis view` shows them"
+        if left_out
+        else ""
+    )
+    told = f"{output}: {len(page) / 1e6:.1f} MB, {counted(total - left_out, 'result')} of {total}{more}"
+    click.echo(safe(told), err=True)
+
+
+def _tables(made: Any, chosen: str, name: str | None) -> str:
+    from themis_plugin_report.tables import TABLES, as_csv, as_latex, as_markdown, tables
+
+    found = {each.name: each for each in tables(made)}
+    if chosen == "csv":
+        name = name or "scores"
+    if name is not None and name not in found:
+        known = ", ".join(found if name in TABLES else TABLES)
+        raise click.UsageError(f"there is no table {name!r} to write: one of {known}")
+    wanted = list(found.values()) if name is None else [found[name]]
+    write = {"markdown": as_markdown, "latex": as_latex, "csv": as_csv}[chosen]
+    return "\n".join(map(write, wanted))
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        echo(text.rstrip("\r\n"))
+        return
+    try:
+        with atomic_output(own_path(output)) as part:
+            part.write_text(text, "utf-8", newline="")
+    except CannotWrite as error:
+        raise StorageError(str(error)) from error
+
+
+@_store_command
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on this machine; a free one by default.")
+def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None) -> None:
+    """Serve the pages of a store to this machine's browser, for runs of any size and while they go on.
+
+    Prints the address: of all runs, or of each RUN on one page. Ctrl-C ends it. It changes nothing in the store.
+    """
+    import secrets
+    import socket
+    from urllib.parse import urlencode
+
+    import uvicorn
+
+    from themis_plugin_report.gathering import opened
+    from themis_plugin_report.serving import application
+
+    with opened(spec, project) as (results, _):  # what is wrong is told before anything is served
+        ids = [results.run(each).run_id for each in runs]
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen()  # who reads the address may call it at once
+        except OSError as error:
+            raise click.UsageError(f"port {port} can't be had ({error.strerror}): leave out --port") from error
+        port, token = listening.getsockname()[1], secrets.token_urlsafe(16)
+        hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+        path = f"run?{urlencode([('id', each) for each in ids])}" if ids else ""
+        echo(f"http://127.0.0.1:{port}/{token}/{path}")
+        config = uvicorn.Config(
+            application(spec, project, token, hosts), log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        uvicorn.Server(config).run(sockets=[listening])

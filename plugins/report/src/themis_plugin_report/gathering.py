@@ -1,0 +1,109 @@
+"""What a page tells of some runs, read from their store: results, outcomes, what calls took."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import themis_core as themis
+from themis_core import Generation, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_plugin_report.index import Index, System
+
+__all__ = ["Calls", "Gathered", "gathered", "opened"]
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Calls:
+    """What the calls of one system took."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: RunCost = field(default_factory=RunCost)
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    """Of each call that was measured."""
+
+    def quantile(self, share: float) -> float | None:
+        """The least number of seconds in which this share of the calls was answered; None if none was measured."""
+        if not self.seconds:
+            return None
+        ordered = sorted(self.seconds)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Some runs of one store."""
+
+    runs: Sequence[RunRecord]
+    results: Sequence[RunResult]
+    outcomes: Sequence[Sequence[OutcomeCount]]
+    """Of each run."""
+    calls: dict[System, Calls]
+    ballots: dict[str, Counter[str]]
+    """Judge's score, as `score/metric`, to how often each value was given."""
+    index: Index
+
+    @property
+    def title(self) -> str:
+        return ", ".join(dict.fromkeys(str(each.manifest["benchmark"]["benchmark_id"]) for each in self.runs))
+
+    def judges(self) -> list[str]:
+        """The scores that a judge gave, as `score/metric`."""
+        scorers = [each for run in self.runs for each in run.manifest["scorers"] if each["kind"] == "judge"]
+        return list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in scorers))
+
+
+@contextmanager
+def opened(spec: Path | None, project: Path | None) -> Iterator[tuple[themis.Results, Store]]:
+    """Open the store that there is for reading: what it says of runs, and itself."""
+    backend, folder = themis.find_storage(spec, project=project)
+    with themis.open_results(spec, project=project) as results, closing(backend.open(folder, mode="read")) as store:
+        yield results, store
+
+
+def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
+    """Read what is told of these runs, by default of the latest one. The caller closes the index.
+
+    Raises SpecError if there is no such run.
+    """
+    runs = [results.run(each) for each in dict.fromkeys(run_ids)] or list(islice(results.runs(), 1))
+    if not runs:
+        raise SpecError(f"there is no run in {results.location} yet: `themis run SPEC` makes one")
+    index = Index(store, runs)
+    told = [results.result(run.run_id) for run in runs]
+    outcomes = [store.outcomes(run.run_id) for run in runs]
+    made = Gathered(runs, told, outcomes, _calls(store, index), {}, index)
+    for name in made.judges():
+        made.ballots[name] = Counter()
+    for run in runs if made.judges() else ():
+        for row in results.score_rows(run.run_id):
+            if (name := f"{row.score}/{row.metric}") in made.ballots:
+                made.ballots[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
+    return made
+
+
+def _calls(store: Store, index: Index) -> dict[System, Calls]:
+    found = {system: Calls() for system in index.systems}
+    entries = index.entries()
+    while batch := list(islice(entries, BATCH)):
+        system_of = {key: index.systems[each.system] for each in batch for key in each.keys}
+        for record in store.generation_records(list(system_of)):
+            _add(found[system_of[record.key]], record.generation)
+    return found
+
+
+def _add(calls: Calls, answer: Generation) -> None:
+    calls.calls += 1
+    calls.input_tokens += answer.usage.input_tokens or 0
+    calls.output_tokens += answer.usage.output_tokens or 0
+    calls.cost += RunCost.of(answer)
+    if answer.latency_s is not None:
+        calls.seconds.append(answer.latency_s)

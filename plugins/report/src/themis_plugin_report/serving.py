@@ -1,0 +1,228 @@
+"""`themis view`: the pages of a store, served to this machine's browser alone, and while runs go on.
+
+Read-only. Each address has a token that nobody else can know; the names of host and origin are checked, so that no
+other page can have the browser ask here. One thread reads the store, as stores want it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from themis_core import SpecError, ThemisError
+from themis_plugin_report.gathering import Gathered, gathered, opened
+from themis_plugin_report.index import Query
+from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of
+from themis_plugin_report.tables import tables
+from themis_plugin_report.trials import groups, text_of
+
+__all__ = ["Site", "application"]
+
+T = TypeVar("T")
+SHARE = 10
+"""What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
+LONGEST_SEARCH_S = 5.0
+
+
+class Site:
+    """What is served of one store. All is called in one thread."""
+
+    def __init__(self, spec: Path | None, project: Path | None) -> None:
+        self._files = ExitStack()
+        self._results, self._store = self._files.enter_context(opened(spec, project))
+        self._made: dict[tuple[str, ...], tuple[Gathered, Any, float]] = {}
+
+    def close(self) -> None:
+        for made, _, _ in self._made.values():
+            made.index.close()
+        self._files.close()
+
+    def _gathered(self, run_ids: Sequence[str]) -> Gathered:
+        """What is told of these runs, as it was a moment ago."""
+        key = tuple(dict.fromkeys(run_ids))
+        states = [(run.run_id, run.status, run.trials, run.failed) for run in map(self._results.run, key)]
+        if key in self._made:
+            made, then, next_at = self._made[key]
+            if states == then or time.monotonic() < next_at:
+                return made
+            made.index.close()
+        start = time.monotonic()
+        made = gathered(self._results, self._store, key)
+        took = time.monotonic() - start
+        self._made[key] = (made, states, start + took * SHARE)
+        return made
+
+    def runs(self) -> str:
+        """The page that lists the runs."""
+        return listed([(run, f"run?{urlencode({'id': run.run_id})}") for run in self._results.runs()])
+
+    def page(self, run_ids: Sequence[str]) -> str:
+        return rendered(self._gathered(run_ids), connect="'self'", live=True)
+
+    def progress(self, run_ids: Sequence[str]) -> dict[str, Any]:
+        """How far the runs are, and what their numbers are by now."""
+        runs = [self._results.run(each) for each in run_ids]
+        made = self._gathered(run_ids)
+        scores = next((each for each in tables(made) if each.name == "scores"), None)
+        return {
+            "running": any(run.status == "running" for run in runs),
+            "planned": sum(run.manifest["trials"] for run in runs),
+            "trials": sum(run.trials for run in runs),
+            "failed": sum(run.failed for run in runs),
+            "told": told_of(made),
+            "scores": None
+            if scores is None
+            else {
+                "header": scores.header,
+                "rows": scores.rows,
+                "above": scores.above,
+                "figures": sorted(scores.figures),
+            },
+        }
+
+    def find(self, run_ids: Sequence[str], asked: dict[str, str]) -> dict[str, Any]:
+        """One page of the results that are asked for."""
+        made, query = self._gathered(run_ids), _query(asked)
+        first = max(int(asked.get("page") or 0), 0) * PAGE
+        if words := asked.get("search", "").lower():
+            return self._searched(made, query, words, first)
+        entries = made.index.entries(query, first, PAGE)
+        found = list(groups(self._store, made.index, entries))
+        return {"groups": found, "total": made.index.count(query)}
+
+    def _searched(self, made: Gathered, query: Query, words: str, first: int) -> dict[str, Any]:
+        """Read result after result until the page is full and one more is there, or the time is up."""
+        until, found, seen = time.monotonic() + LONGEST_SEARCH_S, [], 0
+        more = False
+        for group in groups(self._store, made.index, made.index.entries(query)):
+            alike = [trial for trial in group["trials"] if words in text_of(group, trial)]
+            for trial in alike:
+                if first <= seen < first + PAGE:
+                    found.append({**group, "trials": [trial]})
+                seen += 1
+            if more := seen > first + PAGE or time.monotonic() > until:
+                break
+        return {"groups": found, "total": min(seen, first + PAGE), "more": more}
+
+    def alike(self, run_ids: Sequence[str], n: int) -> dict[str, Any]:
+        """All results of one result's item."""
+        made = self._gathered(run_ids)
+        return {"groups": list(groups(self._store, made.index, made.index.alike(n)))}
+
+
+def _query(asked: dict[str, str]) -> Query:
+    facet = json.loads(asked["metadata"]) if asked.get("metadata") else None
+    return Query(
+        asked.get("shown") or "all",
+        int(asked.get("scorer") or 0),
+        int(asked["system"]) if asked.get("system") else None,
+        asked.get("slice") or None,
+        None if facet is None else (str(facet[0]), str(facet[1])),
+    )
+
+
+def application(spec: Path | None, project: Path | None, token: str, hosts: Sequence[str]) -> ASGIApp:
+    """The ASGI application; `hosts` are the names, with the port, that a browser may call it by.
+
+    Raises StoreMissing when it starts, if there is no store.
+    """
+    reading = ThreadPoolExecutor(1, "themis-view")
+    site: list[Site] = []
+
+    async def read(what: Callable[[Site], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(reading, lambda: what(site[0]))
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> Any:
+        site.append(await asyncio.get_running_loop().run_in_executor(reading, Site, spec, project))
+        yield
+        await read(Site.close)
+        reading.shutdown()
+
+    async def runs(request: Request) -> Response:
+        return HTMLResponse(await read(Site.runs))
+
+    async def page(request: Request) -> Response:
+        ids = request.query_params.getlist("id")
+        return HTMLResponse(await read(lambda each: each.page(ids)))
+
+    async def progress(request: Request) -> Response:
+        ids = request.query_params.getlist("id")
+        return _json(await read(lambda each: each.progress(ids)))
+
+    async def find(request: Request) -> Response:
+        ids, asked = request.query_params.getlist("id"), dict(request.query_params)
+        return _json(await read(lambda each: each.find(ids, asked)))
+
+    async def alike(request: Request) -> Response:
+        ids, n = request.query_params.getlist("id"), int(request.query_params["n"])
+        return _json(await read(lambda each: each.alike(ids, n)))
+
+    def wrong(request: Request, error: Exception) -> Response:
+        return PlainTextResponse(str(error), 404 if isinstance(error, SpecError) else 400)
+
+    paths = {"": runs, "run": page, "api/progress": progress, "api/results": find, "api/alike": alike}
+    routes = [Route(f"/{token}/{path}", endpoint, methods=["GET"]) for path, endpoint in paths.items()]
+    handlers = dict.fromkeys((ThemisError, ValueError, KeyError, IndexError), wrong)
+    app = Starlette(routes=routes, lifespan=life, exception_handlers=handlers)
+    return _Guard(app, token, hosts)
+
+
+def _json(told: Any) -> Response:
+    """In ASCII, since texts of models may hold lone surrogates, which UTF-8 can't."""
+    return Response(json.dumps(told, allow_nan=False), media_type="application/json")
+
+
+class _Guard:
+    """Lets through what this machine's reader asks, and nothing that another page or a changed name sends here."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str]) -> None:
+        self._app, self._token, self._hosts = app, token, hosts
+        self._headers = [
+            (b"content-security-policy", f"{policy(chr(39) + 'self' + chr(39))}; frame-ancestors 'none'".encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cache-control", b"no-store"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            refused = self._refused(scope)
+            answer = self._app if refused is None else refused
+            await answer(scope, receive, partial(self._sent, send))
+
+    def _refused(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if headers.get("host") not in self._hosts:
+            return PlainTextResponse("not served under this name", 421)
+        if headers.get("origin", f"http://{headers['host']}") != f"http://{headers['host']}":
+            return PlainTextResponse("not served to other pages", 403)
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return PlainTextResponse("not served to other pages", 403)
+        if not secrets.compare_digest(scope["path"].split("/")[1].encode(), self._token.encode()):
+            return PlainTextResponse("the address that `themis view` printed has more to it", 404)
+        return None
+
+    async def _sent(self, send: Send, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *self._headers]}
+        await send(message)

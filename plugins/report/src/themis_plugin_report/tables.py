@@ -1,0 +1,229 @@
+"""The tables of a page, and how they are written as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from themis_core import RunRecord
+from themis_intervals import shown
+from themis_output import number, safe, told_once
+from themis_plugin_report.gathering import Calls, Gathered
+
+__all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
+
+TABLES = ("scores", "outcomes", "judges", "calls", "provenance")
+_NAMES = ("run", "slice", "model", "prompt", "params", "score", "metric", "method")
+_OUTCOMES = ("answered", "refused", "truncated", "empty", "absent", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Texts in rows, with what all rows share in a line above."""
+
+    name: str
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    above: str = ""
+    figures: frozenset[str] = frozenset()
+    """Columns of numbers."""
+    words: Sequence[tuple[str, str]] = ()
+    """What the columns mean, where that is not plain."""
+    whole: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
+    """Header and rows with what is said above, if there is any."""
+
+
+def tables(made: Gathered) -> list[Table]:
+    """All tables that there is something to say in, in the order of `TABLES`."""
+    return [
+        each for each in (_scores(made), _outcomes(made), _judges(made), _calls(made), _provenance(made)) if each.rows
+    ]
+
+
+def _short(
+    name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], figures: Sequence[str], **more: Any
+) -> Table:
+    """A table without what all its rows share, and without metrics that their scores tell; both are said above it."""
+    lists = "params" if "params" in header else ""
+    above, kept, cells = told_once(header, rows, names=_NAMES, zeros=figures, lists=lists, unsaid={"params": "default"})
+    told = [f"All rows: {above[0].removeprefix('all rows: ')}"] if above else []
+    if {"score", "metric"} <= set(kept):
+        score, metric = kept.index("score"), kept.index("metric")
+        pairs = dict.fromkeys((row[score], row[metric]) for row in cells)
+        if len({each for each, _ in pairs}) == len(pairs):
+            told.append("; ".join(f"{each} is {of}" for each, of in pairs))
+            kept, *cells = ([each for at, each in enumerate(row) if at != metric] for row in (kept, *cells))
+    return Table(name, title, kept, cells, ". ".join(told), frozenset(figures), whole=(header, rows), **more)
+
+
+def _scores(made: Gathered) -> Table:
+    header = (
+        "run", "slice", "model", "prompt", "params", "score", "metric", "value", "95 % interval", "method", "n",
+        "unparsed", "unscored", "failed",
+    )  # fmt: skip
+    rows = [
+        [
+            result.run_id, row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
+            "–" if row.value is None else f"{row.value:.4f}", shown(row.low, row.high),
+            row.interval or row.no_interval or "–", str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
+        ]
+        for result in made.results
+        for row in result.scores
+    ]  # fmt: skip
+    words = (
+        ("n", "scores that the value is made of"),
+        ("unparsed", "answers in which nothing was found; in n, as the worst value"),
+        ("unscored", "answers that the metric could not score; in no value"),
+        ("failed", "trials without an answer; in no value"),
+    )
+    return _short("scores", "Scores", header, rows, ("value", "95 % interval", *header[-4:]), words=words)
+
+
+def _outcomes(made: Gathered) -> Table:
+    counts: dict[tuple[str, ...], dict[str, int]] = {}
+    for run, outcomes in zip(made.runs, made.outcomes, strict=True):
+        for each in outcomes:
+            key = (run.run_id, each.slice_id, each.model_id, each.prompt_variant_id, each.params)
+            of_group = counts.setdefault(key, dict.fromkeys(_OUTCOMES, 0))
+            of_group[each.outcome] = of_group.get(each.outcome, 0) + each.count
+    rows = [[*key, str(sum(ends.values())), *(str(ends[each]) for each in _OUTCOMES)] for key, ends in counts.items()]
+    header = ("run", "slice", "model", "prompt", "params", "trials", *_OUTCOMES)
+    return _short("outcomes", "How trials ended", header, rows, ("trials", *_OUTCOMES))
+
+
+def _judges(made: Gathered) -> Table:
+    rows = []
+    for name, ballots in made.ballots.items():
+        total = ballots.total()
+        rows += [
+            [name, value, str(count), f"{100 * count / total:.1f} %"]
+            for value, count in sorted(ballots.items(), key=lambda each: -each[1])[:20]
+        ]
+    return Table("judges", "Verdicts of judges", ("score", "verdict", "answers", "share"), rows, "", frozenset(
+        {"verdict", "answers", "share"}
+    ))  # fmt: skip
+
+
+def _calls(made: Gathered) -> Table:
+    header = (
+        "run", "model", "prompt", "params", "calls", "input tokens", "output tokens", "cost", "cost unknown",
+        "median s", "95 % within s", "slowest s",
+    )  # fmt: skip
+    rows = [
+        [system.run_id, system.model_id, system.prompt_variant_id, system.params, *_spent(calls)]
+        for system, calls in made.calls.items()
+    ]
+    table = _short("calls", "Cost and latency", header, rows, header[4:])
+    empty = {name for at, name in enumerate(table.header) if all(row[at] == "–" for row in table.rows)}
+    kept = [at for at, name in enumerate(table.header) if name not in empty]
+    cells = [[row[at] for at in kept] for row in table.rows]
+    return Table(
+        table.name, table.title, [table.header[at] for at in kept], cells, table.above, table.figures
+    )  # fmt: skip
+
+
+def _spent(calls: Calls) -> list[str]:
+    seconds = [calls.quantile(share) for share in (0.5, 0.95, 1.0)]
+    return [
+        str(calls.calls),
+        str(calls.input_tokens or "–"),
+        str(calls.output_tokens or "–"),
+        "–" if calls.cost.known is None else number(calls.cost.known),
+        str(calls.cost.unknown_calls),
+        *("–" if each is None else f"{each:.2f}" for each in seconds),
+    ]
+
+
+def _provenance(made: Gathered) -> Table:
+    rows = [
+        [run.run_id, *row]
+        for run, result in zip(made.runs, made.results, strict=True)
+        for row in _made_of(run, result.storage)
+    ]
+    return _short("provenance", "What the results were made of", ("run", "what", "name", "version or digest"), rows, ())
+
+
+def _made_of(run: RunRecord, storage: str) -> Iterator[list[str]]:
+    manifest = run.manifest
+    yield ["framework", "themis-core", str(manifest.get("themis", "–"))]
+    yield ["Python", str(manifest.get("platform", "–")), str(manifest.get("python", "–"))]
+    for each in manifest.get("plugins", ()):
+        label = each.get("path") or each.get("distribution")
+        yield ["plugin", f"{each['namespace']} ({label})", str(each.get("sha256") or each.get("version"))]
+    for each in manifest.get("datasets", ()):
+        yield ["dataset", f"{each['slice_id']} ({each['component']}, {each['items']} items)", str(each["digest"])]
+    for each in {(one["score"], one["metric"]): one for one in manifest["scorers"]}.values():
+        yield [each["kind"], f"{each['score']}/{each['metric']} ({each['component']})", f"version {each['version']}"]
+    yield ["spec", str(manifest["benchmark"]["benchmark_id"]), str(manifest["spec_digest"])]
+    yield ["plan", run.run_id, str(manifest.get("plan_digest", "–"))]
+    yield ["store", storage, str(manifest.get("storage", "–"))]
+    yield ["started", "UTC", run.started_at[:19].replace("T", " ")]
+    yield ["finished", "UTC", (run.finished_at or "–")[:19].replace("T", " ")]
+
+
+def as_markdown(table: Table) -> str:
+    """The table in the Markdown of GitHub; whatever a cell holds, it is text."""
+    marks = ["---:" if name in table.figures else "---" for name in table.header]
+    lines = [f"| {' | '.join(map(_markdown, cells))} |" for cells in (table.header, *table.rows)]
+    lines.insert(1, f"| {' | '.join(marks)} |")
+    above = [_markdown(table.above), ""] if table.above else []
+    return "\n".join([f"## {table.title}", "", *above, *lines, ""])
+
+
+_OF_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~$@&])")
+_PLAIN: Final = re.compile(r"[\d\s.,–%\[\]-]*")
+
+
+def _markdown(text: str) -> str:
+    line = _line(text)
+    return line if _PLAIN.fullmatch(line) else _OF_MARKDOWN.sub(r"\\\1", line)
+
+
+def as_latex(table: Table) -> str:
+    """The table for the package booktabs."""
+    columns = "".join("r" if name in table.figures else "l" for name in table.header)
+    header, *rows = (" & ".join(map(_latex, cells)) + r" \\" for cells in (table.header, *table.rows))
+    above = f" {_latex(table.above)}." if table.above else ""
+    return "\n".join([
+        r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}.{above}}}", rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
+        r"\end{table}", "",
+    ])  # fmt: skip
+
+
+_OF_LATEX: Final = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}",
+    **{each: f"\\{each}" for each in "&%$#_{}"}, "<": r"\textless{}", ">": r"\textgreater{}", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_OF_LATEX.get(each, each) for each in _line(text))
+
+
+def as_csv(table: Table) -> str:
+    """The table as CSV, with all its columns. What spreadsheets would take for a formula gets an apostrophe."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    header, rows = table.whole or (table.header, table.rows)
+    for cells in (header, *rows):
+        writer.writerow([_csv(_line(cell)) for cell in cells])
+    return file.getvalue()
+
+
+_FORMULA: Final = re.compile(r"\s*[=+\-@＝＋－＠]")
+_NUMBER: Final = re.compile(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?")
+
+
+def _csv(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def _line(text: str) -> str:
+    """Text in one line, without characters that steer: they are shown as `\\x1b`."""
+    return " ".join(safe(text).split())

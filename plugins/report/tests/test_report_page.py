@@ -1,0 +1,134 @@
+"""The page as a text: what it says, holds and allows. What a browser makes of it is tested in tests/browser."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+import themis_core as core
+from themis_core import Store
+from themis_core.cli import cli
+from themis_plugin_report.gathering import Gathered, gathered, opened
+from themis_plugin_report.index import Query
+from themis_plugin_report.page import packed, rendered
+from themis_plugin_report.trials import groups
+from themis_plugin_report.verdicts import Verdict, verdicts
+
+
+def page_of(spec: Path, run_id: str, folder: Path, *more: str) -> str:
+    output = folder / "report.html"
+    done = CliRunner().invoke(cli, ["report", run_id, "--spec", str(spec), "-o", str(output), *more])
+    assert done.exit_code == 0, done.output
+    return output.read_text("utf-8")
+
+
+def results_in(page: str) -> list[dict[str, Any]]:
+    (block,) = re.findall(r'<script type="text/plain" id="data">([A-Za-z0-9+/=]*)</script>', page)
+    found: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(block)))["groups"]
+    return found
+
+
+def test_the_policy_allows_the_page_s_own_script_and_style_alone(spec: Path, run_id: str, tmp_path: Path) -> None:
+    page = page_of(spec, run_id, tmp_path)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    digests = [
+        base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()
+        for tag in ("script", "style")
+        for each in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    ]
+    assert policy.replace("&#39;", "'") == (
+        f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; img-src data:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+    assert re.findall(r"<[^>]*\son\w+\s*=|<[^>]*\sstyle\s*=|https?://", page) == []
+
+
+def test_the_page_holds_each_result_from_prompt_to_score(spec: Path, run_id: str, tmp_path: Path) -> None:
+    found = results_in(page_of(spec, run_id, tmp_path))
+    assert [each["item"]["id"] for each in found] == ["days", "eggs", "feet", "pens"]
+    days = found[0]
+    assert days["prompts"] == [[{"role": "user", "content": "How many days?"}]]
+    assert days["item"]["metadata"] == {"level": "a"}
+    large, small = days["trials"]
+    assert large["scores"] == [
+        {"scorer": 0, "value": 1.0, "found": "21", "correct": True, "flipped": True, "parse": "number"}
+    ]
+    assert small["scores"] == [
+        {"scorer": 0, "value": 0.0, "unparsed": "no_match", "correct": False, "flipped": True, "parse": "number"}
+    ]
+    assert small["turns"][0]["text"] == "no idea"
+    failed = found[3]["trials"][0]
+    assert (failed["outcome"], failed["code"], "scores" in failed) == ("failed", "missing", False)
+
+
+def test_a_page_that_holds_fewer_results_says_so(spec: Path, run_id: str, tmp_path: Path) -> None:
+    page = page_of(spec, run_id, tmp_path, "--results", "3")
+    assert sum(len(each["trials"]) for each in results_in(page)) == 3
+    assert "This page holds the first 3 of 8 results, by item." in page
+
+
+def test_the_same_run_gives_the_same_page(spec: Path, run_id: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    assert page_of(spec, run_id, first) == page_of(spec, run_id, second)
+
+
+def test_the_index_counts_what_each_filter_shows(made: tuple[Gathered, Store]) -> None:
+    index = made[0].index
+    counts = {shown: index.count(Query(shown)) for shown in index.SHOWN}
+    assert counts == {
+        "all": 8, "failed": 1, "wrong": 2, "right": 5, "unparsed": 1, "unscored": 0, "flipped": 4,
+    }  # fmt: skip
+    assert index.count(Query("all", system=0, facet=("level", "a"))) == 2
+    assert index.facets() == {"level": ["a", "b"]}
+
+
+def test_without_conclusions_the_verdict_names_the_best_model_and_whether_intervals_overlap(
+    made: tuple[Gathered, Store],
+) -> None:
+    found = verdicts(made[0].runs[0], made[0].results[0])
+    assert found[0] == Verdict(
+        "large has the highest accuracy: 1.000 [0.439, 1.000]",
+        None,
+        "95 % interval; 3 of 4 answers scored. Next is small with 0.500 [0.150, 0.850]; their intervals overlap, so "
+        "the values alone do not say which one is better.",
+    )
+    assert found[1] == Verdict("1 of 8 trials failed", False, "missing 1; in no mean.")
+
+
+def test_the_conclusions_of_a_run_are_its_verdict(made: tuple[Gathered, Store]) -> None:
+    gathered_run, _ = made
+
+    class Concluded:
+        def __init__(self, result: core.RunResult) -> None:
+            self._result = result
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._result, name)
+
+        def to_dict(self) -> dict[str, Any]:
+            return {**self._result.to_dict(), "conclusions": [{"text": "large is better", "met": True}]}
+
+    result: Any = Concluded(replace(gathered_run.results[0], failed=0))
+    assert verdicts(gathered_run.runs[0], result)[0] == Verdict("large is better", True)
+
+
+def test_two_runs_are_one_page(spec: Path, run_id: str) -> None:
+    other = core.run(spec, limit=2).run_id
+    with opened(spec, None) as (results, store):
+        both = gathered(results, store, [run_id, other])
+        with closing(both.index):
+            page = rendered(both, data=packed(groups(store, both.index, both.index.entries())))
+            assert [system.run_id for system in both.index.systems] == [run_id, run_id, other, other]
+    assert page.count(f"<code>{other}</code>") == 3
+    assert [len(each["trials"]) for each in results_in(page)] == [2, 4, 4, 2]

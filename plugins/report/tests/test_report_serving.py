@@ -1,0 +1,104 @@
+"""Who may ask the server of `themis view`, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def address(spec: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "themis_core", "view", "--spec", str(spec)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    assert said == ""
+
+
+def ask(address: str, path: str = "", method: str = "GET", **headers: str) -> tuple[HTTPResponse, str]:
+    parts = urlsplit(address)
+    assert parts.port is not None
+    connection = HTTPConnection("127.0.0.1", parts.port, timeout=30)
+    target = path if path.startswith("/") else f"{parts.path}{path}"
+    connection.request(method, target, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    reply = connection.getresponse()
+    text = reply.read().decode()
+    connection.close()
+    return reply, text
+
+
+def test_the_address_is_of_this_machine_and_has_a_token(address: str) -> None:
+    parts = urlsplit(address)
+    assert (parts.scheme, parts.hostname) == ("http", "127.0.0.1")
+    assert len(parts.path) == 24
+    reply, text = ask(address)
+    assert (reply.status, "counts-" in text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example:80"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Sec_Fetch_Site": "same-origin"}, 200),
+    ],
+)
+def test_other_names_and_other_pages_are_refused(headers: dict[str, str], status: int, address: str) -> None:
+    assert ask(address, **headers)[0].status == status
+
+
+@pytest.mark.parametrize("path", ["/", "/x/", "/run", "//", "/%2e%2e/etc/passwd"])
+def test_without_its_token_nothing_is_served(path: str, address: str) -> None:
+    reply, text = ask(address, path)
+    assert (reply.status, "counts" in text) == (404, False)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_it_only_reads(method: str, address: str) -> None:
+    assert ask(address, method=method)[0].status == 405
+
+
+def test_every_answer_has_the_policy_and_is_kept_by_nobody(address: str) -> None:
+    reply, _ = ask(address)
+    assert "default-src 'none'; script-src 'sha256-" in str(reply.headers["content-security-policy"])
+    assert {name: reply.headers[name] for name in ("x-content-type-options", "referrer-policy", "cache-control")} == {
+        "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store",
+    }  # fmt: skip
+
+
+def test_results_come_by_pages_and_searches(address: str, run_id: str) -> None:
+    _, all_of_them = ask(address, f"api/results?id={run_id}&shown=all&page=0")
+    _, later = ask(address, f"api/results?id={run_id}&shown=all&page=1")
+    _, searched = ask(address, f"api/results?id={run_id}&search=no+idea&page=0")
+    assert (json.loads(all_of_them)["total"], json.loads(later)) == (8, {"groups": [], "total": 8})
+    found = json.loads(searched)
+    assert (found["total"], found["more"], found["groups"][0]["item"]["id"]) == (1, False, "days")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("run?id=nothing-like-it", 404),
+        ("api/results?id=counts&shown=everything", 400),
+        ("api/results?id=counts&page=x", 400),
+        ("api/alike?id=counts", 400),
+        ("api/alike?id=counts&n=999", 200),
+    ],
+)
+def test_what_can_t_be_answered_is_refused_and_the_server_goes_on(
+    path: str, status: int, address: str, run_id: str
+) -> None:
+    assert ask(address, path.replace("id=counts", f"id={run_id}"))[0].status == status
+    assert ask(address)[0].status == 200

@@ -1,0 +1,113 @@
+"""Tables as people put them into pull requests, papers and spreadsheets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from themis_core import Store
+from themis_core.cli import cli
+from themis_plugin_report.gathering import Gathered
+from themis_plugin_report.setups import setup_of
+from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, tables
+
+MARKDOWN = """\
+## Scores
+
+All rows: run {run}, slice all, prompt plain, score accuracy, metric text/exact\\_match, method wilson, 0 unscored
+
+| model | value | 95 % interval | n | unparsed | failed |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| large | 1.0000 | [0.439, 1.000] | 3 | 0 | 1 |
+| small | 0.5000 | [0.150, 0.850] | 4 | 1 | 0 |
+"""
+
+
+def themis(*args: object) -> Result:
+    return CliRunner().invoke(cli, [str(arg) for arg in args], prog_name="themis")
+
+
+def test_a_table_is_written_as_markdown_with_its_ledger(spec: Path, run_id: str) -> None:
+    done = themis("report", run_id, "--spec", spec, "--format", "markdown", "--table", "scores")
+    assert (done.exit_code, done.stdout) == (0, MARKDOWN.format(run=run_id))
+
+
+def test_the_format_is_told_by_the_name_of_the_output_and_all_tables_are_in_it(
+    spec: Path, run_id: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "tables.tex"
+    assert themis("report", run_id[:-2], "--spec", spec, "-o", output).exit_code == 0
+    text = output.read_text("utf-8")
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 4
+    assert r"large & 1.0000 & [0.439, 1.000]" in text
+
+
+def test_csv_has_all_columns_of_one_table(spec: Path, run_id: str) -> None:
+    done = themis("report", run_id, "--spec", spec, "--format", "csv", "--table", "outcomes")
+    assert done.stdout.splitlines() == [
+        "run,slice,model,prompt,params,trials,answered,refused,truncated,empty,absent,failed",
+        f"{run_id},all,large,plain,default,4,3,0,0,0,0,1",
+        f"{run_id},all,small,plain,default,4,4,0,0,0,0,0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "a page needs a file: add -o report.html, or --format markdown"),
+        (["--format", "csv", "--table", "prices"], "there is no table 'prices' to write: one of scores, outcomes"),
+        (["-o", "report.docx"], "--output ends in .docx: add --format, one of html, markdown, latex, csv"),
+    ],
+)
+def test_what_can_t_be_written_is_said_with_what_can(arguments: list[str], said: str, spec: Path, run_id: str) -> None:
+    done = themis("report", run_id, "--spec", spec, *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+HOSTILE = Table(
+    "x", "T", ("model", "value"),
+    [["a|b `c` <img> _d_\n@all $x$ \x1b[2J\u202e", "1"], ["=1+1", "-0.5"], ["\\%&#{}~^", "2"]],
+    figures=frozenset({"value"}),
+)  # fmt: skip
+
+
+def test_names_are_text_in_markdown_whatever_they_hold() -> None:
+    assert as_markdown(HOSTILE).splitlines()[2:] == [
+        "| model | value |",
+        "| --- | ---: |",
+        r"| a\|b \`c\` \<img\> \_d\_ \@all \$x\$ \\x1b\[2J\\u202e | 1 |",
+        "| =1+1 | -0.5 |",
+        r"| \\%\&\#{}\~^ | 2 |",
+    ]
+
+
+def test_names_are_text_in_latex_whatever_they_hold() -> None:
+    assert as_latex(HOSTILE).splitlines()[8:11] == [
+        r"a|b `c` \textless{}img\textgreater{} \_d\_ @all \$x\$ \textbackslash{}x1b[2J\textbackslash{}u202e & 1 \\",
+        r"=1+1 & -0.5 \\",
+        r"\textbackslash{}\%\&\#\{\}\textasciitilde{}\textasciicircum{} & 2 \\",
+    ]
+
+
+def test_no_spreadsheet_takes_a_name_for_a_formula() -> None:
+    assert as_csv(HOSTILE).splitlines()[2:] == ["'=1+1,-0.5", "\\%&#{}~^,2"]
+
+
+def test_the_set_up_says_data_models_reading_and_versions(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    told = setup_of(run)
+    assert told.startswith("The slice all has 4 items of items.jsonl (SHA-256 of the items ")
+    assert (
+        "We evaluated small through replay/file and large through replay/file. Each item was asked with 1 prompt, "
+        "plain. Inference parameters were the defaults of the provider. We drew 1 sample per prompt. "
+        "The value number was read from answers by extract/regex. "
+        "The score accuracy is text/exact_match (version "
+    ) in told
+    assert f"The run is {run.run_id}, its spec {run.manifest['spec_digest'][:16]}" in told
+
+
+def test_tables_that_say_nothing_are_left_out(made: tuple[Gathered, Store]) -> None:
+    assert [each.name for each in tables(made[0])] == ["scores", "outcomes", "calls", "provenance"]

@@ -1,0 +1,96 @@
+"""What notebooks show of results, and scores as data frames."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import themis_core as themis
+
+SPEC = """
+project:
+  storage: {backend: sqlite, root_dir: store}
+benchmark:
+  benchmark_id: "<b>fruit</b>"
+  slices:
+    - slice_id: all
+      dataset:
+        source: files/inline
+        fields: {id: id, reference: gold, output: said}
+        extras:
+          rows:
+            - {id: one, gold: lemon, said: lemon}
+            - {id: "<img onerror=x>", gold: lime, said: fig}
+            - {id: none, gold: null, said: fig}
+      scores: [{name: accuracy, metrics: [text/exact_match]}]
+"""
+COLUMNS = [
+    "slice_id", "model_id", "prompt_variant_id", "params", "score", "metric", "item_id", "sample_index", "trial_id",
+    "outcome", "value", "reason", "parse", "parsed", "parse_reason", "item_digest",
+]  # fmt: skip
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Iterator[tuple[themis.Results, themis.RunResult]]:
+    (tmp_path / "spec.yaml").write_text(SPEC, "utf-8")
+    result = themis.run(tmp_path / "spec.yaml")
+    with themis.open_results(tmp_path / "spec.yaml") as results:
+        yield results, result
+
+
+def test_a_result_and_a_store_are_tables_of_text_in_a_notebook(ran: tuple[themis.Results, themis.RunResult]) -> None:
+    results, result = ran
+    shown = result._repr_html_()
+    assert shown.startswith(
+        f"<p>&lt;b&gt;fruit&lt;/b&gt;-{result.run_id[-12:]}: completed; 3 planned, 3 answered; all rows:"
+    )
+    assert "<td>0.5000</td>" in shown
+    assert "<b>" not in shown + results._repr_html_()
+    assert results._repr_html_().count("<tr>") == 2
+
+
+def test_scores_are_a_frame_of_pandas(ran: tuple[themis.Results, themis.RunResult]) -> None:
+    results, result = ran
+    frame = results.to_pandas(result.run_id)
+    assert list(frame.columns) == COLUMNS
+    assert frame.set_index("item_id")["value"].fillna(-1).to_dict() == {
+        "one": 1.0,
+        "<img onerror=x>": 0.0,
+        "none": -1.0,
+    }
+    assert frame.groupby("model_id")["value"].mean().to_list() == [0.5]
+
+
+def test_scores_are_a_frame_of_polars_and_a_table_of_arrow(ran: tuple[themis.Results, themis.RunResult]) -> None:
+    results, result = ran
+    polars, arrow = results.to_polars(result.run_id), results.to_arrow(result.run_id)
+    assert polars.columns == arrow.column_names == COLUMNS
+    assert polars.to_dicts() == arrow.to_pylist()
+    assert [str(arrow.schema.field(name).type) for name in ("sample_index", "value", "parsed")] == [
+        "int64",
+        "double",
+        "bool",
+    ]
+
+
+def test_a_run_without_scores_has_the_same_columns(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        SPEC.replace("scores: [{name: accuracy, metrics: [text/exact_match]}]", ""), "utf-8"
+    )
+    result = themis.run(tmp_path / "spec.yaml")
+    with themis.open_results(tmp_path / "spec.yaml") as results:
+        assert list(results.to_pandas(result.run_id).columns) == COLUMNS
+        assert results.to_polars(result.run_id).columns == COLUMNS
+        assert results.to_arrow(result.run_id).column_names == COLUMNS
+
+
+def test_a_package_that_is_missing_is_named(
+    ran: tuple[themis.Results, themis.RunResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, result = ran
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(themis.SpecError, match="this needs the package polars: pip install polars"):
+        results.to_polars(result.run_id)
