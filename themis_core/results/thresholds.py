@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from themis_core.records import Latency, OutcomeCount, RunCost
@@ -32,6 +32,8 @@ class Facts:
     cost: RunCost = field(default_factory=RunCost)
     latencies: Callable[[], Iterable[Latency]] = lambda: _NO_LATENCIES
     """Gives `Store.latencies` of the run; asked by thresholds on latency alone."""
+    percentiles: Mapping[ThresholdSpec, float] = field(default_factory=dict)
+    """Of the latencies, for each threshold that compares one; made by `judge_all`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class _Measured:
 
 def judge_all(thresholds: Sequence[ThresholdSpec], facts: Facts) -> list[dict[str, Any]]:
     """What `RunResult.thresholds` says of each: the threshold as the spec has it, and how it was judged."""
+    if not facts.unfinished:
+        facts = replace(facts, percentiles=_percentiles(thresholds, facts))
     of_failed = [(each, _judged(each, facts, ())) for each in thresholds if each.measure == "failed"]
     known = {id(each): found for each, found in of_failed}
     judged_failed = [found for _, found in of_failed]
@@ -114,7 +118,8 @@ def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[s
     elif threshold.measure == "cost":
         yield _cost(threshold, facts.cost)
     else:
-        yield _latency(threshold, facts, names)
+        value = facts.percentiles.get(threshold)
+        yield _Measured(names, value, "no call has a latency" if value is None else None)
 
 
 def _matches(threshold: ThresholdSpec, of: object, names: Sequence[str]) -> bool:
@@ -167,15 +172,26 @@ def _cost(threshold: ThresholdSpec, cost: RunCost) -> _Measured:
     return _Measured({}, known, f"the cost of {counted(cost.unknown_calls, 'call')} is unknown{bound}")
 
 
-def _latency(threshold: ThresholdSpec, facts: Facts, names: dict[str, Any]) -> _Measured:
-    """The percentile by nearest rank. They come in order, so they are counted first, and none is kept."""
+def _percentiles(thresholds: Iterable[ThresholdSpec], facts: Facts) -> dict[ThresholdSpec, float]:
+    """What thresholds on latency compare, by nearest rank; one that no call is about is left out.
 
-    def of_the_kind() -> Iterator[float]:
-        return (each.latency_s for each in facts.latencies() if _matches(threshold, each, _ARM))
-
-    count = sum(1 for _ in of_the_kind())
-    if not count:
-        return _Measured(names, None, "no call has a latency")
-    assert threshold.percentile is not None
-    rank = math.ceil(threshold.percentile * count - 1e-9)
-    return _Measured(names, next(islice(of_the_kind(), rank - 1, None)))
+    Latencies come in order. So they are counted first, and then read up to the ranks that are wanted; none is kept.
+    """
+    wanted = {each: each.percentile for each in thresholds if each.percentile is not None}
+    if not wanted:
+        return {}
+    counts = Counter(each[:-1] for each in facts.latencies())
+    matching = {arm: [each for each in wanted if _matches(each, Latency(*arm, 0.0), _ARM)] for arm in counts}
+    totals = Counter[ThresholdSpec]()
+    for arm, count in counts.items():
+        totals.update(dict.fromkeys(matching[arm], count))
+    before = {each: math.ceil(wanted[each] * total - 1e-9) for each, total in totals.items()}
+    found: dict[ThresholdSpec, float] = {}
+    for latency in facts.latencies():
+        for each in matching[latency[:-1]]:
+            before[each] -= 1
+            if before[each] == 0:
+                found[each] = latency.latency_s
+        if len(found) == len(before):
+            break
+    return found
