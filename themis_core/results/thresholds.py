@@ -14,10 +14,11 @@ from themis_core.results.verdicts import is_baseline, reasons_told, some_of, uns
 from themis_core.specs import ThresholdSpec
 from themis_core.wording import counted
 
-__all__ = ["Facts", "judge_all", "tolerates"]
+__all__ = ["Facts", "judge_all", "tolerated"]
 
 _ARM = ("slice_id", "model_id", "prompt_variant_id")
 _NAMED = ("score", "metric", *_ARM)
+_NO_VERDICT = "judge_unavailable"
 _NO_LATENCIES: tuple[Latency, ...] = ()
 
 
@@ -59,7 +60,18 @@ def judge_all(thresholds: Sequence[ThresholdSpec], facts: Facts) -> list[dict[st
     return [known.get(id(each)) or _judged(each, facts, judged_failed) for each in thresholds]
 
 
-def tolerates(thresholds: Iterable[dict[str, Any]], arm: Any) -> bool:
+def tolerated(thresholds: Sequence[dict[str, Any]], facts: Facts) -> bool:
+    """Whether trials failed, no more than judged thresholds on `failed` accept, and nothing else is missing.
+
+    A verdict that could not be asked for is no failed trial.
+    """
+    failed = [each for each in facts.outcomes if each.outcome == "failed"]
+    no_verdict = any(_NO_VERDICT in row.reasons for row in facts.rows)
+    whole = not facts.unfinished and not no_verdict
+    return whole and bool(failed) and all(_accepted(thresholds, each) for each in failed)
+
+
+def _accepted(thresholds: Iterable[dict[str, Any]], arm: Any) -> bool:
     """Whether judged thresholds on `failed` cover this arm (slice, model, prompt variant), and all that do are met."""
     covering = [
         each
@@ -106,7 +118,7 @@ def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[s
     if threshold.is_of_scores:
         for row in facts.rows:
             if _matches(threshold, row, _NAMED) and not is_baseline(row):
-                yield _of_row(threshold, row, tolerated=tolerates(of_failed, row))
+                yield _of_row(threshold, row, tolerated=_accepted(of_failed, row))
         return
     trials = [each for each in facts.outcomes if _matches(threshold, each, _ARM)]
     if not trials:
