@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from xml.etree import ElementTree as xml
 
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
+from markdown_it import MarkdownIt
 
 from themis_core import ResultRow, RunResult
+from themis_output import cell
 from themis_plugin_ci.github import as_annotations
 from themis_plugin_ci.junit import as_junit
 from themis_plugin_ci.markdown import as_markdown
@@ -220,6 +223,22 @@ def test_hostile_text_forges_no_command_no_mention_and_no_element() -> None:
     assert len(shown) < 200_000
     names = [case.name for suite in read(as_junit(WORST)) for case in suite]
     assert len(names) == 3
+
+
+def test_hostile_text_is_rendered_as_the_code_that_it_is() -> None:
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(as_markdown(WORST))
+    assert set(re.findall(r"<(\w+)", rendered)) == {
+        *("code", "h3", "li", "p", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    }
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", rendered, re.DOTALL)]
+    assert {len(cells) for cells in rows} == {0, 3, 7}  # heads, gates, scores
+    shown = [html.unescape(cells[0].removeprefix("<code>").removesuffix("</code>")) for cells in rows if cells]
+    hostile = cell(HOSTILE).replace("\ufffe", "\ufffd")  # no character, so it has no reference
+    assert shown == [
+        f"score {hostile}, minimum 0.9",
+        "measure cost, maximum 2",
+        *(f"{hostile}{number}" for number in range(20)),
+    ]
 
 
 def test_a_summary_is_short_however_much_there_is_to_say() -> None:
