@@ -145,8 +145,8 @@ def test_junit_tells_trouble_from_a_missed_gate() -> None:
 
 def test_findings_of_conclusions_are_gates() -> None:
     findings = [
-        {"text": "large is better than small by 0.45", "met": True, "details": {}},
-        {"text": "worse than main by more than 0.02", "met": False, "details": {}},
+        {"conclusion": "stats/compare", "text": "large is better by 0.45\n  p 0.01", "met": True, "details": {}},
+        {"conclusion": "stats/baseline", "text": "worse by 0.03\n  18 items flipped", "met": False, "details": {}},
         {"text": "1,200 items would decide", "met": None, "details": {}},
     ]
     plain = {**GOOD.to_dict(), "conclusions": findings, "exit_code": 1}
@@ -154,14 +154,17 @@ def test_findings_of_conclusions_are_gates() -> None:
     assert {case.name: [type(each) for each in case.result] for case in suite} == {
         "run": [],
         "measure failed, maximum 0.1": [],
-        "large is better than small by 0.45": [],
-        "worse than main by more than 0.02": [Failure],
+        "stats/compare: large is better by 0.45": [],
+        "stats/baseline: worse by 0.03": [Failure],
         "1,200 items would decide": [Skipped],
     }
     shown = as_markdown(plain)
     assert shown.startswith("### ❌ `arith-0123`: 1 of 3 gates not met\n")
-    assert "| `worse than main by more than 0.02` | ❌ **not met** | – |\n" in shown
-    assert "::error title=missed%3A worse than main by more than 0.02::" in as_annotations(plain)
+    assert "| `stats/baseline: worse by 0.03` | ❌ **not met** | – |\n" in shown
+    assert "\n- `stats/baseline: worse by 0.03`\n  - `18 items flipped`\n" in shown
+    assert "\n- `stats/compare" not in shown
+    title = "missed%3A stats/baseline%3A worse by 0.03"
+    assert f"::error title={title}::stats/baseline: worse by 0.03%0A18 items flipped\n" in as_annotations(plain)
 
 
 MARKDOWN = """\
