@@ -62,8 +62,8 @@ def _compared(threshold: Mapping[str, Any]) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    shown = (name for name in _ROW if name in row and (name, row[name]) != ("params", "default"))
-    names = " · ".join(str(row[name]) for name in shown) or "all"
+    shown = [str(row[name]) for name in _ROW if name in row and (name, row[name]) != ("params", "default")]
+    names = " · ".join(dict.fromkeys(shown)) or "all"  # outputs of items are `recorded` by model, prompt and params
     return f"{names}: {row['why'] if 'why' in row else _number(row['value'])}"
 
 
