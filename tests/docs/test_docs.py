@@ -447,6 +447,19 @@ def test_the_glossary_has_every_component_kind() -> None:
     assert {kind.replace("_", " ") for kind in COMPONENT_KINDS} <= set(words)
 
 
+def test_every_page_and_the_help_have_the_same_exit_codes() -> None:
+    def of_table(page: str) -> set[str]:
+        text = (DOCS / page).read_text("utf-8").partition("| exit code |")[2].partition("\n\n")[0]
+        return {code for cells in re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE) for code in cells.split(", ")}
+
+    every = of_table("architecture.md")
+    assert {"0", "1", "5", "129"} <= every
+    assert of_table("quickstart.md") == every - {"129"}
+    assert of_table("ci.md") == {"0", "1", "2", "3", "4", "5", "6"}
+    told = cli.commands["run"].help or ""
+    assert set(re.findall(r"\b(\d+) [a-z]", told.partition("Exits:")[2])) == every - {"129"}
+
+
 def test_the_architecture_page_names_every_room() -> None:
     layers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
     rooms = [room.strip() for layer in layers["layers"] for room in layer.split("|")]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import themis_core as themis
 from themis_core.cli import cli
-from themis_core.results.thresholds import Facts, judge_all
+from themis_core.results.thresholds import Facts, judge_all, tolerated
 
 ROW = themis.ResultRow("s", "m", "v", "default", "acc", "x", 0.9, 20, 0.05, 0.7, 0.97, "wilson", None, 0, 0, 0)
 COUNTS = [
@@ -231,6 +231,20 @@ def test_a_run_tolerates_the_failed_trials_that_its_spec_accepts(
     done, shown = runs(path)
     assert done.exit_code == exit_code, done.output
     assert [text for text in said if text not in done.stdout or text not in shown.stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (FACTS, True),
+        (Facts([ROW], 0, COUNTS[:1]), False),  # none failed
+        (replace(FACTS, unfinished=1), False),
+        (replace(FACTS, rows=[replace(ROW, unscored=1, reasons={"judge_unavailable": 1})]), False),
+    ],
+)
+def test_nothing_but_failed_trials_is_tolerated(facts: Facts, expected: bool) -> None:
+    accepted = judge_all([themis.ThresholdSpec.model_validate({"measure": "failed", "maximum": 0.05})], facts)
+    assert tolerated(accepted, facts) is expected
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Gate:
     compared: str = ""
     """The number that was compared; of several, the one nearest to the bound. Empty if there is none."""
     lines: tuple[str, ...] = ()
-    """What misses it, or why it can't be judged: a line for each row of the results."""
+    """What misses it, or why it can't be judged: a line for each row. Of a finding, what else it says."""
 
     @property
     def failed(self) -> bool:
@@ -62,14 +62,17 @@ def _compared(threshold: Mapping[str, Any]) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    shown = (name for name in _ROW if name in row and (name, row[name]) != ("params", "default"))
-    names = " · ".join(str(row[name]) for name in shown) or "all"
+    shown = [str(row[name]) for name in _ROW if name in row and (name, row[name]) != ("params", "default")]
+    names = " · ".join(dict.fromkeys(shown)) or "all"  # outputs of items are `recorded` by model, prompt and params
     return f"{names}: {row['why'] if 'why' in row else _number(row['value'])}"
 
 
 def _of_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Gate]:
     for each in findings:
-        yield Gate(each["text"], "said" if each["met"] is None else "met" if each["met"] else "missed")
+        first, *rest = each["text"].splitlines() or [""]
+        by = f"{each['conclusion']}: " if each.get("conclusion") else ""
+        state: Any = {True: "met", False: "missed", None: "said"}[each["met"]]
+        yield Gate(f"{by}{first}", state, lines=tuple(line.strip() for line in rest))
 
 
 def _number(value: float) -> str:

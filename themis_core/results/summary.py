@@ -6,7 +6,7 @@ Reads streams and holds one group at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -17,14 +17,13 @@ from themis_core.errors import StorageError
 from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.row import ResultRow
-from themis_core.results.thresholds import Facts, judge_all, tolerates
+from themis_core.results.thresholds import Facts, judge_all, tolerated
 from themis_core.results.verdicts import nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
 from themis_intervals import ClusteredMean, Interval
 
 __all__ = ["RunResult", "summarise"]
 
-_NO_VERDICT = "judge_unavailable"
 Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
 """(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
 
@@ -153,17 +152,8 @@ def summarise(
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
-        status == "failed" and _tolerated(thresholds, facts),
+        status == "failed" and tolerated(thresholds, facts),
     )  # fmt: skip
-
-
-def _tolerated(thresholds: Sequence[dict[str, Any]], facts: Facts) -> bool:
-    """Whether the run is failed for nothing but trials that thresholds on `failed` accept."""
-    failed = [each for each in facts.outcomes if each.outcome == "failed"]
-    no_verdict = any(_NO_VERDICT in row.reasons for row in facts.rows)
-    return (
-        bool(failed) and not no_verdict and not facts.unfinished and all(tolerates(thresholds, each) for each in failed)
-    )
 
 
 class _ScoreLedger:

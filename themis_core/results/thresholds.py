@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from themis_core.records import Latency, OutcomeCount, RunCost
@@ -14,10 +14,11 @@ from themis_core.results.verdicts import is_baseline, reasons_told, some_of, uns
 from themis_core.specs import ThresholdSpec
 from themis_core.wording import counted
 
-__all__ = ["Facts", "judge_all", "tolerates"]
+__all__ = ["Facts", "judge_all", "tolerated"]
 
 _ARM = ("slice_id", "model_id", "prompt_variant_id")
 _NAMED = ("score", "metric", *_ARM)
+_NO_VERDICT = "judge_unavailable"
 _NO_LATENCIES: tuple[Latency, ...] = ()
 
 
@@ -32,6 +33,8 @@ class Facts:
     cost: RunCost = field(default_factory=RunCost)
     latencies: Callable[[], Iterable[Latency]] = lambda: _NO_LATENCIES
     """Gives `Store.latencies` of the run; asked by thresholds on latency alone."""
+    percentiles: Mapping[ThresholdSpec, float] = field(default_factory=dict)
+    """Of the latencies, for each threshold that compares one; made by `judge_all`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,26 @@ class _Measured:
 
 def judge_all(thresholds: Sequence[ThresholdSpec], facts: Facts) -> list[dict[str, Any]]:
     """What `RunResult.thresholds` says of each: the threshold as the spec has it, and how it was judged."""
+    if not facts.unfinished:
+        facts = replace(facts, percentiles=_percentiles(thresholds, facts))
     of_failed = [(each, _judged(each, facts, ())) for each in thresholds if each.measure == "failed"]
     known = {id(each): found for each, found in of_failed}
     judged_failed = [found for _, found in of_failed]
     return [known.get(id(each)) or _judged(each, facts, judged_failed) for each in thresholds]
 
 
-def tolerates(thresholds: Iterable[dict[str, Any]], arm: Any) -> bool:
+def tolerated(thresholds: Sequence[dict[str, Any]], facts: Facts) -> bool:
+    """Whether trials failed, no more than judged thresholds on `failed` accept, and nothing else is missing.
+
+    A verdict that could not be asked for is no failed trial.
+    """
+    failed = [each for each in facts.outcomes if each.outcome == "failed"]
+    no_verdict = any(_NO_VERDICT in row.reasons for row in facts.rows)
+    whole = not facts.unfinished and not no_verdict
+    return whole and bool(failed) and all(_accepted(thresholds, each) for each in failed)
+
+
+def _accepted(thresholds: Iterable[dict[str, Any]], arm: Any) -> bool:
     """Whether judged thresholds on `failed` cover this arm (slice, model, prompt variant), and all that do are met."""
     covering = [
         each
@@ -102,7 +118,7 @@ def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[s
     if threshold.is_of_scores:
         for row in facts.rows:
             if _matches(threshold, row, _NAMED) and not is_baseline(row):
-                yield _of_row(threshold, row, tolerated=tolerates(of_failed, row))
+                yield _of_row(threshold, row, tolerated=_accepted(of_failed, row))
         return
     trials = [each for each in facts.outcomes if _matches(threshold, each, _ARM)]
     if not trials:
@@ -114,7 +130,8 @@ def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[s
     elif threshold.measure == "cost":
         yield _cost(threshold, facts.cost)
     else:
-        yield _latency(threshold, facts, names)
+        value = facts.percentiles.get(threshold)
+        yield _Measured(names, value, "no call has a latency" if value is None else None)
 
 
 def _matches(threshold: ThresholdSpec, of: object, names: Sequence[str]) -> bool:
@@ -167,15 +184,26 @@ def _cost(threshold: ThresholdSpec, cost: RunCost) -> _Measured:
     return _Measured({}, known, f"the cost of {counted(cost.unknown_calls, 'call')} is unknown{bound}")
 
 
-def _latency(threshold: ThresholdSpec, facts: Facts, names: dict[str, Any]) -> _Measured:
-    """The percentile by nearest rank. They come in order, so they are counted first, and none is kept."""
+def _percentiles(thresholds: Iterable[ThresholdSpec], facts: Facts) -> dict[ThresholdSpec, float]:
+    """What thresholds on latency compare, by nearest rank; one that no call is about is left out.
 
-    def of_the_kind() -> Iterator[float]:
-        return (each.latency_s for each in facts.latencies() if _matches(threshold, each, _ARM))
-
-    count = sum(1 for _ in of_the_kind())
-    if not count:
-        return _Measured(names, None, "no call has a latency")
-    assert threshold.percentile is not None
-    rank = math.ceil(threshold.percentile * count - 1e-9)
-    return _Measured(names, next(islice(of_the_kind(), rank - 1, None)))
+    Latencies come in order. So they are counted first, and then read up to the ranks that are wanted; none is kept.
+    """
+    wanted = {each: each.percentile for each in thresholds if each.percentile is not None}
+    if not wanted:
+        return {}
+    counts = Counter(each[:-1] for each in facts.latencies())
+    matching = {arm: [each for each in wanted if _matches(each, Latency(*arm, 0.0), _ARM)] for arm in counts}
+    totals = Counter[ThresholdSpec]()
+    for arm, count in counts.items():
+        totals.update(dict.fromkeys(matching[arm], count))
+    before = {each: math.ceil(wanted[each] * total - 1e-9) for each, total in totals.items()}
+    found: dict[ThresholdSpec, float] = {}
+    for latency in facts.latencies():
+        for each in matching[latency[:-1]]:
+            before[each] -= 1
+            if before[each] == 0:
+                found[each] = latency.latency_s
+        if len(found) == len(before):
+            break
+    return found

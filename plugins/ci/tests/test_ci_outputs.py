@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from xml.etree import ElementTree as xml
 
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
+from markdown_it import MarkdownIt
 
 from themis_core import ResultRow, RunResult
+from themis_output import cell
 from themis_plugin_ci.github import as_annotations
 from themis_plugin_ci.junit import as_junit
 from themis_plugin_ci.markdown import as_markdown
@@ -142,8 +145,8 @@ def test_junit_tells_trouble_from_a_missed_gate() -> None:
 
 def test_findings_of_conclusions_are_gates() -> None:
     findings = [
-        {"text": "large is better than small by 0.45", "met": True, "details": {}},
-        {"text": "worse than main by more than 0.02", "met": False, "details": {}},
+        {"conclusion": "stats/compare", "text": "large is better by 0.45\n  p 0.01", "met": True, "details": {}},
+        {"conclusion": "stats/baseline", "text": "worse by 0.03\n  18 items flipped", "met": False, "details": {}},
         {"text": "1,200 items would decide", "met": None, "details": {}},
     ]
     plain = {**GOOD.to_dict(), "conclusions": findings, "exit_code": 1}
@@ -151,14 +154,17 @@ def test_findings_of_conclusions_are_gates() -> None:
     assert {case.name: [type(each) for each in case.result] for case in suite} == {
         "run": [],
         "measure failed, maximum 0.1": [],
-        "large is better than small by 0.45": [],
-        "worse than main by more than 0.02": [Failure],
+        "stats/compare: large is better by 0.45": [],
+        "stats/baseline: worse by 0.03": [Failure],
         "1,200 items would decide": [Skipped],
     }
     shown = as_markdown(plain)
     assert shown.startswith("### ❌ `arith-0123`: 1 of 3 gates not met\n")
-    assert "| `worse than main by more than 0.02` | ❌ **not met** | – |\n" in shown
-    assert "::error title=missed%3A worse than main by more than 0.02::" in as_annotations(plain)
+    assert "| `stats/baseline: worse by 0.03` | ❌ **not met** | – |\n" in shown
+    assert "\n- `stats/baseline: worse by 0.03`\n  - `18 items flipped`\n" in shown
+    assert "\n- `stats/compare" not in shown
+    title = "missed%3A stats/baseline%3A worse by 0.03"
+    assert f"::error title={title}::stats/baseline: worse by 0.03%0A18 items flipped\n" in as_annotations(plain)
 
 
 MARKDOWN = """\
@@ -220,6 +226,22 @@ def test_hostile_text_forges_no_command_no_mention_and_no_element() -> None:
     assert len(shown) < 200_000
     names = [case.name for suite in read(as_junit(WORST)) for case in suite]
     assert len(names) == 3
+
+
+def test_hostile_text_is_rendered_as_the_code_that_it_is() -> None:
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(as_markdown(WORST))
+    assert set(re.findall(r"<(\w+)", rendered)) == {
+        *("code", "h3", "li", "p", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    }
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", rendered, re.DOTALL)]
+    assert {len(cells) for cells in rows} == {0, 3, 7}  # heads, gates, scores
+    shown = [html.unescape(cells[0].removeprefix("<code>").removesuffix("</code>")) for cells in rows if cells]
+    hostile = cell(HOSTILE).replace("\ufffe", "\ufffd")  # no character, so it has no reference
+    assert shown == [
+        f"score {hostile}, minimum 0.9",
+        "measure cost, maximum 2",
+        *(f"{hostile}{number}" for number in range(20)),
+    ]
 
 
 def test_a_summary_is_short_however_much_there_is_to_say() -> None:

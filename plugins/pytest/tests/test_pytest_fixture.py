@@ -69,7 +69,7 @@ def test_a_spec_runs_in_a_test_and_its_rows_can_be_asserted_on(pytester: pytest.
                 "E * Failed: 1 of 2 thresholds not met",
                 "E * b-*: completed; 2 planned, 2 answered",
                 "E * NOT MET: score own, minimum 0.9",
-                "E * s · recorded · recorded · recorded · own · text/exact_match: 0.5",
+                "E * s · recorded · own · text/exact_match: 0.5",
                 "E * met: measure failed, maximum 0: 0",
             ],
         ),

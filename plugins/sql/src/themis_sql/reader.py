@@ -241,8 +241,7 @@ class SqlReader(Store):
         with self._reading():
             arms = dict(self._arms(run_id))
             for arm, latency_s in self._database.rows(sql, (pack_name(run_id),)):
-                names = arms[arm]
-                yield Latency(names[0], names[1], names[2], names[3], latency_s)
+                yield Latency._make((*arms[arm], latency_s))
 
     def _turns(self, ids: str | None) -> list[Any]:
         """Return key and usage of the generations in a JSON list of ids, in its order."""
