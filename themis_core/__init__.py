@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from themis_core.records import TrialRow as TrialRow
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
+    from themis_core.results import GroupRow as GroupRow
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from themis_core.session import plan as plan
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
+    from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
@@ -180,6 +182,7 @@ _ROOMS = {
         "event_from",
     ),
     "results": (
+        "GroupRow",
         "ResultRow",
         "Results",
         "RunResult",
@@ -194,6 +197,7 @@ _ROOMS = {
         "run_async",
     ),
     "specs": (
+        "AggregateSpec",
         "BenchmarkSpec",
         "DatasetQuerySpec",
         "DatasetSpec",

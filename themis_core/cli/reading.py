@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.results import cost_text, show_result, warn
+from themis_core.cli.results import View, cost_text, show_result, view_options, warn
 from themis_core.cli.running import show_messages
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
@@ -111,20 +111,26 @@ def show() -> None:
 @show.command("run")
 @click.argument("run_id")
 @click.option("--trials", is_flag=True, help="List its trials as well.")
+@view_options
 @_store_options
-def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Show a run's results and what it was made of; the beginning of its id will do."""
+def show_run(
+    run_id: str, trials: bool, spec: Path | None, project: Path | None, as_format: str, **options: Any
+) -> None:
+    """Show a run's results and what it was made of; the beginning of its id will do, and `latest`."""
     from themis_core.session import open_results
 
+    view = View.taken(options)
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
         result = results.result(record.run_id)
+        groups = view.groups(results, record.run_id)
         if as_format == "json":
             listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
-            echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
+            more = {**({"groups": groups} if groups else {}), **({"trials": listed} if trials else {})}
+            echo(as_json({"run": record, "result": result, **more}))
             return
         _show_record(record, results.cost(record.run_id))
-        show_result(result)
+        show_result(result, view, groups)
         warn(result)
         if trials:
             heading("Trials")

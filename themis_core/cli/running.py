@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.results import show_result, warn
+from themis_core.cli.results import View, show_result, view_options, warn
 from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
 
 if TYPE_CHECKING:
+    from themis_core.results import GroupRow
     from themis_core.session import PlanReport
 
 __all__ = ["EXIT_CODE", "plan", "run"]
@@ -47,6 +48,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_spec_options
+@view_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
@@ -58,6 +60,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
+    view = View.taken(options)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -66,10 +69,14 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         raise
     context = click.get_current_context()
     context.meta[EXIT_CODE] = result.exit_code  # it stands, also if the result can't be printed
+    groups: list[GroupRow] = []
+    if view.by or view.repeats:
+        with session.open_results(spec, project=options["project"], overrides=options["overrides"]) as results:
+            groups = view.groups(results, result.run_id)
     if as_format == "json":
-        echo(as_json(result.to_dict()))
+        echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
     else:
-        show_result(result)
+        show_result(result, view, groups)
     warn(result)
     if result.note:
         click.echo(safe(result.note), err=True)

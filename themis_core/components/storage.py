@@ -94,10 +94,10 @@ class Store(ABC):
         return sum((RunCost.of(Generation.from_dict(each)) for each in events), RunCost())
 
     @abstractmethod
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
         """The run's finished trials as a stream, ordered by slice, model, variant, params, item and sample.
 
-        With `trial_id`, only those whose id begins with it.
+        With `trial_id`, only those whose id begins with it; with `outcome`, only those that ended so.
         """
 
     @abstractmethod
@@ -107,6 +107,13 @@ class Store(ABC):
     @abstractmethod
     def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
         """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
+
+    @abstractmethod
+    def scores_by_item(self, run_id: str, *, extracted: bool = False) -> Iterator[ScoreRow]:
+        """The run's scores as a stream, ordered by score, metric and item digest: those of one item come together.
+
+        So they are grouped by anything in constant memory. With `extracted`, each has what its parse found.
+        """
 
     def has_faults(self, run_id: str) -> bool:
         """Whether the run has a score of rank 0, which is to be tried again."""

@@ -88,3 +88,5 @@ class ScoreRow(NamedTuple):
     item_digest: str
     """Of the item's whole content: what two runs have in common is found by it."""
     parts: tuple[float, ...] = ()
+    extracted: str | None = None
+    """What the parse found, as JSON, where it was asked for; None if it found nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,8 @@ from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.results.groups import Grouping, checked_repeats, grouped
+from themis_core.results.row import GroupRow
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -69,17 +71,40 @@ class Results:
 
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""
+        run = self._whole(run_id)
+        with in_force(self._policy):
+            aggregates = aggregates_of(run.manifest, self._plugins)
+            return summarise(
+                self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
+            )  # fmt: skip
+
+    def _whole(self, run_id: str) -> RunRecord:
         run = self.run(run_id)
         if lacking := _OF_A_MANIFEST - run.manifest.keys():
             raise StorageError(
                 f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
                 "run `themis storage verify`, which says where"
             )
+        return run
+
+    def groups(
+        self, run_id: str, by: Sequence[str] = (), *, repeats: str | None = None, totals: bool = False
+    ) -> list[GroupRow]:
+        """The numbers of a run's trials by what they have in common, one row per group, score and metric.
+
+        `by` names `slice`, `model`, `prompt`, `family`, `params`, `params.temperature`, `dimensions.subject`,
+        `metadata.category`, `sample`; without any, a row is of all trials. `repeats` says what the samples of one item
+        make, such as `pass@3`; by default their mean. With `totals`, rows of all trials follow, for each model if `by`
+        has `model` and more. Raises SpecError for a name that the run does not know.
+        """
+        run = self._whole(run_id)
+        names = tuple(dict.fromkeys(by))
+        ways = [Grouping(names, repeats=checked_repeats(repeats))]
+        if totals and names:
+            ways.append(replace(ways[0], by=("model",) if "model" in names and len(names) > 1 else ()))
         with in_force(self._policy):
-            aggregates = aggregates_of(run.manifest, self._plugins)
-            return summarise(
-                self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
-            )  # fmt: skip
+            tables = grouped(self._store, run, aggregates_of(run.manifest, self._plugins), ways)
+        return [row for table in tables for row in table]
 
     def cost(self, run_id: str) -> RunCost:
         """What a run's calls cost, over all its executions."""

@@ -15,6 +15,8 @@ __all__ = ["judged", "nothing_scored", "only_absent", "warnings_of"]
 
 _NAMED = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
 IS_BASELINE = "is_baseline"
+UNPARSED_TOLD = 0.05
+"""Share of unparsed answers beyond which a row is warned of."""
 ABSENT = "absent"
 """Reason of a score that was never recorded where the spec says that this is right: counted, and not missing."""
 
@@ -79,7 +81,30 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
         f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
         for name in only_absent(rows)
     )
-    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *absent, *warned]
+    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
+
+
+def _read(row: ResultRow) -> int:
+    """Answers that were scored, whatever the parse found."""
+    return row.n + row.unparsed if row.denominator == "parsed" else row.n
+
+
+def _mostly_unparsed(rows: Sequence[ResultRow]) -> Iterator[str]:
+    """Rows with one score of one parse are told once: its other metrics read the same."""
+    seen = set()
+    for row in rows:
+        where = (row.score, row.slice_id, row.model_id, row.prompt_variant_id, row.params)
+        if where in seen or row.unparsed <= UNPARSED_TOLD * _read(row):
+            continue
+        seen.add(where)
+        told = _of(row.unparsed, _read(row), "answer")
+        ends = (
+            ": the run ends with exit 5; `max_unparsed: 1` of the parse waives that"
+            if row.too_unparsed
+            else ", more than a twentieth"
+        )
+        place = " · ".join(dict.fromkeys(name for name in where[1:] if name != "default"))
+        yield f"{row.score}: {told} unparsed for {place}{ends}"
 
 
 def _warned(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -120,7 +145,7 @@ def _of(some: int, total: int, noun: str) -> str:
 
 
 def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
-    missing = row.failed + _unscored(row)
+    missing = 0 if row.denominator == "planned_missing_worst" else row.failed + _unscored(row)
     trials = row.n + missing
     if missing > threshold.max_missing * trials + 1e-9:
         told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if _unscored(row) else [])]
@@ -129,9 +154,13 @@ def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
     if row.value is None:
         return "nothing was scored"
     if threshold.max_unparsed is None:
-        return f"the parse found nothing in any of {counted(row.n, 'answer')}" if 0 < row.n == row.unparsed else None
-    if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
-        return f"{_of(row.unparsed, row.n, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
+        return (
+            f"the parse found nothing in any of {counted(_read(row), 'answer')}"
+            if 0 < _read(row) == row.unparsed
+            else None
+        )
+    if row.unparsed > threshold.max_unparsed * _read(row) + 1e-9:
+        return f"{_of(row.unparsed, _read(row), 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
     return None
 
 

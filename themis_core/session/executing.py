@@ -204,9 +204,15 @@ def manifest_of(made: Plan) -> dict[str, Any]:
             "aggregates_mean": scorer.scoring.aggregates_mean,
             "lowest": scorer.scoring.lowest,
             "highest": scorer.scoring.highest,
+            "higher_is_better": scorer.scoring.higher_is_better,
+            "denominator": spec.denominator,
+            "max_unparsed": parses[spec.parse].max_unparsed if spec.parse else 1.0,
         }
         for each in made.slices
+        for parses in [{parse.name: parse for parse in each.composed.spec.parses}]
+        for spec in each.composed.spec.scores
         for scorer in each.scorers
+        if scorer.score == spec.name
     ]
     datasets = [
         {
@@ -232,6 +238,12 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         "models": [model.identity() for model in composition.models()],
         "datasets": datasets,
         "scorers": scorers,
+        "samples": {
+            each.composed.spec.slice_id: each.composed.spec.generation.num_samples or composition.benchmark.num_samples
+            for each in made.slices
+            if each.composed.spec.generation is not None
+        },
+        "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
     }

@@ -161,8 +161,8 @@ class MemoryStore(Store):
             if each.run_id == run_id and each.trial_id.startswith(trial_id or "")
         ]
 
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
-        trials = self._trials(run_id, trial_id)
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
+        trials = [each for each in self._trials(run_id, trial_id) if outcome in (None, each.outcome)]
         trials.sort(key=lambda each: (*_arm(each), each.item_id, each.sample_index))
         return map(self._trial_row, trials)
 
@@ -204,6 +204,15 @@ class MemoryStore(Store):
             )
         )
         return (self._score_row(trial, entry) for trial, entry in pairs)
+
+    def scores_by_item(self, run_id: str, *, extracted: bool = False) -> Iterator[ScoreRow]:
+        pairs = [(trial, entry) for trial in self._trials(run_id, None) for entry in trial.scores]
+        pairs.sort(key=lambda pair: (pair[1].score, pair[1].metric, pair[0].item_digest, _arm(pair[0])))
+        for trial, entry in pairs:
+            row = self._score_row(trial, entry)
+            found = self._open.scores[entry.key][1] if extracted else None
+            text = None if found is None or found.value is None else json.dumps(found.value, separators=(",", ":"))
+            yield row._replace(extracted=text)
 
     def _score_row(self, trial: TrialFinished, entry: ScoreEntry) -> ScoreRow:
         score, extraction = self._open.scores[entry.key]

@@ -183,8 +183,10 @@ class SqlReader(Store):
             parts = (RunCost.of(self._generation(row)[0]) for row in self._database.rows(sql, values))
             return sum(parts, RunCost(known))
 
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
         where, values = _trial_filter(trial_id)
+        if outcome is not None:
+            where, values = f"{where} AND t.outcome = ?", (*values, outcome)
         sql = (
             "SELECT i.item_id, t.sample_index, t.trial_id, i.digest, t.outcome, t.error_code, t.finished_at,"
             " t.earlier_generations, g.key, g.input_tokens, g.output_tokens, g.cost FROM trials t"
@@ -253,6 +255,26 @@ class SqlReader(Store):
             for arm, names in self._arms(run_id):
                 rows = map(_score_row, repeat(names), self._database.rows(sql, (arm, *values)))
                 yield from (row for row in rows if trial_id is None or row.trial_id.startswith(trial_id))
+
+    def scores_by_item(self, run_id: str, *, extracted: bool = False) -> Iterator[ScoreRow]:
+        # Arms are named here: the database sorts, and long names would be sorted along with every row.
+        found = f", s.extracted, {_text_columns('x')}" if extracted else ""
+        texts = " LEFT JOIN payloads x ON x.id = s.extracted_payload" if extracted else ""
+        sql = (
+            "SELECT t.arm, k.score, k.metric, i.item_id, t.sample_index, t.trial_id, t.outcome, s.value, s.reason,"
+            f" k.parse, s.parsed, s.parse_reason, i.digest, s.parts{found} FROM runs r JOIN arms a ON a.run = r.id"
+            " JOIN trials t ON t.arm = a.id JOIN items i ON i.id = t.item JOIN score_links l ON l.trial = t.id"
+            f" JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score{texts} WHERE r.run_id = ?"
+            " ORDER BY k.score, k.metric, i.digest, t.arm, t.sample_index, t.id"
+        )
+        with self._reading():
+            arms = dict(self._arms(run_id))
+            for arm, *row in self._database.rows(sql, (pack_name(run_id),)):
+                made = _score_row(arms[arm], row[:13])
+                if extracted:
+                    text = row[13] if row[17] is None else self._payloads.restore(*row[14:])
+                    made = made._replace(extracted=text)
+                yield made
 
     def has_faults(self, run_id: str) -> bool:
         sql = (
@@ -383,7 +405,7 @@ def _lookups(keys: Iterable[str]) -> list[int]:
     return [lookup_of(pack_key(key)) for key in set(keys)]
 
 
-def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
+def _trial_filter(trial_id: str | None) -> tuple[str, tuple[Any, ...]]:
     """Return what narrows a query to ids that may begin so; ids that are no SHA-256 are left to the caller."""
     try:
         start = bytes.fromhex((trial_id or "")[: len(trial_id or "") // 2 * 2])
