@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from themis_core.specs import canonical_json as canonical_json
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
+    from themis_core.specs import settings_of as settings_of
     from themis_core.wording import counted as counted
 
 _ROOMS = {
@@ -228,6 +229,7 @@ _ROOMS = {
         "canonical_json",
         "digest",
         "looks_like_a_key",
+        "settings_of",
     ),
     "wording": ("counted",),
 }

@@ -76,8 +76,8 @@ def test_models_are_columns_where_that_fits_and_totals_come_last(folder: Path) -
         "all rows: score accuracy, metric text/exact_match, 0 unparsed",
         "metadata.continent  n                 large                 small",
         "Asia                2  1.000 [0.342, 1.000]  0.500 [0.095, 0.905]",
-        "Europe              6  0.833 [0.436, 0.970]  0.500 [0.188, 0.812]",
-        "all                 8  0.875 [0.529, 0.978]  0.500 [0.215, 0.785]",
+        "Europe              6  0.833 [0.356, 0.978]  0.500 [0.188, 0.812]",
+        "all                 8  0.875 [0.481, 0.981]  0.500 [0.215, 0.785]",
     ]
     assert "both: macro mean of 2 groups\n" in shown
 

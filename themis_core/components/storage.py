@@ -105,14 +105,18 @@ class Store(ABC):
         """How the run's trials ended, counted; ordered by slice, model, variant, params, outcome and error code."""
 
     @abstractmethod
-    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
-        """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
+    def score_rows(self, run_id: str, trial_id: str | None = None, *, whole: bool = False) -> Iterator[ScoreRow]:
+        """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample.
+
+        With `trial_id`, only those of trials whose id begins with it; with `whole`, each has what its parse found and
+        the details.
+        """
 
     @abstractmethod
-    def scores_by_item(self, run_id: str, *, extracted: bool = False) -> Iterator[ScoreRow]:
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
         """The run's scores as a stream, ordered by score, metric and item digest: those of one item come together.
 
-        So they are grouped by anything in constant memory. With `extracted`, each has what its parse found.
+        So they are grouped by anything in constant memory. `whole` as above.
         """
 
     def has_faults(self, run_id: str) -> bool:
@@ -126,6 +130,10 @@ class Store(ABC):
     @abstractmethod
     def items(self, digests: Sequence[str]) -> dict[str, Item]:
         """The stored items among these digests."""
+
+    def metadata(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The metadata of the stored items among these digests; asked for a thousand at a time, to group by it."""
+        return {digest: item.metadata for digest, item in self.items(digests).items()}
 
     @abstractmethod
     def score_entries(self, run_id: str, slice_id: str, trial_id: str) -> Sequence[ScoreEntry]:

@@ -50,8 +50,8 @@ def grouped(
         if table.labels.of_rows:
             table.count_failed(store, run.run_id, any(each.outcome == "failed" for each in outcomes))
     wants_metadata = any(table.labels.metadata for table in tables)
-    extracted = any((each.repeats or "").startswith("majority") for each in groupings)
-    scores = store.scores_by_item(run.run_id, extracted=extracted)
+    whole = any((each.repeats or "").startswith("majority") for each in groupings)
+    scores = store.scores_by_item(run.run_id, whole=whole)
     for row, metadata in with_metadata(store, scores, wants_metadata):
         for table in tables:
             table.add(row, metadata)
@@ -86,13 +86,17 @@ class _Table:
         self._scales = scales_of(manifest)
         self._ends: dict[Arm, Counter[str]] = {}
         self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._item = ""
+        self._of_item: tuple[Label, ...] = ()
         self._known: dict[tuple[Any, ...], _Group | None] = {}
         """What was found before for an arm, a score, a metric and what tells its rows apart."""
 
     def add(self, row: ScoreRow, metadata: Mapping[str, Any]) -> None:
         place: tuple[Any, ...] = row[:6]
         if self.labels.of_rows:
-            place = (*place, row.sample_index, self.labels.metadata_of(metadata))
+            if row.item_digest != self._item:  # neighbours are of one item
+                self._item, self._of_item = row.item_digest, self.labels.metadata_of(metadata)
+            place = (*place, row.sample_index, self._of_item)
         if place not in self._known:
             self._known[place] = self._group(row[:4], row.score, row.metric, row.sample_index, metadata)
         if (group := self._known[place]) is not None:

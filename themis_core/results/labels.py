@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -83,12 +83,10 @@ def with_metadata(store: Store, rows: Iterator[Row], wanted: bool) -> Iterator[t
     if not wanted:
         yield from ((row, _NONE) for row in rows)
         return
-    find: Callable[[Sequence[str]], Mapping[str, Any]] = store.items
     while batch := list(islice(rows, AT_ONCE)):
-        items = find(list({row.item_digest for row in batch}))
+        found = store.metadata(list({row.item_digest for row in batch}))
         for row in batch:
-            item = items.get(row.item_digest)
-            yield row, _NONE if item is None else item.metadata
+            yield row, found.get(row.item_digest, _NONE)
 
 
 _NONE: Mapping[str, Any] = {}

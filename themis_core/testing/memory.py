@@ -192,7 +192,7 @@ class MemoryStore(Store):
             cost=_total([each and each.cost for each in turns]),
         )
 
-    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+    def score_rows(self, run_id: str, trial_id: str | None = None, *, whole: bool = False) -> Iterator[ScoreRow]:
         pairs = [(trial, entry) for trial in self._trials(run_id, trial_id) for entry in trial.scores]
         pairs.sort(
             key=lambda pair: (
@@ -203,18 +203,14 @@ class MemoryStore(Store):
                 pair[0].sample_index,
             )
         )
-        return (self._score_row(trial, entry) for trial, entry in pairs)
+        return (self._score_row(trial, entry, whole) for trial, entry in pairs)
 
-    def scores_by_item(self, run_id: str, *, extracted: bool = False) -> Iterator[ScoreRow]:
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
         pairs = [(trial, entry) for trial in self._trials(run_id, None) for entry in trial.scores]
         pairs.sort(key=lambda pair: (pair[1].score, pair[1].metric, pair[0].item_digest, _arm(pair[0])))
-        for trial, entry in pairs:
-            row = self._score_row(trial, entry)
-            found = self._open.scores[entry.key][1] if extracted else None
-            text = None if found is None or found.value is None else json.dumps(found.value, separators=(",", ":"))
-            yield row._replace(extracted=text)
+        return (self._score_row(trial, entry, whole) for trial, entry in pairs)
 
-    def _score_row(self, trial: TrialFinished, entry: ScoreEntry) -> ScoreRow:
+    def _score_row(self, trial: TrialFinished, entry: ScoreEntry, whole: bool) -> ScoreRow:
         score, extraction = self._open.scores[entry.key]
         found = extraction is not None and extraction.parsed
         return ScoreRow(
@@ -235,6 +231,8 @@ class MemoryStore(Store):
             parse_reason=extraction.reason if extraction else None,
             item_digest=trial.item_digest,
             parts=score.parts,
+            extracted=json.dumps(extraction.value) if whole and extraction and extraction.value is not None else None,
+            details=json.dumps(score.details) if whole and score.details else None,
         )
 
     def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:

@@ -98,6 +98,7 @@ class StorageBackendSuite(AppendRules):
         store.append([run_started(), ItemRecorded(item), record, trial])
 
         assert store.items([item.digest]) == {item.digest: item}
+        assert store.metadata([item.digest, key_of("other")]) == {item.digest: {"topic": "sums"}}
         assert store.generations([record.key]) == {record.key: EVERY_FIELD}
         assert store.stored_generations([record.key, key_of("other")]) == {record.key}
         assert list(store.generation_records([record.key])) == [record]
@@ -229,6 +230,7 @@ class StorageBackendSuite(AppendRules):
                 scores=tuple(
                     score_entry(
                         f"{item} {slice_id} {model} {sample} {metric}",
+                        Score(1.0, details={"why": item * 2} if item > "2" else {}),
                         metric=metric,
                         extraction=Extraction(values[item]) if item != "3" else Extraction(None, "no_match"),
                     )
@@ -247,8 +249,11 @@ class StorageBackendSuite(AppendRules):
         assert places == sorted(places)
         arms = [(*place, *row[:4]) for place, row in zip(places, rows, strict=True)]
         assert len(set(arms)) == sum(arm != before for arm, before in zip(arms, [(), *arms], strict=False))
-        found = {row.item_id: row.extracted for row in store.scores_by_item("run", extracted=True)}
-        assert {item: text and json.loads(text) for item, text in found.items()} == values
+        for whole in (store.scores_by_item("run", whole=True), store.score_rows("run", whole=True)):
+            found = {row.item_id: (row.extracted, row.details) for row in whole}
+            assert {item: text and json.loads(text) for item, (text, _) in found.items()} == values
+            told = {item: text and json.loads(text) for item, (_, text) in found.items()}
+            assert told == {item: {"why": item * 2} if item > "2" else None for item in values}
         assert list(store.scores_by_item("other")) == []
 
     def test_trials_that_ended_in_one_way_are_read_apart(self, store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ from themis_core import StorageError, Store
 from themis_output import CannotWrite, atomic_output, echo, own_path, printing, safe, stdout
 from themis_plugin_storage.canonical import canonical_lines
 from themis_plugin_storage.opening import opened, store_command
-from themis_plugin_storage.tables import FORMATS, TABLES, table_rows, write_csv, write_jsonl, write_parquet
+from themis_plugin_storage.tables import FORMATS, TABLES, columns_of, table_rows, write_csv, write_jsonl, write_parquet
 
 __all__ = ["export"]
 
@@ -68,8 +68,8 @@ def _export_canonical(store: Store, run_id: str, output: Path | None) -> None:
     echo(f"{digest.hexdigest()}  {safe(str(output or run_id))}", err=output is None)
 
 
-def _export_table(store: Store, what: str, run_ids: Iterable[str], as_format: str, output: Path | None) -> None:
-    rows, columns = table_rows(store, what, run_ids), TABLES[what]
+def _export_table(store: Store, what: str, run_ids: Sequence[str], as_format: str, output: Path | None) -> None:
+    rows, columns = table_rows(store, what, run_ids), columns_of(store, what, run_ids)
     if as_format != "parquet":
         write = write_csv if as_format == "csv" else write_jsonl
         _write_text(lambda file: write(rows, columns, file), output)
