@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
     from themis_core.results import GroupRow as GroupRow
+    from themis_core.results import ItemMean as ItemMean
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
@@ -184,6 +185,7 @@ _ROOMS = {
     ),
     "results": (
         "GroupRow",
+        "ItemMean",
         "ResultRow",
         "Results",
         "RunResult",

@@ -15,6 +15,7 @@ from themis_core.plugins import Plugins, calling, in_force
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.groups import Grouping, checked_repeats, grouped
 from themis_core.results.row import GroupRow
+from themis_core.results.selecting import ItemMean, selected, worst_items
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -23,6 +24,7 @@ __all__ = ["Results", "aggregates_of"]
 log = logging.getLogger("themis")
 
 
+LATEST = "latest"
 _OF_A_MANIFEST = frozenset({"dimensions", "scorers", "spec_digest", "thresholds", "trials"})
 """What a result is made from."""
 
@@ -54,9 +56,14 @@ class Results:
         return map(self._seen, self._store.runs())
 
     def run(self, run_id: str) -> RunRecord:
-        """One run by its id or the beginning of it. Raises SpecError if there is none, or more than one."""
+        """One run by its id or the beginning of it; `latest` is the one whose last execution began last.
+
+        Raises SpecError if there is none, or more than one.
+        """
         if (exact := self._store.run(run_id)) is not None:
             return self._seen(exact)
+        if run_id == LATEST and (last := next(self._store.runs(), None)) is not None:
+            return self._seen(last)
         found = [run for run in self._store.runs() if run.run_id.startswith(run_id)]
         if len(found) == 1:
             return self._seen(found[0])
@@ -110,9 +117,29 @@ class Results:
         """What a run's calls cost, over all its executions."""
         return self._store.cost(run_id)
 
-    def trials(self, run_id: str, prefix: str | None = None) -> Iterator[TrialRow]:
-        """The finished trials of a run as a stream; with `prefix`, those whose id begins with it."""
-        return self._store.trial_rows(self.run(run_id).run_id, prefix)
+    def trials(
+        self,
+        run_id: str,
+        prefix: str | None = None,
+        *,
+        outcome: str | None = None,
+        where: Mapping[str, str] | None = None,
+    ) -> Iterator[TrialRow]:
+        """The finished trials of a run as a stream; with `prefix`, those whose id begins with it.
+
+        With `outcome`, those that ended so; with `where`, those with these values of what `groups` groups by, such as
+        `{"metadata.category": "sums"}`.
+        """
+        return selected(self._store, self.run(run_id), prefix, outcome, where or {})
+
+    def worst_items(
+        self, run_id: str, most: int = 10, *, where: Mapping[str, str] | None = None, metric: str | None = None
+    ) -> list[ItemMean]:
+        """The items with the worst means, worst first, at most so many of each score and metric.
+
+        `where` as for `trials`; `metric` is the name of a metric or a score.
+        """
+        return worst_items(self._store, self._whole(run_id), most, where or {}, metric)
 
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """The scores of a run as a stream, one per trial, score and metric."""
