@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
     from themis_core.results import Gate as Gate
+    from themis_core.results import GroupRow as GroupRow
+    from themis_core.results import ItemMean as ItemMean
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from themis_core.session import plan as plan
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
+    from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
@@ -116,6 +119,7 @@ if TYPE_CHECKING:
     from themis_core.specs import canonical_json as canonical_json
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
+    from themis_core.specs import settings_of as settings_of
     from themis_core.wording import counted as counted
 
 _ROOMS = {
@@ -188,6 +192,8 @@ _ROOMS = {
     ),
     "results": (
         "Gate",
+        "GroupRow",
+        "ItemMean",
         "ResultRow",
         "Results",
         "RunResult",
@@ -204,6 +210,7 @@ _ROOMS = {
         "run_async",
     ),
     "specs": (
+        "AggregateSpec",
         "BenchmarkSpec",
         "DatasetQuerySpec",
         "DatasetSpec",
@@ -234,6 +241,7 @@ _ROOMS = {
         "canonical_json",
         "digest",
         "looks_like_a_key",
+        "settings_of",
     ),
     "wording": ("counted",),
 }

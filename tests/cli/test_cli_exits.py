@@ -156,7 +156,7 @@ def test_a_traceback_that_can_not_be_written_hides_no_error(folder: Path, monkey
         ("run spec.yaml --quiet", "| true", 0, ""),
         ("run missed.yaml --quiet", "| true", 1, ""),
         ("show run b", "| head -1", 0, ""),
-        ("show run b --trials", "| true", 0, ""),
+        ("show trials b", "| true", 0, ""),
         ("export", "| true", 0, ""),
         ("export", "> /dev/full", 74, "No space left on device"),
         ("runs", "> /dev/full", 74, "No space left on device"),

@@ -475,3 +475,38 @@ def test_ranks_and_shares_are_as_the_page_on_sampling_says() -> None:
     assert allot(7, {"a": 6, "b": 3, "c": 1}) == {"a": 4, "b": 2, "c": 1}
     # 5 are 3, 1.5 and 0.5: b and c tie for the one that is left, and b is first by name
     assert allot(5, {"c": 1, "b": 3, "a": 6}) == {"a": 3, "b": 2, "c": 0}
+
+
+def test_the_commands_on_the_page_of_results_print_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = files_of("results.md")
+    assert sorted(files) == ["arithmetic.yaml", "large.jsonl", "questions.jsonl", "small.jsonl"]
+    write_files(tmp_path, files, *files)
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "results.md").read_text("utf-8")
+    asked = re.findall(r"^```console\n\$ themis (.+?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(asked) == 2
+    for command, said in asked:
+        printed = CliRunner().invoke(cli, command.split()).stdout
+        assert said in printed
+    with themis_core.open_results("arithmetic.yaml") as results:
+        (run,) = results.runs()
+        (_, row) = results.result(run.run_id).scores
+        assert f"`{row.told()}`" in page
+        values = {tuple(row.group.values()): row.value for row in results.groups(run.run_id, ["metadata.category"])}
+    assert values == {("products",): pytest.approx(3 / 5), ("sums",): pytest.approx(5 / 6)}
+
+
+@pytest.mark.parametrize(
+    ("denominator", "told"), [("scored", "3 of 5"), ("parsed", "3 of 4"), ("planned_missing_worst", "3 of 6")]
+)
+def test_the_denominators_on_the_page_of_results_are_what_it_says(tmp_path: Path, denominator: str, told: str) -> None:
+    files = files_of("results.md")
+    write_files(tmp_path, files, *files)
+    spec = tmp_path / "arithmetic.yaml"
+    spec.write_text(files["arithmetic.yaml"].replace("exact_match]}", f"exact_match], denominator: {denominator}}}"))
+    row = themis_core.run(spec).scores[1]
+    assert f"({told} " in row.told()
+    page = (DOCS / "results.md").read_text("utf-8")
+    assert re.search(rf"^\| `{denominator}` \|.*\| {told} \|$", page, re.MULTILINE)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
-from themis_core.cli.results import show_result, warn
+from themis_core.cli.results import View, show_result, view_options, warn
 from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
 
 if TYPE_CHECKING:
+    from themis_core.results import GroupRow
     from themis_core.session import PlanReport
 
 __all__ = ["EXIT_CODE", "plan", "run"]
@@ -48,6 +49,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=CommandWithOutputs)
 @_spec_options
+@view_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
@@ -59,7 +61,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
-    outputs = asked_outputs(as_format)
+    outputs, view = asked_outputs(as_format), View.taken(options)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -71,10 +73,14 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     with ExitStack() as written:  # each of them, also if one can't be, or if nobody reads what is printed
         for output in reversed(outputs):
             written.callback(output.write, result)
+        groups: list[GroupRow] = []
+        if view.by or view.repeats:
+            with session.open_results(spec, project=options["project"], overrides=options["overrides"]) as results:
+                groups = view.groups(results, result.run_id)
         if as_format == "json":
-            echo(as_json(result.to_dict()))
+            echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
         else:
-            show_result(result)
+            show_result(result, view, groups)
         warn(result)
         if result.note:
             click.echo(safe(result.note), err=True)

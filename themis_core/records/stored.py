@@ -98,3 +98,7 @@ class ScoreRow(NamedTuple):
     item_digest: str
     """Of the item's whole content: what two runs have in common is found by it."""
     parts: tuple[float, ...] = ()
+    extracted: str | None = None
+    """What the parse found, as JSON, where whole rows were asked for; None if it found nothing."""
+    details: str | None = None
+    """Of the score, as JSON, where whole rows were asked for; None if there are none."""

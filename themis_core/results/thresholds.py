@@ -10,7 +10,7 @@ from typing import Any
 
 from themis_core.records import Latency, OutcomeCount, RunCost
 from themis_core.results.row import ResultRow
-from themis_core.results.verdicts import is_baseline, reasons_told, some_of, unscored
+from themis_core.results.verdicts import answers_read, is_baseline, reasons_told, some_of, unscored
 from themis_core.specs import ThresholdSpec
 from themis_core.wording import counted
 
@@ -143,7 +143,7 @@ def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Me
     why = _missing(threshold, row, tolerated=tolerated) or _unread(threshold, row)
     value = row.value
     if threshold.measure == "unparsed":
-        value = row.unparsed / row.n if row.n else None
+        value = row.unparsed / read if (read := answers_read(row)) else None
     elif threshold.measure in ("low", "high"):
         value = getattr(row, threshold.measure)
         if value is None and why is None:
@@ -153,7 +153,7 @@ def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Me
 
 def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> str | None:
     failed = 0 if tolerated and threshold.max_missing is None else row.failed
-    missing = failed + unscored(row)
+    missing = 0 if row.denominator == "planned_missing_worst" else failed + unscored(row)
     trials = row.n + row.failed + unscored(row)
     allowed = threshold.max_missing or 0.0
     if missing <= allowed * trials + 1e-9:
@@ -165,10 +165,11 @@ def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> st
 def _unread(threshold: ThresholdSpec, row: ResultRow) -> str | None:
     if threshold.measure == "unparsed":
         return None
+    read = answers_read(row)
     if threshold.max_unparsed is None:
-        return f"the parse found nothing in any of {counted(row.n, 'answer')}" if 0 < row.n == row.unparsed else None
-    if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
-        return f"{some_of(row.unparsed, row.n, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
+        return f"the parse found nothing in any of {counted(read, 'answer')}" if 0 < read == row.unparsed else None
+    if row.unparsed > threshold.max_unparsed * read + 1e-9:
+        return f"{some_of(row.unparsed, read, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
     return None
 
 

@@ -10,9 +10,20 @@ from themis_core.records import SCORE_FAULTS
 from themis_core.results.row import ResultRow
 from themis_core.wording import counted
 
-__all__ = ["is_baseline", "nothing_scored", "only_absent", "reasons_told", "some_of", "unscored", "warnings_of"]
+__all__ = [
+    "answers_read",
+    "is_baseline",
+    "nothing_scored",
+    "only_absent",
+    "reasons_told",
+    "some_of",
+    "unscored",
+    "warnings_of",
+]
 
 IS_BASELINE = "is_baseline"
+UNPARSED_TOLD = 0.05
+"""Share of unparsed answers beyond which a row is warned of."""
 ABSENT = "absent"
 """Reason of a score that was never recorded where the spec says that this is right: counted, and not missing."""
 
@@ -46,7 +57,30 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
         f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
         for name in only_absent(rows)
     )
-    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *absent, *warned]
+    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
+
+
+def answers_read(row: ResultRow) -> int:
+    """Answers that were scored, whatever the parse found."""
+    return row.n + row.unparsed if row.denominator == "parsed" else row.n
+
+
+def _mostly_unparsed(rows: Sequence[ResultRow]) -> Iterator[str]:
+    """Rows with one score of one parse are told once: its other metrics read the same."""
+    seen = set()
+    for row in rows:
+        where = (row.score, row.slice_id, row.model_id, row.prompt_variant_id, row.params)
+        if where in seen or row.unparsed <= UNPARSED_TOLD * answers_read(row):
+            continue
+        seen.add(where)
+        told = some_of(row.unparsed, answers_read(row), "answer")
+        ends = (
+            ": the run ends with exit 5; `max_unparsed: 1` of the parse waives that"
+            if row.too_unparsed
+            else ", more than a twentieth"
+        )
+        place = " · ".join(dict.fromkeys(name for name in where[1:] if name != "default"))
+        yield f"{row.score}: {told} unparsed for {place}{ends}"
 
 
 def _warned(counts: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -168,9 +168,15 @@ def _plan(loaded: LoadedSpecs) -> PlanReport:
             store.close()
 
 
-def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
+def open_results(
+    spec: SpecLike | None = None,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    base_dir: Path | None = None,
+) -> Results:
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
-    settings, directory, place = _project(spec, project, base_dir)
+    settings, directory, place = _project(spec, project, base_dir, overrides)
     with in_force(settings.execution_policy):
         storage, plugins = open_storage(settings, directory, place)[1], plugins_of(settings, directory)
         return Results(storage, directory, plugins, settings.execution_policy)
@@ -202,10 +208,12 @@ def find_storage(
         return open_storage(settings, directory, place)[1], directory
 
 
-def _project(spec: SpecLike | None, project: ProjectLike, base_dir: Path | None) -> tuple[ProjectSpec, Path, Place]:
+def _project(
+    spec: SpecLike | None, project: ProjectLike, base_dir: Path | None, overrides: Sequence[str] = ()
+) -> tuple[ProjectSpec, Path, Place]:
     if spec is None:
         return load_project(project, base_dir or current_folder())
-    loaded = load_specs(spec, project, (), None, (), base_dir)
+    loaded = load_specs(spec, project, overrides, None, (), base_dir)
     return loaded.project, loaded.project_dir, loaded.project_place
 
 

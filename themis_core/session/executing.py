@@ -214,9 +214,14 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
             "higher_is_better": scorer.scoring.higher_is_better,
             "lowest": scorer.scoring.lowest,
             "highest": scorer.scoring.highest,
+            "denominator": spec.denominator,
+            "max_unparsed": parses[spec.parse].max_unparsed if spec.parse else 1.0,
         }
         for each in made.slices
+        for parses in [{parse.name: parse for parse in each.composed.spec.parses}]
+        for spec in each.composed.spec.scores
         for scorer in each.scorers
+        if scorer.score == spec.name
     ]
     datasets = [
         {
@@ -242,6 +247,12 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
         "models": [model.identity() for model in composition.models()],
         "datasets": datasets,
         "scorers": scorers,
+        "samples": {
+            each.composed.spec.slice_id: each.composed.spec.generation.num_samples or composition.benchmark.num_samples
+            for each in made.slices
+            if each.composed.spec.generation is not None
+        },
+        "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
         "unscorable": [asdict(each) for each in unscorable_of(made, finished.manifest if finished else None)],

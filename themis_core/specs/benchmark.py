@@ -13,7 +13,7 @@ from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
-from themis_core.specs.scoring import ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.scoring import AggregateSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_core.wording.guessing import did_you_mean
 from themis_plain import digest
 
@@ -82,6 +82,9 @@ class BenchmarkSpec(Spec):
         default_factory=list,
         description="Bounds that results must meet; the command exits with 1 if one is not.",
     )
+    aggregates: list[AggregateSpec] = Field(
+        default_factory=list, description="Named means of means, shown after the rows of results."
+    )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the run.")
 
     @model_validator(mode="after")
@@ -94,6 +97,9 @@ class BenchmarkSpec(Spec):
             self._check_slice(("slices", index), each, models)
         for index, threshold in enumerate(self.thresholds):
             self._check_threshold(("thresholds", index), threshold)
+        _unique("aggregates", "name", [each.name for each in self.aggregates])
+        for index, aggregate in enumerate(self.aggregates):
+            self._check_aggregate(("aggregates", index), aggregate)
         return self
 
     def _check_slice(self, loc: Loc, each: SliceSpec, models: list[str]) -> None:
@@ -150,6 +156,30 @@ class BenchmarkSpec(Spec):
         yield from self.models
         metrics = (metric for each in self.slices for score in each.scores for metric in score.metrics)
         yield from (judge.model for metric in metrics for judge in metric.judge or ())
+
+    def _check_aggregate(self, loc: Loc, aggregate: AggregateSpec) -> None:
+        scores = [score for each in self.slices for score in each.scores if score.name == aggregate.score]
+        _known((*loc, "score"), "score", aggregate.score, [score.name for each in self.slices for score in each.scores])
+        labels = list(_once([metric.label for score in scores for metric in score.metrics]))
+        if aggregate.metric is not None:
+            _known((*loc, "metric"), "metric", aggregate.metric, labels)
+        elif len(labels) > 1:
+            raise _mistake((*loc, "score"), f"it has several metrics: add `metric`, one of {', '.join(labels)}")
+        if (aggregate.repeats or "").startswith("majority") and any(score.parse is None for score in scores):
+            raise _mistake((*loc, "repeats"), "a majority is one of parsed values, and the score reads the raw answer")
+        for field in ("by", "levels"):
+            for place, name in enumerate(getattr(aggregate, field)):
+                _known((*loc, field, place), "name to group by", name, self.group_names(name))
+
+    def group_names(self, like: str = "") -> list[str]:
+        """What results can be grouped by; any setting and any metadata is known if `like` is one."""
+        dimensions = dict.fromkeys(name for each in self.slices for name in each.dimensions)
+        metadata = dict.fromkeys(name for each in self.slices for name in each.dataset.fields.metadata)
+        params = [like] if like.startswith("params.") else []
+        return [
+            "slice", "model", "prompt", "family", "params", "sample", *params,
+            *(f"dimensions.{name}" for name in dimensions), *(f"metadata.{name}" for name in metadata),
+        ]  # fmt: skip
 
     def variants_for(self, each: SliceSpec) -> list[PromptVariantSpec]:
         """The prompt variants that apply to a slice, in the benchmark's order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
@@ -10,8 +10,20 @@ from pydantic_core import CoreSchema
 from themis_core.specs.base import Spec
 from themis_core.specs.models import JudgeInferenceSpec
 
-__all__ = ["ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
+__all__ = [
+    "REPEATS",
+    "AggregateSpec",
+    "Denominator",
+    "ExtractorSpec",
+    "MetricSpec",
+    "ParseSpec",
+    "ScoreSpec",
+    "ThresholdSpec",
+]
 
+Denominator = Literal["scored", "parsed", "planned_missing_worst"]
+REPEATS: Final = r"^((pass|majority|best|worst)@|pass\^)[1-9]\d*$"
+"""How what the samples of one item make is written."""
 
 _OneOrSeveral = JudgeInferenceSpec | list[JudgeInferenceSpec] | None
 
@@ -77,6 +89,13 @@ class ParseSpec(Spec):
         "`extract/without_reasoning`; if one finds nothing, the answer is unparsed for its reason.",
     )
     extractors: list[ExtractorSpec] = Field(min_length=1, description="The chain, tried in order.")
+    max_unparsed: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a model's answers from which on it ends the run with exit 5 that the parse found "
+        "nothing in them; 1 waives that.",
+    )
 
 
 class ScoreSpec(Spec):
@@ -85,6 +104,12 @@ class ScoreSpec(Spec):
     name: str = Field(description="Name of the score, unique in its slice.", min_length=1)
     parse: str | None = Field(None, description="Parse whose value is scored; without it, the raw answer.")
     metrics: list[MetricSpec] = Field(min_length=1, description="Metrics and judges, one score each.")
+    denominator: Denominator = Field(
+        "scored",
+        description="What values are means of: `scored` all scores (unparsed answers as the worst value, failed trials "
+        "not), `parsed` those of parsed answers alone, `planned_missing_worst` all planned trials, those without a "
+        "score as the worst value.",
+    )
 
     @model_validator(mode="after")
     def _labels_differ(self) -> ScoreSpec:
@@ -97,6 +122,38 @@ class ScoreSpec(Spec):
 Measure = Literal["value", "low", "high", "unparsed", "failed", "cost", "latency_p50", "latency_p95", "latency_p99"]
 _OF_SCORES = ("value", "low", "high", "unparsed")
 _SHARES = ("unparsed", "failed")
+
+
+class AggregateSpec(Spec):
+    """A named mean of means: of items in tasks, of tasks in groups, of groups in a benchmark.
+
+    There is one for each model, prompt variant and setting, or what `by` names. It is shown after the rows.
+    """
+
+    name: str = Field(description="Name in results, unique in the benchmark.", min_length=1)
+    score: str = Field(description="Name of the score.")
+    metric: str | None = Field(None, description="Name of the metric, if the score has several.")
+    by: list[str] = Field(
+        default_factory=lambda: ["model", "prompt", "params"],
+        description="What one number is made for, by the names that `--by` takes.",
+    )
+    levels: list[str] = Field(
+        default_factory=lambda: ["slice"],
+        min_length=1,
+        description="What items are grouped by, from the innermost level out, by the names that `--by` takes: "
+        "`[slice, dimensions.task]`. A group without a value of an outer level stands for itself there.",
+    )
+    weighting: Literal["micro", "macro", "nested_macro"] = Field(
+        "macro",
+        description="`micro`: every item counts the same; `macro`: every group of the innermost level; `nested_macro`: "
+        "every group of a level within its group of the next.",
+    )
+    repeats: str | None = Field(
+        None,
+        pattern=REPEATS,
+        description="What the samples of one item make: `pass@3`, `pass^3`, `majority@3`, `best@3` or `worst@3`, "
+        "without bias from all samples that there are; their mean if it is absent.",
+    )
 
 
 class ThresholdSpec(Spec):

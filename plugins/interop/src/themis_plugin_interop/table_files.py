@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,7 @@ import click
 from themis_core import StorageError, Store
 from themis_output import CannotWrite, atomic_output, echo, own_path, printing, safe, stdout
 from themis_plugin_interop.canonical import canonical_lines
-from themis_plugin_interop.tables import TABLES, table_rows, write_csv, write_jsonl, write_parquet
+from themis_plugin_interop.tables import columns_of, table_rows, write_csv, write_jsonl, write_parquet
 
 __all__ = ["export_canonical", "export_table"]
 
@@ -31,9 +31,9 @@ def export_canonical(store: Store, run_id: str, output: Path | None) -> None:
     echo(f"{digest.hexdigest()}  {safe(str(output or run_id))}", err=output is None)
 
 
-def export_table(store: Store, what: str, run_ids: Iterable[str], as_format: str, output: Path | None) -> None:
+def export_table(store: Store, what: str, run_ids: Sequence[str], as_format: str, output: Path | None) -> None:
     """Write one of `TABLES` as `jsonl`, `csv` or `parquet`; to standard output without a file."""
-    rows, columns = table_rows(store, what, run_ids), TABLES[what]
+    rows, columns = table_rows(store, what, run_ids), columns_of(store, what, run_ids)
     if as_format != "parquet":
         write = write_csv if as_format == "csv" else write_jsonl
         _write_text(lambda file: write(rows, columns, file), output)

@@ -22,7 +22,7 @@ from themis_output.printing import (
     shortened,
     stdout,
 )
-from themis_output.sharing import told_once
+from themis_output.sharing import crossed, told_once
 from themis_output.tables import Figure, aligned, fits, lines, table
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "as_json",
     "atomic_output",
     "cell",
+    "crossed",
     "echo",
     "fits",
     "format_option",
