@@ -176,7 +176,8 @@ class _Log:
     def _ending(self) -> dict[str, Any]:
         usage = {**_usage(Usage()), **self._usage}
         return {
-            "status": "success",
+            # A sample that failed has its error; a run that has not ended is one that was given up.
+            "status": "success" if self._run.status in ("completed", "failed") else "cancelled",
             "results": {
                 "total_samples": self._samples,
                 "completed_samples": self._completed,
