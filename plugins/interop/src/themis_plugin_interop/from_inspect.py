@@ -16,8 +16,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from themis_core import SpecError, shown_path
 from themis_plugin_interop.recordings import Log, Sample
-from themis_plugin_interop.trials import clean
 from themis_rows import NAN_IS_NULL, check_depth, opened, problem
+from themis_secrets import without_secrets
 
 __all__ = ["inspect_logs"]
 
@@ -158,7 +158,7 @@ def _answer(data: Mapping[str, Any], attachments: Mapping[str, str]) -> dict[str
         "output": output.get("completion") or _text(content, attachments),
         "finish_reason": _STOPS.get(stop, stop) or None,
         "reasoning": _text(content, attachments, "reasoning") or None,
-        "error": clean(error) if error else None,
+        "error": without_secrets(error) if error else None,
         "input_tokens": usage.get("input_tokens"),
         "output_tokens": usage.get("output_tokens"),
         "reasoning_tokens": usage.get("reasoning_tokens"),
