@@ -58,9 +58,14 @@ def _archive(path: Path) -> Log:
     head = next((each for each in ("header.json", "_journal/start.json") if each in names), None)
     if head is None:
         raise SpecError("is no log of Inspect: it has no header.json", path=shown_path(path))
-    header = _decoded(_member(archive, head, path), path, head)
-    samples = [each for each in archive.namelist() if each.startswith("samples/") and each.endswith(".json")]
-    return _log(path, header, (_decoded(_member(archive, each, path), path, each) for each in samples))
+    return _log(path, _decoded(_member(archive, head, path), path, head), _members(archive, path))
+
+
+def _members(archive: ZipFile, path: Path) -> Iterator[Any]:
+    with archive:
+        for name in archive.namelist():
+            if name.startswith("samples/") and name.endswith(".json"):
+                yield _decoded(_member(archive, name, path), path, name)
 
 
 def _log(path: Path, header: Mapping[str, Any], samples: Iterator[Any]) -> Log:
