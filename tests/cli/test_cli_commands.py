@@ -211,9 +211,9 @@ def test_a_plugin_may_bring_commands_of_the_first_level(install: Install) -> Non
 
 def test_help_lists_the_commands_of_plugins_from_metadata_even_of_a_broken_one(install: Install) -> None:
     install("cliuntouched", "raise RuntimeError('never imported')", {"greet": "greet", "run": "greet"})
-    of_plugins = themis("--help").stdout.partition("Commands of plugins:\n")[2]
-    assert ["greet", "themis-plugin-cliuntouched", "2.5"] in [line.split() for line in of_plugins.splitlines()]
-    assert "run" not in [line.split()[0] for line in of_plugins.splitlines()], "a built-in command is listed once"
+    told = themis("--help").stdout
+    listed = [line.split() for line in told.partition("Commands of plugins:\n")[2].splitlines()]
+    assert [each for each in listed if "cliuntouched" in each[1]] == [["greet", "themis-plugin-cliuntouched", "2.5"]]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from themis_core.plugins.making import Maker
 from themis_core.reading import Place
 from themis_core.results import Results
 from themis_core.specs import ProjectSpec
+from themis_core.wording import counted
 
 __all__ = ["exported"]
 
@@ -37,6 +38,10 @@ def exported(
             whole_folder(folder) as part,
             blaming(name, "export", but=(SpecError, StorageError, PluginError, OSError)),
         ):
-            return [*exporter.losses, *exporter.export(store, run, summary, part)]
+            missing = summary["ledger"]["unfinished"]
+            unfinished = (
+                [f"The run is not finished: {counted(missing, 'trial', 'is', 'are')} missing."] if missing else []
+            )
+            return [*unfinished, *exporter.losses, *exporter.export(store, run, summary, part)]
     except CannotWrite as error:
         raise StorageError(str(error)) from error

@@ -100,7 +100,13 @@ def test_logs_that_disagree_about_an_item_are_refused_and_nothing_is_left(tmp_pa
         import_logs([one, other], "lm-eval", tmp_path / "run")
     with pytest.raises(SpecError, match="a second log of task 't' and model 'a': import it into another folder"):
         import_logs([one, one], "lm-eval", tmp_path / "run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    twin = written(tmp_path / "c", "samples_u_2026.jsonl", [row(0, "x", 1.0)])
+    (twin / "results_2026.json").write_text('{"model_name": "org/m"}')
+    named = written(tmp_path / "d", "samples_t_2026.jsonl", [row(0, "x", 1.0)])
+    (named / "results_2026.json").write_text('{"model_name": "org__m"}')
+    with pytest.raises(SpecError, match="models 'org/m' and 'org__m' would share a file: import them apart"):
+        import_logs([twin, named], "lm-eval", tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "d"]
 
 
 def test_what_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from themis_core import SpecError, shown_path
 from themis_plugin_interop.recordings import Log, Sample
-from themis_plugin_interop.trials import clean
 from themis_rows import NAN_IS_NULL, check_depth, opened, problem
+from themis_secrets import without_secrets
 
 __all__ = ["inspect_logs"]
 
@@ -58,9 +58,14 @@ def _archive(path: Path) -> Log:
     head = next((each for each in ("header.json", "_journal/start.json") if each in names), None)
     if head is None:
         raise SpecError("is no log of Inspect: it has no header.json", path=shown_path(path))
-    header = _decoded(_member(archive, head, path), path, head)
-    samples = [each for each in archive.namelist() if each.startswith("samples/") and each.endswith(".json")]
-    return _log(path, header, (_decoded(_member(archive, each, path), path, each) for each in samples))
+    return _log(path, _decoded(_member(archive, head, path), path, head), _members(archive, path))
+
+
+def _members(archive: ZipFile, path: Path) -> Iterator[Any]:
+    with archive:
+        for name in archive.namelist():
+            if name.startswith("samples/") and name.endswith(".json"):
+                yield _decoded(_member(archive, name, path), path, name)
 
 
 def _log(path: Path, header: Mapping[str, Any], samples: Iterator[Any]) -> Log:
@@ -158,7 +163,7 @@ def _answer(data: Mapping[str, Any], attachments: Mapping[str, str]) -> dict[str
         "output": output.get("completion") or _text(content, attachments),
         "finish_reason": _STOPS.get(stop, stop) or None,
         "reasoning": _text(content, attachments, "reasoning") or None,
-        "error": clean(error) if error else None,
+        "error": without_secrets(error) if error else None,
         "input_tokens": usage.get("input_tokens"),
         "output_tokens": usage.get("output_tokens"),
         "reasoning_tokens": usage.get("reasoning_tokens"),

@@ -14,12 +14,14 @@ from themis_plugin_interop.recordings import Log, Recordings
 
 __all__ = ["import_logs"]
 
+_BETTER: Final = "Of every recorded score, the higher is taken for the better."
 _READERS: Final[Mapping[str, tuple[Callable[[list[Path]], Iterator[Log]], tuple[str, ...]]]] = {
     "inspect": (
         inspect_logs,
         (
             "Messages between input and answer, tool calls, events and images are left out.",
             "Scores that are lists, or texts that are no grade, have no value.",
+            _BETTER,
         ),
     ),
     "lm-eval": (
@@ -28,6 +30,7 @@ _READERS: Final[Mapping[str, tuple[Callable[[list[Path]], Iterator[Log]], tuple[
             "lm_eval scores all answers to an item at once: each of them has that score.",
             "Where likelihoods were compared, the answer is the likeliest text.",
             "A metric whose values are no numbers is left out.",
+            _BETTER,
         ),
     ),
 }

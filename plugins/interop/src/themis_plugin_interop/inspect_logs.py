@@ -17,6 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from themis_core import Exporter, RunRecord, ScoreEntry, Store, Usage
 from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, rows_by_group, scorers_of
 from themis_plugin_interop.writing import as_json, names_of, safe_name, task_names, uuid_of
+from themis_secrets import without_secrets
 
 __all__ = ["InspectLogs"]
 
@@ -111,7 +112,7 @@ class _Log:
             "completed_at": trial.finished_at,
         }
         if generation.failed:
-            message = clean(f"{generation.error_code}: {generation.error}")
+            message = without_secrets(f"{generation.error_code}: {generation.error}")
             return {**sample, "error": {"message": message, "traceback": "", "traceback_ansi": ""}}
         said = _answer(answer)
         refused = generation.status == "refused"
@@ -176,7 +177,8 @@ class _Log:
     def _ending(self) -> dict[str, Any]:
         usage = {**_usage(Usage()), **self._usage}
         return {
-            "status": "success",
+            # A sample that failed has its error; a run that has not ended is one that was given up.
+            "status": "success" if self._run.status in ("completed", "failed") else "cancelled",
             "results": {
                 "total_samples": self._samples,
                 "completed_samples": self._completed,

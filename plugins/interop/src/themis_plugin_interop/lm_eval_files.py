@@ -44,16 +44,25 @@ class LmEvalFiles(Exporter):
         stamp = run.started_at[:26].replace(":", "-").replace("+00-00", "")
         models: dict[str, _Results] = {}
         for group, answers in grouped(store, run.run_id):
-            place = folder / re.sub(r"[\"<>:/|\\?*\[\]]+", "__", group.model_id)
-            place.mkdir(exist_ok=True)
-            results = models.setdefault(place.name, _Results(run, group.model_id))
+            if group.model_id not in models:
+                models[group.model_id] = _Results(run, group.model_id, _new_folder(folder, group.model_id))
+            results = models[group.model_id]
             name = results.add(tasks.get(group, group.slice_id), group, rows.get(group, []))
-            with (place / f"samples_{name}_{stamp}.jsonl").open("w", encoding="ascii") as file:
+            with (results.folder / f"samples_{name}_{stamp}.jsonl").open("w", encoding="ascii") as file:
                 for row in _samples(answers, results.tasks[name], lost):
                     write_line(file, row)
-        for name, results in models.items():
-            write_json(folder / name / f"results_{stamp}.json", results.plain())
+        for results in models.values():
+            write_json(results.folder / f"results_{stamp}.json", results.plain())
         return lost.told()
+
+
+def _new_folder(folder: Path, model_id: str) -> Path:
+    """Make the folder of a model, named as lm_eval does."""
+    name = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_id)[:200]
+    while (folder / name).exists():  # two models, but for such signs
+        name += "_"
+    (folder / name).mkdir()
+    return folder / name
 
 
 class _Task:
@@ -62,14 +71,13 @@ class _Task:
     def __init__(self, group: Group, rows: Sequence[Mapping[str, Any]]) -> None:
         self.group, self.rows = group, rows
         self.items = 0
-        self.settings: Mapping[str, Any] = {}
 
 
 class _Results:
     """The results file of one model."""
 
-    def __init__(self, run: RunRecord, model_id: str) -> None:
-        self._run, self._model_id = run, model_id
+    def __init__(self, run: RunRecord, model_id: str, folder: Path) -> None:
+        self._run, self._model_id, self.folder = run, model_id, folder
         self.tasks: dict[str, _Task] = {}
 
     def add(self, task: str, group: Group, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -90,7 +98,7 @@ class _Results:
                 name: {"task": name, "metadata": {"version": 0, **task.group._asdict()}} for name, task in tasks
             },
             "versions": {name: 0 for name, _ in tasks},
-            "n-shot": {name: 0 for name, _ in tasks},
+            "n-shot": {name: shots for name, task in tasks if (shots := self._shots(task.group)) is not None},
             "higher_is_better": {
                 name: {
                     _key(row["metric"]): scorers[row["slice_id"], row["score"], row["metric"]].get(
@@ -109,6 +117,14 @@ class _Results:
             "date": datetime.fromisoformat(self._run.started_at).timestamp(),
         }
 
+    def _shots(self, group: Group) -> int | None:
+        """How many examples the prompt has; None if they came from a dataset, and so from a query."""
+        variants = self._run.manifest["benchmark"]["prompt_variants"]
+        examples = next((each["examples"] for each in variants if each["id"] == group.prompt_variant_id), None)
+        if examples is None:
+            return 0
+        return None if examples["dataset"] else len(examples["items"])
+
 
 def _numbers(name: str, task: _Task) -> dict[str, Any]:
     numbers: dict[str, Any] = {"alias": name, "sample_len": task.items}
@@ -123,7 +139,6 @@ def _numbers(name: str, task: _Task) -> dict[str, Any]:
 def _samples(answers: Iterator[Answer], task: _Task, lost: Lost) -> Iterator[dict[str, Any]]:
     for _, of_item in groupby(answers, lambda answer: answer.item.id):
         samples = list(of_item)
-        task.settings = task.settings or samples[0].params
         answered = [each for each in samples if not each.generation.failed]
         for _ in range(len(samples) - len(answered)):
             lost.add("trial", "without an answer left out: the format has no failures.")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from themis_core import Exporter, RunRecord, Store
-from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, rows_by_group, scorers_of
+from themis_plugin_interop.trials import Answer, Group, Lost, grouped, rows_by_group, scorers_of
 from themis_plugin_interop.writing import names_of, safe_name, task_names, uuid_of, write_line
+from themis_secrets import without_secrets
 
 __all__ = ["OpenAiEvalsLogs"]
 
@@ -60,7 +61,7 @@ def _events(
     for answer in answers:
         generation = answer.generation
         if generation.failed:
-            yield answer, "error", {"type": generation.error_code, "message": clean(generation.error or "")}
+            yield answer, "error", {"type": generation.error_code, "message": without_secrets(generation.error or "")}
             continue
         prompt = answer.messages or answer.prompt
         yield answer, "sampling", {"prompt": prompt, "sampled": [generation.text], "status": generation.status}

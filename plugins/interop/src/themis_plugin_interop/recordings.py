@@ -88,6 +88,8 @@ class Recordings:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tasks: dict[str, _Task] = {}
+        self._models: dict[str, str] = {}
+        """By the name of their files, which is that of `replay/file`."""
 
     def add(self, log: Log) -> None:
         """Write one log. Raises SpecError if its task and model are there already, or its items differ."""
@@ -97,6 +99,8 @@ class Recordings:
                 f"{log.source}: a second log of task {log.task!r} and model {log.model!r}: "
                 "import it into another folder"
             )
+        if (other := self._models.setdefault(_file_of(log.model), log.model)) != log.model:
+            raise SpecError(f"{log.source}: models {other!r} and {log.model!r} would share a file: import them apart")
         task.answers[log.model] = 0
         with ExitStack() as stack:
             files = _Files(self._folder, stack)
@@ -116,7 +120,7 @@ class Recordings:
                 "this id: import it into another folder"
             )
         place = {"id": item_id, "sample": sample.sample}
-        file = f"{log.model.replace('/', '__')}.jsonl"
+        file = _file_of(log.model)
         task.samples = max(task.samples, sample.sample + 1)
         if sample.answer is not None:
             task.answers[log.model] += 1
@@ -145,6 +149,10 @@ class Recordings:
             for line in source:
                 write_line(target, nothing | json.loads(line))
         part.replace(path)
+
+
+def _file_of(model: str) -> str:
+    return f"{model.replace('/', '__')}.jsonl"
 
 
 class _Files:

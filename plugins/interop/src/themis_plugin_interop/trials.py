@@ -14,9 +14,9 @@ from itertools import groupby, islice
 from typing import Any, Final, NamedTuple
 
 from themis_core import Generation, GenerationRecorded, Item, RunRecord, ScoreEntry, Store, TrialRow, counted
-from themis_secrets import find_key, without_secrets
+from themis_secrets import find_key, looks_like_a_key
 
-__all__ = ["Answer", "Group", "Lost", "clean", "grouped", "number_or_none", "plain_text", "rows_by_group", "scorers_of"]
+__all__ = ["Answer", "Group", "Lost", "clean", "grouped", "plain_text", "rows_by_group", "scorers_of"]
 
 _BATCH: Final = 64
 """Trials with their whole texts that are in memory at once."""
@@ -130,13 +130,8 @@ def plain_text(content: Any) -> str:
     return "".join(part.get("text", "") if part.get("type") == "text" else "[image]" for part in content)
 
 
-def number_or_none(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def clean(value: Any) -> Any:
-    """Plain data of specs and settings as others may see it: without what looks like a key, or stands under a name
-    such as `password`."""
+    """Plain data with `***` for a text that looks like a key, and for what stands under a name such as `password`."""
     if isinstance(value, Mapping):
         return {
             str(name): "***" if find_key({name: inner}, by_name=True) == (name,) else clean(inner)
@@ -144,4 +139,4 @@ def clean(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [clean(each) for each in value]
-    return without_secrets(value) if isinstance(value, str) else value
+    return "***" if isinstance(value, str) and looks_like_a_key(value) else value
