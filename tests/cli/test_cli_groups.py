@@ -137,6 +137,20 @@ def test_one_metric_alone_is_shown_if_asked_for(folder: Path) -> None:
     assert shown.splitlines()[0] == "all rows: score accuracy, metric contained, 0 unparsed, 0 unscored, 0 failed"
 
 
+def test_numbers_that_are_means_of_different_things_say_so_and_have_no_mean_together(folder: Path) -> None:
+    mixed = json.loads(Path("spec.json").read_text())
+    mixed["benchmark"]["slices"][1]["scores"][0]["denominator"] = "planned_missing_worst"
+    Path("spec.json").write_text(json.dumps(mixed))
+    shown = themis("run", "spec.json", "--quiet", "--by", "slice,model")
+    lines = [[cell for cell in line.split("  ") if cell] for line in shown.splitlines()[1:6]]
+    assert "means" in [cell.strip() for cell in lines[0]]
+    kinds = {"scored", "planned_missing_worst"}
+    found = {(line[0], *(cell.strip() for cell in line if cell.strip() in kinds)) for line in lines[1:]}
+    assert found == {("easy", "scored"), ("hard", "planned_missing_worst")}
+    alone = json.loads(themis("show", "run", "latest", "--by", "model", "--format", "json"))["groups"]
+    assert {(row["value"], row["no_interval"]) for row in alone} == {(None, "not_alike")}
+
+
 @pytest.mark.parametrize(
     ("unparsed", "waiver", "code", "told"),
     [

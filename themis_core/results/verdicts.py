@@ -146,7 +146,7 @@ def _of(some: int, total: int, noun: str) -> str:
 
 def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
     missing = 0 if row.denominator == "planned_missing_worst" else row.failed + _unscored(row)
-    trials = row.n + missing
+    trials = max(row.n, _read(row)) + missing
     if missing > threshold.max_missing * trials + 1e-9:
         told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if _unscored(row) else [])]
         allowed = f"max_missing is {threshold.max_missing:.4g}"
