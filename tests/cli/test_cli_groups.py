@@ -126,6 +126,12 @@ def test_what_there_is_not_is_refused_with_what_there_is(folder: Path, options: 
     assert told in themis("show", "run", "capitals", *options, code=2)
 
 
+@pytest.mark.parametrize("options", [["--by", "metadata.continents"], ["--repeats", "pass3"]])
+def test_what_can_not_be_shown_is_refused_before_anything_is_done(folder: Path, options: list[str]) -> None:
+    themis("run", "spec.json", "--quiet", *options, code=2)
+    assert not Path(".themis").exists()
+
+
 def test_one_metric_alone_is_shown_if_asked_for(folder: Path) -> None:
     scores = ["text/exact_match", {"id": "text/contains", "name": "contained"}]
     again = json.loads(Path("spec.json").read_text())

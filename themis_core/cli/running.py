@@ -61,6 +61,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     from themis_core.cli.progress import ProgressLine
 
     view = View.taken(options)
+    _check(view, spec, options)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -81,6 +82,19 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     if result.note:
         click.echo(safe(result.note), err=True)
     context.exit(result.exit_code)
+
+
+def _check(view: View, spec: Path, options: dict[str, Any]) -> None:
+    """Refuse what can't be shown before a call is paid for."""
+    if not view.by and view.repeats is None:
+        return
+    from themis_core.reading import load_specs
+    from themis_core.results.groups import checked_repeats
+    from themis_core.results.labels import checked
+
+    loaded = load_specs(spec, options["project"], options["overrides"], None, (), None)
+    checked(view.by, loaded.benchmark)
+    checked_repeats(view.repeats)
 
 
 @contextmanager

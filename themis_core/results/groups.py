@@ -15,7 +15,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, Store
 from themis_core.errors import SpecError
 from themis_core.records import OutcomeCount, RunRecord, ScoreRow
-from themis_core.results.labels import Label, Labels, checked, placed, with_metadata
+from themis_core.results.labels import Label, Labels, benchmark_of, checked, placed, with_metadata
 from themis_core.results.manifests import Arm, Place, planned_of, scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import NOT_PLANNED, Numbers, Scale, Tally
@@ -82,7 +82,7 @@ class _Table:
 
     def __init__(self, grouping: Grouping, manifest: Mapping[str, Any], aggregates: Aggregates) -> None:
         self._grouping = grouping
-        self.labels = Labels(checked(grouping.by, manifest), manifest)
+        self.labels = Labels(checked(grouping.by, benchmark_of(manifest)), manifest)
         self._manifest = manifest
         self._aggregates = aggregates
         self._scales = scales_of(manifest)
