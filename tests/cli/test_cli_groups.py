@@ -126,6 +126,12 @@ def test_what_there_is_not_is_refused_with_what_there_is(folder: Path, options: 
     assert told in themis("show", "run", "capitals", *options, code=2)
 
 
+@pytest.mark.parametrize("options", [["--by", "metadata.continents"], ["--repeats", "pass3"]])
+def test_what_can_not_be_shown_is_refused_before_anything_is_done(folder: Path, options: list[str]) -> None:
+    themis("run", "spec.json", "--quiet", *options, code=2)
+    assert not Path(".themis").exists()
+
+
 def test_one_metric_alone_is_shown_if_asked_for(folder: Path) -> None:
     scores = ["text/exact_match", {"id": "text/contains", "name": "contained"}]
     again = json.loads(Path("spec.json").read_text())
@@ -135,6 +141,20 @@ def test_one_metric_alone_is_shown_if_asked_for(folder: Path) -> None:
     Path("spec.json").write_text(json.dumps(again))
     shown = themis("run", "spec.json", "--quiet", "--by", "slice", "--metric", "contained")
     assert shown.splitlines()[0] == "all rows: score accuracy, metric contained, 0 unparsed, 0 unscored, 0 failed"
+
+
+def test_numbers_that_are_means_of_different_things_say_so_and_have_no_mean_together(folder: Path) -> None:
+    mixed = json.loads(Path("spec.json").read_text())
+    mixed["benchmark"]["slices"][1]["scores"][0]["denominator"] = "planned_missing_worst"
+    Path("spec.json").write_text(json.dumps(mixed))
+    shown = themis("run", "spec.json", "--quiet", "--by", "slice,model")
+    lines = [[cell for cell in line.split("  ") if cell] for line in shown.splitlines()[1:6]]
+    assert "means" in [cell.strip() for cell in lines[0]]
+    kinds = {"scored", "planned_missing_worst"}
+    found = {(line[0], *(cell.strip() for cell in line if cell.strip() in kinds)) for line in lines[1:]}
+    assert found == {("easy", "scored"), ("hard", "planned_missing_worst")}
+    alone = json.loads(themis("show", "run", "latest", "--by", "model", "--format", "json"))["groups"]
+    assert {(row["value"], row["no_interval"]) for row in alone} == {(None, "not_alike")}
 
 
 @pytest.mark.parametrize(

@@ -306,3 +306,26 @@ def test_an_example_of_each_error_is_printed_beside_the_counts(capsys: Print) ->
         "  timeout, such as: no reply in 60 s",
         "  metric_error, such as: mine/m: score: ZeroDivisionError: division by zero",
     ]
+
+
+def test_models_are_columns_where_a_row_for_each_number_is_too_wide(capsys: Print, terminal: Any) -> None:
+    terminal(100)
+    rows = [
+        ResultRow(
+            "gsm8k", model, prompt, f"temperature={heat}, max_tokens=512", "accuracy", "text/numeric_match", 0.5, n,
+            0.03, 0.43, 0.57, "wilson", None, 0, 0, int(model == "small"), {}, {}, n, 0.5, 0.5, 100,
+        )
+        for prompt in ("plain", "chain_of_thought")
+        for heat, n in ((0.0, 200), (0.7, 198))
+        for model in ("small", "large")
+    ]  # fmt: skip
+    show_result(result(scores=rows))
+    assert printed(capsys)[:7] == [
+        "all rows: params max_tokens=512, slice gsm8k, score accuracy, metric text/numeric_match",
+        "prompt            params             n  unparsed                 small                 large",
+        "────────────────  ───────────────  ───  ────────  ────────────────────  ────────────────────",
+        "plain             temperature=0.0  200         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "plain             temperature=0.7  198         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "chain_of_thought  temperature=0.0  200         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "chain_of_thought  temperature=0.7  198         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+    ]

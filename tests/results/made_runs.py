@@ -65,7 +65,7 @@ def _event(trial: Trial, number: int) -> Any:
     result = Score(value) if isinstance(value, float) else Score(None, trial.get("reason", "too_long"))
     extraction = Extraction(trial.get("found", "x")) if trial.get("parsed", True) else Extraction(None, "no_match")
     key = key_of(f"score {number}")
-    metric = trial.get("metric", "match")
+    metric, parse = trial.get("metric", "match"), trial.get("parse", "number")
     return trial_finished(
         item,
         item_digest=key_of(item),
@@ -77,5 +77,5 @@ def _event(trial: Trial, number: int) -> Any:
         sample_index=trial.get("sample", 0),
         outcome="failed" if failed else "answered",
         error_code="timeout" if failed else None,
-        scores=() if failed else (ScoreEntry("accuracy", metric, key, result, "number", extraction),),
+        scores=() if failed else (ScoreEntry("accuracy", metric, key, result, parse, extraction if parse else None),),
     )

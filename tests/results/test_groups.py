@@ -164,6 +164,32 @@ def test_an_item_with_fewer_than_k_samples_is_missing_and_told(storage: StorageB
             results.groups("run", repeats="pass")
 
 
+def test_a_metric_that_makes_its_number_itself_makes_one_for_each_group(
+    storage: StorageBackend, tmp_path: Path
+) -> None:
+    trials = [{**each, "metadata": {"odd": each["item"] != "2"}} for each in SAMPLES]
+    itself = scorer("s", component="code/unit_tests", config={"k": 2}, aggregates_mean=False)
+    with opened(storage, tmp_path, trials, scorers=[itself], metadata=["odd"], samples={"s": 3}) as results:
+        rows = results.groups("run", ["metadata.odd"], totals=True)
+        estimated = results.groups("run", ["metadata.odd"], totals=True, repeats="pass@2")
+    expected = [({"metadata.odd": "false"}, 1.0), ({"metadata.odd": "true"}, 2 / 3), ({}, 7 / 9)]
+    for found in (rows, estimated):
+        assert [(row.group, row.value) for row in found] == [(group, pytest.approx(value)) for group, value in expected]
+    assert [row.worst for row in rows] == [None] * 3  # what is missing would have no parts
+
+
+def test_a_majority_of_raw_answers_and_passes_without_a_best_value_are_no_numbers(
+    storage: StorageBackend, tmp_path: Path
+) -> None:
+    raw: list[Trial] = [{"sample": sample, "value": 1.0, "parse": None} for sample in (0, 1)]
+    with opened(storage, tmp_path, raw, samples={"s": 2}, scorers=[scorer("s", highest=None)]) as results:
+        for repeats, why in (("majority@2", "no_parse"), ("pass@2", "no_best_value"), ("pass^2", "no_best_value")):
+            (row,) = results.groups("run", repeats=repeats)
+            assert (row.value, row.no_interval) == (None, why)
+        (best,) = results.groups("run", repeats="best@2")
+        assert best.value == 1.0
+
+
 MISSING: list[Trial] = [
     *({"item": str(number), "value": 1.0} for number in range(80)),
     *({"item": str(number), "value": 0.0, "parsed": number > 84} for number in range(80, 90)),

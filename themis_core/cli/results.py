@@ -57,13 +57,14 @@ class View:
         return sorted(kept, key=self._place) if self.sort else kept
 
     def _place(self, row: Row) -> tuple[Any, ...]:
+        from themis_core.results.labels import placed
         from themis_core.results.table import labels_of
 
         name = (self.sort or "").removeprefix("-")
         labels = labels_of(row)
         is_total = len(labels) < len(self.by)
         if name in labels:
-            return (is_total, labels[name] is None, labels[name] or "")
+            return (is_total, *placed(labels[name]))
         if name not in ("value", "n"):
             raise SpecError(f"--sort: no column {name!r}. Known: value, n, {', '.join(labels)}; a leading - turns it")
         number = getattr(row, name)

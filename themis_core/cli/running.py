@@ -55,13 +55,14 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
-    failed or nothing could be scored, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be
-    printed or written, 130 interrupted, 143 terminated.
+    failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an unexpected error,
+    74 the result could not be printed or written, 130 interrupted, 143 terminated.
     """
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
     outputs, view = asked_outputs(as_format), View.taken(options)
+    _check(view, spec, options)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -85,6 +86,19 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         if result.note:
             click.echo(safe(result.note), err=True)
     context.exit(result.exit_code)
+
+
+def _check(view: View, spec: Path, options: dict[str, Any]) -> None:
+    """Refuse what can't be shown before a call is paid for."""
+    if not view.by and view.repeats is None:
+        return
+    from themis_core.reading import load_specs
+    from themis_core.results.groups import checked_repeats
+    from themis_core.results.labels import checked
+
+    loaded = load_specs(spec, options["project"], options["overrides"], None, (), None)
+    checked(view.by, loaded.benchmark)
+    checked_repeats(view.repeats)
 
 
 @contextmanager

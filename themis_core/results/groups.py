@@ -6,6 +6,7 @@ and memory grows with the groups alone.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from typing import Any
 from themis_core.components import Judge, Metric, Store
 from themis_core.errors import SpecError
 from themis_core.records import OutcomeCount, RunRecord, ScoreRow
-from themis_core.results.labels import Label, Labels, checked, with_metadata
+from themis_core.results.labels import Label, Labels, benchmark_of, checked, placed, with_metadata
 from themis_core.results.manifests import Arm, Place, planned_of, scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import NOT_PLANNED, Numbers, Scale, Tally
+from themis_core.specs import REPEATS
 from themis_intervals import Interval
 
-__all__ = ["Aggregates", "Grouping", "grouped"]
+__all__ = ["Aggregates", "Grouping", "checked_repeats", "grouped"]
 
 Aggregates = Mapping[Place, Metric | Judge]
 """The components of those scores whose aggregate is not the mean."""
@@ -80,7 +82,7 @@ class _Table:
 
     def __init__(self, grouping: Grouping, manifest: Mapping[str, Any], aggregates: Aggregates) -> None:
         self._grouping = grouping
-        self.labels = Labels(checked(grouping.by, manifest), manifest)
+        self.labels = Labels(checked(grouping.by, benchmark_of(manifest)), manifest)
         self._manifest = manifest
         self._aggregates = aggregates
         self._scales = scales_of(manifest)
@@ -151,7 +153,7 @@ class _Table:
         order = {place[1:]: number for number, place in reversed(list(enumerate(self._scales)))}
         for group in sorted(
             self._groups.values(),
-            key=lambda each: (order[each.score, each.metric], [(label is None, label or "") for label in each.labels]),
+            key=lambda each: (order[each.score, each.metric], [placed(label) for label in each.labels]),
         ):
             yield self._row(group, is_finished)
 
@@ -187,10 +189,6 @@ class _Table:
 
 def checked_repeats(repeats: str | None) -> str | None:
     """Raises SpecError for what is not written as `pass@3` is."""
-    import re
-
-    from themis_core.specs import REPEATS
-
     if repeats is not None and not re.fullmatch(REPEATS, repeats):
         raise SpecError(
             f"repeats {repeats!r}: write pass@3, pass^3, majority@3, best@3 or worst@3, or leave it out for the mean"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf, isnan
 from typing import Any, Protocol, TypeVar
 
 from themis_core.components import Store
@@ -12,7 +13,7 @@ from themis_core.results.manifests import Arm
 from themis_core.specs import BenchmarkSpec, canonical_json, settings_of
 from themis_core.wording.guessing import did_you_mean
 
-__all__ = ["Label", "Labels", "checked", "with_metadata"]
+__all__ = ["Label", "Labels", "benchmark_of", "checked", "placed", "with_metadata"]
 
 Label = str | None
 OF_ARMS = ("slice", "model", "prompt", "params")
@@ -28,16 +29,19 @@ class _OfItem(Protocol):
 Row = TypeVar("Row", bound=_OfItem)
 
 
-def checked(by: Iterable[str], manifest: Mapping[str, Any]) -> tuple[str, ...]:
+def benchmark_of(manifest: Mapping[str, Any]) -> BenchmarkSpec | None:
+    """What a run was of; None if its manifest does not say."""
+    return BenchmarkSpec.model_validate(manifest["benchmark"]) if "benchmark" in manifest else None
+
+
+def checked(by: Iterable[str], benchmark: BenchmarkSpec | None) -> tuple[str, ...]:
     """The names that results are to be grouped by, each once. Raises SpecError if one is not known."""
     names = tuple(dict.fromkeys(by))
-    spec = BenchmarkSpec.model_validate(manifest["benchmark"]) if "benchmark" in manifest else None
     for name in names:
-        known = spec.group_names(name) if spec else [*OF_ARMS, "sample"]
+        known = benchmark.group_names(name) if benchmark else [*OF_ARMS, "sample"]
         if name not in known:
-            raise SpecError(
-                f"results can't be grouped by {name!r}. Known: {', '.join(known)}.{did_you_mean(name, known)}"
-            )
+            hint = did_you_mean(name, known)
+            raise SpecError(f"results can't be grouped by {name!r}. Known: {', '.join(known)}.{hint}")
     return names
 
 
@@ -72,6 +76,15 @@ class Labels:
     def metadata_of(self, metadata: Mapping[str, Any]) -> tuple[Label, ...]:
         """What tells the items apart."""
         return tuple(_text(metadata.get(name)) for name in self.metadata)
+
+
+def placed(label: Label) -> tuple[bool, float, str]:
+    """What labels are sorted by: numbers by their value, then words, then what has none."""
+    try:
+        number = float(label or "inf")
+    except ValueError:
+        number = inf
+    return label is None, inf if isnan(number) else number, label or ""
 
 
 def _text(value: Any) -> Label:

@@ -8,6 +8,7 @@ from itertools import groupby
 from themis_core.components import Store
 from themis_core.records import RunRecord
 from themis_core.results.groups import Aggregates, Grouping, grouped
+from themis_core.results.labels import placed
 from themis_core.results.manifests import scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import Scale
@@ -32,8 +33,8 @@ def named_means(store: Store, run: RunRecord, aggregates: Aggregates) -> list[Gr
 def _of_spec(
     spec: AggregateSpec, rows: Iterable[GroupRow], scales: Mapping[tuple[str, str], Scale]
 ) -> Iterator[GroupRow]:
-    def label(row: GroupRow) -> list[tuple[bool, str]]:
-        return [(row.group[name] is None, row.group[name] or "") for name in spec.by]
+    def label(row: GroupRow) -> list[tuple[bool, float, str]]:
+        return [placed(row.group[name]) for name in spec.by]
 
     for _, of_label in groupby(sorted(rows, key=label), label):
         parts = list(of_label)

@@ -79,8 +79,8 @@ class GroupRow:
     interval: str | None
     no_interval: str | None
     """As in `ResultRow`, and `not_alike` (its slices have different metrics or policies, so there is no value),
-    `too_few_samples` (fewer than k of every item), `no_best_value`, `missing_group` (a part of the aggregate has no
-    value), `no_worst_value` (of what is missing)."""
+    `too_few_samples` (fewer than k of every item), `no_best_value`, `no_parse` (of a majority), `missing_group` (a
+    part of the aggregate has no value), `no_worst_value` (of what is missing)."""
     failed: int
     unscored: int
     unparsed: int

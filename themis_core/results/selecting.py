@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from themis_core.components import Store
 from themis_core.records import RunRecord, ScoreRow, TrialRow
-from themis_core.results.labels import Labels, checked, with_metadata
+from themis_core.results.labels import Labels, benchmark_of, checked, with_metadata
 from themis_core.results.manifests import Arm, scales_of
 
 __all__ = ["ItemMean", "selected", "worst_items"]
@@ -33,7 +33,7 @@ class ItemMean(NamedTuple):
 
 def selected(store: Store, run: RunRecord, prefix: str | None, outcome: str | None, where: Where) -> Iterator[TrialRow]:
     """The finished trials that have these values, in the store's order."""
-    labels = Labels(checked(where, run.manifest), run.manifest) if where else None
+    labels = Labels(checked(where, benchmark_of(run.manifest)), run.manifest) if where else None
     rows = store.trial_rows(run.run_id, prefix, outcome=outcome)
     wanted = tuple(where.values())
     for row, metadata in with_metadata(store, rows, bool(labels and labels.metadata)):
@@ -52,7 +52,7 @@ def worst_items(store: Store, run: RunRecord, most: int, where: Where, metric: s
 
 
 def _means(store: Store, run: RunRecord, where: Where, metric: str | None) -> Iterator[ItemMean]:
-    labels = Labels(checked(where, run.manifest), run.manifest)
+    labels = Labels(checked(where, benchmark_of(run.manifest)), run.manifest)
     wanted = tuple(where.values())
     rows = with_metadata(store, store.scores_by_item(run.run_id), bool(labels.metadata))
     kept = (

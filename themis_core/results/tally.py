@@ -89,6 +89,8 @@ class Tally:
         self._repeats = repeats
         self._samples: list[tuple[str | None, float]] = []
         self._samples_of: tuple[Any, ...] = ()
+        self._unread = False
+        """Whether a score is of a raw answer, in which nothing was looked for."""
 
     def add(self, row: ScoreRow, item: str) -> None:
         """Count one score; `item` tells items apart."""
@@ -106,6 +108,7 @@ class Tally:
                 return
         if self._repeats:
             self._samples.append((row.extracted, value))
+            self._unread = self._unread or row.parse is None
             return
         is_new, self._last = item != self._last, item
         self._mean.add(value, new_cluster=is_new)
@@ -151,8 +154,10 @@ class Tally:
         value, error, interval = mean.mean, mean.standard_error, mean.interval()
         if self._component is not None and n:
             value, error, interval = of_aggregate(self._component, self._parts, metric)
-        elif self._repeats and self._repeats.startswith("pass") and scale.best is None:
+        elif (self._repeats or "").startswith("pass") and scale.best is None:
             return self._without_value("no_best_value", planned)
+        elif (self._repeats or "").startswith("majority") and self._unread:
+            return self._without_value("no_parse", planned)
         if not mean.n:
             interval = Interval(missing=TOO_FEW if set(self.reasons) == {TOO_FEW} else "nothing_scored")
         return Numbers(value, mean.n, error, *interval, planned, worst, best, self._right())

@@ -154,7 +154,7 @@ def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Me
 def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> str | None:
     failed = 0 if tolerated and threshold.max_missing is None else row.failed
     missing = 0 if row.denominator == "planned_missing_worst" else failed + unscored(row)
-    trials = row.n + row.failed + unscored(row)
+    trials = max(row.n, answers_read(row)) + row.failed + unscored(row)
     allowed = threshold.max_missing or 0.0
     if missing <= allowed * trials + 1e-9:
         return None if row.n and row.value is not None else "nothing was scored"
