@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
     from themis_core.components import Capabilities as Capabilities
     from themis_core.components import Component as Component
+    from themis_core.components import Conclusion as Conclusion
     from themis_core.components import Damage as Damage
     from themis_core.components import DatasetLoader as DatasetLoader
     from themis_core.components import Engine as Engine
     from themis_core.components import Extractor as Extractor
+    from themis_core.components import Finding as Finding
     from themis_core.components import Judge as Judge
     from themis_core.components import JudgedAnswer as JudgedAnswer
     from themis_core.components import JudgeReply as JudgeReply
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
+    from themis_core.specs import ConclusionSpec as ConclusionSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
     from themis_core.specs import ExecutionPolicySpec as ExecutionPolicySpec
@@ -118,10 +121,12 @@ _ROOMS = {
         "CONTRACT_VERSION",
         "Capabilities",
         "Component",
+        "Conclusion",
         "Damage",
         "DatasetLoader",
         "Engine",
         "Extractor",
+        "Finding",
         "Judge",
         "JudgeReply",
         "JudgeRequest",
@@ -195,6 +200,7 @@ _ROOMS = {
     ),
     "specs": (
         "BenchmarkSpec",
+        "ConclusionSpec",
         "DatasetQuerySpec",
         "DatasetSpec",
         "ExecutionPolicySpec",

@@ -42,6 +42,7 @@ GROUPS = {
 }
 PLUGINS = Path(__file__).parents[2] / "plugins"
 COMPANIONS: Mapping[str, tuple[type, ...]] = {
+    "conclusion": (components.Finding,),
     "engine": (components.Capabilities,),
     "judge": (components.JudgedAnswer, components.JudgeRequest, components.JudgeReply),
     "storage_backend": (components.Store, components.Damage, components.UnusedFile),

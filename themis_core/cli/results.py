@@ -50,6 +50,8 @@ def show_result(result: RunResult) -> None:
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
     for threshold in result.thresholds:
         _show_threshold(threshold)
+    for each in result.conclusions:
+        _show_conclusion(each)
 
 
 def _show_scores(result: RunResult) -> None:
@@ -107,6 +109,15 @@ def _show_threshold(threshold: Mapping[str, Any]) -> None:
     echo(f"  threshold {verdict}: {told}{why}")
     _show_rows(missed)
     _show_rows(unjudged)
+
+
+def _show_conclusion(conclusion: Mapping[str, Any]) -> None:
+    """What it says, line by line; first whether the run is as it was wanted."""
+    verdict = {True: "met: ", False: "NOT MET: ", None: ""}[conclusion["met"]]
+    first, *rest = conclusion["text"].splitlines() or [""]
+    echo(f"\n{safe(conclusion['conclusion'])}: {verdict}{safe(first)}")
+    for line in rest:
+        echo(f"  {safe(line)}")
 
 
 def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:

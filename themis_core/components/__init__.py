@@ -1,4 +1,4 @@
-"""The six base classes that plugins implement, and what each is handed.
+"""The seven base classes that plugins implement, and what each is handed.
 
 A component is a frozen pydantic model: its fields are its config, validated before anything runs. It knows
 nothing of specs, runs or stores beyond what its methods are given.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from themis_core.components.base import CONTRACT_VERSION, Component, Lane
+from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
@@ -20,10 +21,12 @@ __all__ = [
     "CONTRACT_VERSION",
     "Capabilities",
     "Component",
+    "Conclusion",
     "Damage",
     "DatasetLoader",
     "Engine",
     "Extractor",
+    "Finding",
     "Judge",
     "Lane",
     "JudgeReply",
@@ -43,6 +46,7 @@ COMPONENT_KINDS: Final[dict[str, type[Component]]] = {
     "extractor": Extractor,
     "metric": Metric,
     "judge": Judge,
+    "conclusion": Conclusion,
     "storage_backend": StorageBackend,
 }
 """Kind, as messages and hooks name it, to base class."""

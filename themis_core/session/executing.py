@@ -20,6 +20,7 @@ from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
+from themis_core.session.concluding import concluded
 from themis_core.version import version
 from themis_core.wording import counted
 from themis_interrupts import in_good_order
@@ -78,6 +79,8 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
     finished = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([finished])
+    if status in ("completed", "failed") and composition.conclusions:
+        finished = await _concluded(made, writer, finished, before if complete else None)
     if report:
         progress.note = ""
         report(progress)
@@ -99,6 +102,15 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
     if failed:
         raise failed
     return result
+
+
+async def _concluded(made: Plan, writer: Writer, finished: RunFinished, known: RunRecord | None) -> RunFinished:
+    """The end of a run with what is concluded of it, which is stored unless it is `known`."""
+    found = await asyncio.to_thread(concluded, made.composition, made.run_id)
+    finished = replace(finished, at=now(), counts={**finished.counts, "conclusions": found})
+    if known is None or known.counts.get("conclusions") != found:
+        await writer.save([finished])
+    return finished
 
 
 async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:

@@ -10,12 +10,13 @@ from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, Infer
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
-from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.scoring import ConclusionSpec, ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_plain import canonical_json, digest
 from themis_secrets import looks_like_a_key
 
 __all__ = [
     "BenchmarkSpec",
+    "ConclusionSpec",
     "DatasetQuerySpec",
     "DatasetSpec",
     "ExecutionPolicySpec",

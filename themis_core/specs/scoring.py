@@ -1,4 +1,5 @@
-"""Specs of how answers are read and scored: parses, scoring passes, thresholds."""
+"""Specs of how answers are read and scored, and what is asked of the result: parses, scoring passes, thresholds,
+conclusions."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pydantic_core import CoreSchema
 from themis_core.specs.base import Spec
 from themis_core.specs.models import JudgeInferenceSpec
 
-__all__ = ["ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
+__all__ = ["ConclusionSpec", "ExtractorSpec", "MetricSpec", "ParseSpec", "ScoreSpec", "ThresholdSpec"]
 
 
 _OneOrSeveral = JudgeInferenceSpec | list[JudgeInferenceSpec] | None
@@ -65,6 +66,13 @@ class MetricSpec(_Named):
     def label(self) -> str:
         """The name that results show: `name`, or else the component's."""
         return self.name or self.id
+
+
+class ConclusionSpec(_Named):
+    """What is concluded once the run is over, and its config; its bare name will do where it needs none."""
+
+    id: str = Field(description="Conclusion, `namespace/name`, such as `stats/compare`.", min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict, description="Config of the conclusion.")
 
 
 class ParseSpec(Spec):
