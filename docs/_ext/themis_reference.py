@@ -24,7 +24,7 @@ import click
 from pydantic import BaseModel
 
 import themis_core.cli
-from themis_core import components, errors, hookspecs, specs
+from themis_core import components, discovery, errors, hookspecs, specs
 from themis_core.components.scoring import Scoring
 from themis_core.records import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
 from themis_core.specs import Spec
@@ -103,6 +103,10 @@ def commands() -> dict[str, click.Context]:
     for its help."""
     root = click.Context(themis_core.cli.cli, info_name="themis")
     found = dict(_walk(root))
+    for name in discovery.commands():
+        command = themis_core.cli.cli.get_command(root, name)
+        assert command is not None
+        found |= _walk(click.Context(command, parent=root, info_name=name))
     for path in sorted(PLUGINS.glob("*/src/*/plugin.py")):
         namespace = path.parts[-4]
         with suppress(click.UsageError):  # it adds none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
-from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.records import Item, OutcomeCount, RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -92,6 +92,18 @@ class Results:
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """The scores of a run as a stream, one per trial, score and metric."""
         return self._store.score_rows(self.run(run_id).run_id)
+
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        """How the finished trials of a run ended, counted by slice, model, variant, params, outcome and error code."""
+        return self._store.outcomes(self.run(run_id).run_id)
+
+    def items(self, digests: Sequence[str]) -> dict[str, Item]:
+        """The stored items among these digests."""
+        return self._store.items(digests)
+
+    def aggregates(self, run_id: str) -> dict[tuple[str, str, str], Metric | Judge]:
+        """The metric or judge of each (slice id, score, metric) of a run whose number is not the mean of its scores."""
+        return aggregates_of(self.run(run_id).manifest, self._plugins)
 
     def trial(self, run_id: str, prefix: str, slice_id: str | None = None) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.

@@ -216,6 +216,7 @@ def manifest_of(made: Plan) -> dict[str, Any]:
             "aggregates_mean": scorer.scoring.aggregates_mean,
             "lowest": scorer.scoring.lowest,
             "highest": scorer.scoring.highest,
+            "higher_is_better": scorer.scoring.higher_is_better,
         }
         for each in made.slices
         for scorer in each.scorers
