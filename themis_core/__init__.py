@@ -78,9 +78,11 @@ if TYPE_CHECKING:
     from themis_core.results import RunResult as RunResult
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
+    from themis_core.session import Reread as Reread
     from themis_core.session import find_storage as find_storage
     from themis_core.session import open_results as open_results
     from themis_core.session import plan as plan
+    from themis_core.session import rereading as rereading
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
@@ -192,9 +194,11 @@ _ROOMS = {
     "session": (
         "PlanReport",
         "Progress",
+        "Reread",
         "find_storage",
         "open_results",
         "plan",
+        "rereading",
         "run",
         "run_async",
     ),

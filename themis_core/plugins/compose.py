@@ -48,7 +48,7 @@ from themis_core.specs import (
     digest,
 )
 
-__all__ = ["Composition", "compose", "open_storage", "plugins_of"]
+__all__ = ["Composition", "compose", "compose_chain", "open_storage", "plugins_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,11 @@ def compose(loaded: LoadedSpecs) -> Composition:
         project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
         loaded.base_dir, loaded.project_dir,
     )  # fmt: skip
+
+
+def compose_chain(plugins: Plugins, parse: ParseSpec, base_dir: Path) -> Chain:
+    """Compose one parse alone, to read stored answers by it."""
+    return _Composer(plugins, base_dir).chain(parse, Place(None, ("parses", parse.name)))
 
 
 def open_storage(project: ProjectSpec, project_dir: Path, place: Place) -> tuple[str, StorageBackend]:

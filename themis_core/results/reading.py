@@ -12,7 +12,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
-from themis_core.records import Item, OutcomeCount, RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.records import GenerationRecorded, Item, OutcomeCount, RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -36,9 +36,10 @@ class Results:
         policy: ExecutionPolicySpec | None = None,
     ) -> None:
         """`policy` has the deadlines of aggregates."""
-        self._policy = policy or ExecutionPolicySpec()
+        self.policy = policy or ExecutionPolicySpec()
+        self.project_dir = project_dir
         self._store = storage.open(project_dir, mode="read")
-        self._plugins = plugins or Plugins()
+        self.plugins = plugins or Plugins()
         self.location = storage.location(project_dir)
 
     def __enter__(self) -> Results:
@@ -75,8 +76,8 @@ class Results:
                 f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
                 "run `themis storage verify`, which says where"
             )
-        with in_force(self._policy):
-            aggregates = aggregates_of(run.manifest, self._plugins)
+        with in_force(self.policy):
+            aggregates = aggregates_of(run.manifest, self.plugins)
             return summarise(
                 self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
             )  # fmt: skip
@@ -101,9 +102,13 @@ class Results:
         """The stored items among these digests."""
         return self._store.items(digests)
 
+    def generations(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:
+        """The stored requests with their generations, in the order of the keys."""
+        return self._store.generation_records(keys)
+
     def aggregates(self, run_id: str) -> dict[tuple[str, str, str], Metric | Judge]:
         """The metric or judge of each (slice id, score, metric) of a run whose number is not the mean of its scores."""
-        return aggregates_of(self.run(run_id).manifest, self._plugins)
+        return aggregates_of(self.run(run_id).manifest, self.plugins)
 
     def trial(self, run_id: str, prefix: str, slice_id: str | None = None) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.

@@ -15,6 +15,7 @@ from themis_core.planning import make_plan
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.results import Results, RunResult
+from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.executing import execute
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
@@ -23,7 +24,18 @@ from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
 
-__all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
+__all__ = [
+    "PlanReport",
+    "Progress",
+    "Reread",
+    "RunResult",
+    "find_storage",
+    "open_results",
+    "plan",
+    "rereading",
+    "run",
+    "run_async",
+]
 
 
 log = logging.getLogger("themis")

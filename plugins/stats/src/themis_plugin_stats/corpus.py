@@ -25,19 +25,17 @@ def jackknifed(difference: Difference, n: int, clusters: NDArray[Any] | None = N
 
     For smooth functions of sums over items.
     """
-    value, units = difference(np.arange(n)), _units(n, clusters)
-    if len(units) < 2:
-        return Unvaried(value, n, len(units), 0.0, "no spread")
-    groups = min(len(units), max(FEWEST_GROUPS, MOST_HANDED // n))
-    dealt = np.random.default_rng(SEED).permutation(len(units)) % groups
-    group_of = np.empty(n, dtype=np.int64)
-    for unit, group in zip(units, dealt, strict=True):
-        group_of[unit] = group
+    value, unit = difference(np.arange(n)), _unit_of_each(n, clusters)
+    units = int(unit.max()) + 1
+    if units < 2:
+        return Unvaried(value, n, units, 0.0, "one unit")
+    groups = min(units, max(FEWEST_GROUPS, MOST_HANDED // n))
+    group_of = (np.random.default_rng(SEED).permutation(units) % groups)[unit]
     left_out = np.array([difference(np.flatnonzero(group_of != group)) for group in range(groups)])
     error = float(np.sqrt((groups - 1) / groups * np.sum((left_out - left_out.mean()) ** 2)))
     if error <= 1e-12:
-        return unanimous(value, n, len(units), "sign flips", 0.5 ** len(units))
-    return ByStandardError(value, n, len(units), error, "paired jackknife", groups - 1)
+        return unanimous(value, n, units, "sign flips", 0.5**units)
+    return ByStandardError(value, n, units, error, "paired jackknife", groups - 1)
 
 
 def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None = None) -> Procedure:
@@ -45,9 +43,11 @@ def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None =
 
     For functions that leaving out one item does not move smoothly, as a median.
     """
-    value, units = difference(np.arange(n)), _units(n, clusters)
+    value, unit = difference(np.arange(n)), _unit_of_each(n, clusters)
+    order = np.argsort(unit, kind="stable")
+    units = np.split(order, np.flatnonzero(np.diff(unit[order])) + 1)  # the positions of the items of each
     if len(units) < 2:
-        return Unvaried(value, n, len(units), 0.0, "no spread")
+        return Unvaried(value, n, len(units), 0.0, "one unit")
     draw = np.random.default_rng(SEED)
     draws = min(MOST_DRAWS, max(FEWEST_DRAWS, 10 * MOST_HANDED // n))
     found = np.sort(
@@ -56,10 +56,6 @@ def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None =
     return ByReplicates(value, n, len(units), float(found.std(ddof=1)), "paired bootstrap", found)
 
 
-def _units(n: int, clusters: NDArray[Any] | None) -> list[NDArray[np.int64]]:
-    """The positions of the items of each unit."""
-    if clusters is None:
-        return list(np.arange(n)[:, None])
-    _, unit = np.unique(clusters, return_inverse=True)
-    order = np.argsort(unit, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(unit[order])) + 1)
+def _unit_of_each(n: int, clusters: NDArray[Any] | None) -> NDArray[np.int64]:
+    """The number of each item's unit."""
+    return np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
