@@ -28,6 +28,7 @@ CASES = (
     "store_append",
     "store_read",
     "queries",
+    "compare",
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from themis_core import Results, ScoreRow
@@ -83,18 +82,17 @@ def _scores(side: Of, metric: MetricKey, by: By) -> dict[tuple[str, ...], ScoreR
 
 def _sampled(side: Of) -> Told:
     """The prompt and the model version of the first trials of a side."""
-    results, run_id = side[1].results, side[1].run.run_id
+    results, run = side[1].results, side[1]
     if results is None:
         return {}
-    rows = (
-        row
-        for row in results.trials(run_id)
-        if side[0].has(Group(row.slice_id, row.model_id, row.prompt_variant_id, row.params))
-    )
     found: Told = {}
     versions = set()
-    for row in islice(rows, SAMPLED):
-        turns = results.trial(run_id, row.trial_id, row.slice_id)["turns"]
+    cells = next(iter(run.cells.values()), {})
+    trials = [
+        (name, group.slice_id) for group, cell in sorted(cells.items()) if side[0].has(group) for name in cell.first
+    ]
+    for trial_id, slice_id in trials[:SAMPLED]:
+        turns = results.trial(run.run.run_id, trial_id, slice_id)["turns"]
         if turns:
             found.setdefault("prompt", turns[0]["request"]["messages"])
             said = turns[0]["generation"]["provider"]

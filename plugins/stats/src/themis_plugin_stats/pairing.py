@@ -56,10 +56,13 @@ class Pairs:
     """Cells of both sides that belong together, and the positions of the common items in each."""
     unmatched: list[str]
     """Slices, models, prompts or settings that one side alone has."""
-    whole: tuple[Floats, Floats]
-    """All scores of each side, for unpaired comparisons."""
     noise: tuple[float | None, float | None]
     """How often two answers of one side to an item differ, by samples of the same; None if there is one of each."""
+    cells: tuple[list[Cell], list[Cell]]
+
+    def whole(self) -> tuple[Floats, Floats]:
+        """All scores of each side, by item, for unpaired comparisons."""
+        return _all_items(self.cells[0]), _all_items(self.cells[1])
 
 
 def pair(one: Of, other: Of, metric: MetricKey, by: By, clusters: str | None = None) -> Pairs:
@@ -80,9 +83,17 @@ def pair(one: Of, other: Of, metric: MetricKey, by: By, clusters: str | None = N
         ledgers[1].only += len(b.means) - len(both)
     unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
     found, items = _by_item(digests, values_a, values_b)
-    whole = (_all_items(cells[0].values()), _all_items(cells[1].values()))
     noise = (_flips_by_itself(cells[0].values()), _flips_by_itself(cells[1].values()))
-    return Pairs(items, found[0], found[1], ledgers, matched, unmatched, whole, noise)
+    return Pairs(
+        items,
+        found[0],
+        found[1],
+        ledgers,
+        matched,
+        unmatched,
+        noise,
+        (list(cells[0].values()), list(cells[1].values())),
+    )
 
 
 def compared(
@@ -92,9 +103,10 @@ def compared(
     if unpaired:
         if component is not None:
             raise SpecError(f"{metric} is a number of all items at once, which can't be compared unpaired")
-        if not min(map(len, pairs.whole)):
+        whole = pairs.whole()
+        if not min(map(len, whole)):
             return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
-        return welch(*pairs.whole)
+        return welch(*whole)
     if not len(pairs.a):
         return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
     if component is None:
@@ -167,8 +179,8 @@ class _Corpus:
 
 def numbers_of(pairs: Pairs, component: Any, *, unpaired: bool, metric: str) -> tuple[float | None, float | None]:
     """The number of each side, of what is compared."""
-    if unpaired and min(map(len, pairs.whole)):
-        return float(pairs.whole[0].mean()), float(pairs.whole[1].mean())
+    if unpaired and min(map(len, whole := pairs.whole())):
+        return float(whole[0].mean()), float(whole[1].mean())
     if not len(pairs.a):
         return None, None
     if component is not None:
@@ -207,20 +219,17 @@ def _by_item(digests: list[Digests], a: list[Floats], b: list[Floats]) -> tuple[
     """One number for each item and side: the mean over the cells that have it on both sides."""
     if not digests:
         return (np.empty(0), np.empty(0)), np.empty(0, dtype="S32")
+    if len(digests) == 1:
+        return (a[0], b[0]), digests[0]
     items, place, counts = np.unique(np.concatenate(digests), return_inverse=True, return_counts=True)
     sums = (np.bincount(place, np.concatenate(each), len(items)) for each in (a, b))
     first, second = (each / counts for each in sums)
     return (first, second), items
 
 
-def _all_items(cells: Any) -> Floats:
-    found = list(cells)
-    if not found:
-        return np.empty(0)
-    (values, _), _ = _by_item(
-        [cell.digests for cell in found], [cell.means for cell in found], [cell.means for cell in found]
-    )
-    return values
+def _all_items(cells: Sequence[Cell]) -> Floats:
+    means = [cell.means for cell in cells]
+    return _by_item([cell.digests for cell in cells], means, means)[0][0]
 
 
 def _ledger(side: Side, run: Collected, cells: Mapping[Group, Cell]) -> Ledger:
@@ -233,7 +242,8 @@ def _ledger(side: Side, run: Collected, cells: Mapping[Group, Cell]) -> Ledger:
         found.scored += cell.ledger["scored"]
         found.unparsed += cell.ledger["unparsed"]
         found.unscored += Counter({k: v for k, v in cell.ledger.items() if k not in ("scored", "unparsed")})
-    found.items = len(np.unique(np.concatenate([cell.digests for cell in cells.values()]))) if cells else 0
+    digests = [cell.digests for cell in cells.values()]
+    found.items = len(digests[0]) if len(digests) == 1 else len(np.unique(np.concatenate(digests))) if digests else 0
     return found
 
 
