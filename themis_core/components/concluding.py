@@ -36,6 +36,5 @@ class Conclusion(Component):
         """Return what there is to say of the run `run_id` of `results`, a `themis_core.Results`; make no call.
 
         Called once all trials have an outcome, after what they gave is stored, in a thread of its own, for no longer
-        than `seconds_per_call`. The run's own `result` has no conclusions then. An exception loses nothing: it becomes
-        a warning that names the component.
+        than `seconds_per_call`. An exception loses nothing: it becomes a warning that names the component.
         """

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from themis_core.components import Conclusion, Finding
+from themis_core.errors import ThemisError
 from themis_core.plugins import Composition, failure, from_outside, made, seconds_for, told
 from themis_core.results import Results
-from themis_lanes import beside
+from themis_lanes import Overdue, beside
 from themis_plain import as_flag, as_text, canonical_json, check_dict
 
 __all__ = ["concluded"]
@@ -37,7 +38,8 @@ def _of(composition: Composition, name: str, component: Conclusion, run_id: str)
     except BaseException as error:
         if from_outside(error):
             raise
-        log.debug("%s", failure(name, "conclude", error))
+        if not isinstance(error, ThemisError | Overdue):  # these say what is wrong, and where
+            log.error("%s", failure(name, "conclude", error))
         warning = f"{name}: nothing could be concluded: {told(error)}. All results are stored"
         found = Finding("nothing could be concluded", met=False if component.is_gate else None)
         return [{**_plain(name, found), "warning": warning}]
