@@ -154,3 +154,18 @@ def test_conclusions_are_part_of_the_run_and_of_no_key(tmp_path: Path, caplog: p
 def test_a_name_that_is_no_conclusion_is_told_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"conclusions\[0\].id: .*text' offers no such conclusion"):
         themis_core.run(written(tmp_path, "text/exact_match"))
+
+
+def test_results_give_outcomes_items_and_answers_of_a_run(tmp_path: Path) -> None:
+    spec = written(tmp_path)
+    run_id = themis_core.run(spec).run_id
+    with themis_core.open_results(spec) as results:
+        rows = list(results.trials(run_id))
+        assert {(each.model_id, each.outcome): each.count for each in results.outcomes(run_id)} == {
+            ("right", "answered"): 4, ("wrong", "answered"): 4,
+        }  # fmt: skip
+        items = results.items([row.item_digest for row in rows])
+        assert sorted(item.id for item in items.values()) == ["0", "1", "2", "3"]
+        keys = [row.generation_keys[0] for row in rows if row.model_id == "right"]
+        assert [each.generation.text for each in results.generations(keys)] == ["1", "2", "3", "4"]
+        assert results.aggregates(run_id) == {}

@@ -123,6 +123,15 @@ def test_an_edited_item_is_no_pair_and_both_ledgers_count_it(ran: Callable[..., 
     assert (pair.ledger_b["trials"], pair.ledger_b["failed"], pair.ledger_b["scored"]) == (40, 1, 39)
 
 
+def test_what_is_missing_is_said_beside_the_numbers(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 20)}, name="a", items=NAMES[:40])
+    second = ran({"m": [*yes(25, 5), *["-"] * 10]}, name="b", items=NAMES[:40])
+    found = compare(first, second)
+    assert found.unfinished == {second: "failed"}
+    assert f"25 % of the items of {first} have no pair: the verdict is of the others alone" in found.table()
+    assert f"run {second} is failed: what it has no score of is not compared" in found.markdown().replace("\\", "")
+
+
 def test_samples_are_averaged_within_items_first_and_say_how_many_flips_are_noise(ran: Callable[..., str]) -> None:
     run = ran({"a": ["yes|no"] * 10 + ["no|no"] * 10, "b": ["yes|yes"] * 20}, samples=2)
     (pair,) = compare(run).pairs

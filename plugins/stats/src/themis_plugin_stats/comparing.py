@@ -100,11 +100,18 @@ def compare_chosen(
             found.append(_described(one, other, key, pairs, test, margin, unpaired))
     _decide(found, tests, margin, correction)
     made = Comparison(found, chosen.sides, chosen.by, chosen.baseline, margin, correction, cluster, unpaired)
+    made.unfinished = _unfinished(chosen)
     if len({(one[1].run.run_id, other[1].run.run_id) for one, other in chosen.pairs}) == 1:
         made.differs = differences(first, second)
     if len(chosen.pairs) == 1:
         made.flips = flips_between(first, second, metrics[0], chosen.by, flips)
     return made
+
+
+def _unfinished(chosen: Chosen) -> dict[str, str]:
+    """Runs that are not completed, with what they are instead."""
+    runs = (side[1].run for each in chosen.pairs for side in each)
+    return {run.run_id: run.status for run in runs if run.status != "completed"}
 
 
 def _test(pairs: Pairs, run: Collected, key: MetricKey, cluster: str | None, unpaired: bool) -> Procedure:
@@ -140,7 +147,8 @@ def _described(
         test.n, test.units, test.method, better_up, "inconclusive",
         None if nothing else smallest_difference(test), needed,
         int(np.sum(ahead > 1e-12)), int(np.sum(ahead < -1e-12)),
-        pairs.ledgers[0].to_dict(), pairs.ledgers[1].to_dict(), *pairs.noise, pairs.unmatched,
+        pairs.ledgers[0].to_dict(), pairs.ledgers[1].to_dict(), *pairs.noise,
+        sum(len(at) for _, _, at, _ in pairs.matched) / max(len(pairs.a), 1), pairs.unmatched,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from themis_core import Conclusion, Finding, Results, SpecError, current_folder, path_kind, resolve_path
+from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
 
 if TYPE_CHECKING:
     from themis_plugin_stats.result import Comparison
@@ -138,4 +138,5 @@ def _could_say(found: Comparison) -> list[str]:
         return []  # the verdict says it
     least = max(each.smallest or 0.0 for each in first)
     count = min(each.n for each in first)
-    return [f"{count} items can say so: they would show a true difference of {least:.3f} four times out of five."]
+    told = f"would show a true difference of {least:.3f} four times out of five"
+    return [f"{counted(count, 'item')} can say so, and {told}."]

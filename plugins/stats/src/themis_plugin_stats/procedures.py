@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -292,15 +292,20 @@ def _flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
         held, same = float(same.sum()) / 2, same[:0]
     weights = np.concatenate([sizes[differ], same])
     sums = np.concatenate([totals[differ], np.zeros(len(same))])
-    draw = np.random.default_rng(SEED)
-    parts, ties = [], 1
-    for start in range(1, FLIPS, _CHUNK):
-        chosen = draw.integers(0, 2, (min(_CHUNK, FLIPS - start), len(weights)), dtype=np.int8).astype(np.float64)
+    parts, ties, drawn = [], 1, _drawn(len(weights))
+    for start in range(0, FLIPS - 1, _CHUNK):
+        chosen = drawn[start : start + _CHUNK].astype(np.float64)
         flipped = chosen @ weights + held
         ties += int(np.sum(flipped == 0))
         some = flipped > 0
         parts.append((chosen[some] @ sums) / flipped[some])
     return _rounded(np.concatenate(parts), totals), ties
+
+
+@lru_cache(maxsize=8)
+def _drawn(units: int) -> NDArray[np.int8]:
+    """Which units are flipped each time, by chance: always the same, so that a comparison always says the same."""
+    return np.random.default_rng(SEED).integers(0, 2, (FLIPS - 1, units), dtype=np.int8)
 
 
 def _rounded(means: Floats, totals: Floats) -> Floats:

@@ -29,6 +29,8 @@ class Comparison:
     unpaired: bool
     differs: list[dict[str, Any]] = field(default_factory=list)
     """What else differs between the sides: `what`, and what it is on each side, `a` and `b`."""
+    unfinished: dict[str, str] = field(default_factory=dict)
+    """Runs that are not completed, and what they are instead: failed, interrupted, stopped, died."""
     flips: list[dict[str, Any]] = field(default_factory=list)
     """Items of which one side is right and the other wrong, with both answers, if they were asked for."""
 
@@ -75,7 +77,7 @@ class Comparison:
             "baseline": self.baseline, "margin": self.margin, "correction": self.correction, "cluster": self.cluster,
             "unpaired": self.unpaired, "groups": self.groups,
             "pairs": [{**asdict(each), "sentence": self._said(each)} for each in self.pairs],
-            "differs": self.differs, "flips": self.flips,
+            "unfinished": self.unfinished, "differs": self.differs, "flips": self.flips,
         }  # fmt: skip
 
     def table(self) -> str:
@@ -90,7 +92,11 @@ class Comparison:
         return rows_of(self.pairs, self.correction, self.margin)
 
     def _notes(self) -> list[str]:
-        return notes_of(self.pairs, self.cluster, self.groups if len(self.sides) > 2 else [])
+        unfinished = [
+            f"run {run_id} is {status}: what it has no score of is not compared"
+            for run_id, status in self.unfinished.items()
+        ]
+        return [*unfinished, *notes_of(self.pairs, self.cluster, self.groups if len(self.sides) > 2 else [])]
 
     def _said(self, each: Pair) -> str:
         return each.sentence(self.margin, directed=self.baseline is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from themis_core import counted
 from themis_output import lines, told_once
 from themis_plugin_stats.multiple import Correction
 from themis_plugin_stats.verdicts import Pair
@@ -14,6 +15,7 @@ __all__ = ["Table", "as_markdown", "as_text", "ledgers_of", "notes_of", "rows_of
 Table: TypeAlias = tuple[list[str], list[list[str]]]
 """Header and cells."""
 _LEFT = ("A", "B", "metric", "verdict", "side", "95 % interval")
+FEW = 0.05
 _METHODS = {"holm": "p (Holm)", "bh": "p (Benjamini-Hochberg)"}
 
 
@@ -60,10 +62,17 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
         needed = "" if each.items_needed is None or each.items_needed <= each.n else (
             f"; if the difference is as it seems, some {each.items_needed:,} items would decide"
         )  # fmt: skip
-        said.append(f"{each.a} and {each.b}: {each.n} items could show a difference of {each.smallest:.3f}{needed}")
+        said.append(
+            f"{each.a} and {each.b}: {counted(each.n, 'item')} could show a difference of {each.smallest:.3f}{needed}"
+        )
     if groups:
         told = "; ".join(", ".join(group) for group in groups)
         said.append(f"groups that can't be told apart, the best first: {told}")
+    per_item = sorted({each.per_item for each in pairs if each.per_item > 1})
+    if per_item:
+        told = " to ".join(f"{count:.3g}" for count in dict.fromkeys((per_item[0], per_item[-1])))
+        said.append(f"an item's score is the mean of {told}: of prompt variants, settings or slices")
+    said += [told for each in pairs for told in _lacking(each)]
     for each in pairs:
         for name, share in ((each.a, each.flips_a), (each.b, each.flips_b)):
             if share is not None:
@@ -71,6 +80,16 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
         if each.unmatched:
             said.append(f"{each.a} and {each.b}: one side alone has {', '.join(each.unmatched)}: not compared")
     return list(dict.fromkeys(said))
+
+
+def _lacking(each: Pair) -> list[str]:
+    """What is missing in more than a twentieth: then it may not be missing by chance."""
+    told = []
+    for name, ledger in ((each.a, each.ledger_a), (each.b, each.ledger_b)):
+        if each.n and ledger["only_here"] > FEW * (ledger["only_here"] + each.n):
+            share = 100 * ledger["only_here"] / (ledger["only_here"] + each.n)
+            told.append(f"{share:.0f} % of the items of {name} have no pair: the verdict is of the others alone")
+    return told
 
 
 def ledgers_of(first: Sequence[Pair]) -> Table:

@@ -56,6 +56,8 @@ class Pair:
     flips_a: float | None = None
     flips_b: float | None = None
     """The share of items of which two answers of A, or of B, would differ in their score; None with one sample."""
+    per_item: float = 1.0
+    """Scores of each side that an item's number is the mean of, samples not counted: prompts, settings, slices."""
     unmatched: list[str] = field(default_factory=list)
     """Slices, prompts, settings or models of one side alone: nothing of them is compared."""
 
