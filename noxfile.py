@@ -171,6 +171,13 @@ def coverage_of_intervals(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def comparisons(session: nox.Session) -> None:
+    """Simulate how often `compare` finds a difference where there is none; fails above 5.5 %, or if power is not as
+    predicted."""
+    uv_run(session, "bench", "python", "-m", "benchmarks.simulations.comparisons")
+
+
+@nox.session(default=False)
 def newest(session: nox.Session) -> None:
     """All tests but those of faults with the newest versions that the bounds allow, and not those that are pinned."""
     test_unpinned(session, "highest")

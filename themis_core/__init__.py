@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
     from themis_core.components import Capabilities as Capabilities
     from themis_core.components import Component as Component
+    from themis_core.components import Conclusion as Conclusion
     from themis_core.components import Damage as Damage
     from themis_core.components import DatasetLoader as DatasetLoader
     from themis_core.components import Engine as Engine
     from themis_core.components import Exporter as Exporter
     from themis_core.components import Extractor as Extractor
+    from themis_core.components import Finding as Finding
     from themis_core.components import Judge as Judge
     from themis_core.components import JudgedAnswer as JudgedAnswer
     from themis_core.components import JudgeReply as JudgeReply
@@ -82,14 +84,17 @@ if TYPE_CHECKING:
     from themis_core.results import gates_of as gates_of
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
+    from themis_core.session import Reread as Reread
     from themis_core.session import export as export
     from themis_core.session import find_storage as find_storage
     from themis_core.session import open_results as open_results
     from themis_core.session import plan as plan
+    from themis_core.session import rereading as rereading
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
     from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
+    from themis_core.specs import ConclusionSpec as ConclusionSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
     from themis_core.specs import ExecutionPolicySpec as ExecutionPolicySpec
@@ -127,11 +132,13 @@ _ROOMS = {
         "CONTRACT_VERSION",
         "Capabilities",
         "Component",
+        "Conclusion",
         "Damage",
         "DatasetLoader",
         "Engine",
         "Exporter",
         "Extractor",
+        "Finding",
         "Judge",
         "JudgeReply",
         "JudgeRequest",
@@ -203,15 +210,18 @@ _ROOMS = {
         "PlanReport",
         "Progress",
         "export",
+        "Reread",
         "find_storage",
         "open_results",
         "plan",
+        "rereading",
         "run",
         "run_async",
     ),
     "specs": (
         "AggregateSpec",
         "BenchmarkSpec",
+        "ConclusionSpec",
         "DatasetQuerySpec",
         "DatasetSpec",
         "ExecutionPolicySpec",

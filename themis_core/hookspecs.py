@@ -9,6 +9,7 @@ A run, hook by hook (only plugins that the spec names are imported and asked):
     themis_register_extractors      │ once each per plugin, when the spec first names the plugin; in which order
     themis_register_metrics         │ is not promised
     themis_register_judges          │
+    themis_register_conclusions     │
     themis_register_storage_backends│
     themis_register_exporters       ┘
     themis_run_started                once
@@ -28,7 +29,16 @@ import pluggy
 if TYPE_CHECKING:  # click would cost `import themis_core` its import time
     import click
 
-    from themis_core.components import DatasetLoader, Engine, Exporter, Extractor, Judge, Metric, StorageBackend
+    from themis_core.components import (
+        Conclusion,
+        DatasetLoader,
+        Engine,
+        Exporter,
+        Extractor,
+        Judge,
+        Metric,
+        StorageBackend,
+    )
     from themis_core.records import RunFinished, RunStarted, TrialFinished
 
 __all__ = ["REGISTRATION_HOOKS", "hookimpl", "hookspec"]
@@ -42,6 +52,7 @@ REGISTRATION_HOOKS: Mapping[str, str] = {
     "extractor": "themis_register_extractors",
     "metric": "themis_register_metrics",
     "judge": "themis_register_judges",
+    "conclusion": "themis_register_conclusions",
     "storage_backend": "themis_register_storage_backends",
     "exporter": "themis_register_exporters",
 }
@@ -75,6 +86,11 @@ def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> No
 @hookspec
 def themis_register_judges(register: Callable[[str, type[Judge]], None]) -> None:
     """Offer judges: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_conclusions(register: Callable[[str, type[Conclusion]], None]) -> None:
+    """Offer conclusions: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec

@@ -29,6 +29,7 @@ CASES = (
     "store_read",
     "groups",
     "queries",
+    "compare",
 )
 
 

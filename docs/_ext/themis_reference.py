@@ -42,6 +42,7 @@ GROUPS = {
 }
 PLUGINS = Path(__file__).parents[2] / "plugins"
 COMPANIONS: Mapping[str, tuple[type, ...]] = {
+    "conclusion": (components.Finding,),
     "engine": (components.Capabilities,),
     "judge": (components.JudgedAnswer, components.JudgeRequest, components.JudgeReply),
     "storage_backend": (components.Store, components.Damage, components.UnusedFile),
@@ -102,6 +103,10 @@ def commands() -> dict[str, click.Context]:
     for its help."""
     root = click.Context(themis_core.cli.cli, info_name="themis")
     found = dict(_walk(root))
+    for name in discovery.commands():
+        command = themis_core.cli.cli.get_command(root, name)
+        assert command is not None
+        found |= _walk(click.Context(command, parent=root, info_name=name))
     for path in sorted(PLUGINS.glob("*/src/*/plugin.py")):
         namespace = path.parts[-4]
         with suppress(click.UsageError):  # it adds none

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 import themis_core
 from themis_core import (
     BenchmarkSpec,
+    ConclusionSpec,
     DatasetSpec,
     ExtractorSpec,
     Generation,
@@ -244,6 +245,8 @@ def components(value: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield "extractor", value.id, value.config
         case MetricSpec():
             yield "judge" if value.judge or value.id == "replay/verdicts" else "metric", value.id, value.config
+        case ConclusionSpec():
+            yield "conclusion", value.id, value.config
         case StorageConfig():
             config = value.model_dump()
             yield "storage_backend", config.pop("backend"), config
@@ -510,3 +513,44 @@ def test_the_denominators_on_the_page_of_results_are_what_it_says(tmp_path: Path
     assert f"({told} " in row.told()
     page = (DOCS / "results.md").read_text("utf-8")
     assert re.search(rf"^\| `{denominator}` \|.*\| {told} \|$", page, re.MULTILINE)
+
+
+def test_the_page_on_comparisons_shows_what_the_commands_print(tmp_path: Path) -> None:
+    page = (DOCS / "comparing.md").read_text("utf-8")
+    for name in ("quickstart.yaml", "quickstart"):
+        source = ROOT / "examples" / name
+        target = tmp_path / "examples" / name
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    run, compared = re.findall(r"^(themis .*)$", re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[0], re.MULTILINE)
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert themis_in(tmp_path, run)[0] == 0
+    assert themis_in(tmp_path, compared) == (0, printed)
+    power = next(line for line in page.splitlines() if line.startswith("themis power --rate"))
+    needed = re.search(r"It takes (\d+)", page)
+    assert needed is not None
+    assert f"  {needed[1]}  " in themis_in(tmp_path, power)[1]
+
+
+def test_a_run_is_compared_with_the_baseline_that_the_page_says_to_keep(tmp_path: Path) -> None:
+    page = (DOCS / "comparing.md").read_text("utf-8")
+    config = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "max_drop" in block)
+    files = files_of("quickstart.md")
+    write_files(tmp_path, files, *files)
+    ran = themis_core.run(tmp_path / "arithmetic.yaml")
+    assert themis_in(tmp_path, f"themis baseline set {ran.run_id} --spec arithmetic.yaml")[0] == 0
+    data = yaml.safe_load((tmp_path / "arithmetic.yaml").read_text("utf-8"))
+    data["benchmark"] |= yaml.safe_load(config)
+    (tmp_path / "gated.yaml").write_text(yaml.safe_dump(data), "utf-8")
+    (told,) = themis_core.run(tmp_path / "gated.yaml").conclusions
+    assert (told["met"], told["details"]["outcome"]) == (True, "inconclusive")
+
+
+def themis_in(folder: Path, command: str) -> tuple[int, str]:
+    """Run a command as a reader does; its exit code and what it printed."""
+    words = [sys.executable, "-m", "themis_core", *command.split()[1:]]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
@@ -132,6 +132,8 @@ def show_result(result: RunResult, view: View | None = None, groups: Sequence[Gr
         echo("  failed trials are no more than the thresholds on `failed` accept")
     for gate in gates_of({"thresholds": result.thresholds}):
         _show_gate(gate)
+    for each in result.conclusions:
+        _show_conclusion(each)
 
 
 def _show_rows_of(rows: Sequence[Row], *, wide: bool, by_model: bool) -> None:
@@ -213,3 +215,12 @@ def _show_gate(gate: Gate) -> None:
         echo(f"    {cell(line)}")
     if len(gate.lines) > MISSED_SHOWN:
         echo(f"    and {len(gate.lines) - MISSED_SHOWN} more; `--format json` has them all")
+
+
+def _show_conclusion(conclusion: Mapping[str, Any]) -> None:
+    """What it says, line by line; first whether the run is as it was wanted."""
+    verdict = {True: "met: ", False: "NOT MET: ", None: ""}[conclusion["met"]]
+    first, *rest = conclusion["text"].splitlines() or [""]
+    echo(f"\n{safe(conclusion['conclusion'])}: {verdict}{safe(first)}")
+    for line in rest:
+        echo(f"  {safe(line)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from themis_core.components.base import CONTRACT_VERSION, Component, Lane
+from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
 from themis_core.components.exporting import Exporter
@@ -21,11 +22,13 @@ __all__ = [
     "CONTRACT_VERSION",
     "Capabilities",
     "Component",
+    "Conclusion",
     "Damage",
     "DatasetLoader",
     "Engine",
     "Exporter",
     "Extractor",
+    "Finding",
     "Judge",
     "Lane",
     "JudgeReply",
@@ -45,6 +48,7 @@ COMPONENT_KINDS: Final[dict[str, type[Component]]] = {
     "extractor": Extractor,
     "metric": Metric,
     "judge": Judge,
+    "conclusion": Conclusion,
     "storage_backend": StorageBackend,
     "exporter": Exporter,
 }

@@ -5,6 +5,7 @@ from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.runner import Runner
+from themis_core.execution.scoring import here, measuring, reading
 from themis_core.execution.writer import Writer
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "cost_of",
     "estimate_tokens",
     "goes_on",
+    "here",
+    "measuring",
     "now",
     "output_limit",
+    "reading",
 ]

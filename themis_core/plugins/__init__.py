@@ -19,7 +19,7 @@ from themis_core.plugins.calling import (
     policy_in_force,
     seconds_for,
 )
-from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
+from themis_core.plugins.compose import Composition, compose, compose_chain, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command, load_output
 
@@ -39,6 +39,7 @@ __all__ = [
     "blaming",
     "calling",
     "compose",
+    "compose_chain",
     "discover",
     "each_in_its_time",
     "failure",

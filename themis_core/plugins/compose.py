@@ -12,6 +12,7 @@ from typing import Any
 
 from themis_core.components import (
     Component,
+    Conclusion,
     DatasetLoader,
     Engine,
     Extractor,
@@ -34,6 +35,7 @@ from themis_core.plugins.making import Maker
 from themis_core.reading import LoadedSpecs, Place, resolve_path
 from themis_core.specs import (
     BenchmarkSpec,
+    ConclusionSpec,
     DatasetSpec,
     ExtractorSpec,
     JudgeInferenceSpec,
@@ -46,7 +48,7 @@ from themis_core.specs import (
     digest,
 )
 
-__all__ = ["Composition", "compose", "open_storage", "plugins_of"]
+__all__ = ["Composition", "compose", "compose_chain", "open_storage", "plugins_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Composition:
     slices: tuple[ComposedSlice, ...]
     examples: Mapping[str, LoadedDataset]
     """Datasets of few-shot examples by prompt variant id."""
+    conclusions: tuple[tuple[str, Conclusion], ...]
+    """Each with the name of its component."""
     plugins: Plugins
     base_dir: Path
     project_dir: Path
@@ -108,9 +112,18 @@ def compose(loaded: LoadedSpecs) -> Composition:
     slices = tuple(
         composer.slice(benchmark, each, place.at("slices", index)) for index, each in enumerate(benchmark.slices)
     )
-    return Composition(
-        project, benchmark, storage_name, storage, slices, examples, plugins, loaded.base_dir, loaded.project_dir
+    conclusions = tuple(
+        composer.conclusion(each, place.at("conclusions", index)) for index, each in enumerate(benchmark.conclusions)
     )
+    return Composition(
+        project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
+        loaded.base_dir, loaded.project_dir,
+    )  # fmt: skip
+
+
+def compose_chain(plugins: Plugins, parse: ParseSpec, base_dir: Path) -> Chain:
+    """Compose one parse alone, to read stored answers by it."""
+    return _Composer(plugins, base_dir).chain(parse, Place(None, ("parses", parse.name)))
 
 
 def open_storage(project: ProjectSpec, project_dir: Path, place: Place) -> tuple[str, StorageBackend]:
@@ -205,6 +218,16 @@ class _Composer:
     def extractor(self, spec: ExtractorSpec, place: Place) -> tuple[str, Extractor]:
         return self.maker.component(
             Extractor,  # type: ignore[type-abstract]
+            spec.id,
+            spec.config,
+            place / "id",
+            place / "config",
+            self.base_dir,
+        )
+
+    def conclusion(self, spec: ConclusionSpec, place: Place) -> tuple[str, Conclusion]:
+        return self.maker.component(
+            Conclusion,  # type: ignore[type-abstract]
             spec.id,
             spec.config,
             place / "id",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
-from themis_core.components import COMPONENT_KINDS, Component, Engine, Judge, Lane, Metric
+from themis_core.components import COMPONENT_KINDS, Component, Conclusion, Engine, Judge, Lane, Metric
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
@@ -92,6 +92,7 @@ def _check(component: Component, name: str, base_dir: Path, config_at: Place) ->
 _OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
 _OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
+    Conclusion: ("is_gate",),
     Engine: ("capabilities", "endpoint"),
     Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
     Metric: (*_OF_SCORES, "batch_size"),

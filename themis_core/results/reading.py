@@ -12,7 +12,7 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
-from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.records import GenerationRecorded, Item, OutcomeCount, RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.frames import frame
 from themis_core.results.groups import Grouping, checked_repeats, grouped
 from themis_core.results.row import GroupRow
@@ -41,9 +41,10 @@ class Results:
         policy: ExecutionPolicySpec | None = None,
     ) -> None:
         """`policy` has the deadlines of aggregates."""
-        self._policy = policy or ExecutionPolicySpec()
+        self.policy = policy or ExecutionPolicySpec()
+        self.project_dir = project_dir
         self._store = storage.open(project_dir, mode="read")
-        self._plugins = plugins or Plugins()
+        self.plugins = plugins or Plugins()
         self.location = storage.location(project_dir)
 
     def __enter__(self) -> Results:
@@ -80,8 +81,8 @@ class Results:
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""
         run = self._whole(run_id)
-        with in_force(self._policy):
-            aggregates = aggregates_of(run.manifest, self._plugins)
+        with in_force(self.policy):
+            aggregates = aggregates_of(run.manifest, self.plugins)
             return summarise(
                 self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
             )  # fmt: skip
@@ -110,8 +111,8 @@ class Results:
         ways = [Grouping(names, repeats=checked_repeats(repeats))]
         if totals and names:
             ways.append(replace(ways[0], by=("model",) if "model" in names and len(names) > 1 else ()))
-        with in_force(self._policy):
-            tables = grouped(self._store, run, aggregates_of(run.manifest, self._plugins), ways)
+        with in_force(self.policy):
+            tables = grouped(self._store, run, aggregates_of(run.manifest, self.plugins), ways)
         return [row for table in tables for row in table]
 
     def cost(self, run_id: str) -> RunCost:
@@ -164,6 +165,22 @@ class Results:
 
         rows = [(run.run_id, run.status, run.started_at[:19], run.trials, run.failed) for run in self.runs()]
         return html_table(("run", "status", "started (UTC)", "trials", "failed"), rows, above=self.location)
+
+    def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
+        """How the finished trials of a run ended, counted by slice, model, variant, params, outcome and error code."""
+        return self._store.outcomes(self.run(run_id).run_id)
+
+    def items(self, digests: Sequence[str]) -> dict[str, Item]:
+        """The stored items among these digests."""
+        return self._store.items(digests)
+
+    def generations(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:
+        """The stored requests with their generations, in the order of the keys."""
+        return self._store.generation_records(keys)
+
+    def aggregates(self, run_id: str) -> dict[tuple[str, str, str], Metric | Judge]:
+        """The metric or judge of each (slice id, score, metric) of a run whose number is not the mean of its scores."""
+        return aggregates_of(self.run(run_id).manifest, self.plugins)
 
     def trial(self, run_id: str, prefix: str, slice_id: str | None = None) -> dict[str, Any]:
         """Everything stored of one trial: `trial`, `item`, `turns`, `scores`, each score with its `judged` replies.

@@ -56,6 +56,9 @@ class RunResult:
     how many `rows` were judged, and the `worst` of them; and the names and `value` of the rows that miss it (`missed`)
     or can't be judged (`unjudged`, with their `why`)."""
     storage: str
+    conclusions: list[dict[str, Any]] = field(default_factory=list)
+    """What the spec's conclusions found when the run was over: each with the name of its component (`conclusion`),
+    `text`, `met` (null if nothing was wanted) and `details`."""
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
     """Error code: one message, as an example."""
@@ -71,15 +74,16 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0; 1 a threshold is not met; 5 trials failed, a score has no value or a parse found hardly anything; 6 budget
-        or quota; 130 interrupted."""
+        """0; 1 a threshold or a conclusion is not met; 5 trials failed, a score has no value or a parse found hardly
+        anything; 6 budget or quota; 130 interrupted."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
         if self.status in by_status and not self.tolerated:
             return by_status[self.status]
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
         if self.ledger["unfinished"] or nothing or any(nothing_scored(row) or row.too_unparsed for row in self.scores):
             return 5
-        return 0 if all(each["met"] for each in self.thresholds) else 1
+        missed = any(each["met"] is False for each in (*self.thresholds, *self.conclusions))
+        return 1 if missed else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis run --format json` prints it, `exit_code` included."""
@@ -136,7 +140,8 @@ def summarise(
     ]
     cost = store.cost(run.run_id)
     planned = manifest["trials"]
-    warnings = warnings_of(rows, counts)
+    concluded = counts.get("conclusions", [])
+    warnings = [*warnings_of(rows, counts), *(each["warning"] for each in concluded if "warning" in each)]
     if outcomes["absent"] == planned:
         warnings.append("all answers are absent, so there is no number: is that what the recording should be?")
     unfinished = planned - outcomes.total()
@@ -152,7 +157,7 @@ def summarise(
     return RunResult(
         run.run_id, manifest["spec_digest"], status, planned, counts.get("generated", 0), counts.get("reused", 0),
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
-        storage, note, counts.get("errors", {}),
+        storage, concluded, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
         named_means(store, run, aggregates),
         status == "failed" and tolerated(thresholds, facts),

@@ -16,6 +16,7 @@ from themis_core.plugins import Composition, compose, failure, in_force, open_st
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
+from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before, unscorable_of
@@ -26,7 +27,19 @@ from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
 
-__all__ = ["PlanReport", "Progress", "RunResult", "export", "find_storage", "open_results", "plan", "run", "run_async"]
+__all__ = [
+    "PlanReport",
+    "Progress",
+    "Reread",
+    "RunResult",
+    "export",
+    "find_storage",
+    "open_results",
+    "plan",
+    "rereading",
+    "run",
+    "run_async",
+]
 
 
 log = logging.getLogger("themis")

@@ -20,6 +20,7 @@ from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
+from themis_core.session.concluding import concluded
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.version import version
 from themis_core.wording import counted
@@ -92,6 +93,8 @@ async def _execute(
     ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([ended])
+    if status in ("completed", "failed") and composition.conclusions:
+        ended = await _concluded(made, writer, ended, finished)
     if report:
         progress.note = ""
         report(progress)
@@ -113,6 +116,15 @@ async def _execute(
     if failed:
         raise failed
     return result
+
+
+async def _concluded(made: Plan, writer: Writer, finished: RunFinished, known: RunRecord | None) -> RunFinished:
+    """The end of a run with what is concluded of it, which is stored unless it is `known`."""
+    found = await asyncio.to_thread(concluded, made.composition, made.run_id)
+    finished = replace(finished, at=now(), counts={**finished.counts, "conclusions": found})
+    if known is None or known.counts.get("conclusions") != found:
+        await writer.save([finished])
+    return finished
 
 
 async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:

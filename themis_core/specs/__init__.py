@@ -13,6 +13,7 @@ from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, Pr
 from themis_core.specs.scoring import (
     REPEATS,
     AggregateSpec,
+    ConclusionSpec,
     Denominator,
     ExtractorSpec,
     MetricSpec,
@@ -27,6 +28,7 @@ __all__ = [
     "REPEATS",
     "AggregateSpec",
     "BenchmarkSpec",
+    "ConclusionSpec",
     "DatasetQuerySpec",
     "DatasetSpec",
     "Denominator",

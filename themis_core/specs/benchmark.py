@@ -13,7 +13,7 @@ from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
-from themis_core.specs.scoring import AggregateSpec, ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.scoring import AggregateSpec, ConclusionSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_core.wording.guessing import did_you_mean
 from themis_plain import digest
 
@@ -84,6 +84,10 @@ class BenchmarkSpec(Spec):
     )
     aggregates: list[AggregateSpec] = Field(
         default_factory=list, description="Named means of means, shown after the rows of results."
+    )
+    conclusions: list[ConclusionSpec] = Field(
+        default_factory=list,
+        description="What is said of the whole run once it is over, such as which model is better.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the run.")
 

@@ -1,4 +1,5 @@
-"""Specs of how answers are read and scored: parses, scoring passes, thresholds."""
+"""Specs of how answers are read and scored, and what is asked of the result: parses, scoring passes, thresholds,
+conclusions."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from themis_core.specs.models import JudgeInferenceSpec
 __all__ = [
     "REPEATS",
     "AggregateSpec",
+    "ConclusionSpec",
     "Denominator",
     "ExtractorSpec",
     "MetricSpec",
@@ -77,6 +79,13 @@ class MetricSpec(_Named):
     def label(self) -> str:
         """The name that results show: `name`, or else the component's."""
         return self.name or self.id
+
+
+class ConclusionSpec(_Named):
+    """What is concluded once the run is over, and its config; its bare name will do where it needs none."""
+
+    id: str = Field(description="Conclusion, `namespace/name`, such as `stats/compare`.", min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict, description="Config of the conclusion.")
 
 
 class ParseSpec(Spec):

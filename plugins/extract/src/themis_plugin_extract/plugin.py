@@ -1,4 +1,4 @@
-"""Registers the extractors; they are imported when a spec first names the plugin."""
+"""Registers the extractors and a command; they are imported when a spec first names the plugin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from themis_core import hookimpl
 
 if TYPE_CHECKING:
+    import click
+
     from themis_core import Extractor
 
 THEMIS_CONTRACT_VERSION = 1
@@ -34,3 +36,10 @@ def themis_register_extractors(register: Callable[[str, type[Extractor]], None])
     register("regex", Regex)
     register("tag", Tag)
     register("without_reasoning", WithoutReasoning)
+
+
+@hookimpl
+def themis_register_commands(cli: click.Group) -> None:
+    from themis_plugin_extract.commands import compare
+
+    cli.add_command(compare)

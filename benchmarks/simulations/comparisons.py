@@ -1,0 +1,231 @@
+"""How often `compare` finds a difference where there is none, and where there is one; written to docs/comparing.md.
+
+Exits with 1 if false alarms come in more than 5.5 % of the trials of a kind of scores, over all sizes, or of one size
+by more than the simulation's own error (two standard errors); or if the power is so far more than two points from what
+is predicted. Seeded: every run prints the same table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from themis_plugin_stats.corpus import jackknifed
+from themis_plugin_stats.planning import power_of_mcnemar, power_of_t
+from themis_plugin_stats.procedures import Procedure, paired
+
+PAGE = Path(__file__).parents[2] / "docs" / "comparing.md"
+BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+TRIALS = 6_000
+FEWER = {"corpus metric": 2_000}
+"""Trials of what takes longer."""
+SIZES = (20, 50, 100, 300, 1000, 3000)
+MOST_FALSE, MOST_OFF = 5.5, 2.0
+"""Per cent of the trials, and points."""
+Floats = NDArray[np.float64]
+Draw = np.random.Generator
+
+
+class Case(NamedTuple):
+    """One kind of scores."""
+
+    name: str
+    compare: Callable[[Draw, int, float], Procedure]
+    """One trial: of so many items, and a true difference."""
+    power: Callable[[int, float], float] | None = None
+    """What is predicted."""
+    units: int = 1
+    """Items in a cluster."""
+
+
+# --- zeros and ones: item i is right with its own chance, the same for both sides
+
+
+def binary(draw: Draw, n: int, difference: float, *, rate: float = 0.6, kept: float = 0.6) -> Procedure:
+    """A share of the items, `kept`, is right or wrong for both alike; of the others each side is right by chance."""
+    a, b, same = draw.random(n) < rate, draw.random(n) < rate + difference / (1 - kept), draw.random(n) < kept
+    return paired(a.astype(float), np.where(same, a, b).astype(float))
+
+
+def differing(difference: float, rate: float = 0.6, kept: float = 0.6) -> float:
+    other = rate + difference / (1 - kept)
+    return (1 - kept) * (rate * (1 - other) + other * (1 - rate))
+
+
+def rare(draw: Draw, n: int, difference: float) -> Procedure:
+    return binary(draw, n, difference, rate=0.95, kept=0.2)
+
+
+# --- scores between
+
+
+def even(draw: Draw, n: int, difference: float) -> Procedure:
+    item = draw.beta(2, 2, n)
+    a, b = (item + draw.normal(0, 0.2, n) for _ in "ab")
+    return paired(a, b + difference)
+
+
+def skewed(draw: Draw, n: int, difference: float) -> Procedure:
+    """Most scores near 1, some far below."""
+    item = draw.beta(5, 1, n)
+    a, b = (item * draw.beta(8, 1, n) for _ in "ab")
+    return paired(a, b + difference)
+
+
+def unlike(draw: Draw, n: int, difference: float) -> Procedure:
+    """Of equal means, but B's scores are spread more than A's, and not evenly."""
+    return paired(draw.beta(8, 4, n), draw.beta(2, 1, n) + difference)
+
+
+# --- clusters, as questions about one text
+
+
+def cluster_of(draw: Draw, n: int) -> NDArray[np.int64]:
+    """Clusters of one to nine items."""
+    sizes = draw.integers(1, 10, n)
+    return np.repeat(np.arange(n), sizes)[:n]
+
+
+def clustered(draw: Draw, n: int, difference: float) -> Procedure:
+    cluster = cluster_of(draw, n)
+    own = draw.normal(0, 0.3, (n, 2))[cluster]
+    a, b = own[:, 0] + draw.normal(0, 0.3, n), own[:, 1] + draw.normal(0, 0.3, n)
+    return paired(a, b + difference, cluster)
+
+
+def clustered_binary(draw: Draw, n: int, difference: float) -> Procedure:
+    cluster = cluster_of(draw, n)
+    chance = draw.beta(1, 1, (n, 2))[cluster]
+    a, b = draw.random(n) < chance[:, 0], draw.random(n) < chance[:, 1]
+    return paired(a.astype(float), b.astype(float), cluster)
+
+
+def even_clusters(draw: Draw, n: int, difference: float) -> Procedure:
+    """Of five items each, so that what they tell can be predicted."""
+    cluster = np.arange(n) // 5
+    own = draw.normal(0, 0.3, (n, 2))[cluster]
+    a, b = own[:, 0] + draw.normal(0, 0.3, n), own[:, 1] + draw.normal(0, 0.3, n)
+    return paired(a, b + difference, cluster)
+
+
+# --- a number of all items: errors over words, as of a word error rate
+
+
+def corpus(draw: Draw, n: int, difference: float) -> Procedure:
+    words = draw.lognormal(3, 0.5, n)
+    item = draw.beta(2, 5, n)
+    a, b = (words * item * draw.beta(8, 2, n) for _ in "ab")
+    b = b + words * difference
+
+    def differ(items: NDArray[np.int64]) -> float:
+        return float((b[items].sum() - a[items].sum()) / words[items].sum())
+
+    return jackknifed(differ, n)
+
+
+CASES = (
+    Case("zeros and ones", binary, lambda n, d: power_of_mcnemar(n, differing(d), d)),
+    Case("zeros and ones, 95 % right", rare, lambda n, d: power_of_mcnemar(n, differing(d, 0.95, 0.2), d)),
+    Case("scores between", even, lambda n, d: power_of_t(n, 0.2 * 2**0.5, d)),
+    Case("scores between, skewed", skewed),
+    Case("scores between, of unlike shapes", unlike),
+    Case("clusters", clustered),
+    Case("clusters, zeros and ones", clustered_binary),
+    Case("clusters of five", even_clusters, lambda n, d: power_of_t(n / 5, (2 * (0.09 + 0.09 / 5)) ** 0.5, d), 5),
+    Case("corpus metric", corpus, None),
+)
+ASSUMED = {"zeros and ones": 1.0, "zeros and ones, 95 % right": -0.6, "scores between": 0.75, "clusters of five": 1.3}
+"""The true difference by the root of n."""
+
+
+def found(index: int, n: int, difference: float) -> float:
+    """Per cent of the trials in which a difference is found."""
+    case = CASES[index]
+    draw = np.random.default_rng([index, n, round(1e6 * abs(difference))])
+    trials = trials_of(case)
+    return 100 * sum(case.compare(draw, n, difference).p_value < 0.05 for _ in range(trials)) / trials
+
+
+def trials_of(case: Case) -> int:
+    return min(TRIALS, FEWER.get(case.name, TRIALS))
+
+
+def error_of(case: Case, share: float) -> float:
+    """Two standard errors of a share in per cent, by the number of trials."""
+    return float(2 * (share * (100 - share) / trials_of(case)) ** 0.5)
+
+
+def row(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> int:
+    with ProcessPoolExecutor(2) as pool:
+        false = {(i, n): pool.submit(found, i, n, 0.0) for i in range(len(CASES)) for n in SIZES}
+        true = {
+            (i, n): pool.submit(found, i, n, ASSUMED[case.name] / n**0.5)
+            for i, case in enumerate(CASES)
+            for n in SIZES[1:]
+            if case.power is not None
+        }
+        alarms = {place: share.result() for place, share in false.items()}
+        powers = {place: share.result() for place, share in true.items()}
+    text, faults = "\n".join([*alarm_lines(alarms), "", *power_lines(powers)]) + "\n", faults_of(alarms, powers)
+    sys.stdout.write(text + "".join(f"{fault}\n" for fault in faults))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    return 1 if faults else 0
+
+
+Found = dict[tuple[int, int], float]
+"""By case and size, per cent of the trials."""
+
+
+def alarm_lines(alarms: Found) -> list[str]:
+    told = f"False alarms in per cent of {TRIALS:,} trials (2,000 of the corpus metric), by the number of items:"
+    lines = [told, "", row(["scores", *(f"{n:,}" for n in SIZES), "all"]), "|---" + "|---:" * (len(SIZES) + 1) + "|"]
+    for i, case in enumerate(CASES):
+        shares = [alarms[i, n] for n in SIZES]
+        lines.append(row([case.name, *(f"{share:.1f}" for share in (*shares, fmean(shares)))]))
+    return lines
+
+
+def power_lines(powers: Found) -> list[str]:
+    lines = ["Power in per cent, as found and as predicted:", ""]
+    lines += [row(["scores", *(f"{n:,}" for n in SIZES[1:])]), "|---" + "|---:" * len(SIZES[1:]) + "|"]
+    for i, case in enumerate(CASES):
+        if case.power is not None:
+            lines.append(row([case.name, *(f"{powers[i, n]:.1f} / {predicted(case, n):.1f}" for n in SIZES[1:])]))
+    return lines
+
+
+def predicted(case: Case, n: int) -> float:
+    assert case.power is not None
+    return 100 * case.power(n, ASSUMED[case.name] / n**0.5)
+
+
+def faults_of(alarms: Found, powers: Found) -> list[str]:
+    faults = []
+    for i, case in enumerate(CASES):
+        shares = [alarms[i, n] for n in SIZES]
+        if fmean(shares) > MOST_FALSE:
+            faults.append(f"{case.name}: false alarms in {fmean(shares):.2f} % of the trials of all sizes")
+        for n, share in zip(SIZES, shares, strict=True):
+            if share - error_of(case, share) > MOST_FALSE:
+                faults.append(f"{case.name}, {n} items: false alarms in {share:.2f} %")
+    for (i, n), share in powers.items():
+        off = abs(share - predicted(CASES[i], n))
+        if off - error_of(CASES[i], share) > MOST_OFF:
+            faults.append(f"{CASES[i].name}, {n} items: power {off:.2f} points off")
+    return faults
+
+
+if __name__ == "__main__":
+    sys.exit(main())

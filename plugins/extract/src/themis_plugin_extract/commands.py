@@ -1,0 +1,80 @@
+"""`themis extract compare`: two parses of a stored run beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from themis_output import as_json, cell, echo, format_option, heading, own_stdout, quoted, safe, table
+
+if TYPE_CHECKING:
+    from themis_plugin_extract.compared import Compared
+
+__all__ = ["compare"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("chain_a")
+@click.argument("chain_b")
+@click.option(
+    "--score", metavar="NAME", help="Score whose metric scores what is found; by default the first that fits."
+)
+@click.option("--slice", "slice_id", metavar="ID", help="Only this slice.")
+@click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Disagreements shown.")
+@click.option("--spec", type=_PATH, metavar="FILE", help="Spec whose storage is read; by default ./.themis.")
+@click.option("--project", type=_PATH, metavar="FILE", help="Project file whose storage is read.")
+@format_option
+@own_stdout()
+def compare(
+    run: str, chain_a: str, chain_b: str, score: str | None, slice_id: str | None, examples: int, spec: Path | None,
+    project: Path | None, as_format: str,
+) -> None:  # fmt: skip
+    """Read the stored answers of RUN by two parses of its spec, and show where they differ. Nothing is called.
+
+    CHAIN_A and CHAIN_B are names of parses. A parse may be in the spec for this alone: it needs no score.
+    """
+    from themis_core import open_results
+    from themis_plugin_extract.compared import compare_parses
+
+    with open_results(spec, project=project) as results:
+        found = compare_parses(results, run, chain_a, chain_b, score=score, slice_id=slice_id, most=examples)
+    if as_format == "json":
+        echo(as_json(found.to_dict()))
+    else:
+        _show(found)
+
+
+def _show(found: Compared) -> None:
+    total = found.agreement.total()
+    same = found.agreement["same value"] + found.agreement["neither"]
+    echo(f"{safe(found.a)} and {safe(found.b)} agree on {same:,} of {total:,} answers of {safe(found.run_id)}")
+    told = found.to_dict()
+    heading("Agreement (A is the first parse, B the second)")
+    table(["found", "answers"], list(told["agreement"].items()))
+    if told["scores"]:
+        heading(f"Scores by {found.scored}")
+        table(["A", "B", "answers"], [list(each.values()) for each in told["scores"]])
+    heading("By model")
+    rows = [[name, of.answers, *of.unparsed, *of.means()] for name, of in found.models.items()]
+    table(["model", "answers", "unparsed A", "unparsed B", "score A", "score B"], rows)
+    _show_ranking(found)
+    for each in found.disagreements:
+        heading(f"{each['model']}, item {each['item']} of {each['slice']}")
+        echo(f"  A: {cell(each['value_a'])} ({cell(each['score_a'])})")
+        echo(f"  B: {cell(each['value_b'])} ({cell(each['score_b'])})")
+        echo(f"  reference: {cell(each['reference'])}\n{quoted(each['answer'])}")
+
+
+def _show_ranking(found: Compared) -> None:
+    a, b = found.ranking(0), found.ranking(1)
+    if not a:
+        echo("no metric of the spec scores what these parses find, so there is no ranking")
+    elif a == b:
+        echo("the ranking stays as it is" if len(a) > 1 else "there is one model, and so no ranking")
+    else:
+        echo(f"the ranking CHANGES: by A {safe(', '.join(a))}; by B {safe(', '.join(b))}")

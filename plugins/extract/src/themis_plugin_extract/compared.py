@@ -1,0 +1,208 @@
+"""Two parses of one run's spec, on all its stored answers: where they agree, and what it would change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import Any, Final
+
+from themis_core import Extraction, Generation, Item, Reread, Results, RunRecord, SpecError, TrialRow, rereading
+
+__all__ = ["Compared", "compare_parses"]
+
+BATCH: Final = 200
+AGREEMENTS: Final = ("same value", "different values", "only A", "only B", "neither")
+
+
+@dataclass(slots=True)
+class OfModel:
+    """What both parses make of one model's answers."""
+
+    answers: int = 0
+    unparsed: list[int] = field(default_factory=lambda: [0, 0])
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    scored: list[int] = field(default_factory=lambda: [0, 0])
+
+    def means(self) -> list[float | None]:
+        """The mean score by A and by B; None where nothing was scored."""
+        return [total / n if n else None for total, n in zip(self.sums, self.scored, strict=True)]
+
+
+@dataclass(slots=True)
+class Compared:
+    """How two parses agree."""
+
+    run_id: str
+    a: str
+    b: str
+    scored: str | None
+    """Score and metric that the values were scored by; None if no metric of the spec reads either parse."""
+    agreement: Counter[str]
+    """By one of `AGREEMENTS`: answers."""
+    right: Counter[tuple[str, str]]
+    """By the scores of A and B, as text: answers, where there are scores."""
+    models: dict[str, OfModel]
+    disagreements: list[dict[str, Any]]
+    """The most telling ones: where the scores differ, then where the values do; of each model in turn."""
+
+    def ranking(self, side: int) -> list[str]:
+        """The models from the highest mean to the lowest, by A (0) or B (1)."""
+        means = {name: of.means()[side] for name, of in self.models.items()}
+        known = [name for name in means if means[name] is not None]
+        return sorted(known, key=lambda name: (-(means[name] or 0.0), name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as `--format json` prints it."""
+        return {
+            "run_id": self.run_id, "a": self.a, "b": self.b, "scored": self.scored,
+            "agreement": {name: self.agreement[name] for name in AGREEMENTS},
+            "scores": [{"a": a, "b": b, "answers": count} for (a, b), count in sorted(self.right.items())],
+            "models": {
+                name: {"answers": of.answers, "unparsed": of.unparsed, "means": of.means()}
+                for name, of in self.models.items()
+            },
+            "rankings": [self.ranking(0), self.ranking(1)],
+            "disagreements": self.disagreements,
+        }  # fmt: skip
+
+
+def compare_parses(
+    results: Results,
+    run_id: str,
+    a: str,
+    b: str,
+    *,
+    score: str | None = None,
+    slice_id: str | None = None,
+    most: int = 10,
+) -> Compared:
+    """Read every stored answer of a run by two parses of its spec, and score what each finds; no model is called.
+
+    `score` names the score whose first metric is used; by default the first that reads one of the parses. Raises
+    SpecError if no slice has both parses.
+    """
+    run = results.run(run_id)
+    slices = _slices(run, a, b, slice_id)
+    found = Compared(run.run_id, a, b, None, Counter(), Counter(), {}, [])
+    kept: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for each, rows in groupby(results.trials(run.run_id), key=lambda row: row.slice_id):
+        if each not in slices:
+            continue
+        scored = _scored(run, slices[each], (a, b), score)
+        found.scored = found.scored or ("/".join(scored) if scored else None)
+        with ExitStack() as stack:
+            readers = [stack.enter_context(rereading(results, run.run_id, each, name, scored)) for name in (a, b)]
+            for row, item, generation in _answers(results, rows):
+                _count(found, kept, row, item, generation, [read(item, generation) for read in readers])
+    found.disagreements = _in_turn(kept, most)
+    return found
+
+
+def _slices(run: RunRecord, a: str, b: str, wanted: str | None) -> dict[str, dict[str, Any]]:
+    listed = {each["slice_id"]: each for each in run.manifest["benchmark"]["slices"]}
+    found = {
+        name: each
+        for name, each in listed.items()
+        if wanted in (None, name) and {a, b} <= {parse["name"] for parse in each["parses"]}
+    }
+    if not found:
+        known = "; ".join(
+            f"{name} has {', '.join(parse['name'] for parse in each['parses']) or 'none'}"
+            for name, each in listed.items()
+        )
+        raise SpecError(f"no slice of {run.run_id} has both parses, {a!r} and {b!r}: {known}")
+    return found
+
+
+def _scored(run: RunRecord, of: dict[str, Any], parses: tuple[str, str], wanted: str | None) -> tuple[str, str] | None:
+    """The score and metric of the slice that the values are scored by: no judge, which would have to be asked."""
+    reads = {each["name"]: each["parse"] for each in of["scores"]}
+    if wanted is not None and wanted not in reads:
+        raise SpecError(f"slice {of['slice_id']!r} has no score {wanted!r}. It has: {', '.join(reads) or 'none'}")
+    for each in run.manifest["scorers"]:
+        if each["slice_id"] != of["slice_id"] or each["kind"] != "metric":
+            continue
+        if each["score"] == wanted or (wanted is None and reads.get(each["score"]) in parses):
+            return each["score"], each["metric"]
+    return None
+
+
+def _answers(results: Results, rows: Iterator[TrialRow]) -> Iterator[tuple[TrialRow, Item, Generation]]:
+    """Each answered trial with its item and the last turn's answer, some at a time."""
+    while batch := list(islice(rows, BATCH)):
+        told = [row for row in batch if row.generation_keys and row.outcome not in ("failed", "absent")]
+        items = results.items(list({row.item_digest for row in told}))
+        keys = list({row.generation_keys[-1] for row in told})
+        answers = {each.key: each.generation for each in results.generations(keys)}
+        for row in told:
+            if row.item_digest in items and row.generation_keys[-1] in answers:
+                yield row, items[row.item_digest], answers[row.generation_keys[-1]]
+
+
+def _count(
+    found: Compared, kept: dict[str, list[tuple[int, dict[str, Any]]]], row: TrialRow, item: Item,
+    generation: Generation, read: Sequence[Reread],
+) -> None:  # fmt: skip
+    of = found.models.setdefault(row.model_id, OfModel())
+    of.answers += 1
+    for side, each in enumerate(read):
+        of.unparsed[side] += not _parsed(each.extraction)
+        if each.score is not None and each.score.value is not None:
+            of.sums[side] += each.score.value
+            of.scored[side] += 1
+    agreement = _agreement(read[0].extraction, read[1].extraction)
+    found.agreement[agreement] += 1
+    scores = [None if each.score is None else each.score.value for each in read]
+    if None not in scores:
+        found.right[f"{scores[0]:g}", f"{scores[1]:g}"] += 1
+    weight = 2 * (scores[0] != scores[1]) + (agreement not in ("same value", "neither"))
+    if weight:
+        told = {
+            "model": row.model_id, "item": row.item_id, "slice": row.slice_id, "trial": row.trial_id,
+            "reference": item.reference, "answer": generation.text,
+            **{f"value_{name}": _told(each.extraction) for name, each in zip("ab", read, strict=True)},
+            **{f"score_{name}": value for name, value in zip("ab", scores, strict=True)},
+        }  # fmt: skip
+        listed = kept.setdefault(row.model_id, [])
+        listed.append((weight, told))
+        if len(listed) > BATCH:  # what is kept stays small, whatever the run's size
+            listed.sort(key=lambda each: -each[0])
+            del listed[BATCH // 2 :]
+
+
+def _parsed(extraction: Extraction | None) -> bool:
+    return extraction is not None and extraction.parsed
+
+
+def _agreement(a: Extraction | None, b: Extraction | None) -> str:
+    if _parsed(a) and _parsed(b):
+        assert a is not None
+        assert b is not None
+        return AGREEMENTS[0] if _alike(a.value) == _alike(b.value) else AGREEMENTS[1]
+    return AGREEMENTS[2] if _parsed(a) else AGREEMENTS[3] if _parsed(b) else AGREEMENTS[4]
+
+
+def _alike(value: Any) -> Any:
+    """The value, in one form for a number and the text of that number: one parse may give either."""
+    try:
+        return float(value) if isinstance(value, str | int | float) else value
+    except (ValueError, OverflowError):
+        return str(value).strip()
+
+
+def _told(extraction: Extraction | None) -> Any:
+    if extraction is None:
+        return None
+    return extraction.value if extraction.parsed else f"nothing ({extraction.reason})"
+
+
+def _in_turn(kept: dict[str, list[tuple[int, dict[str, Any]]]], most: int) -> list[dict[str, Any]]:
+    """One of each model after another, the weightiest first."""
+    queues = [sorted(each, key=lambda pair: -pair[0]) for each in kept.values()]
+    found = []
+    for place in range(max(map(len, queues), default=0)):
+        found += [queue[place] for queue in queues if place < len(queue)]
+    return [told for _, told in sorted(found, key=lambda pair: -pair[0])[:most]]

@@ -1,0 +1,98 @@
+"""`themis extract compare`: two parses of one spec on stored answers, without a call."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import themis_core
+from themis_core.cli import cli
+
+ANSWERS = {
+    "neat": ["A: 1", "A: 2", "A: 3", "A: 4"],
+    "chatty": ["A: 1, of 9", "It is 2", "A: 7, so 3", "none"],
+}
+
+
+def themis(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments], prog_name="themis")
+
+
+@pytest.fixture
+def run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    ids = [str(number) for number in range(1, 5)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps({"id": each, "gold": each}) + "\n" for each in ids))
+    for model, texts in ANSWERS.items():
+        rows = [{"id": each, "output": text} for each, text in zip(ids, texts, strict=True)]
+        (tmp_path / f"{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = {
+        "project": {"storage": {"backend": "sqlite"}},
+        "benchmark": {
+            "benchmark_id": "b",
+            "models": [
+                {"model_id": each, "provider": "replay/file", "extras": {"path": f"{each}.jsonl"}} for each in ANSWERS
+            ],
+            "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "?"}]}],
+            "slices": [{
+                "slice_id": "s", "generation": {},
+                "dataset": {"source": "files/jsonl", "dataset_id": "items.jsonl",
+                            "fields": {"id": "id", "reference": "gold"}},
+                "parses": [
+                    {"name": "marked", "extractors": [{"id": "extract/regex", "config": {"pattern": "A: (\\d)"}}]},
+                    {"name": "last", "extractors": ["extract/last_number"]},
+                ],
+                "scores": [
+                    {"name": "raw", "metrics": ["text/exact_match"]},
+                    {"name": "right", "parse": "marked", "metrics": ["text/numeric_match"]},
+                ],
+            }],
+        },
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    return themis_core.run(tmp_path / "spec.json").run_id
+
+
+def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> None:
+    found = json.loads(themis("extract", "compare", run_id, "marked", "last", "--format", "json").stdout)
+    assert found["agreement"] == {
+        "same value": 4, "different values": 2, "only A": 0, "only B": 1, "neither": 1,
+    }  # fmt: skip
+    assert found["scored"] == "right/text/numeric_match"
+    assert found["scores"] == [
+        {"a": "0", "b": "0", "answers": 1}, {"a": "0", "b": "1", "answers": 2}, {"a": "1", "b": "0", "answers": 1},
+        {"a": "1", "b": "1", "answers": 4},
+    ]  # fmt: skip
+    assert found["models"] == {
+        "chatty": {"answers": 4, "unparsed": [2, 1], "means": [0.25, 0.5]},
+        "neat": {"answers": 4, "unparsed": [0, 0], "means": [1.0, 1.0]},
+    }
+    assert found["rankings"] == [["neat", "chatty"]] * 2
+    assert {(each["model"], each["item"], each["score_a"], each["score_b"]) for each in found["disagreements"]} >= {
+        ("chatty", "1", 1.0, 0.0), ("chatty", "2", 0.0, 1.0), ("chatty", "3", 0.0, 1.0),
+    }  # fmt: skip
+    with themis_core.open_results() as results:
+        stored = {row.model_id: row.value for row in results.result(run_id).scores if row.score == "right"}
+    assert stored == {name: each["means"][0] for name, each in found["models"].items()}
+
+
+def test_people_see_the_ranking_and_the_most_telling_disagreements(run_id: str) -> None:
+    shown = themis("extract", "compare", run_id, "marked", "last", "--examples", "1").stdout
+    assert "the ranking stays as it is" in shown
+    assert shown.count("\n  reference: ") == 1
+    assert "chatty, item 1 of s" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("marked", "first"), "no slice of RUN has both parses, 'marked' and 'first': s has marked, last"),
+        (("marked", "last", "--score", "wrong"), "slice 's' has no score 'wrong'. It has: raw, right"),
+    ],
+)
+def test_a_name_that_is_none_is_told(run_id: str, arguments: tuple[str, ...], message: str) -> None:
+    done = themis("extract", "compare", run_id, *arguments)
+    assert (done.exit_code, message.replace("RUN", run_id) in done.stderr) == (2, True), done.output

@@ -1,0 +1,208 @@
+"""The commands `themis compare`, `themis baseline` and `themis power`. What they say is found in the modules beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from themis_output import as_json, cell, echo, heading, own_stdout, quoted, safe
+
+__all__ = ["baseline", "compare", "power"]
+
+_PATH = click.Path(path_type=Path)
+
+
+def _stored(command: Callable[..., Any]) -> Callable[..., Any]:
+    spec = click.option("--spec", type=_PATH, metavar="FILE", help="Spec whose storage is read; by default ./.themis.")
+    project = click.option("--project", type=_PATH, metavar="FILE", help="Project file whose storage is read.")
+    return spec(project(command))
+
+
+def _format(*formats: str) -> Callable[..., Any]:
+    return click.option(
+        "--format", "as_format", type=click.Choice(formats), default="text", show_default=True,
+        help="For people, for programs, or for a page.",
+    )  # fmt: skip
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN]...")
+@click.option("--by", type=click.Choice(["model", "prompt", "params"]), help="What of one run is compared.")
+@click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable.")
+@click.option("--prompt", "prompts", multiple=True, metavar="ID", help="Only this prompt variant. Repeatable.")
+@click.option("--params", "settings", multiple=True, metavar="TEXT", help="Only this setting, as results show it.")
+@click.option("--slice", "slice_id", metavar="ID", help="Only this slice.")
+@click.option("--baseline", metavar="NAME", help="Compare the others of one run with this one.")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Score or metric; the spec's first by default."
+)
+@click.option("--margin", type=float, metavar="X", help="The difference that does not matter.")
+@click.option("--cluster", metavar="FIELD", help="Metadata field: items that share its value may resemble each other.")
+@click.option(
+    "--correction", type=click.Choice(["holm", "bh", "none"]), default="holm", show_default=True,
+    help="Of the p-values of several comparisons.",
+)  # fmt: skip
+@click.option("--unpaired", is_flag=True, help="Compare runs that have no items in common.")
+@click.option("--flips", type=click.IntRange(min=0), default=0, metavar="N", help="Show N items that flipped.")
+@click.option("--spec-b", type=_PATH, metavar="FILE", help="Spec of another store, for all runs but the first.")
+@click.option("--project-b", type=_PATH, metavar="FILE", help="The same by a project file.")
+@_stored
+@_format("text", "json", "markdown")
+@own_stdout()
+def compare(
+    runs: tuple[str, ...], by: str | None, models: tuple[str, ...], prompts: tuple[str, ...], settings: tuple[str, ...],
+    slice_id: str | None, as_format: str, spec: Path | None, project: Path | None, spec_b: Path | None,
+    project_b: Path | None, metrics: tuple[str, ...], **options: Any,
+) -> None:  # fmt: skip
+    """Say whether B is better than A: runs, or the models, prompts or settings of one run.
+
+    RUN is a run's id (its beginning will do), a part of one (`RUN:model=ID`, also prompt, params, slice), or a file
+    that `themis baseline set` wrote. Of several runs the first is A. Of one run the models
+    are compared, each with each.
+
+    Exits: 0 B is better, or equivalent within the margin; 1 B is worse; 10 inconclusive; 2 and above as
+    `themis run`. Where no side is the one to compare with, 0 says that all were told apart.
+    """
+    from themis_plugin_stats.comparing import compare as made
+    from themis_plugin_stats.opening import opened
+    from themis_plugin_stats.sides import parse_side
+
+    with opened(runs, spec, project, spec_b, project_b) as stores:
+        sides = [parse_side(each) for each in runs]
+        found_by, only = _split(by, models, prompts, settings)
+        for side in sides:
+            side.only.update({"slice": slice_id} if slice_id else {})
+            side.only.update(_fixed(found_by, models, prompts, settings))
+        found = made(*sides, results=stores, by=found_by, only=only, metric=metrics, **options)  # type: ignore[arg-type]
+    if as_format == "json":
+        echo(as_json(found.to_dict()))
+    elif as_format == "markdown":
+        echo(safe(found.markdown()))
+    else:
+        _show(found)
+    click.get_current_context().exit(found.exit_code)
+
+
+def _split(
+    by: str | None, models: tuple[str, ...], prompts: tuple[str, ...], settings: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """By what one run is split, and which parts of that take part: what is named more than once says it as well."""
+    named = {"model": models, "prompt": prompts, "params": settings}
+    found = by or next((name for name, values in named.items() if len(values) > 1), None)
+    if found is None and len(models) == 1:
+        return None, ()
+    return found, named.get(found or "", ())
+
+
+def _fixed(
+    by: str | None, models: tuple[str, ...], prompts: tuple[str, ...], settings: tuple[str, ...]
+) -> dict[str, str]:
+    """What all sides have in common: what is named once, and is not what is compared."""
+    named = {"model": models, "prompt": prompts, "params": settings}
+    for name, values in named.items():
+        if len(values) > 1 and name != by:
+            raise click.UsageError(f"--{name} is there more than once, but --by {by} says what is compared")
+    return {name: values[0] for name, values in named.items() if len(values) == 1 and name != by}
+
+
+def _show(found: Any) -> None:
+    echo(safe(found.verdict), bold=True)
+    echo()
+    echo(safe(found.table()))
+    if found.differs:
+        heading("What differs")
+        for each in found.differs:
+            echo(f"  {cell(each['what'])}: {cell(each['a'])} → {cell(each['b'])}")
+    for each in found.flips:
+        heading(f"Item {each['item']} of {each['slice']}: {each['score_a']:g} → {each['score_b']:g}")
+        echo(f"  reference: {cell(each['reference'])}")
+        for name in ("answer_a", "answer_b"):
+            echo(f"  {name.replace('_', ' ').replace(' a', ' A').replace(' b', ' B')}:\n{quoted(each[name] or '')}")
+
+
+@click.group()
+def baseline() -> None:
+    """Keep a run's scores in a file that later runs are compared with."""
+
+
+@baseline.command("set")
+@click.argument("run")
+@click.option("-o", "--output", type=_PATH, default=Path("themis-baseline.json"), show_default=True, metavar="FILE")
+@_stored
+@own_stdout()
+def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None) -> None:
+    """Write the scores of RUN, item by item, to a file for the repository.
+
+    `themis compare FILE RUN` compares another run with it, without the store of this one; so does the conclusion
+    `stats/compare` of a spec.
+    """
+    from themis_core import SpecError, counted, open_results
+    from themis_output import CannotWrite
+    from themis_plugin_stats.baselines import write_baseline
+    from themis_plugin_stats.collecting import ALL, collect
+
+    with open_results(spec, project=project) as results:
+        collected = collect(results, run, ALL)
+    try:
+        write_baseline(collected, output)
+    except CannotWrite as error:
+        raise SpecError(str(error)) from error
+    count = sum(len(cell.means) for cells in collected.cells.values() for cell in cells.values())
+    echo(f"{safe(str(output))}: {safe(collected.run.run_id)}, {counted(count, 'score')}")
+
+
+@baseline.command("show")
+@click.argument("file", type=_PATH, default=Path("themis-baseline.json"), required=False)
+@_format("text", "json")
+@own_stdout()
+def show_baseline(file: Path, as_format: str) -> None:
+    """Show what is in a baseline file: its run, and the number of each slice, model, prompt and setting."""
+    from themis_output import table
+    from themis_plugin_stats.baselines import read_baseline
+
+    found = read_baseline(file)
+    rows = [
+        {
+            "slice": group.slice_id, "model": group.model, "prompt": group.prompt, "params": group.params,
+            "metric": "/".join(key), "value": float(cell.means.mean()) if len(cell.means) else None,
+            "items": len(cell.means),
+        }
+        for key, cells in found.cells.items() for group, cell in cells.items()
+    ]  # fmt: skip
+    told = {"run_id": found.run.run_id, "finished_at": found.run.finished_at, "file": str(file)}
+    if as_format == "json":
+        echo(as_json({**told, "scores": rows}))
+        return
+    echo(f"{safe(str(file))}: {safe(found.run.run_id)}, finished at {cell(found.run.finished_at)}")
+    table(list(rows[0]) if rows else ["slice"], [list(row.values()) for row in rows], shared=("params", "metric"))
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--difference", type=float, metavar="X", help="The true difference that is to be found.")
+@click.option("--items", type=click.IntRange(min=2), metavar="N", help="How many items there will be.")
+@click.option("--rate", type=click.FloatRange(0, 1), metavar="P", help="Without a run: the rate of A, such as 0.7.")
+@click.option(
+    "--agreement", type=click.FloatRange(0, 1), metavar="K",
+    help="Without a run: how far the sides are right on the same items, from 0 (by chance) to 1. 0.5 by default.",
+)  # fmt: skip
+@click.option("--metric", metavar="NAME", help="Score or metric; by default the first.")
+@click.option(
+    "--power", "wanted", type=click.FloatRange(0.01, 0.999), default=0.8, show_default=True, help="Chance to find it."
+)
+@_stored
+@_format("text", "json")
+@own_stdout()
+def power(run: str | None, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:
+    """Say how many items a comparison needs, or what it can show: before a run, from a stored one or assumed rates.
+
+    With RUN, the spread is that of its models (or prompts, or settings) against each other, and it says where the
+    spread comes from: items, prompt variants, samples, repeats of judges.
+    """
+    from themis_plugin_stats.forecasting import forecast
+
+    found = forecast(run, spec=spec, project=project, **options)
+    echo(as_json(found.to_dict()) if as_format == "json" else safe(found.text()))

@@ -1,0 +1,142 @@
+"""The conclusion `stats/compare`: which side is better, said at the end of a run; a gate if the spec asks for it.
+
+scipy is imported when it concludes, so that a spec that names it is planned as fast as others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
+
+if TYPE_CHECKING:
+    from themis_plugin_stats.result import Comparison
+    from themis_plugin_stats.verdicts import Pair
+
+__all__ = ["Compare"]
+
+PREVIOUS = "previous"
+Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
+
+
+class Compare(Conclusion):
+    """Says which of the run's models (prompts, settings) is better, or whether the run is better than another one."""
+
+    seconds_per_call: ClassVar[float | None] = 600.0
+
+    by: Literal["model", "prompt", "params"] | None = Field(
+        None, description="What of the run is compared; the first of these of which it has several by default."
+    )
+    only: list[str] = Field(default_factory=list, description="Those that take part; all by default.")
+    baseline: str | None = Field(None, description="The one that the others are compared with; else each with each.")
+    against: str | None = Field(
+        None,
+        description="Another run, that this one is compared with: a file that `themis baseline set` wrote, the id of a "
+        "stored run, or `previous`, the last one of this benchmark before this one.",
+    )
+    metric: list[str] = Field(default_factory=list, description="Scores or metrics; the spec's first by default.")
+    slice: str | None = Field(None, description="The only slice that is compared.")
+    margin: float | None = Field(None, gt=0, description="The difference that does not matter.")
+    cluster: str | None = Field(None, description="Metadata field: items that share its value may resemble each other.")
+    correction: Literal["holm", "bh", "none"] = Field("holm", description="Of the p-values of several comparisons.")
+    unpaired: bool = Field(False, description="Compare runs that have no items in common.")
+    fail_if: list[Verdict] = Field(default_factory=list, description="Verdicts with which the run is not met.")
+    max_drop: float | None = Field(
+        None, ge=0, description="How much worse the number may be; the run is not met if it is more."
+    )
+    max_drop_of: Literal["value", "bound"] = Field(
+        "value",
+        description="Whether `max_drop` is of the number as it is, or of the worse end of its 90 % interval: then the "
+        "run must show, at a one-sided level of 5 %, that it is not worse by more.",
+    )
+    _base_dir: Path | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Compare:
+        if self.against is not None and (self.baseline is not None or self.by is not None):
+            raise ValueError("`against` compares with another run, `by` and `baseline` within this one: leave one out")
+        return self
+
+    @property
+    def is_gate(self) -> bool:  # type: ignore[override]
+        """Whether the run is not met if nothing can be concluded."""
+        return bool(self.fail_if) or self.max_drop is not None
+
+    def check(self, base_dir: Path) -> None:
+        """Look for the baseline file, and hold on to where it is."""
+        self._base_dir = base_dir
+        if self.against is not None and self.against.endswith(".json"):
+            path = resolve_path(self.against, base_dir)
+            if path_kind(path) != "file":
+                raise SpecError(f"there is no baseline {path}: `themis baseline set RUN -o {self.against}` writes one")
+
+    def conclude(self, results: Results, run_id: str) -> Sequence[Finding]:
+        from themis_plugin_stats.comparing import compare
+
+        against = self._against(results, run_id)
+        if against is None:
+            return [Finding("there is no earlier run of this benchmark to compare with", None)]
+        options: dict[str, Any] = {"by": self.by, "baseline": self.baseline} if self.against is None else {}
+        part = f":slice={self.slice}" if self.slice else ""
+        runs = [f"{each}{part}" for each in (*([against] if against else []), run_id)]
+        found = compare(
+            *runs, results=results, only=self.only, metric=self.metric, margin=self.margin, cluster=self.cluster,
+            correction=self.correction, unpaired=self.unpaired, **options,
+        )  # fmt: skip
+        return [self._finding(found)]
+
+    def _against(self, results: Results, run_id: str) -> str | None:
+        """The other run, or the file; empty if there is none to compare with, None if there is none yet."""
+        if self.against is None:
+            return ""
+        if self.against.endswith(".json"):
+            return str(resolve_path(self.against, self._base_dir or current_folder()))
+        if self.against != PREVIOUS:
+            return self.against
+        own = results.run(run_id).manifest["benchmark"]["benchmark_id"]
+        others = (
+            run.run_id
+            for run in results.runs()
+            if run.run_id != run_id
+            and run.status == "completed"
+            and run.manifest.get("benchmark", {}).get("benchmark_id") == own
+        )
+        return next(others, None)
+
+    def _finding(self, found: Comparison) -> Finding:
+        missed = [told for each in found.pairs if (told := self._missed(each)) is not None]
+        text = "\n".join([found.verdict, *missed, *_could_say(found)])
+        return Finding(text, not missed if self.is_gate else None, found.to_dict())
+
+    def _missed(self, each: Pair) -> str | None:
+        """Why a pair does not meet the gate; None if it does, or there is none."""
+        names = f"{each.b} against {each.a}, {each.name}"
+        if each.verdict in self.fail_if:
+            return f"{names}: {each.verdict}, which fail_if names"
+        if self.max_drop is None:
+            return None
+        if each.difference is None:
+            return f"{names}: no item in common, so max_drop can't be judged"
+        ends = (each.low_90, each.high_90) if self.max_drop_of == "bound" else (each.difference, each.difference)
+        worst = ends[0] if each.higher_is_better else ends[1]
+        drop = None if worst is None else -worst if each.higher_is_better else worst
+        if drop is None or drop > self.max_drop + 1e-12:
+            told = "of unknown size" if drop is None else f"{drop:.4g}"
+            what = "may be worse by" if self.max_drop_of == "bound" else "is worse by"
+            return f"{names}: {what} {told}, and max_drop is {self.max_drop:g}"
+        return None
+
+
+def _could_say(found: Comparison) -> list[str]:
+    """Whether so many items can say so: what they could show at least, of the first metric's pairs."""
+    first = [each for each in found.pairs if each.name == found.pairs[0].name and each.smallest is not None]
+    if not first or any(each.verdict == "inconclusive" for each in first):
+        return []  # the verdict says it
+    least = max(each.smallest or 0.0 for each in first)
+    count = min(each.n for each in first)
+    told = f"would show a true difference of {least:.3f} four times out of five"
+    return [f"{counted(count, 'item')} can say so, and {told}."]

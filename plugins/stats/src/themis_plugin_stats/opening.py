@@ -1,0 +1,59 @@
+"""Opens what the sides of a comparison name: runs of one store or of two, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from themis_core import Results, SpecError, open_results
+from themis_plugin_stats.baselines import is_file, read_baseline
+from themis_plugin_stats.collecting import Collected, collect
+from themis_plugin_stats.sides import Side, parse_side
+
+__all__ = ["opened", "read_sides"]
+
+
+@contextmanager
+def opened(
+    names: Sequence[str],
+    spec: Path | None = None,
+    project: Path | None = None,
+    spec_b: Path | None = None,
+    project_b: Path | None = None,
+) -> Iterator[list[Results | None]]:
+    """The open store of each side, None of a file. The first is of the first store, the others of the second one."""
+    with ExitStack() as stack:
+        first = second = None
+        if any(not is_file(name) for name in (names if spec_b is project_b is None else names[:1])):
+            first = second = stack.enter_context(open_results(spec, project=project))
+        if spec_b is not None or project_b is not None:
+            second = stack.enter_context(open_results(spec_b, project=project_b))
+        yield [None if is_file(name) else first if index == 0 else second for index, name in enumerate(names)]
+
+
+def read_sides(
+    runs: Sequence[str | Side], stores: Sequence[Results | None], wanted: Sequence[str] = ()
+) -> tuple[list[Side], list[Collected]]:
+    """The sides, and what is stored of each, read once. Raises SpecError where there is nothing of a name."""
+    sides = [_named(each if isinstance(each, Side) else parse_side(each)) for each in runs]
+    read: dict[tuple[int, str], Collected] = {}
+    for side, store in zip(sides, stores, strict=True):
+        if (id(store), side.run) not in read:
+            read[id(store), side.run] = _read(side, store, wanted)
+    return sides, [read[id(store), side.run] for side, store in zip(sides, stores, strict=True)]
+
+
+def _named(side: Side) -> Side:
+    """A file is called by its name: the run in it may be one of those that it is compared with."""
+    if side.label or not is_file(side.run):
+        return side
+    return Side(side.run, side.only, Path(side.run).name)
+
+
+def _read(side: Side, store: Results | None, wanted: Sequence[str]) -> Collected:
+    if is_file(side.run):
+        return read_baseline(Path(side.run), wanted)
+    if store is None:
+        raise SpecError(f"no store is open that could have the run {side.run}")
+    return collect(store, side.run, wanted)

@@ -1,0 +1,257 @@
+"""Pairs the items that two sides have in common, by the digest of their content; what one side lacks is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from themis_core import PluginError, Score, SpecError
+from themis_plugin_stats.collecting import Cell, Collected, Digests, Group, MetricKey
+from themis_plugin_stats.corpus import bootstrapped, jackknifed
+from themis_plugin_stats.procedures import Floats, Procedure, Unvaried, paired, welch
+from themis_plugin_stats.sides import By, Of, Side
+
+__all__ = ["Ledger", "Pairs", "compared", "pair"]
+
+Key: TypeAlias = tuple[str, ...]
+_FIELDS = ("slice_id", "model", "prompt", "params")
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class Ledger:
+    """How the trials of one side ended."""
+
+    trials: int = 0
+    failed: int = 0
+    scored: int = 0
+    unparsed: int = 0
+    unscored: Counter[str] = field(default_factory=Counter)
+    items: int = 0
+    """With a score."""
+    only: int = 0
+    """Items with a score, of the trials that both sides could have, that the other side has no score of."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "trials": self.trials, "failed": self.failed, "scored": self.scored, "unparsed": self.unparsed,
+            "unscored": dict(sorted(self.unscored.items())), "items": self.items, "only_here": self.only,
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Pairs:
+    """The scores of two sides on the items that both have, one number for each item and side."""
+
+    digests: Digests
+    a: Floats
+    b: Floats
+    ledgers: tuple[Ledger, Ledger]
+    matched: list[tuple[Cell, Cell, NDArray[np.intp], NDArray[np.intp]]]
+    """Cells of both sides that belong together, and the positions of the common items in each."""
+    unmatched: list[str]
+    """Slices, models, prompts or settings that one side alone has."""
+    noise: tuple[float | None, float | None]
+    """How often two answers of one side to an item differ, by samples of the same; None if there is one of each."""
+    cells: tuple[list[Cell], list[Cell]]
+
+    def whole(self) -> tuple[Floats, Floats]:
+        """All scores of each side, by item, for unpaired comparisons."""
+        return _all_items(self.cells[0]), _all_items(self.cells[1])
+
+
+def pair(one: Of, other: Of, metric: MetricKey, by: By, clusters: str | None = None) -> Pairs:
+    """Pair the items of two sides, averaged over samples, and over the prompts, settings and models of both sides."""
+    cells = [_cells(side, run, metric) for side, run in (one, other)]
+    keyed = _keyed(cells[0], cells[1], by)
+    common = [key for key in keyed[0] if key in keyed[1]]
+    ledgers = (_ledger(*one, cells[0]), _ledger(*other, cells[1]))
+    matched, digests, values_a, values_b = [], [], [], []
+    for key in common:
+        a, b = keyed[0][key], keyed[1][key]
+        both, at_a, at_b = np.intersect1d(*_alike(a, b), assume_unique=True, return_indices=True)
+        matched.append((a, b, at_a, at_b))
+        digests.append(both)
+        values_a.append(a.means[at_a])
+        values_b.append(b.means[at_b])
+        ledgers[0].only += len(a.means) - len(both)
+        ledgers[1].only += len(b.means) - len(both)
+    unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
+    found, items = _by_item(digests, values_a, values_b)
+    noise = (_flips_by_itself(cells[0].values()), _flips_by_itself(cells[1].values()))
+    return Pairs(
+        items,
+        found[0],
+        found[1],
+        ledgers,
+        matched,
+        unmatched,
+        noise,
+        (list(cells[0].values()), list(cells[1].values())),
+    )
+
+
+def compared(
+    pairs: Pairs, component: Any, clusters: NDArray[Any] | None, *, unpaired: bool, metric: str, span: float | None
+) -> Procedure:
+    """The procedure that fits: `component` is the metric if its number is not the mean of its scores."""
+    if unpaired:
+        if component is not None:
+            raise SpecError(f"{metric} is a number of all items at once, which can't be compared unpaired")
+        whole = pairs.whole()
+        if not min(map(len, whole)):
+            return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
+        return welch(*whole)
+    if not len(pairs.a):
+        return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
+    if component is None:
+        return paired(pairs.a, pairs.b, clusters, span)
+    corpus = _Corpus(pairs, component, metric)
+    procedure = jackknifed if component.aggregates_smoothly else bootstrapped
+    return procedure(corpus.difference, len(pairs.digests), clusters)
+
+
+def clusters_of(pairs: Pairs, run: Collected, field_name: str) -> NDArray[Any]:
+    """What each item's metadata (or else its field) of this name says; `run` is of the second side.
+
+    Raises SpecError if an item has none.
+    """
+    assert run.results is not None
+    found: list[str] = []
+    known_by = {
+        bytes(each): each.ljust(32, b"\0").hex() for _, b, _, at in pairs.matched for each in b.digests[at].tolist()
+    }
+    begun = {whole[: pairs.digests.dtype.itemsize].rstrip(b"\0"): name for whole, name in known_by.items()}
+    whole = [begun[each] for each in pairs.digests.tolist()]
+    for start in range(0, len(whole), _BATCH):
+        batch = whole[start : start + _BATCH]
+        items = run.results.items(batch)
+        for digest in batch:
+            item = items[digest]
+            value = item.metadata.get(field_name, item.fields.get(field_name))
+            if value is None:
+                known = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
+                raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {known}")
+            found.append(str(value))
+    return np.array(found)
+
+
+class _Corpus:
+    """The difference of two numbers of all items, made anew of any of the items; the mean over matched cells."""
+
+    def __init__(self, pairs: Pairs, component: Any, metric: str) -> None:
+        self._component = component
+        self._metric = metric
+        self._cells = []
+        for a, b, at_a, at_b in pairs.matched:
+            place = np.searchsorted(pairs.digests, _alike(a, b)[0][at_a])
+            of_item = np.full(len(pairs.digests), -1)
+            of_item[place] = np.arange(len(place))
+            self._cells.append((of_item, [a.parts[i] for i in at_a], [b.parts[i] for i in at_b]))
+
+    def difference(self, items: NDArray[np.int64]) -> float:
+        found = []
+        for of_item, a, b in self._cells:
+            places = [i for i in of_item[items].tolist() if i >= 0]
+            if places:
+                found.append(self._number([b[i] for i in places]) - self._number([a[i] for i in places]))
+        return float(np.mean(found))
+
+    def sides(self) -> tuple[float, float]:
+        """The number of each side, of all common items."""
+        numbers = [(self._number(a), self._number(b)) for _, a, b in self._cells]
+        return float(np.mean([each[0] for each in numbers])), float(np.mean([each[1] for each in numbers]))
+
+    def _number(self, scores: Sequence[Sequence[Score]]) -> float:
+        try:
+            value = self._component.aggregate_items(scores)
+        except Exception as error:
+            raise PluginError(f"metric {self._metric!r} failed at aggregate_items: {error}") from error
+        if value is None:
+            raise SpecError(f"metric {self._metric!r} makes no number of these scores, so they can't be compared")
+        return float(value)
+
+
+def numbers_of(pairs: Pairs, component: Any, *, unpaired: bool, metric: str) -> tuple[float | None, float | None]:
+    """The number of each side, of what is compared."""
+    if unpaired and min(map(len, whole := pairs.whole())):
+        return float(whole[0].mean()), float(whole[1].mean())
+    if not len(pairs.a):
+        return None, None
+    if component is not None:
+        return _Corpus(pairs, component, metric).sides()
+    return float(pairs.a.mean()), float(pairs.b.mean())
+
+
+def _alike(a: Cell, b: Cell) -> tuple[Digests, Digests]:
+    """The digests of both, as far as both are known: a file has their beginnings alone."""
+    if a.digits == b.digits:
+        return a.digests, b.digests
+    kind = f"S{min(a.digits, b.digits) // 2}"
+    return a.digests.astype(kind), b.digests.astype(kind)
+
+
+def _cells(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
+    return {group: cell for group, cell in run.cells.get(metric, {}).items() if side.has(group)}
+
+
+def _keyed(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
+    """Cells by what must be equal on both sides: all names but the one that is compared, and those that each side has
+    one of, whatever it is called there."""
+    kept = [
+        name
+        for name in _FIELDS
+        if name != by and not all(len({getattr(group, name) for group in side}) <= 1 for side in (a, b))
+    ]
+
+    def keyed(side: Mapping[Group, Cell]) -> dict[Key, Cell]:
+        return {tuple(getattr(group, name) for name in kept): cell for group, cell in sorted(side.items())}
+
+    return keyed(a), keyed(b)
+
+
+def _by_item(digests: list[Digests], a: list[Floats], b: list[Floats]) -> tuple[tuple[Floats, Floats], Digests]:
+    """One number for each item and side: the mean over the cells that have it on both sides."""
+    if not digests:
+        return (np.empty(0), np.empty(0)), np.empty(0, dtype="S32")
+    if len(digests) == 1:
+        return (a[0], b[0]), digests[0]
+    items, place, counts = np.unique(np.concatenate(digests), return_inverse=True, return_counts=True)
+    sums = (np.bincount(place, np.concatenate(each), len(items)) for each in (a, b))
+    first, second = (each / counts for each in sums)
+    return (first, second), items
+
+
+def _all_items(cells: Sequence[Cell]) -> Floats:
+    means = [cell.means for cell in cells]
+    return _by_item([cell.digests for cell in cells], means, means)[0][0]
+
+
+def _ledger(side: Side, run: Collected, cells: Mapping[Group, Cell]) -> Ledger:
+    found = Ledger()
+    for group, counts in run.outcomes.items():
+        if side.has(group):
+            found.trials += counts.total()
+            found.failed += counts["failed"]
+    for cell in cells.values():
+        found.scored += cell.ledger["scored"]
+        found.unparsed += cell.ledger["unparsed"]
+        found.unscored += Counter({k: v for k, v in cell.ledger.items() if k not in ("scored", "unparsed")})
+    digests = [cell.digests for cell in cells.values()]
+    found.items = len(digests[0]) if len(digests) == 1 else len(np.unique(np.concatenate(digests))) if digests else 0
+    return found
+
+
+def _flips_by_itself(cells: Any) -> float | None:
+    """Of zeros and ones: the share of items of which two samples of one side differ; without bias, 2 s² of them."""
+    shares = []
+    for cell in cells:
+        several = cell.counts > 1
+        if several.any():
+            shares.append(2 * cell.within[several] / (cell.counts[several] - 1))
+    return float(np.concatenate(shares).mean()) if shares else None

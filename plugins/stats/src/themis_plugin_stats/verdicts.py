@@ -1,0 +1,125 @@
+"""One side compared with another: its numbers, and its verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from themis_core import counted
+
+__all__ = ["EXIT_CODES", "Pair", "Verdict", "begun"]
+
+Verdict: TypeAlias = Literal["better", "worse", "equivalent", "inconclusive"]
+EXIT_CODES: Final[dict[Verdict, int]] = {"better": 0, "equivalent": 0, "worse": 1, "inconclusive": 10}
+"""What `themis compare` exits with. 10 is no exit code of any other command."""
+
+
+@dataclass(slots=True)
+class Pair:
+    """B compared with A, in one metric."""
+
+    a: str
+    b: str
+    score: str
+    metric: str
+    value_a: float | None
+    value_b: float | None
+    difference: float | None
+    """B minus A."""
+    low: float | None
+    high: float | None
+    """Ends of the 95 % interval of the difference, of this comparison alone; None where there is no bound."""
+    low_90: float | None
+    high_90: float | None
+    """Ends of the 90 % interval, each a one-sided bound of 95 %."""
+    p_value: float
+    p_corrected: float
+    """For as many comparisons as were made together."""
+    p_equivalent: float | None
+    """Of a difference of the margin or more, corrected; None without a margin."""
+    n: int
+    """Items that were compared: those that both sides have a score of."""
+    units: int
+    """What was taken as independent: items, or clusters of them."""
+    method: str
+    higher_is_better: bool
+    verdict: Verdict
+    smallest: float | None
+    """The true difference that so many items would show four times out of five."""
+    items_needed: int | None
+    """How many items would decide, four times out of five, if the difference is as it seems; None if too many."""
+    won: int
+    lost: int
+    """Items on which B has the better, or the worse, score."""
+    ledger_a: dict[str, Any]
+    ledger_b: dict[str, Any]
+    flips_a: float | None = None
+    flips_b: float | None = None
+    """The share of items of which two answers of A, or of B, would differ in their score; None with one sample."""
+    per_item: float = 1.0
+    """Scores of each side that an item's number is the mean of, samples not counted: prompts, settings, slices."""
+    unmatched: list[str] = field(default_factory=list)
+    """Slices, prompts, settings or models of one side alone: nothing of them is compared."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.score}/{self.metric}"
+
+    def sentence(self, margin: float | None = None, *, directed: bool = True) -> str:
+        """The verdict, in words: of B compared with A; or of the better one, if neither is the one to compare with."""
+        if self.verdict == "worse" and not directed:
+            return self._turned().sentence(margin)
+        if self.difference is None:
+            return f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
+        numbers = f"{self._by()} (95 % interval {_ends(self.low, self.high)}, p {_p(self.p_corrected)}, n = {self.n})"
+        if self.verdict == "equivalent":
+            return f"{self.b} is equivalent to {self.a} within {margin:g}: {self.name} is {numbers}"
+        if self.verdict in ("better", "worse"):
+            return f"{self.b} is {self.verdict} than {self.a}: {self.name} is {numbers}"
+        said = f"it can't be said which of {self.a} and {self.b} is better"
+        return f"{said}: {self.name} of {self.b} is {numbers}; {self._what_would_do()}"
+
+    def _turned(self) -> Pair:
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        difference = None if self.difference is None else -self.difference
+        return replace(self, a=self.b, b=self.a, difference=difference, low=low, high=high, verdict="better")
+
+    def _by(self) -> str:
+        difference = self.difference or 0.0
+        if not difference:
+            return "the same"
+        return f"{_short(abs(difference))} {'higher' if difference > 0 else 'lower'}"
+
+    def _what_would_do(self) -> str:
+        could = "" if self.smallest is None else f"{counted(self.n, 'item')} could show {_short(self.smallest)}"
+        if self.items_needed is not None and self.items_needed > self.n:
+            more = f"if it is as it seems, some {_round_up(self.items_needed):,} items would decide"
+            return f"{could}; {more}" if could else more
+        return could or "there is nothing to judge by"
+
+
+def begun(text: str) -> str:
+    """A sentence that begins with a word of ours has a capital; a name stays as it is."""
+    return text[0].upper() + text[1:] if text.startswith("it can't") else text
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "unknown"
+    return f"{'−∞' if low is None else f'{low:+.3f}'} to {'∞' if high is None else f'{high:+.3f}'}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _p(value: float) -> str:
+    return f"= {value:.3f}" if value >= 0.0005 else f"= {value:.1e}" if value >= 1e-12 else "< 1e-12"
+
+
+def _round_up(count: int) -> int:
+    """Two digits are all that is known of it."""
+    if count < 100:
+        return count
+    unit = int(10 ** (len(str(count)) - 2))
+    return -(-count // unit) * unit

@@ -1,0 +1,335 @@
+"""`compare` over stored runs: what is paired, what is counted, what is said, and how the command ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import themis_core
+from themis_core import SpecError
+from themis_core.cli import cli
+from themis_plugin_stats import Comparison, Side, compare
+
+ROOT = Path(__file__).parents[3]
+Answers = Mapping[str, Sequence[str]]
+"""By model, one answer for each item; those of further samples follow after `|`."""
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a benchmark of recorded answers, whose right ones are `yes`, in a store in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(answers: Answers, *, name: str = "b", items: Sequence[str] = (), metric: Any = "text/exact_match",
+            samples: int = 1, **benchmark: Any) -> str:  # fmt: skip
+        ids = list(items) or [f"{i:03d}" for i in range(len(next(iter(answers.values()))))]
+        rows = [{"id": each, "question": f"{each}?", "gold": "yes", "topic": str(int(each[:3]) // 2)} for each in ids]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for model, said in answers.items():
+            given = [
+                {"id": item, "output": text, "sample": index}
+                for item, texts in zip(ids, said, strict=True)
+                for index, text in enumerate(texts.split("|"))
+                if text != "-"
+            ]
+            (tmp_path / f"{name}-{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+        fields = {"sample": "sample"} if samples > 1 else {}
+        spec = {
+            "project": {"storage": {"backend": "sqlite"}},
+            "benchmark": {
+                "benchmark_id": name,
+                "models": [
+                    {"model_id": each, "provider": "replay/file",
+                     "extras": {"path": f"{name}-{each}.jsonl", "fields": fields}} for each in answers
+                ],
+                "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "{{ item.question }}"}]}],
+                "num_samples": samples,
+                "slices": [{
+                    "slice_id": "s", "generation": {}, "scores": [{"name": "right", "metrics": [metric]}],
+                    "dataset": {"source": "files/jsonl", "dataset_id": f"{name}.jsonl",
+                                "fields": {"id": "id", "reference": "gold", "metadata": ["topic"]}},
+                }],
+                **benchmark,
+            },
+        }  # fmt: skip
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(spec))
+        return themis_core.run(path).run_id
+
+    return run
+
+
+def themis(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments], prog_name="themis")
+
+
+def seen(found: Comparison) -> list[tuple[Any, ...]]:
+    return [(each.a, each.b, each.n, each.won, each.lost, each.verdict, each.method) for each in found.pairs]
+
+
+def yes(right: int, wrong: int) -> list[str]:
+    return ["yes"] * right + ["no"] * wrong
+
+
+def test_two_models_of_a_run_are_compared_item_by_item(ran: Callable[..., str]) -> None:
+    run = ran({"small": yes(10, 40), "large": yes(40, 10)})
+    found = compare(run)
+    assert seen(found) == [("small", "large", 50, 30, 0, "better", "exact McNemar")]
+    pair = found.pairs[0]
+    assert (pair.value_a, pair.value_b, pair.difference) == (0.2, 0.8, pytest.approx(0.6))
+    assert (found.outcome, found.exit_code, found.groups) == ("better", 0, [["large"], ["small"]])
+    assert found.verdict == (
+        "large is better than small: right/text/exact_match is 0.600 higher "
+        "(95 % interval +0.462 to +0.724, p = 1.9e-09, n = 50)."
+    )
+    assert json.loads(json.dumps(found.to_dict()))["pairs"][0]["p_value"] == pair.p_value
+
+
+@pytest.mark.parametrize(
+    ("b", "options", "outcome", "code"),
+    [
+        (yes(40, 10), (), "better", 0),
+        (yes(2, 48), (), "worse", 1),
+        (yes(13, 37), (), "inconclusive", 10),
+        (yes(10, 40), ("--margin", "0.2"), "equivalent", 0),
+    ],
+)
+def test_the_command_ends_with_the_verdict(
+    ran: Callable[..., str], b: list[str], options: tuple[str, ...], outcome: str, code: int
+) -> None:
+    first, second = ran({"m": yes(10, 40)}, name="a", items=NAMES), ran({"m": b}, name="b", items=NAMES)
+    told = themis("compare", first, second, "--format", "json", *options)
+    assert (told.exit_code, json.loads(told.stdout)["outcome"]) == (code, outcome), told.output
+    text = themis("compare", first, second, *options)
+    assert text.exit_code == code
+    assert text.stdout.splitlines()[0] == json.loads(told.stdout)["verdict"]
+    assert themis("compare", first, second, "--format", "markdown", *options).stdout.startswith("**")
+
+
+NAMES = [f"{i:03d}" for i in range(50)]
+
+
+def test_an_edited_item_is_no_pair_and_both_ledgers_count_it(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 20)}, name="a", items=NAMES[:40])
+    second = ran({"m": [*yes(20, 10), "-", *yes(9, 0)]}, name="b", items=[*NAMES[:39], "039b"])
+    (pair,) = compare(first, second).pairs
+    assert (pair.n, pair.ledger_a["only_here"], pair.ledger_b["only_here"]) == (38, 2, 1)
+    assert (pair.ledger_b["trials"], pair.ledger_b["failed"], pair.ledger_b["scored"]) == (40, 1, 39)
+
+
+def test_what_is_missing_is_said_beside_the_numbers(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 20)}, name="a", items=NAMES[:40])
+    second = ran({"m": [*yes(25, 5), *["-"] * 10]}, name="b", items=NAMES[:40])
+    found = compare(first, second)
+    assert found.unfinished == {second: "failed"}
+    assert f"25 % of the items of {first} have no pair: the verdict is of the others alone" in found.table()
+    assert f"run {second} is failed: what it has no score of is not compared" in found.markdown().replace("\\", "")
+
+
+def test_samples_are_averaged_within_items_first_and_say_how_many_flips_are_noise(ran: Callable[..., str]) -> None:
+    run = ran({"a": ["yes|no"] * 10 + ["no|no"] * 10, "b": ["yes|yes"] * 20}, samples=2)
+    (pair,) = compare(run).pairs
+    assert (pair.n, pair.value_a, pair.value_b, pair.method) == (20, 0.25, 1.0, "sign flips")
+    assert (pair.flips_a, pair.flips_b) == (0.5, 0.0)
+
+
+def test_clusters_are_what_a_metadata_field_says(ran: Callable[..., str]) -> None:
+    run = ran({"a": yes(0, 40), "b": yes(20, 20)})
+    (pair,) = compare(run, cluster="topic").pairs
+    assert (pair.units, pair.n, pair.method) == (20, 40, "cluster sign flips")
+    with pytest.raises(SpecError, match="no metadata 'nothing' to cluster by"):
+        compare(run, cluster="nothing")
+
+
+def test_a_number_of_all_items_is_compared_by_the_jackknife(ran: Callable[..., str]) -> None:
+    answers = {"a": ["a b c d", "no yes"] * 15, "b": ["yes", "yes and no"] * 15}
+    run = ran(answers, metric={"id": "text/chrf"})
+    (pair,) = compare(run).pairs
+    assert (pair.method, pair.n, pair.verdict) == ("paired jackknife", 30, "better")
+    result = {row.model_id: row.value for row in themis_core.open_results().result(run).scores}
+    assert (pair.value_a, pair.value_b) == (pytest.approx(result["a"]), pytest.approx(result["b"]))
+
+
+def test_a_metric_whose_least_is_best_turns_the_verdict(ran: Callable[..., str]) -> None:
+    run = ran({"a": ["no yes maybe"] * 30, "b": ["yes"] * 30}, metric={"id": "text/ter"})
+    (pair,) = compare(run).pairs
+    assert (pair.higher_is_better, pair.verdict, pair.difference is not None and pair.difference < 0) == (
+        False, "better", True,
+    )  # fmt: skip
+
+
+def test_all_pairs_are_corrected_and_put_into_groups(ran: Callable[..., str]) -> None:
+    run = ran({"a": yes(10, 40), "b": yes(12, 38), "c": yes(45, 5)})
+    found = compare(run)
+    assert [each.p_corrected >= each.p_value for each in found.pairs] == [True] * 3
+    assert (found.groups, found.outcome, found.exit_code) == ([["c"], ["b", "a"]], "inconclusive", 10)
+    assert found.verdict == (
+        "c is better than each of the others in right/text/exact_match; 2 of 3 pairs can be told apart."
+    )
+    one = compare(run, baseline="c")
+    assert [(each.a, each.b, each.verdict) for each in one.pairs] == [("c", "a", "worse"), ("c", "b", "worse")]
+    assert (one.exit_code, one.groups) == (1, [])
+    assert [(each.a, each.b) for each in compare(run, only=["c", "a"]).pairs] == [("c", "a")]
+
+
+def test_runs_with_the_same_models_are_compared_model_by_model(ran: Callable[..., str]) -> None:
+    first = ran({"x": yes(10, 40), "y": yes(25, 25)}, name="a", items=NAMES)
+    second = ran({"y": yes(25, 25), "x": yes(40, 10), "z": yes(1, 49)}, name="b", items=NAMES)
+    found = compare(first, second)
+    assert [(each.a, each.b, each.verdict) for each in found.pairs] == [
+        (f"{first}:model=x", f"{second}:model=x", "better"),
+        (f"{first}:model=y", f"{second}:model=y", "inconclusive"),
+    ]
+    one = compare(f"{first}:model=x", Side(second, {"model": "z"}, "new"))
+    assert [(each.a, each.b, each.verdict) for each in one.pairs] == [(f"{first}:model=x", "new", "worse")]
+    told = themis("compare", first, second, "--model", "x", "--format", "json")
+    assert [each["verdict"] for each in json.loads(told.stdout)["pairs"]] == ["better"]
+
+
+def test_unpaired_is_only_what_is_asked_for(ran: Callable[..., str]) -> None:
+    first, second = (
+        ran({"m": yes(5, 45)}, name="a", items=NAMES),
+        ran({"m": yes(45, 5)}, items=[f"{n}x" for n in NAMES]),
+    )
+    apart = compare(first, second)
+    assert (seen(apart)[0][2:], apart.exit_code) == ((0, 0, 0, "inconclusive", "nothing in common"), 10)
+    assert "have no item in common" in apart.verdict
+    (pair,) = compare(first, second, unpaired=True).pairs
+    assert (pair.method, pair.verdict, pair.n) == ("Welch's t", "better", 100)
+
+
+def test_what_differs_and_what_flipped_is_shown_with_both_answers(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 20)}, name="a", items=NAMES[:40])
+    second = ran({"n": ["no", *yes(30, 9)]}, name="b", items=NAMES[:40])
+    found = compare(first, second, flips=4)
+    told = {each["what"]: (each["a"], each["b"]) for each in found.differs}
+    assert told["spec: benchmark_id"] == ("a", "b")
+    assert told["spec: models[n].model_id"] == (None, "n")
+    assert [(each["item"], each["answer_a"], each["answer_b"]) for each in found.flips] == [
+        ("020", "no", "yes"), ("021", "no", "yes"), ("022", "no", "yes"), ("000", "yes", "no"),
+    ]  # fmt: skip
+    shown = themis("compare", first, second, "--flips", "2").stdout
+    assert "Item 000 of s: 1 → 0\n  reference: yes\n  answer A:\n    yes\n  answer B:\n    no\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing",), "no run begins with 'nothing'"),
+        (("RUN", "--metric", "wrong"), "has no score or metric 'wrong'. It has: right/text/exact_match"),
+        (("RUN", "--baseline", "c"), "has no model 'c'. It has: a, b"),
+        (("RUN", "--by", "prompt"), "there is one prompt to compare, p: name a second one, or another run"),
+        (("RUN", "RUN"), "is there twice: nothing can be compared with itself"),
+        (("RUN", "--margin", "0"), "the margin is 0: it is the difference that does not matter"),
+        (("RUN:model=c", "RUN"), "has no model 'c'. It has: a, b"),
+        (("lost.json", "RUN"), "can't read the baseline lost.json: No such file or directory"),
+    ],
+)
+def test_what_can_t_be_compared_is_told(ran: Callable[..., str], arguments: tuple[str, ...], message: str) -> None:
+    run = ran({"a": yes(1, 1), "b": yes(2, 0)})
+    done = themis("compare", *(each.replace("RUN", run) for each in arguments))
+    assert (done.exit_code, message in done.stderr) == (2, True), done.output
+
+
+def test_a_second_store_has_the_other_runs(ran: Callable[..., str], tmp_path: Path) -> None:
+    first = ran({"m": yes(10, 40)}, items=NAMES)
+    (tmp_path / "other").mkdir()
+    shutil.copytree(tmp_path / ".themis", tmp_path / "other" / ".themis")
+    (tmp_path / "other" / "project.json").write_text('{"storage": {"backend": "sqlite"}}')
+    second = ran({"m": yes(45, 5)}, name="c", items=NAMES)
+    done = themis("compare", second, first, "--project-b", "other/project.json")
+    assert done.exit_code == 1, done.output
+
+
+# --- baselines and the conclusion
+
+
+def test_a_baseline_is_a_file_that_later_runs_are_compared_with(ran: Callable[..., str], tmp_path: Path) -> None:
+    first = ran({"m": yes(30, 20)}, items=NAMES)
+    done = themis("baseline", "set", first)
+    assert (done.exit_code, done.stdout) == (0, f"themis-baseline.json: {first}, 50 scores\n")
+    assert "right/text/exact_match" in themis("baseline", "show").stdout
+    assert json.loads(themis("baseline", "show", "--format", "json").stdout)["scores"] == [
+        {"slice": "s", "model": "m", "prompt": "p", "params": "default", "metric": "right/text/exact_match",
+         "value": 0.6, "items": 50}
+    ]  # fmt: skip
+    shutil.rmtree(tmp_path / ".themis")
+    second = ran({"m": yes(10, 40)}, items=NAMES)
+    found = compare("themis-baseline.json", second)
+    assert seen(found) == [("themis-baseline.json", second, 50, 0, 20, "worse", "exact McNemar")]
+    assert compare("themis-baseline.json", second, cluster="topic").pairs[0].units == 25
+    (tmp_path / "themis-baseline.json").write_text("{}")
+    assert "is no baseline that this version reads" in themis("compare", "themis-baseline.json", second).stderr
+
+
+def test_a_baseline_of_a_number_of_all_items_holds_its_parts(ran: Callable[..., str]) -> None:
+    first = ran({"m": ["no yes", "a b"] * 20}, items=NAMES[:40], metric="text/chrf")
+    themis("baseline", "set", first, "-o", "base.json")
+    second = ran({"m": ["yes", "yes no"] * 20}, items=NAMES[:40], metric="text/chrf")
+    (stored,), (filed,) = compare(first, second).pairs, compare("base.json", second).pairs
+    assert (filed.difference, filed.low, filed.p_value) == (
+        pytest.approx(stored.difference), pytest.approx(stored.low), pytest.approx(stored.p_value),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "met", "said"),
+    [
+        ({}, None, "b is worse than a"),
+        ({"fail_if": ["worse"]}, False, "b against a, right/text/exact_match: worse, which fail_if names"),
+        ({"fail_if": ["inconclusive"]}, True, ""),
+        ({"max_drop": 0.3}, False, "b against a, right/text/exact_match: is worse by 0.4, and max_drop is 0.3"),
+        ({"max_drop": 0.45}, True, ""),
+        ({"max_drop": 0.45, "max_drop_of": "bound"}, False, "may be worse by 0.5"),
+    ],
+)
+def test_a_conclusion_ends_a_run_with_a_verdict_and_may_be_a_gate(
+    ran: Callable[..., str], config: dict[str, Any], met: bool | None, said: str
+) -> None:
+    conclusions = [{"id": "stats/compare", "config": {"baseline": "a", **config}}]
+    run = ran({"a": yes(30, 20), "b": yes(10, 40)}, conclusions=conclusions)
+    with themis_core.open_results() as results:
+        result = results.result(run)
+    (each,) = result.conclusions
+    assert (each["met"], result.exit_code, result.warnings) == (met, 1 if met is False else 0, [])
+    assert said in each["text"]
+    assert each["details"]["outcome"] == "worse"
+    assert (
+        f"stats/compare: {'NOT MET: ' if met is False else 'met: ' if met else ''}" in themis("show", "run", run).stdout
+    )
+
+
+def test_a_conclusion_compares_with_the_run_before_or_with_a_file(ran: Callable[..., str]) -> None:
+    gate = {"id": "stats/compare", "config": {"against": "previous", "max_drop": 0.02}}
+    first = ran({"m": yes(30, 20)}, items=NAMES, conclusions=[gate])
+    with themis_core.open_results() as results:
+        (told,) = results.result(first).conclusions
+        assert (told["text"], told["met"]) == ("there is no earlier run of this benchmark to compare with", None)
+    themis("baseline", "set", first, "-o", "base.json")
+    second = ran({"m": yes(25, 25)}, items=NAMES, conclusions=[gate, {**gate, "config": {"against": "base.json"}}])
+    with themis_core.open_results() as results:
+        before, file = results.result(second).conclusions
+    assert (before["met"], file["met"]) == (False, None)
+    assert "is worse by 0.1, and max_drop is 0.02" in before["text"]
+    with pytest.raises(SpecError, match=r"there is no baseline .*lost\.json: `themis baseline set RUN -o lost\.json`"):
+        ran({"m": yes(1, 1)}, conclusions=[{"id": "stats/compare", "config": {"against": "lost.json"}}])
+
+
+# --- power
+
+
+def test_power_before_a_run_and_from_a_stored_one(ran: Callable[..., str]) -> None:
+    told = json.loads(themis("power", "--rate", "0.7", "--difference", "0.1", "--format", "json").stdout)
+    assert told["rows"] == [{"pair": None, "difference": 0.1, "items": 198, "n": None, "power": None}]
+    run = ran({"a": ["yes|no"] * 20 + ["no|no"] * 20, "b": ["yes|yes"] * 40}, samples=2)
+    told = json.loads(themis("power", run, "--difference", "0.1", "--items", "40", "--format", "json").stdout)
+    assert [(each["pair"], each["n"], each["items"] > 40) for each in told["rows"]] == [("a, b", 40, True)]
+    assert told["components"]["a"]["shares"].keys() == {"items", "samples"}
+    assert "more calls are best spent on" in themis("power", run).stdout
+    assert "name a run, or the rate of A" in themis("power").stderr

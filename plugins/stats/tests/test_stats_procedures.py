@@ -1,0 +1,231 @@
+"""The procedures against scipy, published examples and their own definitions; p-value and interval never disagree."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from themis_plugin_stats.corpus import bootstrapped, jackknifed
+from themis_plugin_stats.procedures import ByReplicates, ByStandardError, Discordant, Procedure, Unvaried, paired, welch
+
+
+def agrees(test: Procedure) -> bool:
+    """Whether p < 0.05 exactly when the 95 % interval leaves out 0."""
+    low, high = test.interval()
+    return (test.p_value < 0.05) == ((low is not None and low > 0) or (high is not None and high < 0))
+
+
+# --- zeros and ones
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "n", "p"),
+    [
+        (86, 150, 1600, stats.binomtest(86, 236).pvalue),  # approval ratings: Agresti, Categorical Data Analysis, 10.1
+        (9, 1, 10, 2 * 11 / 1024),  # ten fair coins: (C(10, 0) + C(10, 1)) / 2^10 in each direction
+        (50, 0, 50, 2 / 2**50),
+        (3, 3, 20, 1.0),
+        (0, 0, 20, 1.0),
+    ],
+)
+def test_the_p_value_of_zeros_and_ones_is_mcnemars_exact_one(wins: int, losses: int, n: int, p: float) -> None:
+    assert Discordant.of(wins, losses, n).p_value == pytest.approx(p)
+
+
+def test_p_value_and_interval_of_zeros_and_ones_agree_whatever_is_seen() -> None:
+    tables = ((b, m - b, n) for m in range(1, 61) for b in range(m + 1) for n in (m, m + 5, 20 * m))
+    assert [table for table in tables if not agrees(Discordant.of(*table))] == []
+    large = [(b, m - b, 3 * m) for m in (100, 333, 1000, 5000) for b in range(m // 2 - 75, m // 2 + 75)]
+    assert [table for table in large if not agrees(Discordant.of(*table))] == []
+
+
+def likely(share: float, null: float, wins: int, losses: int, n: int) -> float:
+    """Minus the log-likelihood of `share` losses and `share + null` wins."""
+    shares = np.array([share + null, share, 1 - 2 * share - null])
+    return float(-np.sum(np.array([wins, losses, n - wins - losses]) * np.log(np.maximum(shares, 1e-300))))
+
+
+@pytest.mark.parametrize(("wins", "losses", "n"), [(12, 4, 40), (30, 21, 200), (7, 1, 21), (5, 0, 30)])
+@pytest.mark.parametrize("null", [-0.2, -0.05, 0.1, 0.3])
+def test_the_variance_is_that_of_the_most_likely_shares(wins: int, losses: int, n: int, null: float) -> None:
+    low, high = max(0.0, -null), (1 - null) / 2
+    found = optimize.minimize_scalar(
+        likely, bounds=(low, high), args=(null, wins, losses, n), method="bounded", options={"xatol": 1e-12}
+    )
+    expected = n * (2 * found.x + null - null**2)
+    assert Discordant.of(wins, losses, n)._variance(null) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_the_interval_of_zeros_and_ones_is_tangos_where_the_correction_is_nothing() -> None:
+    # With as many wins as losses nothing is corrected. Tango 1998, 2.3: with b = c = 0 the ends are z²/(n + z²).
+    z2 = stats.norm.isf(0.025) ** 2
+    assert Discordant.of(0, 0, 50).interval() == pytest.approx((-z2 / (50 + z2), z2 / (50 + z2)))
+
+
+def test_the_interval_holds_that_how_many_items_differ_is_chance_too() -> None:
+    low, high = Discordant.of(50, 0, 200).interval()
+    assert low is not None
+    assert high is not None
+    assert low < 0.2 < 0.3 < high  # a quarter of 200: ± 0.06, as for any share
+
+
+# --- flips of signs
+
+
+def flips_of(difference: np.ndarray) -> float:
+    found = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    return float(found.pvalue)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_items_are_compared_by_all_flips_as_scipy_does(seed: int) -> None:
+    difference = np.random.default_rng(seed).normal(0.5, 1, 11)
+    test = paired(np.zeros(11), difference)
+    assert (test.method, test.p_value) == ("sign flips", pytest.approx(flips_of(difference)))
+
+
+def test_darwins_maize_is_compared_as_fisher_did() -> None:
+    # Fisher, The Design of Experiments, section 21: 863 of 32768 flips give a sum as great, either way 1726: 5.267 %.
+    eighths = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], dtype=float)
+    sums = np.array([sum(signs) for signs in product(*[(each, -each) for each in eighths])])
+    assert int(np.sum(sums >= eighths.sum())) == 863
+    test = paired(np.zeros(15), eighths)
+    assert test.p_value == pytest.approx(2 * 863 / 2**15, abs=0.005)  # drawn, of more than fourteen
+    assert agrees(test)
+
+
+def test_an_interval_by_flips_holds_the_nulls_that_scipy_does_not_reject() -> None:
+    difference = np.random.default_rng(3).normal(0.3, 1, 10)
+    low, high = paired(np.zeros(10), difference).interval()
+    assert low is not None
+    assert high is not None
+    for end, outwards in ((low, -1), (high, 1)):
+        assert flips_of(difference - (end + outwards * 1e-6)) < 0.05
+        assert flips_of(difference - (end - outwards * 1e-6)) >= 0.05
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=13))
+def test_p_value_and_interval_agree_on_any_few_differences(differences: list[float]) -> None:
+    test = paired(np.full(len(differences), 0.3), np.array(differences) + 0.3)
+    assert agrees(test)
+    assert 0 < test.p_value <= 1
+
+
+def test_who_wins_each_of_fifty_has_a_tiny_p_value_whatever_the_scores_are() -> None:
+    a, clusters = np.full(50, 0.2), np.repeat(np.arange(25), 2)
+    assert paired(np.zeros(50), np.ones(50)).p_value < 1e-12
+    assert paired(a, a + 0.3).p_value == 2 * 0.5**50
+    assert paired(a, a + np.linspace(0.1, 0.5, 50)).p_value < 1e-12
+    assert paired(a[:40], a[:40] + np.linspace(0.1, 0.5, 40)).p_value == 2 * 0.5**40
+    assert paired(a, a + 0.3, clusters).p_value == 2 * 0.5**25
+    assert welch(np.zeros(50), np.ones(50)).p_value == pytest.approx(2 / comb(100, 50))
+    assert jackknifed(lambda items: 1.0, 50).p_value == 2 * 0.5**50
+    assert bootstrapped(lambda items: 1.0, 50).p_value <= 0.001
+
+
+# --- Student's t
+
+
+def test_many_items_are_compared_by_the_paired_t_test() -> None:
+    draw = np.random.default_rng(1)
+    a = draw.normal(0, 1, 80)
+    b = a + draw.normal(0.2, 1, 80)
+    test, expected = paired(a, b), stats.ttest_rel(b, a)
+    interval = expected.confidence_interval()
+    assert (test.method, test.p_value) == ("paired t", pytest.approx(expected.pvalue))
+    assert test.interval() == pytest.approx((interval.low, interval.high))
+
+
+def test_sleep_of_ten_patients_is_compared_as_student_did_where_t_is_asked_of_it() -> None:
+    # Student 1908: ten patients, two drugs; t = 4.0621, p = 0.00283.
+    one = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+    two = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+    error = float((two - one).std(ddof=1) / np.sqrt(10))
+    test = ByStandardError(1.58, 10, 10, error, "t", 9)
+    assert (test.p_value, test.interval()) == (pytest.approx(0.00283, abs=5e-6), pytest.approx((0.70, 2.46), abs=5e-3))
+    assert paired(one, two).p_value == pytest.approx(4 / 1024)  # exact flips
+
+
+def test_clusters_of_one_are_no_clusters_and_twins_count_once() -> None:
+    draw = np.random.default_rng(2)
+    a, b = draw.normal(0, 1, 100), draw.normal(0.3, 1, 100)
+    alone, single = paired(a, b), paired(a, b, np.arange(100))
+    assert (single.method, single.p_value) == ("cluster t", pytest.approx(alone.p_value))
+    twins = paired(np.repeat(a, 2), np.repeat(b, 2), np.repeat(np.arange(100), 2))
+    assert (twins.units, twins.n, twins.p_value) == (100, 200, pytest.approx(alone.p_value))
+
+
+def test_the_error_by_clusters_is_the_robust_one() -> None:
+    draw = np.random.default_rng(5)
+    cluster = draw.integers(0, 60, 400)
+    difference = draw.normal(0, 1, 400) + draw.normal(0, 1, 60)[cluster]
+    test = paired(np.zeros(400), difference, cluster)
+    # Of a regression on the constant alone, the sandwich with G / (G - 1), as in Cameron and Miller 2015, (11).
+    left = difference - difference.mean()
+    sums = np.array([left[cluster == each].sum() for each in np.unique(cluster)])
+    assert test.standard_error == pytest.approx(np.sqrt(60 / 59 * np.sum(sums**2)) / 400)
+
+
+def test_unpaired_scores_are_compared_by_welchs_test() -> None:
+    draw = np.random.default_rng(4)
+    a, b = draw.normal(0, 1, 30), draw.normal(0.5, 3, 50)
+    expected = stats.ttest_ind(b, a, equal_var=False)
+    interval = expected.confidence_interval()
+    assert welch(a, b).p_value == pytest.approx(expected.pvalue)
+    assert welch(a, b).interval() == pytest.approx((interval.low, interval.high))
+
+
+# --- numbers of all items at once
+
+
+def test_the_jackknife_of_a_mean_is_the_paired_t_test() -> None:
+    difference = np.random.default_rng(6).normal(0.2, 1, 60)
+    test = jackknifed(lambda items: float(difference[items].mean()), 60)
+    assert test.p_value == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+    assert agrees(test)
+
+
+def test_the_bootstrap_of_a_mean_is_close_to_the_t_test_and_draws_whole_clusters() -> None:
+    difference = np.random.default_rng(7).normal(0.25, 1, 80)
+    test = bootstrapped(lambda items: float(difference[items].mean()), 80)
+    assert test.standard_error == pytest.approx(difference.std() / np.sqrt(80), rel=0.1)
+    assert agrees(test)
+    twins = np.repeat(difference, 2)
+    clustered = bootstrapped(lambda items: float(twins[items].mean()), 160, np.repeat(np.arange(80), 2))
+    assert clustered.standard_error == pytest.approx(test.standard_error, rel=0.1)
+
+
+# --- nothing to judge by, equivalence
+
+
+def test_the_same_score_on_every_item_bounds_the_difference_by_the_rule_of_three() -> None:
+    test = paired(np.full(100, 0.5), np.full(100, 0.5), span=1.0)
+    assert isinstance(test, Unvaried)
+    low, high = test.interval()
+    assert (low, high) == (pytest.approx(-0.0362, abs=1e-4), pytest.approx(0.0362, abs=1e-4))  # 1 - 0.025^(1/100)
+    assert (test.p_value, test.p_equivalent(0.04) < 0.05, test.p_equivalent(0.02) < 0.05) == (1.0, True, False)
+    assert paired(np.array([0.5]), np.array([0.7])).p_value == 1.0
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    difference = np.random.default_rng(8).normal(0.01, 0.1, 200)
+    test = paired(np.zeros(200), difference)
+    above = stats.ttest_1samp(difference, -0.03, alternative="greater").pvalue
+    below = stats.ttest_1samp(difference, 0.03, alternative="less").pvalue
+    assert test.p_equivalent(0.03) == pytest.approx(max(above, below))
+    low, high = test.interval(0.9)
+    assert low is not None
+    assert high is not None
+    assert (test.p_equivalent(0.03) < 0.05) == (low > -0.03 and high < 0.03)
+
+
+def test_replicates_say_what_they_count() -> None:
+    test = ByReplicates(1.0, 10, 10, 1.0, "flips", np.sort(np.arange(-5, 94, dtype=float)))
+    assert (test.above(0.0), test.below(0.0)) == (7 / 100, 95 / 100)
+    assert test.interval(0.9) == (-5.0 + 3, 93.0 - 3)

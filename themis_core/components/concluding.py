@@ -1,0 +1,40 @@
+"""Conclusions: what is said of a whole run, once it is over."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from themis_core.components.base import Component, Lane
+
+__all__ = ["Conclusion", "Finding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a conclusion found."""
+
+    text: str
+    """A sentence for people."""
+    met: bool | None = None
+    """Whether the run is as the spec wants it: false makes the command exit with 1. None if nothing was wanted."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the sentence rests on, as plain data."""
+
+
+class Conclusion(Component):
+    """Says something of a run that is over, such as which of its models is better."""
+
+    runs_in: ClassVar[Lane | None] = "thread"
+    is_gate: ClassVar[bool] = False
+    """True if the run counts as not met where nothing can be concluded. May be a property."""
+
+    @abstractmethod
+    def conclude(self, results: Any, run_id: str) -> Sequence[Finding]:
+        """Return what there is to say of the run `run_id` of `results`, a `themis_core.Results`; make no call.
+
+        Called once all trials have an outcome, after what they gave is stored, in a thread of its own, for no longer
+        than `seconds_per_call`. An exception loses nothing: it becomes a warning that names the component.
+        """
