@@ -57,7 +57,10 @@ def test_csv_has_all_columns_of_one_table(spec: Path, run_id: str) -> None:
     ("arguments", "said"),
     [
         ([], "a page needs a file: add -o report.html, or --format markdown"),
-        (["--format", "csv", "--table", "prices"], "there is no table 'prices' to write: one of scores, outcomes"),
+        (
+            ["--format", "csv", "--table", "prices"],
+            "there is no table 'prices' to write: one of scores, aggregates, outcomes",
+        ),
         (["-o", "report.docx"], "--output ends in .docx: add --format, one of html, markdown, latex, csv"),
     ],
 )
