@@ -12,6 +12,7 @@ from pathlib import Path
 
 import themis_core as themis
 from themis_core import Generation, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.index import Index, System
 
 __all__ = ["Calls", "Gathered", "gathered", "opened"]
@@ -47,18 +48,15 @@ class Gathered:
     outcomes: Sequence[Sequence[OutcomeCount]]
     """Of each run."""
     calls: dict[System, Calls]
-    ballots: dict[str, Counter[str]]
+    judged: dict[str, Counter[str]]
     """Judge's score, as `score/metric`, to how often each value was given."""
+    ballots: dict[tuple[str, str], Ballots]
+    """By score and judging model."""
     index: Index
 
     @property
     def title(self) -> str:
         return ", ".join(dict.fromkeys(str(each.manifest["benchmark"]["benchmark_id"]) for each in self.runs))
-
-    def judges(self) -> list[str]:
-        """The scores that a judge gave, as `score/metric`."""
-        scorers = [each for run in self.runs for each in run.manifest["scorers"] if each["kind"] == "judge"]
-        return list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in scorers))
 
 
 @contextmanager
@@ -80,14 +78,24 @@ def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> G
     index = Index(store, runs)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
-    made = Gathered(runs, told, outcomes, _calls(store, index), {}, index)
-    for name in made.judges():
-        made.ballots[name] = Counter()
-    for run in runs if made.judges() else ():
+    judges = _judges(runs)
+    judged = _judged(results, runs, judges)
+    return Gathered(runs, told, outcomes, _calls(store, index), judged, ballots(store, index, judges), index)
+
+
+def _judges(runs: Sequence[RunRecord]) -> list[str]:
+    """The scores that a judge gave, as `score/metric`."""
+    scorers = [each for run in runs for each in run.manifest["scorers"] if each["kind"] == "judge"]
+    return list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in scorers))
+
+
+def _judged(results: themis.Results, runs: Sequence[RunRecord], judges: Sequence[str]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {name: Counter() for name in judges}
+    for run in runs if judges else ():
         for row in results.score_rows(run.run_id):
-            if (name := f"{row.score}/{row.metric}") in made.ballots:
-                made.ballots[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
-    return made
+            if (name := f"{row.score}/{row.metric}") in found:
+                found[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
+    return found
 
 
 def _calls(store: Store, index: Index) -> dict[System, Calls]:

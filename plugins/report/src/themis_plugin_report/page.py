@@ -19,8 +19,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import themis_core as themis
-from themis_core import RunRecord, Store, counted
-from themis_output import safe
+from themis_core import RunRecord, RunResult, Store, counted
+from themis_output import number, safe
 from themis_plugin_report.gathering import Gathered
 from themis_plugin_report.plots import plots
 from themis_plugin_report.tables import TABLES, tables
@@ -112,7 +112,13 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
     page = template.render(
         title=made.title,
         runs=[
-            {"record": run, "result": result, "verdicts": verdicts(run, result), "spec": _spec(run.manifest)}
+            {
+                "record": run,
+                "result": result,
+                "verdicts": verdicts(run, result),
+                "cost": _cost(result),
+                "spec": _spec(run.manifest),
+            }
             for run, result in zip(made.runs, made.results, strict=True)
         ],
         tables=dict.fromkeys(TABLES) | {each.name: each for each in tables(made)},
@@ -136,6 +142,14 @@ def listed(runs: Sequence[tuple[RunRecord, str]]) -> str:
     """The page that lists runs, each with its address."""
     page = _environment().get_template("runs.html.j2").render(runs=runs, css=asset("report.css"))
     return page.encode("utf-8", "backslashreplace").decode()
+
+
+def _cost(result: RunResult) -> str:
+    """What the run cost in all, or nothing if no price is given."""
+    if result.cost is None:
+        return ""
+    unknown = f", and {counted(result.unknown_cost_calls, 'call')} of unknown cost" if result.unknown_cost_calls else ""
+    return f"All calls of {result.run_id}, judges included: {number(result.cost)}{unknown}."
 
 
 def _spec(manifest: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from themis_plugin_report.gathering import Calls, Gathered
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
 
-TABLES = ("scores", "aggregates", "outcomes", "judges", "calls", "provenance")
+TABLES = ("scores", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
 _NAMES = ("run", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
 _UNSAID = {"params": "default", "of planned": "–", "mean of": "scored"}
 _NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "mean of", "unparsed", "unscored", "failed")
@@ -43,7 +43,7 @@ class Table:
 
 def tables(made: Gathered) -> list[Table]:
     """All tables that there is something to say in, in the order of `TABLES`."""
-    found = (_scores, _aggregates, _outcomes, _judges, _calls, _provenance)
+    found = (_scores, _aggregates, _outcomes, _judges, _ballots, _calls, _provenance)
     return [table for make in found if (table := make(made)).rows]
 
 
@@ -129,7 +129,7 @@ def _outcomes(made: Gathered) -> Table:
 
 def _judges(made: Gathered) -> Table:
     rows = []
-    for name, ballots in made.ballots.items():
+    for name, ballots in made.judged.items():
         total = ballots.total()
         rows += [
             [name, value, str(count), f"{100 * count / total:.1f} %"]
@@ -138,6 +138,24 @@ def _judges(made: Gathered) -> Table:
     return Table("judges", "Verdicts of judges", ("score", "verdict", "answers", "share"), rows, "", frozenset(
         {"verdict", "answers", "share"}
     ))  # fmt: skip
+
+
+def _ballots(made: Gathered) -> Table:
+    header = ("score", "judging model", "ballots", "mean", "unread", "judged again", "of those alike")
+    rows = [
+        [
+            score, judge, str(each.values.total() + each.unread.total()),
+            "–" if each.mean is None else f"{each.mean:.4f}", str(each.unread.total()), str(each.repeated),
+            f"{100 * each.alike / each.repeated:.1f} %" if each.repeated else "–",
+        ]
+        for (score, judge), each in made.ballots.items()
+    ]  # fmt: skip
+    words = (
+        ("unread", "replies in which no verdict could be read"),
+        ("judged again", "answers that the model was asked about more than once"),
+        ("of those alike", "how many of them got the same verdict each time"),
+    )
+    return Table("ballots", "Judging models", header, rows, "", frozenset(header[2:]), words)
 
 
 def _calls(made: Gathered) -> Table:

@@ -116,7 +116,7 @@
     const answer = turn.text || turn.refusal || turn.error || "";
     const button = make("button", { type: "button" },
       badge(row.trial, Number(byId("scorer").value)),
-      make("span", {}, row.group.item.id),
+      make("span", {}, row.trial.sample ? `${row.group.item.id} #${row.trial.sample + 1}` : row.group.item.id),
       make("span", {}, labelOf(row.trial.system)),
       make("span", { className: "snippet" }, answer.slice(0, SNIPPET).replace(/\s+/g, " ")));
     button.addEventListener("click", () => open(at));
@@ -152,7 +152,16 @@
   }
 
   const pairs = (values) => make("dl", {}, Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== "")
-    .flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, plain(value).slice(0, LONG))]));
+    .flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, areRecords(value) ? records(value) : plain(value).slice(0, LONG))]));
+
+  const areRecords = (value) => Array.isArray(value) && value.length > 0 && value.every((each) => each !== null && typeof each === "object" && !Array.isArray(each));
+
+  function records(rows) {
+    const names = [...new Set(rows.flatMap(Object.keys))];
+    const cells = (row) => names.map((name) => make("td", {}, row[name] === null || row[name] === undefined ? "–" : plain(row[name]).slice(0, LONG)));
+    return make("table", {}, make("thead", {}, make("tr", {}, names.map((name) => make("th", {}, name)))),
+      make("tbody", {}, rows.map((row) => make("tr", {}, cells(row)))));
+  }
 
   const messages = (sent) => (sent || []).flatMap((each) => [
     make("p", { className: "role" }, each.role),
