@@ -38,6 +38,8 @@ T = TypeVar("T")
 SHARE = 10
 """What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
 LONGEST_SEARCH_S = 5.0
+MOST_KEPT = 8
+"""Pages whose index is kept."""
 
 
 class Site:
@@ -62,6 +64,8 @@ class Site:
             if states == then or time.monotonic() < next_at:
                 return made
             made.index.close()
+        elif len(self._made) >= MOST_KEPT:
+            self._made.pop(next(iter(self._made)))[0].index.close()
         start = time.monotonic()
         made = gathered(self._results, self._store, key)
         took = time.monotonic() - start
