@@ -82,8 +82,8 @@
 
   const served = {
     async find(query) {
-      const { total, more, groups } = await ask("api/results", query);
-      return { total, more, rows: rowsOf(groups) };
+      const { groups, ...told } = await ask("api/results", query);
+      return { ...told, rows: rowsOf(groups) };
     },
     async alike({ trial }) { return rowsOf((await ask("api/alike", { n: trial.n })).groups); },
   };
@@ -130,7 +130,8 @@
     hits = found.rows;
     total = found.total;
     byId("hits").replaceChildren(...hits.map(hit));
-    byId("count").textContent = `${total.toLocaleString("en")}${found.more ? " or more" : ""} ${total === 1 ? "result" : "results"}`;
+    const counted = `${total.toLocaleString("en")}${found.more ? " or more" : ""} ${total === 1 ? "result" : "results"}`;
+    byId("count").textContent = found.stopped ? `${counted} so far: the search took too long and was stopped` : counted;
     byId("where").textContent = total ? `${page * PAGE + 1} to ${page * PAGE + hits.length}` : "";
     byId("before").disabled = page === 0;
     byId("after").disabled = !found.more && (page + 1) * PAGE >= total;
