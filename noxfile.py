@@ -37,6 +37,11 @@ NOT_OF_PINS = (
     "tests/test_workspace.py::test_every_package_that_is_named_is_pinned_to_what_was_tested_and_no_host_is_named",
 )
 """Where nothing is pinned, there is nothing to say of the pins."""
+OTHER_TOOLS = (
+    "inspect-ai==0.3.285",
+    *("jinja2", "jsonschema>=4.26,<5", "numpy", "pandas", "pydantic>=2.12.5,<3", "pytablewriter", "pyyaml", "requests"),
+)
+"""What `other_tools` installs whole: Inspect, and what the readers of the others import."""
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VERSIONS = ("3.11", "3.12", "3.13")
 PINS = re.compile(r"# <pins>.*?# </pins>\n", re.DOTALL)
@@ -99,6 +104,23 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "--out-dir", str(folder), external=True)
     uv_run(session, "tests", "pytest", "tests/wheels", *session.posargs, env={"THEMIS_WHEELS": str(folder)})
+
+
+@nox.session
+def other_tools(session: nox.Session) -> None:
+    """Let the tools that exports are for read them, in an environment of their own: `THEMIS_OTHER_TOOLS` names it."""
+    folder = ROOT / ".nox" / "other-tools"
+    python = str(folder / "bin" / "python")
+    session.run("uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder), external=True)
+    install = ("uv", "pip", "install", "-q", "--no-config", "--python", python)  # pins are for the project alone
+    session.run(*install, *OTHER_TOOLS, external=True)
+    # Of these, only what reads results is used: what runs models would bring hundreds of packages more. The last one
+    # says that it needs Python 3.12, and what is used of it doesn't.
+    session.run(*install, "--no-deps", "lm-eval==0.4.13", "evals==3.0.1.post1", external=True)
+    target = ("--no-deps", "--python-version", "3.12", "--target", str(folder / "every-eval-ever"))
+    session.run(*install, *target, "every-eval-ever==0.3.0", external=True)
+    tests = session.posargs or ("plugins/interop",)
+    uv_run(session, "tests", "pytest", "-n", "0", *tests, env={"THEMIS_OTHER_TOOLS": python})
 
 
 @nox.session

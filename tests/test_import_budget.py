@@ -17,7 +17,9 @@ BENEATH = {
 }
 """Libraries that the core itself uses."""
 LIBRARIES = {"numbers", "patterns", "rows", "sql", *BENEATH}
-PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES}
+BESIDE = {"pytest"}
+"""A plugin of another program: no spec can name it."""
+PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES - BESIDE}
 OURS = PLUGIN_PACKAGES | {f"themis_{name}" for name in LIBRARIES - BENEATH}
 
 REPORT = """

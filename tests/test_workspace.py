@@ -29,6 +29,8 @@ BENEATH = [
 """Libraries that the core needs; they know nothing of it."""
 LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
+BESIDE = ["pytest"]
+"""Of these, what is no plugin of Themis but of another program, and is installed by who wants it there."""
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
 
@@ -70,7 +72,7 @@ def names(requirements: list[str]) -> list[str]:
         pytest.param(sorted(TOOL["uv"]["sources"]), ["themis-core", *DISTRIBUTIONS], id="uv's sources"),
         pytest.param(
             names(PROJECT["project"]["optional-dependencies"]["standard"]),
-            [f"themis-plugin-{name}" for name in NAMESPACES],
+            [f"themis-plugin-{name}" for name in NAMESPACES if name not in BESIDE],
             id="the standard extra",
         ),
     ],
@@ -85,10 +87,13 @@ def test_a_plugin_folder_holds_the_distribution_and_entry_point_of_its_name(fold
     name = folder.name
     if f"themis_{name}" in LIBRARIES:
         assert (own["name"], own.get("entry-points", {})) == (f"themis-{name}", {})
+    elif name in BESIDE:
+        assert own["name"] == f"themis-plugin-{name}"
+        assert own["entry-points"] == {"pytest11": {"themis": f"themis_plugin_{name}.fixtures"}}
     else:
         assert own["name"] == f"themis-plugin-{name}"
         assert own["entry-points"]["themis"] == {name: f"themis_plugin_{name}.plugin"}
-        assert own["entry-points"].keys() <= {"themis", "themis.commands"}
+        assert own["entry-points"].keys() <= {"themis", "themis.commands", "themis.outputs"}
     package = "themis_" + own["name"].removeprefix("themis-").replace("-", "_")
     assert [each.name for each in (folder / "src").iterdir() if (each / "__init__.py").exists()] == [package]
     assert (folder / "src" / package / "py.typed").exists()

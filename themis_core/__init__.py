@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from themis_core.components import Damage as Damage
     from themis_core.components import DatasetLoader as DatasetLoader
     from themis_core.components import Engine as Engine
+    from themis_core.components import Exporter as Exporter
     from themis_core.components import Extractor as Extractor
     from themis_core.components import Judge as Judge
     from themis_core.components import JudgedAnswer as JudgedAnswer
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from themis_core.records import GenerationRecorded as GenerationRecorded
     from themis_core.records import Item as Item
     from themis_core.records import ItemRecorded as ItemRecorded
+    from themis_core.records import Latency as Latency
     from themis_core.records import OutcomeCount as OutcomeCount
     from themis_core.records import Request as Request
     from themis_core.records import Row as Row
@@ -71,16 +73,22 @@ if TYPE_CHECKING:
     from themis_core.records import TrialRow as TrialRow
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
+    from themis_core.results import Gate as Gate
+    from themis_core.results import GroupRow as GroupRow
+    from themis_core.results import ItemMean as ItemMean
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
+    from themis_core.results import gates_of as gates_of
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
+    from themis_core.session import export as export
     from themis_core.session import find_storage as find_storage
     from themis_core.session import open_results as open_results
     from themis_core.session import plan as plan
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
+    from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
@@ -111,6 +119,7 @@ if TYPE_CHECKING:
     from themis_core.specs import canonical_json as canonical_json
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
+    from themis_core.specs import settings_of as settings_of
     from themis_core.wording import counted as counted
 
 _ROOMS = {
@@ -121,6 +130,7 @@ _ROOMS = {
         "Damage",
         "DatasetLoader",
         "Engine",
+        "Exporter",
         "Extractor",
         "Judge",
         "JudgeReply",
@@ -161,6 +171,7 @@ _ROOMS = {
         "GenerationRecorded",
         "Item",
         "ItemRecorded",
+        "Latency",
         "OutcomeCount",
         "Request",
         "Row",
@@ -180,13 +191,18 @@ _ROOMS = {
         "event_from",
     ),
     "results": (
+        "Gate",
+        "GroupRow",
+        "ItemMean",
         "ResultRow",
         "Results",
         "RunResult",
+        "gates_of",
     ),
     "session": (
         "PlanReport",
         "Progress",
+        "export",
         "find_storage",
         "open_results",
         "plan",
@@ -194,6 +210,7 @@ _ROOMS = {
         "run_async",
     ),
     "specs": (
+        "AggregateSpec",
         "BenchmarkSpec",
         "DatasetQuerySpec",
         "DatasetSpec",
@@ -224,6 +241,7 @@ _ROOMS = {
         "canonical_json",
         "digest",
         "looks_like_a_key",
+        "settings_of",
     ),
     "wording": ("counted",),
 }

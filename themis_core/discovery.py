@@ -9,7 +9,18 @@ from typing import Any
 
 from importlib_metadata import Distribution, EntryPoint
 
-__all__ = ["COMMANDS", "GROUP", "Installed", "Unreadable", "commands", "discover", "how_to_install", "installed"]
+__all__ = [
+    "COMMANDS",
+    "GROUP",
+    "Installed",
+    "OUTPUTS",
+    "Unreadable",
+    "commands",
+    "discover",
+    "how_to_install",
+    "installed",
+    "outputs",
+]
 
 _CORE = "themis-core"
 
@@ -18,13 +29,17 @@ GROUP = "themis"
 COMMANDS = "themis.commands"
 """The group of commands of the first level, each a click command: `compare = "themis_plugin_x.commands:compare"`."""
 
+OUTPUTS = "themis.outputs"
+"""The group of forms in which a result is written to a file, each a function that makes a text of a `RunResult`:
+`junit = "themis_plugin_x.junit:as_junit"` gives `themis run` and `themis show run` the option `--junit FILE`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
     """One entry point of the group, with the distribution that declares it."""
 
     namespace: str
-    """The entry point's name: of a command, what is typed after `themis`."""
+    """The entry point's name: of a command, what is typed after `themis`; of an output, its option."""
     distribution: str
     version: str
     entry_point: EntryPoint
@@ -62,6 +77,11 @@ def installed() -> dict[str, list[Installed]]:
 def commands() -> dict[str, list[Installed]]:
     """All commands of the first level that plugins bring, by name, sorted; two of one name are a conflict."""
     return discover(COMMANDS)[0]
+
+
+def outputs() -> dict[str, list[Installed]]:
+    """All forms in which plugins write a result, by name, sorted; two of one name are a conflict."""
+    return discover(OUTPUTS)[0]
 
 
 def discover(group: str = GROUP) -> tuple[dict[str, list[Installed]], list[Unreadable]]:

@@ -9,7 +9,8 @@ A run, hook by hook (only plugins that the spec names are imported and asked):
     themis_register_extractors      │ once each per plugin, when the spec first names the plugin; in which order
     themis_register_metrics         │ is not promised
     themis_register_judges          │
-    themis_register_storage_backends┘
+    themis_register_storage_backends│
+    themis_register_exporters       ┘
     themis_run_started                once
       themis_trial_finished           once per trial, after its commit returned
     themis_run_finished               once, also after an interruption or error
@@ -27,7 +28,7 @@ import pluggy
 if TYPE_CHECKING:  # click would cost `import themis_core` its import time
     import click
 
-    from themis_core.components import DatasetLoader, Engine, Extractor, Judge, Metric, StorageBackend
+    from themis_core.components import DatasetLoader, Engine, Exporter, Extractor, Judge, Metric, StorageBackend
     from themis_core.records import RunFinished, RunStarted, TrialFinished
 
 __all__ = ["REGISTRATION_HOOKS", "hookimpl", "hookspec"]
@@ -42,6 +43,7 @@ REGISTRATION_HOOKS: Mapping[str, str] = {
     "metric": "themis_register_metrics",
     "judge": "themis_register_judges",
     "storage_backend": "themis_register_storage_backends",
+    "exporter": "themis_register_exporters",
 }
 """Component kind to the hook that registers it."""
 
@@ -78,6 +80,14 @@ def themis_register_judges(register: Callable[[str, type[Judge]], None]) -> None
 @hookspec
 def themis_register_storage_backends(register: Callable[[str, type[StorageBackend]], None]) -> None:
     """Offer storage backends: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
+
+
+@hookspec
+def themis_register_exporters(register: Callable[[str, type[Exporter]], None]) -> None:
+    """Offer exporters: call `register(name, cls)` for each; `themis export --to` names it `namespace/name`.
+
+    Called as `themis_register_dataset_loaders` is, also when a command first names the plugin.
+    """
 
 
 @hookspec

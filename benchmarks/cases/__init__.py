@@ -27,6 +27,7 @@ CASES = (
     "metric_stalls",
     "store_append",
     "store_read",
+    "groups",
     "queries",
 )
 

@@ -109,8 +109,9 @@ def commands() -> dict[str, click.Context]:
             assert group is not None
             found |= _walk(click.Context(group, parent=root, info_name=namespace))
     for name in discovery.commands():
-        if (command := themis_core.cli.cli.get_command(root, name)) is not None:
-            found |= _walk(click.Context(command, parent=root, info_name=name))
+        command = themis_core.cli.cli.get_command(root, name)
+        assert command is not None
+        found |= _walk(click.Context(command, parent=root, info_name=name))
     return found
 
 

@@ -70,8 +70,8 @@ def run_id(whole: Benchmark) -> str:
 def content(benchmark: Benchmark, run_id: str) -> tuple[str, ...] | None:
     """All that a user reads of the run; None if it is said that it can't be read."""
     exported = [
-        themis(benchmark, "storage", "export", run_id, *more)
-        for more in (["--canonical"], ["--what", "scores"], ["--what", "generations"], ["--what", "items"])
+        themis(benchmark, "export", run_id, *more)
+        for more in (["--to", "canonical"], ["--what", "scores"], ["--what", "generations"], ["--what", "items"])
     ]
     return None if any(each.exit_code for each in exported) else tuple(each.stdout for each in exported)
 

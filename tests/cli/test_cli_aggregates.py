@@ -73,7 +73,7 @@ def test_with_the_spec_the_number_is_there(spec: Path, caplog: pytest.LogCapture
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("more", [(), ("--trials",), ("--format", "json")])
+@pytest.mark.parametrize("more", [(), ("--by", "model"), ("--format", "json")])
 def test_without_it_the_command_says_that_it_wants_the_spec(spec: Path, more: tuple[str, ...]) -> None:
     done = themis("show", "run", "agg", *more)
     assert done.exit_code == 2

@@ -213,9 +213,7 @@ def test_help_lists_the_commands_of_plugins_from_metadata_even_of_a_broken_one(i
     install("cliuntouched", "raise RuntimeError('never imported')", {"greet": "greet", "run": "greet"})
     told = themis("--help").stdout
     listed = [line.split() for line in told.partition("Commands of plugins:\n")[2].splitlines()]
-    assert [line for line in listed if line[1] == "themis-plugin-cliuntouched"] == [
-        ["greet", "themis-plugin-cliuntouched", "2.5"]
-    ]
+    assert [each for each in listed if "cliuntouched" in each[1]] == [["greet", "themis-plugin-cliuntouched", "2.5"]]
 
 
 @pytest.mark.parametrize(

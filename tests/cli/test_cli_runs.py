@@ -149,8 +149,8 @@ def test_a_threshold_that_is_not_met_exits_with_1_and_names_the_row(tmp_path: Pa
         "metric": "text/exact_match", "value": 0.5,
     }  # fmt: skip
     assert threshold == {
-        "score": "accuracy", "minimum": 0.9, "max_missing": 0.0, "met": False, "judged": True, "why": None,
-        "missed": [missed], "unjudged": [],
+        "measure": "value", "score": "accuracy", "minimum": 0.9, "met": False, "judged": True, "why": None,
+        "rows": 1, "worst": missed, "missed": [missed], "unjudged": [],
     }  # fmt: skip
 
 
@@ -177,16 +177,17 @@ def test_runs_lists_what_is_stored(spec: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_show_run_finds_a_run_by_the_beginning_of_its_id(spec: Path) -> None:
     first = themis_json("run", spec)
-    shown = themis_json("show", "run", "capitals", "--spec", spec, "--trials")
+    shown = themis_json("show", "run", "capitals", "--spec", spec)
+    trials = themis_json("show", "trials", "latest", "--spec", spec)
     assert shown["run"]["run_id"] == first["run_id"]
     assert shown["result"]["scores"] == first["scores"]
-    assert [(row["item_id"], row["scores"]) for row in shown["trials"]] == [
+    assert [(row["item_id"], row["scores"]) for row in trials["trials"]] == [
         ("a", {"accuracy/text/exact_match": {"value": 1.0, "reason": None}}),
         ("b", {"accuracy/text/exact_match": {"value": 0.0, "reason": None}}),
     ]
-    text = themis("show", "run", "capitals", "--spec", spec, "--trials").stdout
-    assert "plugin replay: themis-plugin-replay" in text
-    assert [line.split()[1:] for line in text.splitlines()[-3:]] == [
+    assert "plugin replay: themis-plugin-replay" in themis("show", "run", "latest", "--spec", spec).stdout
+    text = themis("show", "trials", "capitals", "--spec", spec).stdout
+    assert [line.split()[1:] for line in text.splitlines()] == [
         ["outcome", "slice", "model", "prompt", "params", "item", "sample", "accuracy/text/exact_match"],
         ["answered", "test", "m", "plain", "default", "a", "0", "1"],
         ["answered", "test", "m", "plain", "default", "b", "0", "0"],
@@ -195,7 +196,7 @@ def test_show_run_finds_a_run_by_the_beginning_of_its_id(spec: Path) -> None:
 
 def test_show_trial_tells_the_whole_timeline_and_escapes_it(spec: Path) -> None:
     run_id = themis_json("run", spec)["run_id"]
-    trials = themis_json("show", "run", run_id, "--spec", spec, "--trials")["trials"]
+    trials = themis_json("show", "trials", run_id, "--spec", spec)["trials"]
     trial = themis_json("show", "trial", run_id, trials[1]["trial_id"][:16], "--spec", spec)
     assert trial["turns"][0]["generation"]["text"] == f"Cusco{ESCAPE}"
     text = themis("show", "trial", run_id, trials[1]["trial_id"][:16], "--spec", spec).stdout

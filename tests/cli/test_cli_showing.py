@@ -1,4 +1,4 @@
-"""`show run --trials` and `show trial` over a run of several models, one of which never answered."""
+"""`show trials`, `show items` and `show trial` over a run of several models, one of which never answered."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def spec(tmp_path: Path) -> Path:
 
 
 def trials_of(spec: Path) -> list[dict[str, Any]]:
-    done = themis("show", "run", "capitals", "--trials", "--spec", spec, "--format", "json")
+    done = themis("show", "trials", "capitals", "--spec", spec, "--format", "json")
     listed: list[dict[str, Any]] = json.loads(done.stdout)["trials"]
     return listed
 
 
 def test_each_trial_has_its_own_scores_or_why_there_is_none(spec: Path) -> None:
-    text = themis("show", "run", "capitals", "--trials", "--spec", spec).stdout.partition("\nTrials\n")[2]
+    text = themis("show", "trials", "capitals", "--spec", spec).stdout
     assert [line.split(maxsplit=1)[1] for line in text.splitlines()] == [
         "outcome           slice  model  prompt  params   item  sample  accuracy/text/exact_match  own/mine/fragile",
         "answered          all    m1     plain   default  a     0       0                          1",
@@ -110,8 +110,9 @@ def test_the_trials_of_an_item_are_listed_if_there_are_several(spec: Path) -> No
     run_id = json.loads(themis("runs", "--spec", spec, "--format", "json").stdout)["runs"][0]["run_id"]
     first, second, third = (each["trial_id"][:12] for each in trials_of(spec) if each["item_id"] == "a")
     assert (done.exit_code, done.stdout) == (2, "")
+    how = "add --model, --prompt or --where, or give the beginning of a trial's id"
     assert done.stderr.splitlines() == [
-        f"Error: several trials of {run_id} are of the item 'a': give the beginning of a trial's id",
+        f"Error: several trials of {run_id} are of the item 'a': {how}",
         "  trial         outcome           slice  model  prompt  params   item  sample",
         f"  {first}  answered          all    m1     plain   default  a     0",
         f"  {second}  failed (missing)  all    m2     plain   default  a     0",
@@ -123,7 +124,7 @@ def test_a_trial_that_is_in_two_slices_is_shown_of_the_slice_that_is_named(spec:
     *_, both, _ = trials_of(spec)
     done = themis("show", "trial", "capitals", both["trial_id"], "--spec", spec)
     assert done.exit_code == 2
-    assert f"begin with '{both['trial_id']}': give the beginning of a trial's id, and --slice\n" in done.stderr
+    assert f"begin with '{both['trial_id']}': give --slice as well\n" in done.stderr
     for name in (both["trial_id"], "b"):
         shown = themis("show", "trial", "capitals", name, "--slice", "rest", "--spec", spec, "--format", "json")
         trial = json.loads(shown.stdout)["trial"]
@@ -133,7 +134,7 @@ def test_a_trial_that_is_in_two_slices_is_shown_of_the_slice_that_is_named(spec:
 def test_what_is_neither_an_item_nor_a_trial_gets_the_command_that_lists_them(spec: Path) -> None:
     done = themis("show", "trial", "capitals", "q0", "--spec", spec)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "has the item 'q0', or an id that begins so: `themis show run capitals-" in done.stderr
+    assert "has the item 'q0', or an id that begins so: `themis show trials capitals-" in done.stderr
 
 
 def test_a_trial_tells_what_its_metric_raised(spec: Path) -> None:
@@ -231,7 +232,7 @@ def test_what_a_terminal_is_shown_of_an_export_can_not_steer_it(tmp_path: Path) 
     spec = asked_once(tmp_path, {"id": "a", "gold": "Paris"}, "Where?")
     near, far = pty.openpty()
     command = [sys.executable, "-c", "from themis_core.cli import main; main()"]
-    export = ["storage", "export", "--what", "trials", "--spec", str(spec), "--format"]
+    export = ["export", "--what", "trials", "--spec", str(spec), "--to"]
     shown = ""
     for name in ("csv", "jsonl"):
         subprocess.run([*command, *export, name], stdout=far, check=True)
@@ -242,3 +243,77 @@ def test_what_a_terminal_is_shown_of_an_export_can_not_steer_it(tmp_path: Path) 
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
     piped = subprocess.run([*command, *export, "csv"], capture_output=True, check=True)
     assert b"\x1b]52;c;" in piped.stdout
+
+
+CHOSEN: list[tuple[tuple[str, ...], list[tuple[str, str, str]]]] = [
+    # options; slice, model and item of the trials that have it
+    (("--outcome", "failed", "--model", "m3"), [("all", "m3", "b"), ("rest", "m3", "b")]),
+    (("--scored", "right", "--metric", "accuracy"), [("all", "m1", "b"), ("all", "m3", "a"), ("rest", "m3", "only")]),
+    (("--scored", "wrong"), [("all", "m1", "a")]),
+    (("--scored", "wrong", "--metric", "mine/fragile"), []),
+    (("--scored", "unscored"), [("all", "m1", "b")]),
+    (("--scored", "unparsed"), []),
+    (("--slice", "rest", "--prompt", "plain"), [("rest", "m3", "b"), ("rest", "m3", "only")]),
+    (("--where", "sample=0", "--where", "slice=all", "--limit", "1"), [("all", "m1", "a")]),
+    (("--model", "m4"), []),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), CHOSEN)
+def test_trials_are_chosen_by_how_they_ended_and_what_they_are_of(
+    spec: Path, options: tuple[str, ...], expected: list[tuple[str, str, str]]
+) -> None:
+    done = themis("show", "trials", "latest", "--spec", spec, "--format", "json", *options)
+    found = [(each["slice_id"], each["model_id"], each["item_id"]) for each in json.loads(done.stdout)["trials"]]
+    assert found == expected
+
+
+def test_the_worst_items_come_first(spec: Path) -> None:
+    done = themis("show", "items", "latest", "--spec", spec, "--metric", "accuracy", "--limit", "2")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["score", "metric", "item", "mean", "n"],
+        ["accuracy", "text/exact_match", "a", "0.5", "2"],
+        ["accuracy", "text/exact_match", "b", "1", "1"],
+    ]
+    only = themis("show", "items", "latest", "--spec", spec, "--model", "m3", "--format", "json")
+    assert [(each["score"], each["item_id"], each["mean"]) for each in json.loads(only.stdout)["items"]] == [
+        ("accuracy", "a", 1.0),
+        ("accuracy", "only", 1.0),
+        ("own", "a", 1.0),
+        ("own", "only", 1.0),
+    ]
+    assert themis("show", "items", "latest", "--spec", spec, "--model", "m4").stderr == "no scores\n"
+
+
+def test_a_trial_is_found_by_item_and_model(spec: Path) -> None:
+    done = themis("show", "trial", "latest", "a", "--model", "m3", "--spec", spec, "--format", "json")
+    assert json.loads(done.stdout)["trial"]["model_id"] == "m3"
+    wrong = themis("show", "trial", "latest", "a", "--where", "model", "--spec", spec)
+    assert (wrong.exit_code, wrong.stderr) == (
+        2, "Error: --where 'model': write NAME=VALUE, such as metadata.category=sums\n",
+    )  # fmt: skip
+    none = themis("show", "trial", "latest", "a", "--model", "m9", "--spec", spec)
+    assert none.exit_code == 2
+    assert "with model 'm9' has the item 'a'" in none.stderr
+
+
+def test_runs_say_what_is_new_in_each_against_the_one_before(spec: Path) -> None:
+    slices = [{"slice_id": "new", "dataset": yaml.safe_load(spec.read_text())["benchmark"]["slices"][0]["dataset"],
+               "generation": {}, "scores": [{"name": "accuracy", "metrics": ["text/exact_match"]}]}]  # fmt: skip
+    changed = yaml.safe_load(spec.read_text())
+    changed["benchmark"] |= {"slices": [*changed["benchmark"]["slices"], *slices], "num_samples": 2}
+    del changed["benchmark"]["models"][1]
+    changed["benchmark"]["slices"][0]["generation"]["models"] = ["m1", "m3"]
+    later = spec.with_name("later.yaml")
+    later.write_text(yaml.safe_dump(changed))
+    done = themis("run", later, "--quiet", "--limit", "1")
+    assert done.exit_code == 5, done.output
+    runs = json.loads(themis("runs", "--spec", spec, "--format", "json").stdout)["runs"]
+    what = (
+        "model m2 removed, slice all changed (dataset_query, generation), slice rest changed (dataset_query), "
+        "slice new added, num_samples 2 instead of 1"
+    )
+    assert [each["new"] for each in runs] == [
+        f"{what}, 1 item of all instead of 2, 1 item of rest instead of 2",
+        None,
+    ]

@@ -163,7 +163,7 @@ def test_what_components_print_goes_to_standard_error(tmp_path: Path, how: str) 
 def test_standard_output_by_its_name_is_the_command_s_as_well(tmp_path: Path) -> None:
     spec = write(tmp_path, WAYS["print"])
     assert themis(tmp_path, "run", str(spec)).returncode == 0
-    done = themis(tmp_path, "storage", "export", "--spec", str(spec), "--output", "/dev/stdout", "--format", "jsonl")
+    done = themis(tmp_path, "export", "--spec", str(spec), "--output", "/dev/stdout", "--to", "jsonl")
     assert (done.returncode, [json.loads(line)["item_id"] for line in done.stdout.splitlines()]) == (0, ["a"])
 
 

@@ -267,11 +267,13 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
     names = {"slice_id": "all", "model_id": "small", "prompt_variant_id": "direct", "score": "accuracy", "metric": "m"}
     missed = {**names, "params": "default", "value": 0.4999961}
     unjudged = {**names, "params": "t=1", "value": None, "why": "nothing was scored"}
-    whole = {"met": False, "judged": True, "why": None, "missed": [], "unjudged": []}
+    whole: dict[str, Any] = {"measure": "value", "met": False, "judged": True, "why": None, "rows": 1, "worst": None}
+    whole |= {"missed": [], "unjudged": []}
     no_row, no_value = "no row of the results is of that kind", unjudged["why"]
     thresholds = [
         {**whole, "score": "accuracy", "minimum": 0.5, "missed": [missed], "unjudged": [unjudged], "why": no_value},
-        {**whole, "score": "format", "maximum": 1.0, "met": True},
+        {**whole, "score": "format", "maximum": 1.0, "met": True, "rows": 2, "worst": {**names, "value": 0.75}},
+        {**whole, "measure": "latency_p95", "maximum": 2.0, "met": True, "worst": {"value": 1.25}},
         {**whole, "score": "format", "model_id": "large", "minimum": 0.0, "judged": False, "why": no_row},
         {**whole, "score": "format", "minimum": 0.0, "judged": False, "unjudged": [unjudged], "why": no_value},
         {**whole, "score": "many", "minimum": 1.0, "max_missing": 0.0, "missed": [missed] * 23},
@@ -283,11 +285,13 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
         "  threshold NOT MET: score accuracy, minimum 0.5",
         one,
         other,
-        "  threshold met: score format, maximum 1",
-        "  threshold NOT JUDGED, so not met: score format, model_id large, minimum 0; " + no_row,
+        "  threshold met: score format, maximum 1: 0.75 at worst",
+        "  threshold met: measure latency_p95, maximum 2: 1.25",
+        "  threshold NOT JUDGED, so not met: score format, model_id large, minimum 0",
+        f"    {no_row}",
         "  threshold NOT JUDGED, so not met: score format, minimum 0",
         other,
-        "  threshold NOT MET: score many, minimum 1",
+        "  threshold NOT MET: score many, minimum 1, max_missing 0",
         *[one] * 20,
         "    and 3 more; `--format json` has them all",
     ]
@@ -301,4 +305,27 @@ def test_an_example_of_each_error_is_printed_beside_the_counts(capsys: Print) ->
         "  accuracy/mine/m: 2 unscored (metric_error 2)",
         "  timeout, such as: no reply in 60 s",
         "  metric_error, such as: mine/m: score: ZeroDivisionError: division by zero",
+    ]
+
+
+def test_models_are_columns_where_a_row_for_each_number_is_too_wide(capsys: Print, terminal: Any) -> None:
+    terminal(100)
+    rows = [
+        ResultRow(
+            "gsm8k", model, prompt, f"temperature={heat}, max_tokens=512", "accuracy", "text/numeric_match", 0.5, n,
+            0.03, 0.43, 0.57, "wilson", None, 0, 0, int(model == "small"), {}, {}, n, 0.5, 0.5, 100,
+        )
+        for prompt in ("plain", "chain_of_thought")
+        for heat, n in ((0.0, 200), (0.7, 198))
+        for model in ("small", "large")
+    ]  # fmt: skip
+    show_result(result(scores=rows))
+    assert printed(capsys)[:7] == [
+        "all rows: params max_tokens=512, slice gsm8k, score accuracy, metric text/numeric_match",
+        "prompt            params             n  unparsed                 small                 large",
+        "────────────────  ───────────────  ───  ────────  ────────────────────  ────────────────────",
+        "plain             temperature=0.0  200         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "plain             temperature=0.7  198         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "chain_of_thought  temperature=0.0  200         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
+        "chain_of_thought  temperature=0.7  198         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
     ]

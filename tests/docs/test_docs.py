@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,6 +44,7 @@ from themis_core import (
     hookspecs,
     specs,
 )
+from themis_core.cli import cli
 from themis_core.components import COMPONENT_KINDS
 from themis_core.planning.sampling import allot, rank
 from themis_core.plugins import Plugins
@@ -169,7 +172,13 @@ def test_writing_the_pages_again_leaves_them_as_they_are_and_removes_old_ones(tm
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_a_yaml_block_is_a_valid_spec_or_part_of_one(text: str) -> None:
-    values = list(validated(yaml.safe_load(text)))
+    data = yaml.safe_load(text)
+    if lines := list(command_lines(data)):  # a workflow of a CI system
+        for line in lines:
+            words = shlex.split(line.partition("themis run ")[2])
+            assert cli.commands["run"].make_context("run", words).params["spec"] == Path("eval.yaml")
+        return
+    values = list(validated(data))
     plugins = Plugins()
     for kind, name, config in components(values):
         if name.partition("/")[0] not in INVENTED:
@@ -186,6 +195,7 @@ def test_a_toml_block_is_a_valid_spec_or_project_file(text: str) -> None:
         assert data["project"]["entry-points"] in (
             {"themis": {"brevity": "themis_plugin_brevity.plugin"}},
             {"themis.commands": {"count": "themis_plugin_brevity.commands:count"}},
+            {"themis.outputs": {"brief": "themis_plugin_brevity.outputs:brief"}},
         )
 
 
@@ -195,6 +205,19 @@ def test_a_python_block_compiles_and_imports_what_there_is(text: str) -> None:
     for line in re.findall(r"^from themis_core import (?:\(\n(.*?)\)|(.*?)$)", text, re.MULTILINE | re.DOTALL):
         names = [name.strip() for part in line for name in part.split(",") if name.strip()]
         assert [name for name in names if name not in themis_core.__all__] == []
+
+
+def command_lines(data: Any) -> Iterator[str]:
+    """The runs of Themis among the steps of a workflow."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key in ("run", "script"):
+                yield from (line for line in [value, *value] if isinstance(line, str) and "themis run " in line)
+            else:
+                yield from command_lines(value)
+    elif isinstance(data, list):
+        for each in data:
+            yield from command_lines(each)
 
 
 def validated(data: dict[str, Any]) -> Iterator[Any]:
@@ -305,6 +328,30 @@ def test_the_files_of_the_quick_start_make_a_plan_and_run(tmp_path: Path) -> Non
     assert [(row.model_id, row.score, row.value, row.n) for row in result.scores] == [("recorded", "accuracy", 0.5, 2)]
 
 
+def unnamed(text: str) -> str:
+    """The text without what names this run and this version of the spec."""
+    return re.sub(r"capitals-[0-9a-f]{12}|Spec `[0-9a-f]{12}`", "…", text)
+
+
+def test_the_page_on_ci_shows_what_its_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of("ci.md")
+    assert sorted(files) == ["eval.yaml", "test_eval.py"]
+    write_files(tmp_path, files, *files)
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "ci.md").read_text("utf-8")
+    (markdown,) = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)
+    annotations, failed = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (command, other) = re.findall(r"```sh\nthemis (.*?)\n```", page, re.DOTALL)
+    done = CliRunner().invoke(cli, shlex.split(command), prog_name="themis")
+    assert (done.exit_code, unnamed(done.stdout).endswith(unnamed(annotations))) == (1, True), done.output
+    assert unnamed((tmp_path / "summary.md").read_text("utf-8")) == unnamed(markdown)
+    assert '<testsuites name="capitals" tests="3" failures="1" errors="0">' in (tmp_path / "junit.xml").read_text()
+    assert CliRunner().invoke(cli, shlex.split(other), prog_name="themis").exit_code == 0
+    tested = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_eval.py"]
+    told = subprocess.run(tested, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert (told.splitlines()[-1].startswith("1 failed, 1 passed"), failed in told) == (True, True), told
+
+
 @pytest.mark.parametrize(
     ("plugin", "spec", "value"), [("my_metrics.py", "brevity.yaml", 0.5), ("my_engine.py", "echo.yaml", 1.0)]
 )
@@ -329,6 +376,36 @@ def test_the_judge_on_the_plugin_page_passes_its_tests(tmp_path: Path) -> None:
     assert re.match(r"\d+ passed", pytest_in(tmp_path))
     name, _ = Plugins({"mine": tmp_path / "my_judges.py"}).resolve("judge", "mine/polite")
     assert name == "mine/polite"
+
+
+def test_the_exporter_on_the_plugin_page_writes_what_is_stored(tmp_path: Path) -> None:
+    files = files_of("plugins.md")
+    write_files(tmp_path, files, "my_engine.py", "my_exporter.py", "echo.yaml")
+    spec = tmp_path / "echo.yaml"
+    spec.write_text(
+        files["echo.yaml"].replace("{mine: ./my_engine.py}", "{mine: ./my_engine.py, my: ./my_exporter.py}")
+    )
+    run = themis_core.run(spec)
+    lost = themis_core.export(run.run_id, "my/answers", tmp_path / "out", spec=spec)
+    assert lost == ["Prompts and scores are not kept."]
+    assert (tmp_path / "out" / "answers.txt").read_text() == "eggs\t'Say eggs.'\nlegs\t'Say legs.'\n"
+
+
+def test_the_commands_on_the_page_on_exporting_work_in_their_order(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    page = (DOCS / "exporting.md").read_text("utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    outputs = []
+    for line in lines:
+        command = [sys.executable, "-m", *shlex.split(line.removeprefix("uv run ").replace("themis", "themis_core", 1))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done)
+    assert re.findall(r"^note: .*$", page, re.MULTILINE) == outputs[1].stderr.splitlines()
+    first, second = ([*re.findall(r" (\d\.\d{4}) ", each.stdout)] for each in (outputs[0], outputs[3]))
+    assert sorted(first) == sorted(second)
+    assert len(first) == 16
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "logs", "imported", "hub", "eee"}
 
 
 def test_the_page_on_specs_lists_what_the_plugins_of_the_workspace_offer() -> None:
@@ -370,6 +447,19 @@ def test_the_glossary_has_every_component_kind() -> None:
     assert {kind.replace("_", " ") for kind in COMPONENT_KINDS} <= set(words)
 
 
+def test_every_page_and_the_help_have_the_same_exit_codes() -> None:
+    def of_table(page: str) -> set[str]:
+        text = (DOCS / page).read_text("utf-8").partition("| exit code |")[2].partition("\n\n")[0]
+        return {code for cells in re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE) for code in cells.split(", ")}
+
+    every = of_table("architecture.md")
+    assert {"0", "1", "5", "129"} <= every
+    assert of_table("quickstart.md") == every - {"129"}
+    assert of_table("ci.md") == {"0", "1", "2", "3", "4", "5", "6"}
+    told = cli.commands["run"].help or ""
+    assert set(re.findall(r"\b(\d+) [a-z]", told.partition("Exits:")[2])) == every - {"129"}
+
+
 def test_the_architecture_page_names_every_room() -> None:
     layers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
     rooms = [room.strip() for layer in layers["layers"] for room in layer.split("|")]
@@ -385,3 +475,38 @@ def test_ranks_and_shares_are_as_the_page_on_sampling_says() -> None:
     assert allot(7, {"a": 6, "b": 3, "c": 1}) == {"a": 4, "b": 2, "c": 1}
     # 5 are 3, 1.5 and 0.5: b and c tie for the one that is left, and b is first by name
     assert allot(5, {"c": 1, "b": 3, "a": 6}) == {"a": 3, "b": 2, "c": 0}
+
+
+def test_the_commands_on_the_page_of_results_print_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = files_of("results.md")
+    assert sorted(files) == ["arithmetic.yaml", "large.jsonl", "questions.jsonl", "small.jsonl"]
+    write_files(tmp_path, files, *files)
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "results.md").read_text("utf-8")
+    asked = re.findall(r"^```console\n\$ themis (.+?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(asked) == 2
+    for command, said in asked:
+        printed = CliRunner().invoke(cli, command.split()).stdout
+        assert said in printed
+    with themis_core.open_results("arithmetic.yaml") as results:
+        (run,) = results.runs()
+        (_, row) = results.result(run.run_id).scores
+        assert f"`{row.told()}`" in page
+        values = {tuple(row.group.values()): row.value for row in results.groups(run.run_id, ["metadata.category"])}
+    assert values == {("products",): pytest.approx(3 / 5), ("sums",): pytest.approx(5 / 6)}
+
+
+@pytest.mark.parametrize(
+    ("denominator", "told"), [("scored", "3 of 5"), ("parsed", "3 of 4"), ("planned_missing_worst", "3 of 6")]
+)
+def test_the_denominators_on_the_page_of_results_are_what_it_says(tmp_path: Path, denominator: str, told: str) -> None:
+    files = files_of("results.md")
+    write_files(tmp_path, files, *files)
+    spec = tmp_path / "arithmetic.yaml"
+    spec.write_text(files["arithmetic.yaml"].replace("exact_match]}", f"exact_match], denominator: {denominator}}}"))
+    row = themis_core.run(spec).scores[1]
+    assert f"({told} " in row.told()
+    page = (DOCS / "results.md").read_text("utf-8")
+    assert re.search(rf"^\| `{denominator}` \|.*\| {told} \|$", page, re.MULTILINE)

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 import themis_core as themis
 from themis_core.cli import cli
-from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
+from themis_core.results.thresholds import Facts, judge_all
+from themis_core.results.verdicts import nothing_scored, only_absent, warnings_of
 
 ROW = themis.ResultRow("s", "m", "v", "default", "accuracy", "text/x", 0.9, 20, None, None, None, None, None, 0, 0, 0)
 
@@ -58,7 +59,7 @@ def test_a_threshold_is_judged_on_what_was_planned(
     allowed: dict[str, Any], rows: list[themis.ResultRow], unfinished: int, met: bool, is_judged: bool, why: str | None
 ) -> None:
     threshold = themis.ThresholdSpec.model_validate({"score": "accuracy", "minimum": 0.5, **allowed})
-    found = judged(threshold, rows, unfinished)
+    (found,) = judge_all([threshold], Facts(rows, unfinished))
     assert (found["met"], found["judged"]) == (met, is_judged)
     assert found["why"] is None if why is None else found["why"].startswith(why)
 

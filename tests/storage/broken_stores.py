@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from themis_core import Event, GenerationRecorded, Store, TrialFinished, TrialRow
+from themis_core import Event, GenerationRecorded, ScoreRow, Store, TrialFinished, TrialRow
 from themis_core.testing.events import AT
 from themis_core.testing.memory import MemoryStorage, MemoryStore
 from themis_core.testing.storage import StorageBackendSuite
@@ -43,8 +43,18 @@ class ForgetsTheOrderOfEvents(MemoryStore):
 
 
 class ForgetsTheOrderOfRows(MemoryStore):
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
-        return iter(sorted(super().trial_rows(run_id, trial_id), key=lambda row: row.trial_id))
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
+        return iter(sorted(super().trial_rows(run_id, trial_id, outcome=outcome), key=lambda row: row.trial_id))
+
+
+class ScattersItems(MemoryStore):
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
+        return self.score_rows(run_id, whole=whole)
+
+
+class ForgetsMetadata(MemoryStore):
+    def metadata(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {digest: {} for digest in super().metadata(digests)}
 
 
 class TruncatesAtNul(MemoryStore):
@@ -148,6 +158,8 @@ TestLosesABatch = suite_of(LosesABatch)
 TestWritesTwice = suite_of(WritesTwice)
 TestForgetsTheOrderOfEvents = suite_of(ForgetsTheOrderOfEvents)
 TestForgetsTheOrderOfRows = suite_of(ForgetsTheOrderOfRows)
+TestScattersItems = suite_of(ScattersItems)
+TestForgetsMetadata = suite_of(ForgetsMetadata)
 TestTruncatesAtNul = suite_of(TruncatesAtNul)
 TestAcknowledgesBeforeCommit = suite_of(AcknowledgesBeforeCommit)
 TestSavesHalfOfABadBatch = suite_of(SavesHalfOfABadBatch)

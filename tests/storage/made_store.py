@@ -24,12 +24,13 @@ from themis_core.testing.events import (
     score_entry,
     trial_finished,
 )
+from themis_plugin_interop.canonical import canonical_lines
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
-from themis_plugin_storage.canonical import canonical_lines
 
 RUNS = ("first", "second\0run")
 HOSTILE = "a\0b \ud83d \u202e =1+1 <script> é"
 LONG = "word " * 1_000
+MANIFEST = {"note": HOSTILE, "dimensions": {"test": {"subject": HOSTILE}, "other\0slice": {}}}
 
 
 def batches() -> Sequence[Sequence[Event]]:
@@ -47,7 +48,7 @@ def batches() -> Sequence[Sequence[Event]]:
     raw = score_entry("3", Score(1.0), parse=None, extraction=None, metric="raw")
     turns = (key_of("1"), key_of("follow-up"))
     return [
-        [run_started(first, manifest={"note": HOSTILE}), item_recorded("1"), item_recorded("2", text=HOSTILE)],
+        [run_started(first, manifest=MANIFEST), item_recorded("1"), item_recorded("2", text=HOSTILE)],
         [
             generation_recorded("1", failed, run_id=first),
             trial_finished(run_id=first, outcome="failed", error_code="timeout"),

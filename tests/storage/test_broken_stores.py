@@ -15,6 +15,8 @@ FOUND_BY = [
     ("WritesTwice", "test_the_log_gives_every_event_as_plain_data_in_its_order"),
     ("ForgetsTheOrderOfEvents", "test_the_log_gives_every_event_as_plain_data_in_its_order"),
     ("ForgetsTheOrderOfRows", "test_streams_come_in_order"),
+    ("ScattersItems", "test_scores_come_item_by_item_whatever_slice_and_setting_they_are_of"),
+    ("ForgetsMetadata", "test_what_is_appended_is_read_back_equal"),
     ("TruncatesAtNul", "test_any_text_comes_back_identical"),
     ("AcknowledgesBeforeCommit", "test_another_thread_can_read_meanwhile"),
     ("SavesHalfOfABadBatch", "test_a_batch_with_a_number_that_is_not_finite_is_refused_whole"),

@@ -17,8 +17,8 @@ from made_store import LONG, RUNS, fill, lines
 from themis_core import Damage, Generation, StorageError, Store
 from themis_core.testing.events import generation_recorded, key_of, run_started, trial_finished
 from themis_core.testing.memory import MemoryStore
+from themis_plugin_interop.canonical import canonical_digest, canonical_lines
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
-from themis_plugin_storage.canonical import canonical_digest, canonical_lines
 from themis_plugin_storage.merging import merge
 from themis_sql.codec import json_ascii, pack_body, unpack_body
 

@@ -12,8 +12,19 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from themis_core import Event, Extraction, Generation, GenerationRecorded, Request, Score, Store, Usage
-from themis_core.testing.events import AT, item_recorded, key_of, run_finished, run_started, score_entry, trial_finished
+from themis_core import (
+    Event,
+    Extraction,
+    Generation,
+    GenerationRecorded,
+    Item,
+    ItemRecorded,
+    Request,
+    Score,
+    Store,
+    Usage,
+)
+from themis_core.testing.events import AT, key_of, run_finished, run_started, score_entry, trial_finished
 from themis_core.testing.postgres import PostgresServer
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
@@ -41,9 +52,10 @@ TRIALS: list[tuple[str, str, str, Any, float | None, float, int]] = [
 
 
 def events() -> Iterator[Event]:
-    yield run_started("my-run")
+    yield run_started("my-run", manifest={"dimensions": {"test": {"subject": "sums"}}})
     for item in "123":
-        yield item_recorded(item)
+        kept = {"topic": "hard" if item == "3" else "easy"}
+        yield ItemRecorded(Item(item, {"question": "How many?"}, item, kept, digest=key_of(f"item {item}")))
     for trial in TRIALS:
         yield from trial_events("my-run", *trial)
     yield run_finished("my-run", status="failed")
@@ -126,6 +138,15 @@ EXPECTED: dict[str, Rows] = {
         )
         for metric in ("text/contains", "text/numeric_match")
     ],
+    "How good is each model on each kind of item?": [
+        ("large", '{"subject":"sums"}', '{"topic":"easy"}', 0.5, 2),
+        ("large", '{"subject":"sums"}', '{"topic":"hard"}', 1.0, 1),
+        ("small", '{"subject":"sums"}', '{"topic":"easy"}', 0.5, 2),
+        ("small", '{"subject":"sums"}', '{"topic":"hard"}', 0.0, 1),
+    ],
+    "By how much do they differ, item by item?": [
+        (metric, 3, pytest.approx(1 / 3), 1, 0) for metric in ("text/contains", "text/numeric_match")
+    ],
     "How did the trials end?": [
         ("large", "answered", 4),
         ("small", "failed", 3),
@@ -160,6 +181,6 @@ def test_a_query_gives_these_rows_on_sqlite_and_on_postgres(on_sqlite: Ask, on_p
     assert rows == [EXPECTED[question]] * 2
 
 
-def test_the_page_has_ten_queries_and_each_is_tested() -> None:
+def test_the_page_has_twelve_queries_and_each_is_tested() -> None:
     assert set(QUERIES) == set(EXPECTED)
-    assert len(QUERIES) == 10
+    assert len(QUERIES) == 12

@@ -33,7 +33,11 @@ def themis(*args: object) -> Result:
 
 
 def storage(*args: object, exits: int = 0) -> str:
-    done = themis("storage", *args)
+    return printed("storage", *args, exits=exits)
+
+
+def printed(*args: object, exits: int = 0) -> str:
+    done = themis(*args)
     assert done.exit_code == exits, done.output
     return done.stdout
 
@@ -76,12 +80,14 @@ def test_verify_lists_what_is_wrong_and_exits_with_4_until_rebuild_has_mended_it
     storage("verify")
 
 
-@pytest.mark.parametrize("command", ["verify", "rebuild", "migrate", "gc", "export", "backup"])
+@pytest.mark.parametrize(
+    "command", ["storage verify", "storage rebuild", "storage migrate", "storage gc", "export", "storage backup copy"]
+)
 def test_a_command_makes_no_store_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = themis("storage", command, *(["copy"] if command == "backup" else []))
+    done = themis(*command.split())
     assert (done.exit_code, done.stdout) == (4, "")
     assert "there is no store at" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -151,27 +157,27 @@ def test_migrate_brings_an_older_store_up_to_date(folder: Path, monkeypatch: pyt
 
 
 def test_export_writes_what_is_asked_for_in_the_format_that_the_name_says(folder: Path, store: Store) -> None:
-    rows = [json.loads(line) for line in storage("export").splitlines()]
+    rows = [json.loads(line) for line in printed("export").splitlines()]
     assert [row["run_id"] for row in rows] == [RUNS[1], RUNS[0], RUNS[0]]
-    (only,) = {row["run_id"] for row in map(json.loads, storage("export", "fir").splitlines())}
+    (only,) = {row["run_id"] for row in map(json.loads, printed("export", "fir").splitlines())}
     assert only == RUNS[0]
 
-    assert storage("export", "first", "--what", "scores", "--output", "scores.csv") == ""
+    assert printed("export", "first", "--what", "scores", "--output", "scores.csv") == ""
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
         cells = list(csv.DictReader(file))
     assert [each["value"] for each in cells] == ["0.5", "0.5", "0.0", "1.0"]
 
-    storage("export", "--what", "items", "--output", "items.parquet")
+    printed("export", "--what", "items", "--output", "items.parquet")
     assert parquet.read_table(folder / "items.parquet").column("item_id").to_pylist().count("1") == 1
-    printed = storage("export", "--format", "csv", "--what", "items")
-    assert len(list(csv.reader(io.StringIO(printed, newline="")))) == 3
+    rows_of_csv = csv.reader(io.StringIO(printed("export", "--to", "csv", "--what", "items"), newline=""))
+    assert len(list(rows_of_csv)) == 3
 
 
 def test_the_canonical_export_comes_with_its_digest(folder: Path, store: Store) -> None:
-    done = themis("storage", "export", "first", "--canonical")
+    done = themis("export", "first", "--to", "canonical")
     digest = hashlib.sha256(done.stdout.encode()).hexdigest()
     assert done.stderr == f"{digest}  first\n"
-    assert storage("export", "first", "--canonical", "--output", "run.jsonl") == f"{digest}  run.jsonl\n"
+    assert printed("export", "first", "--to", "canonical", "--output", "run.jsonl") == f"{digest}  run.jsonl\n"
     assert (folder / "run.jsonl").read_text() == done.stdout
     assert done.stdout.splitlines() == lines(store)[:3]
 
@@ -179,17 +185,20 @@ def test_the_canonical_export_comes_with_its_digest(folder: Path, store: Store) 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--canonical"], "--canonical takes one RUN"),
-        (["a", "b", "--canonical"], "--canonical takes one RUN"),
-        (["first", "--canonical", "--format", "csv"], "no --format"),
-        (["--format", "parquet"], "add --output FILE"),
-        (["--output", "x.xlsx"], "add --format, one of jsonl, csv, parquet"),
+        (["--to", "canonical"], "--to canonical takes one RUN"),
+        (["a", "b", "--to", "canonical"], "--to canonical takes one RUN"),
+        (["first", "--to", "canonical", "--what", "items"], "no --what"),
+        (["first", "--to", "csv", "--set", "a=b"], "--set is of exporters"),
+        (["--to", "inspect"], "takes one RUN and a new folder"),
+        (["first", "--to", "inspect", "-o", "x", "--what", "items"], "--what is of tables"),
+        (["--to", "parquet"], "add --output FILE"),
+        (["--output", "x.xlsx"], "add --to: the name of x.xlsx says none of jsonl, csv, parquet"),
         (["nothing"], "no run begins with 'nothing'"),
     ],
 )
 def test_what_can_not_be_exported_is_said_and_no_file_is_left(folder: Path, args: list[str], message: str) -> None:
     before = set(folder.iterdir())
-    done = themis("storage", "export", *args)
+    done = themis("export", *args)
     assert (done.exit_code, done.stdout) == (2, "")
     assert message in done.stderr
     assert set(folder.iterdir()) == before

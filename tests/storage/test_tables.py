@@ -13,13 +13,14 @@ import pytest
 from made_store import HOSTILE, LONG, RUNS, fill
 from pyarrow import parquet
 
-from themis_core import SpecError, Store
-from themis_core.testing.events import key_of
+from themis_core import Extraction, Item, ItemRecorded, Score, SpecError, Store
+from themis_core.testing.events import key_of, run_started, score_entry, trial_finished
 from themis_core.testing.memory import MemoryStore
 from themis_output import CannotWrite, atomic_output
-from themis_plugin_storage.tables import (
+from themis_plugin_interop.tables import (
     TABLES,
     Column,
+    columns_of,
     table_rows,
     write_csv,
     write_jsonl,
@@ -62,6 +63,38 @@ def test_scores_have_a_row_each(store: Store) -> None:
         (RUNS[0], "2", "match", 0.0, None, False, "no_match", []),
         (RUNS[0], "1", "raw", 1.0, None, None, None, []),
     ]
+
+
+def test_scores_have_what_was_found_and_what_results_are_grouped_by_as_columns(tmp_path: Path) -> None:
+    store = MemoryStore()
+    slices = [{"dataset": {"fields": {"metadata": ["topic"]}}}]
+    manifest = {"benchmark": {"slices": slices}, "dimensions": {"test": {"subject": "sums"}, "other": {}}}
+    item = Item("1", {}, metadata={"topic": ["a", 1]}, digest=key_of("item 1"))
+    score = score_entry("1", Score(0.5, details={"why": HOSTILE}), extraction=Extraction({"found": LONG}))
+    raw = score_entry("2", parse=None, extraction=None, metric="raw")
+    params = 'temperature=0.5, stop=["a, b=1"]'
+    store.append(
+        [
+            run_started(manifest=manifest),
+            ItemRecorded(item),
+            trial_finished("1", params=params, scores=(score, raw)),
+            trial_finished("2", slice_id="other", params="default", scores=(score,)),
+        ]
+    )
+    for table in ("scores", "trials"):
+        further = [column.name for column in columns_of(store, table, ["run"])][len(TABLES[table]) :]
+        assert further == ["dimensions.subject", "metadata.topic", "params.temperature", "params.stop"]
+        assert [[row.get(name) for name in further] for row in table_rows(store, table, ["run"])] == [
+            [None] * 4,
+            *[["sums", ["a", 1], "0.5", '["a, b=1"]']] * (2 if table == "scores" else 1),
+        ]
+    rows = list(table_rows(store, "scores", ["run"]))
+    assert [(row["extracted"], row["details"]) for row in rows] == [
+        ({"found": LONG}, {"why": HOSTILE}),
+        ({"found": LONG}, {"why": HOSTILE}),
+        (None, None),
+    ]
+    assert columns_of(store, "items", ["run"]) == TABLES["items"]
 
 
 def test_generations_have_a_row_for_each_turn_and_each_reply_of_a_judge(store: Store) -> None:

@@ -23,7 +23,7 @@ from themis_core.cli.schemas import schema
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
 from themis_interrupts import INTERRUPTED, exit_code, leave, leave_at_once, listen_to_signals
-from themis_output import CannotPrint, leave_stdout, own_stdout, safe
+from themis_output import CannotPrint, CannotWrite, leave_stdout, own_stdout, safe
 
 __all__ = ["main"]
 
@@ -64,6 +64,9 @@ class Themis(click.Group):
         except ThemisError as error:
             click.echo(f"Error: {safe(str(error))}", err=True)
             ctx.exit(error.exit_code)
+        except CannotWrite as error:
+            click.echo(f"Error: {safe(str(error))}. All that was done is stored.", err=True)
+            ctx.exit(ctx.meta.get(EXIT_CODE, 0) or CANNOT_PRINT)
         except CannotPrint as error:
             ctx.exit(_told_unprinted(error, ctx.meta.get(EXIT_CODE, 0)))
         except (KeyboardInterrupt, click.Abort):

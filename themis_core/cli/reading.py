@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
-from operator import attrgetter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.results import cost_text, show_result, warn
+from themis_core.cli.news import news_of
+from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
+from themis_core.cli.results import View, cost_text, show_result, view_options, warn
 from themis_core.cli.running import show_messages
+from themis_core.cli.storing import store_options
+from themis_core.cli.trials import TRIAL_COLUMNS, show_items, show_trials, trial_cells, where_options
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
 from themis_core.wording import counted
-from themis_output import aligned, as_json, cell, echo, format_option, heading, number, quoted, table
+from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
 
 if TYPE_CHECKING:
     from themis_core.records import RunRecord, TrialRow
@@ -31,29 +34,14 @@ UNMISTAKABLE = 6
 """Characters of a trial's id that are not looked for among the items first."""
 
 
-def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    spec = click.option(
-        "--spec",
-        "--storage-from",
-        "spec",
-        type=click.Path(path_type=Path),
-        metavar="SPEC",
-        help="Spec file whose storage is read; ./.themis by default.",
-    )
-    project = click.option(
-        "--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage is read."
-    )
-    return spec(project(format_option(command)))
-
-
 @click.command()
-@_store_options
+@store_options
 def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
     """List the stored runs, latest first."""
     from themis_core.session import open_results
 
     with open_results(spec, project=project) as results:
-        records = [_brief(record, results.cost(record.run_id)) for record in results.runs()]
+        records = _with_news(results)
     if as_format == "json":
         echo(as_json({"runs": records}))
     elif records:
@@ -66,6 +54,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
             "failed": "failed",
             "cost": "cost",
             "of unknown cost": "unknown_cost_calls",
+            "new": "new",
         }
         shown = {
             name: key for name, key in columns.items() if any(record[key] for record in records) or key == "failed"
@@ -74,6 +63,20 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
         table(list(shown), rows, whole=set(shown) - {"run id"})
     else:
         click.echo("no runs yet", err=True)
+
+
+def _with_news(results: Results) -> list[dict[str, Any]]:
+    """The runs, latest first, each with what is new in it against the one before of its benchmark."""
+    told: list[dict[str, Any]] = []
+    waiting: dict[str, tuple[dict[str, Any], Mapping[str, Any]]] = {}
+    for record in results.runs():
+        told.append(_brief(record, results.cost(record.run_id)))
+        benchmark = record.manifest.get("benchmark", {}).get("benchmark_id", "")
+        if benchmark in waiting:
+            later, manifest = waiting[benchmark]
+            later["new"] = news_of(manifest, record.manifest) or None
+        waiting[benchmark] = (told[-1], record.manifest)
+    return told
 
 
 def _run_cell(key: str, value: Any) -> object:
@@ -95,6 +98,7 @@ def _brief(record: RunRecord, cost: RunCost) -> dict[str, Any]:
         "cost": cost.known,
         "unknown_cost_calls": cost.unknown_calls,
         "cost_at_most": cost.at_most,
+        "new": None,
     }
 
 
@@ -108,32 +112,32 @@ def show() -> None:
     """Show a stored run, or one trial of it from prompt to score."""
 
 
-@show.command("run")
+@show.command("run", cls=CommandWithOutputs)
 @click.argument("run_id")
-@click.option("--trials", is_flag=True, help="List its trials as well.")
-@_store_options
-def show_run(run_id: str, trials: bool, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Show a run's results and what it was made of; the beginning of its id will do."""
+@view_options
+@store_options
+def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:
+    """Show a run's results and what it was made of; the beginning of its id will do, and `latest`."""
     from themis_core.session import open_results
 
+    outputs, view = asked_outputs(as_format), View.taken(options)
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
         result = results.result(record.run_id)
+        groups = view.groups(results, record.run_id)
+        for output in outputs:
+            output.write(result)
         if as_format == "json":
-            listed = [{**asdict(row), "scores": scores} for row, scores in _trials(results, record)] if trials else []
-            echo(as_json({"run": record, "result": result, **({"trials": listed} if trials else {})}))
+            echo(as_json({"run": record, "result": result, **({"groups": groups} if groups else {})}))
             return
         _show_record(record, results.cost(record.run_id))
-        show_result(result)
+        show_result(result, view, groups)
         warn(result)
-        if trials:
-            heading("Trials")
-            _list_trials(results, record)
 
 
 def _show_record(record: RunRecord, cost: RunCost) -> None:
     for name, value in _brief(record, cost).items():
-        if "cost" in name:  # the result tells it
+        if "cost" in name or name == "new":  # the result tells it
             continue
         if name.endswith("_at"):
             echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")
@@ -144,64 +148,28 @@ def _show_record(record: RunRecord, cost: RunCost) -> None:
         echo(f"plugin {cell(plugin.get('namespace'))}: {cell(label)}")
 
 
-def _list_trials(results: Results, record: RunRecord) -> None:
-    """Line by line: there may be many. A score is a number, or in brackets the reason why there is none."""
-    scorers = list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in record.manifest["scorers"]))
-    rows = (
-        [*_trial_cells(asdict(row)), *(_score_cell(scores.get(name)) for name in scorers)]
-        for row, scores in _trials(results, record)
-    )
-    for line in aligned((*_TRIAL_COLUMNS, *scorers), rows):
-        echo(line)
-
-
-def _trials(results: Results, record: RunRecord) -> Iterator[tuple[TrialRow, dict[str, dict[str, Any]]]]:
-    """Each trial with its scores by `score/metric`. Both streams have the same order of groups; one is held."""
-    group = attrgetter("slice_id", "model_id", "prompt_variant_id", "params")
-    score_groups = groupby(results.score_rows(record.run_id), group)
-    ahead = next(score_groups, None)
-    for names, trials in groupby(results.trials(record.run_id), group):
-        scores: dict[str, dict[str, dict[str, Any]]] = {}
-        if ahead is not None and ahead[0] == names:
-            for row in ahead[1]:
-                of_trial = scores.setdefault(row.trial_id, {})
-                of_trial[f"{row.score}/{row.metric}"] = {"value": row.value, "reason": row.reason}
-            ahead = next(score_groups, None)
-        for trial in trials:
-            yield trial, scores.get(trial.trial_id, {})
-
-
-def _score_cell(score: Mapping[str, Any] | None) -> object:
-    return None if score is None else f"({score['reason']})" if score["value"] is None else score["value"]
-
-
-_TRIAL_COLUMNS = ("trial", "outcome", "slice", "model", "prompt", "params", "item", "sample")
-
-
-def _trial_cells(row: Mapping[str, Any]) -> list[object]:
-    outcome = row["outcome"] if row["error_code"] is None else f"{row['outcome']} ({row['error_code']})"
-    names = ("slice_id", "model_id", "prompt_variant_id", "params", "item_id", "sample_index")
-    return [row["trial_id"][:12], outcome, *(row[name] for name in names)]
+show.add_command(show_trials)
+show.add_command(show_items)
 
 
 @show.command("trial")
 @click.argument("run_id")
 @click.argument("trial")
-@click.option("--slice", "slice_id", metavar="ID", help="Look in this slice only.")
-@_store_options
+@where_options
+@store_options
 def show_trial(
-    run_id: str, trial: str, slice_id: str | None, spec: Path | None, project: Path | None, as_format: str
+    run_id: str, trial: str, where: Mapping[str, str], spec: Path | None, project: Path | None, as_format: str
 ) -> None:
     """Show a trial's whole timeline: item, requests, answers, what was read in them, scores.
 
-    TRIAL is the id of an item, or the beginning of a trial's id, which an item with several trials needs. Slices that
-    share their items may have trials of the same id.
+    TRIAL is the id of an item, or the beginning of a trial's id. Where an item has several trials, --model, --prompt,
+    --slice and --where (`sample=2`) say which is meant. Slices that share their items may have trials of the same id.
     """
     from themis_core.session import open_results
 
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
-        meant = _trial_meant(results, record.run_id, trial, slice_id)
+        meant = _trial_meant(results, record.run_id, trial, where)
         timeline = results.trial(record.run_id, meant.trial_id, meant.slice_id)
     if as_format == "json":
         echo(as_json(timeline))
@@ -209,40 +177,37 @@ def show_trial(
         _show_timeline(timeline)
 
 
-def _trial_meant(results: Results, run_id: str, name: str, slice_id: str | None) -> TrialRow:
+def _trial_meant(results: Results, run_id: str, name: str, where: Mapping[str, str]) -> TrialRow:
     """The trial that is meant: a unique beginning of six or more characters, or an item's id."""
-    found = _some(results.trials(run_id, name), slice_id)
+    found = list(islice(results.trials(run_id, name, where=where), CANDIDATES + 1))
     if len(found) == 1 and len(name) >= UNMISTAKABLE:
         return found[0]
-    of_item = _some((row for row in results.trials(run_id) if row.item_id == name), slice_id)
+    of_item = list(islice((row for row in results.trials(run_id, where=where) if row.item_id == name), CANDIDATES + 1))
     found = of_item or found
     if len(found) == 1:
         return found[0]
     if found:
         of_what = f"are of the item {name!r}" if of_item else f"begin with {name!r}"
         raise SpecError(f"several trials of {run_id} {of_what}: {_candidates(run_id, found)}")
-    where = f" in its slice {slice_id!r}" if slice_id else ""
+    told = ", ".join(f"{key} {value!r}" for key, value in where.items())
     raise SpecError(
-        f"no trial of {run_id}{where} has the item {name!r}, or an id that begins so: "
-        f"`themis show run {run_id} --trials` lists them"
+        f"no trial of {run_id}{f' with {told}' if told else ''} has the item {name!r}, or an id that begins so: "
+        f"`themis show trials {run_id}` lists them"
     )
-
-
-def _some(rows: Iterable[TrialRow], slice_id: str | None) -> list[TrialRow]:
-    return list(islice((row for row in rows if slice_id in (None, row.slice_id)), CANDIDATES + 1))
 
 
 def _candidates(run_id: str, found: list[TrialRow]) -> str:
     same = len({row.trial_id for row in found}) < len(found)
-    lines = aligned(_TRIAL_COLUMNS, [_trial_cells(asdict(row)) for row in found[:CANDIDATES]])
-    more = [f"and more: `themis show run {run_id} --trials` lists them"] if len(found) > CANDIDATES else []
+    lines = aligned(TRIAL_COLUMNS, [trial_cells(asdict(row)) for row in found[:CANDIDATES]])
+    more = [f"and more: `themis show trials {run_id}` lists them"] if len(found) > CANDIDATES else []
     listed = "\n  ".join([*lines, *more])
-    return f"give the beginning of a trial's id{', and --slice' if same else ''}\n  {listed}"
+    how = "give --slice as well" if same else "add --model, --prompt or --where, or give the beginning of a trial's id"
+    return f"{how}\n  {listed}"
 
 
 def _show_timeline(timeline: Mapping[str, Any]) -> None:
     heading(f"Trial {timeline['trial']['trial_id']}")
-    for line in aligned(_TRIAL_COLUMNS, [_trial_cells(timeline["trial"])]):
+    for line in aligned(TRIAL_COLUMNS, [trial_cells(timeline["trial"])]):
         echo(line)
     if item := timeline["item"]:
         heading(f"Item {item['id']}")

@@ -3,23 +3,95 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from themis_core.errors import SpecError
 from themis_core.wording import counted
-from themis_output import Figure, cell, echo, fits, number, safe, stdout, table
+from themis_output import Figure, cell, echo, fits, heading, number, safe, stdout, table
 
 if TYPE_CHECKING:
-    from themis_core.results import RunResult
+    from themis_core.results import Gate, GroupRow, Results, RunResult
+    from themis_core.results.table import Row, Told
 
-__all__ = ["cost_text", "show_result", "warn"]
+__all__ = ["View", "cost_text", "show_result", "view_options", "warn"]
 
-_NAMES = ("slice", "model", "prompt", "params", "score", "metric")
-_ROW = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
+PAGE = 120
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of a result is shown, and how."""
+
+    by: tuple[str, ...] = ()
+    repeats: str | None = None
+    metrics: tuple[str, ...] = ()
+    sort: str | None = None
+    wide: bool = False
+
+    @classmethod
+    def taken(cls, options: dict[str, Any]) -> View:
+        """That of the options of `view_options`, which are taken out of the others."""
+        by = tuple(name.strip() for each in options.pop("by") for name in each.split(",") if name.strip())
+        return cls(by, **{name: options.pop(name) for name in ("repeats", "metrics", "sort", "wide")})
+
+    def groups(self, results: Results, run_id: str) -> list[GroupRow]:
+        """What `by` and `repeats` ask for: the groups, then their totals."""
+        if not self.by and self.repeats is None:
+            return []
+        return results.groups(run_id, self.by, repeats=self.repeats, totals=True)
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows that are asked for, in the order that is asked for, totals last."""
+        if unknown := set(self.metrics) - {name for row in rows for name in (row.metric, row.score)}:
+            known = ", ".join(dict.fromkeys(name for row in rows for name in (row.metric, row.score)))
+            raise SpecError(f"--metric: no metric or score {', '.join(sorted(unknown))}. Known: {known}")
+        kept = [row for row in rows if not self.metrics or {row.metric, row.score} & set(self.metrics)]
+        return sorted(kept, key=self._place) if self.sort else kept
+
+    def _place(self, row: Row) -> tuple[Any, ...]:
+        from themis_core.results.labels import placed
+        from themis_core.results.table import labels_of
+
+        name = (self.sort or "").removeprefix("-")
+        labels = labels_of(row)
+        is_total = len(labels) < len(self.by)
+        if name in labels:
+            return (is_total, *placed(labels[name]))
+        if name not in ("value", "n"):
+            raise SpecError(f"--sort: no column {name!r}. Known: value, n, {', '.join(labels)}; a leading - turns it")
+        number = getattr(row, name)
+        return (is_total, number is None, (-number if (self.sort or "").startswith("-") else number) or 0.0)
+
+
+_VIEW_OPTIONS = (
+    click.option(
+        "--by",
+        multiple=True,
+        metavar="NAMES",
+        help="Group by slice, model, prompt, family, params, params.temperature, dimensions.subject, "
+        "metadata.category or sample; several with commas.",
+    ),
+    click.option(
+        "--repeats",
+        metavar="HOW",
+        help="What the samples of an item make: pass@3, pass^3, majority@3, best@3, worst@3.",
+    ),
+    click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric or score. Repeatable."),
+    click.option("--sort", metavar="COLUMN", help="Order by value, n or a name of --by; -value: the greatest first."),
+    click.option("--wide", is_flag=True, help="A row for each number with all its columns, whatever the width."),
+)
+
+
+def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return reduce(lambda decorated, option: option(decorated), reversed(_VIEW_OPTIONS), command)
 
 
 def cost_text(known: float | None, unknown_calls: int, at_most: float | None) -> str:
@@ -31,12 +103,20 @@ def cost_text(known: float | None, unknown_calls: int, at_most: float | None) ->
     return f"cost {number(known or 0.0)} and the {unknown}{bound}" if known else f"{unknown}{bound}"
 
 
-def show_result(result: RunResult) -> None:
-    """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it."""
-    if result.scores:
-        _show_scores(result)
+def show_result(result: RunResult, view: View | None = None, groups: Sequence[GroupRow] = ()) -> None:
+    """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it.
+
+    With groups, they stand in the place of the scores.
+    """
+    from themis_core.results import gates_of
+
+    view = view or View()
+    rows: list[Row] = view.of(groups or result.scores)
+    if rows:
+        _show_rows_of(rows, wide=view.wide, by_model=bool(groups))
     else:
         echo("no scores")
+    _show_aggregates(result.aggregates, view)
     _show_counts(result)
     for name, counts in result.ledger.get("scores", {}).items():
         if unscored := counts["unscored"]:
@@ -48,24 +128,54 @@ def show_result(result: RunResult) -> None:
     if not result.note:  # which names the remedies
         for code, remedy in result.remedies.items():
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
-    for threshold in result.thresholds:
-        _show_threshold(threshold)
+    if result.tolerated:
+        echo("  failed trials are no more than the thresholds on `failed` accept")
+    for gate in gates_of({"thresholds": result.thresholds}):
+        _show_gate(gate)
 
 
-def _show_scores(result: RunResult) -> None:
-    from themis_core.results.table import scores_told
+def _show_rows_of(rows: Sequence[Row], *, wide: bool, by_model: bool) -> None:
+    """A row for each number; with `by_model`, or if that is too wide, a column for each model if these fit."""
+    from themis_core.results.table import TEXTS, columns_of, crossed_by_model, scores_told
 
-    shown = scores_told(result.scores)
-    above, header, cells = shown if fits(*shown[1:]) else _metrics_above(*shown)
+    texts = (*columns_of(rows), *TEXTS)
+    shown: Told = scores_told(rows)
+    is_wide = not fits(*shown[1:])
+    if not wide and (by_model or is_wide):
+        across = crossed_by_model(rows)
+        if across is not None and _width(across) <= max(_width(shown), _room()):
+            shown = across
+        elif is_wide:
+            shown = _metrics_above(*shown)
+    above, header, cells = shown
     for line in above:
         echo(cell(line))
-    rows = [[text if name in _NAMES else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells]
-    table(header, rows, shared=("score",))
+    figures = [
+        [text if name in texts else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells
+    ]
+    table(header, figures, shared=("score",))
 
 
-def _metrics_above(
-    above: list[str], header: Sequence[str], cells: Sequence[Sequence[str]]
-) -> tuple[list[str], Sequence[str], Sequence[Sequence[str]]]:
+def _room() -> int:
+    """Characters of a line that people still read: those of the terminal, and `PAGE` in a file."""
+    return shutil.get_terminal_size().columns if stdout().isatty() else PAGE
+
+
+def _width(told: Told) -> int:
+    return sum(max(map(len, column)) + 2 for column in zip(told[1], *told[2], strict=True))
+
+
+def _show_aggregates(rows: Sequence[GroupRow], view: View) -> None:
+    for name, of_name in groupby(rows, lambda row: row.aggregate):
+        means = list(of_name)
+        first = means[0]
+        parts = "" if first.weighting == "micro" else f" of {counted(first.parts or 0, 'group')}"
+        samples = f", {first.repeats}" if first.repeats else ""
+        heading(f"{name}: {(first.weighting or '').replace('_', ' ')} mean{parts}{samples}")
+        _show_rows_of(means, wide=view.wide, by_model=True)
+
+
+def _metrics_above(above: list[str], header: list[str], cells: list[list[str]]) -> Told:
     """Say above a table that is too wide which metric each score has, if none has two."""
     score, metric = header.index("score"), header.index("metric")
     pairs = list(dict.fromkeys((row[score], row[metric]) for row in cells))
@@ -95,23 +205,11 @@ def warn(result: RunResult) -> None:
         click.echo(safe(line), err=True)
 
 
-def _show_threshold(threshold: Mapping[str, Any]) -> None:
-    said = ("met", "judged", "why", "missed", "unjudged")
-    shown = {
-        name: value for name, value in threshold.items() if name not in said and (name, value) != ("max_missing", 0)
-    }
-    told = ", ".join(f"{name} {cell(value)}" for name, value in shown.items())
-    missed, unjudged = threshold["missed"], threshold["unjudged"]
-    verdict = "met" if threshold["met"] else "NOT MET" if missed else "NOT JUDGED, so not met"
-    why = f"; {cell(threshold['why'])}" if threshold["why"] and not unjudged else ""
-    echo(f"  threshold {verdict}: {told}{why}")
-    _show_rows(missed)
-    _show_rows(unjudged)
-
-
-def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows[:MISSED_SHOWN]:
-        names = " · ".join(cell(row[name]) for name in _ROW if (name, row[name]) != ("params", "default"))
-        echo(f"    {names}: {cell(row['why']) if 'why' in row else number(row['value'], 6)}")
-    if len(rows) > MISSED_SHOWN:
-        echo(f"    and {len(rows) - MISSED_SHOWN} more; `--format json` has them all")
+def _show_gate(gate: Gate) -> None:
+    verdict = {"met": "met", "missed": "NOT MET"}.get(gate.state, "NOT JUDGED, so not met")
+    compared = f": {gate.compared}" if gate.state == "met" and gate.compared else ""
+    echo(f"  threshold {verdict}: {cell(gate.name)}{compared}")
+    for line in gate.lines[:MISSED_SHOWN]:
+        echo(f"    {cell(line)}")
+    if len(gate.lines) > MISSED_SHOWN:
+        echo(f"    and {len(gate.lines) - MISSED_SHOWN} more; `--format json` has them all")

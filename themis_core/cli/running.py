@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.results import show_result, warn
+from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
+from themis_core.cli.results import View, show_result, view_options, warn
 from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
 
 if TYPE_CHECKING:
+    from themis_core.results import GroupRow
     from themis_core.session import PlanReport
 
 __all__ = ["EXIT_CODE", "plan", "run"]
@@ -45,19 +47,22 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
-@click.command()
+@click.command(cls=CommandWithOutputs)
 @_spec_options
+@view_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store, 5 trials
-    failed or nothing could be scored, 6 budget or quota reached, 70 an unexpected error, 74 the result could not be
-    printed, 130 interrupted, 143 terminated.
+    failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an unexpected error,
+    74 the result could not be printed or written, 130 interrupted, 143 terminated.
     """
     from themis_core import session
     from themis_core.cli.progress import ProgressLine
 
+    outputs, view = asked_outputs(as_format), View.taken(options)
+    _check(view, spec, options)
     try:
         with _without_progress() if quiet else ProgressLine() as line:
             result = session.run(spec, progress=line, **options)
@@ -66,14 +71,34 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
         raise
     context = click.get_current_context()
     context.meta[EXIT_CODE] = result.exit_code  # it stands, also if the result can't be printed
-    if as_format == "json":
-        echo(as_json(result.to_dict()))
-    else:
-        show_result(result)
-    warn(result)
-    if result.note:
-        click.echo(safe(result.note), err=True)
+    with ExitStack() as written:  # each of them, also if one can't be, or if nobody reads what is printed
+        for output in reversed(outputs):
+            written.callback(output.write, result)
+        groups: list[GroupRow] = []
+        if view.by or view.repeats:
+            with session.open_results(spec, project=options["project"], overrides=options["overrides"]) as results:
+                groups = view.groups(results, result.run_id)
+        if as_format == "json":
+            echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
+        else:
+            show_result(result, view, groups)
+        warn(result)
+        if result.note:
+            click.echo(safe(result.note), err=True)
     context.exit(result.exit_code)
+
+
+def _check(view: View, spec: Path, options: dict[str, Any]) -> None:
+    """Refuse what can't be shown before a call is paid for."""
+    if not view.by and view.repeats is None:
+        return
+    from themis_core.reading import load_specs
+    from themis_core.results.groups import checked_repeats
+    from themis_core.results.labels import checked
+
+    loaded = load_specs(spec, options["project"], options["overrides"], None, (), None)
+    checked(view.by, loaded.benchmark)
+    checked_repeats(view.repeats)
 
 
 @contextmanager

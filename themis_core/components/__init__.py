@@ -1,4 +1,4 @@
-"""The six base classes that plugins implement, and what each is handed.
+"""The seven base classes that plugins implement, and what each is handed.
 
 A component is a frozen pydantic model: its fields are its config, validated before anything runs. It knows
 nothing of specs, runs or stores beyond what its methods are given.
@@ -11,6 +11,7 @@ from typing import Final
 from themis_core.components.base import CONTRACT_VERSION, Component, Lane
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
+from themis_core.components.exporting import Exporter
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
 from themis_core.components.storage import Damage, StorageBackend, Store, UnusedFile
@@ -23,6 +24,7 @@ __all__ = [
     "Damage",
     "DatasetLoader",
     "Engine",
+    "Exporter",
     "Extractor",
     "Judge",
     "Lane",
@@ -44,5 +46,6 @@ COMPONENT_KINDS: Final[dict[str, type[Component]]] = {
     "metric": Metric,
     "judge": Judge,
     "storage_backend": StorageBackend,
+    "exporter": Exporter,
 }
 """Kind, as messages and hooks name it, to base class."""

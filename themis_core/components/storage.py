@@ -18,6 +18,7 @@ from themis_core.records import (
     Generation,
     GenerationRecorded,
     Item,
+    Latency,
     OutcomeCount,
     RunCost,
     RunRecord,
@@ -94,19 +95,44 @@ class Store(ABC):
         return sum((RunCost.of(Generation.from_dict(each)) for each in events), RunCost())
 
     @abstractmethod
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
         """The run's finished trials as a stream, ordered by slice, model, variant, params, item and sample.
 
-        With `trial_id`, only those whose id begins with it.
+        With `trial_id`, only those whose id begins with it; with `outcome`, only those that ended so.
         """
 
     @abstractmethod
     def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:
         """How the run's trials ended, counted; ordered by slice, model, variant, params, outcome and error code."""
 
+    def latencies(self, run_id: str) -> Iterator[Latency]:
+        """How long the calls took whose answers the run's trials have, reused ones included, the shortest first.
+
+        Trials that failed, and answers without a `latency_s`, are left out.
+        """
+        trials = (row for row in self.trial_rows(run_id) if row.outcome != "failed" and row.generation_keys)
+        found = [
+            Latency(row.slice_id, row.model_id, row.prompt_variant_id, row.params, answer.latency_s)
+            for row in trials
+            for answer in self.generations(row.generation_keys[-1:]).values()
+            if answer.latency_s is not None
+        ]
+        return iter(sorted(found, key=lambda each: each.latency_s))
+
     @abstractmethod
-    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
-        """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample."""
+    def score_rows(self, run_id: str, trial_id: str | None = None, *, whole: bool = False) -> Iterator[ScoreRow]:
+        """The run's scores as a stream, ordered by slice, model, variant, params, score, metric, item and sample.
+
+        With `trial_id`, only those of trials whose id begins with it; with `whole`, each has what its parse found and
+        the details.
+        """
+
+    @abstractmethod
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
+        """The run's scores as a stream, ordered by score, metric and item digest: those of one item come together.
+
+        So they are grouped by anything in constant memory. `whole` as above.
+        """
 
     def has_faults(self, run_id: str) -> bool:
         """Whether the run has a score of rank 0, which is to be tried again."""
@@ -119,6 +145,10 @@ class Store(ABC):
     @abstractmethod
     def items(self, digests: Sequence[str]) -> dict[str, Item]:
         """The stored items among these digests."""
+
+    def metadata(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The metadata of the stored items among these digests; asked for a thousand at a time, to group by it."""
+        return {digest: item.metadata for digest, item in self.items(digests).items()}
 
     @abstractmethod
     def score_entries(self, run_id: str, slice_id: str, trial_id: str) -> Sequence[ScoreEntry]:

@@ -26,7 +26,7 @@ from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
-from themis_lanes import Overdue, watched
+from themis_lanes import Overdue, going_on, watched
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
 from themis_plain import own
 
@@ -144,11 +144,16 @@ class Endpoint:
             self._budget.settle(reserved, cost)
 
     async def _in_time(self, engine: Engine, request: Request) -> Generation:
-        """The answer of a local engine. It hardly ever waits, so no task is made for each."""
+        """The answer of a local engine. It hardly ever waits, so neither a task nor a deadline is made for each."""
         limit = self._policy.attempt_timeout_s
+        answering = watched(_label(engine), limit, engine.generate(own(request)))
+        try:
+            waits_for = answering.send(None)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await watched(_label(engine), limit, engine.generate(own(request)))
+                return await going_on(answering, waits_for)
         except TimeoutError:
             if deadline.expired():
                 raise EngineError("timeout", f"no answer within {limit:g} s") from None

@@ -24,11 +24,11 @@ from themis_core.execution.batches import Batches, GivenUp
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps, throwable
-from themis_core.plugins import is_async, is_inherited, lane_of, seconds_for
+from themis_core.plugins import is_async, is_quick, lane_of, seconds_for
 from themis_core.wording import counted
 from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
 
-__all__ = ["GivenUp", "Lanes", "is_quick"]
+__all__ = ["GivenUp", "Lanes"]
 
 T = TypeVar("T")
 log = logging.getLogger("themis")
@@ -45,13 +45,6 @@ TOLD_AFTER_S = 5.0
 SWITCH_S = 0.0005
 """Seconds after which a thread that computes has to let others run, the event loop among them; Python's own 5 ms would
 be seen in each request."""
-
-
-def is_quick(component: Component, method: str) -> bool:
-    """Whether a method is called between the requests, without waiting for anything."""
-    if is_inherited(type(component), method):
-        return True
-    return component.runs_in == "inline" and not is_async(type(component), method)
 
 
 @dataclass(slots=True)

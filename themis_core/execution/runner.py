@@ -74,7 +74,7 @@ class Runner:
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
         self._answering = Answering(plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress)
         judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
-        self._scores = Scores(self._answering, judging, self._lanes)
+        self._scores = Scores(plan.asked, self._answering, judging, self._lanes)
         self.saving = Saving(plan.run_id, writer, self._claims, budget, progress, self._observers)
         batches = [
             each.scoring.batch_size for its in scorers.values() for each in its if isinstance(each.scoring, Metric)

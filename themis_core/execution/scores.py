@@ -5,13 +5,16 @@ It decides what is asked of which component; where that runs is the business of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from themis_core.components import Component, JudgedAnswer
 from themis_core.execution.answering import Answering
 from themis_core.execution.judging import JUDGED_BY, Judging
-from themis_core.execution.lanes import Lanes, is_quick
+from themis_core.execution.lanes import Lanes
 from themis_core.execution.scoring import measuring, nothing_to_read, reading, unscorable
 from themis_core.execution.work import Work
-from themis_core.plugins import Scorer
+from themis_core.planning import Asked
+from themis_core.plugins import Scorer, is_quick
 from themis_core.records import Extraction, Generation, Score, ScoreEntry
 
 __all__ = ["CODE", "UNAVAILABLE", "Scores", "are_quick"]
@@ -32,9 +35,10 @@ def are_quick(scorer: Scorer) -> bool:
 
 
 class Scores:
-    """The scores of one execution."""
+    """The scores of one execution. `asked` is what scorers said of the items of each slice, by its id."""
 
-    def __init__(self, answering: Answering, judging: Judging, lanes: Lanes) -> None:
+    def __init__(self, asked: Mapping[str, Asked], answering: Answering, judging: Judging, lanes: Lanes) -> None:
+        self._asked = asked
         self._answering = answering
         self._judging = judging
         self._lanes = lanes
@@ -64,7 +68,10 @@ class Scores:
             )
         if scorer.baseline is not None and scorer.baseline is work.trial.model:
             return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
-        if (unscored := await self._lanes.do(unscorable(scorer, work.trial.item))) is not None:
+        unscored = None
+        if not self._asked[work.trial.slice_id].is_scorable(work.trial.item):
+            unscored = await self._lanes.do(unscorable(scorer, work.trial.item))
+        if unscored is not None:
             return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)
         extraction = await self._lanes.do(reading(scorer.chain, generation))
         if isinstance(extraction, Score):  # a component failed at it

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
@@ -18,7 +19,7 @@ from themis_core.planning.identities import (
     seed_of,
 )
 from themis_core.planning.items import Items
-from themis_core.planning.scorable import Unscorable, unscorable_items
+from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import (
@@ -35,7 +36,7 @@ from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
 from themis_plain import own
 
-__all__ = ["Plan", "PlannedSlice", "make_plan", "questions"]
+__all__ = ["Plan", "PlannedSlice", "make_plan", "questions", "survey"]
 
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
@@ -69,32 +70,52 @@ class Plan:
 
     composition: Composition
     slices: tuple[PlannedSlice, ...]
-    unscorable: tuple[Unscorable, ...]
-    """The items to which no answer can be scored."""
     leaks: tuple[Leak, ...]
     """The items that are among the examples of their prompts."""
     spec_digest: str
     plan_digest: str
+    asked: dict[str, Asked] = field(default_factory=dict)
+    """By slice id, what its scorers say of its items; empty before `check`."""
 
     @property
     def run_id(self) -> str:
         return f"{self.composition.benchmark.benchmark_id}-{self.plan_digest[:12]}"
 
+    @property
+    def unscorable(self) -> list[Unscorable]:
+        """The items to which no answer can be scored, as far as they are known: see `check`."""
+        return [found for each in self.asked.values() for found in each.unscorable]
+
+    def check(self) -> None:
+        """Render every prompt for every item, and ask every scorer about it: no mistake is left to be found once calls
+        are paid. A run that is complete has been checked before. Raises SpecError."""
+        if self.asked:
+            return
+        for each in self.slices:
+            _check(each)
+            _check_judges(each)
+        for each in self.slices:
+            slice_id = each.composed.spec.slice_id
+            self.asked[slice_id] = Asked(slice_id, each.items, each.scorers)
+
     def count(self) -> int:
         """Number of trials in all."""
         return sum(each.count() for each in self.slices)
 
-    def trials(self, endpoint: str | None = None) -> Iterator[Trial]:
-        """Stream the trials of the models at one endpoint, item by item; None: those whose items carry outputs."""
+    def trials(self, endpoint: str | None = None, items: int | None = None) -> Iterator[Trial]:
+        """Stream the trials of the models at one endpoint, item by item; None: those whose items carry outputs.
+
+        With `items`, those of so many items of each slice.
+        """
         seed = self.composition.project.global_seed
         for planned in self.slices:
             if planned.composed.spec.generation is None:
                 if endpoint is None:
-                    yield from _recorded_trials(planned)
+                    yield from _recorded_trials(planned, islice(planned.items, items))
             elif endpoint is not None:
                 models = [model for model in planned.composed.models if model.engine.endpoint == endpoint]
                 if models:
-                    yield from _generated_trials(planned, models, seed)
+                    yield from _generated_trials(planned, islice(planned.items, items), models, seed)
 
     def endpoints(self) -> list[str]:
         """The endpoints of all models under test, in the order of the spec."""
@@ -102,10 +123,17 @@ class Plan:
 
 
 def make_plan(composition: Composition, place: Place) -> Plan:
-    """Survey every dataset and render every prompt for every item: no mistake is left to be found once calls are paid.
+    """Survey every dataset, and check all that is to be asked of every item. `place` is the benchmark's.
 
-    `place` is the benchmark's. Raises SpecError.
+    Raises SpecError.
     """
+    made = survey(composition, place)
+    made.check()
+    return made
+
+
+def survey(composition: Composition, place: Place) -> Plan:
+    """Read every dataset: what the run is, and is not checked yet."""
     check_model_params(composition, place)
     seed = composition.project.global_seed or 0
     surveyed: dict[str, Items] = {}
@@ -118,8 +146,7 @@ def make_plan(composition: Composition, place: Place) -> Plan:
             at = each.place / "dataset_query"
             surveyed[known] = Items(each.dataset, each.spec.dataset_query, composition.base_dir, seed, at)
         planned = PlannedSlice(each, surveyed[known], prompts.of(each), _dataset_identity(each.dataset))
-        _check(planned)
-        _check_judges(planned)
+        _check_settings(planned)
         slices.append(planned)
         leaks += leaks_of(each.spec.slice_id, planned.items, planned.prompts)
     spec_digest = composition.benchmark.spec_digest()
@@ -132,10 +159,7 @@ def make_plan(composition: Composition, place: Place) -> Plan:
         [model.identity() for model in composition.models()],
         [[scorer.digest for scorer in each.scorers] for each in slices],
     ]
-    refused = [
-        found for each in slices for found in unscorable_items(each.composed.spec.slice_id, each.items, each.scorers)
-    ]
-    return Plan(composition, tuple(slices), tuple(refused), tuple(leaks), spec_digest, digest(identity))
+    return Plan(composition, tuple(slices), tuple(leaks), spec_digest, digest(identity))
 
 
 class _Prompts:
@@ -161,13 +185,17 @@ class _Prompts:
         return self._made[variant.id, by_id]
 
 
-def _check(planned: PlannedSlice) -> None:
+def _check_settings(planned: PlannedSlice) -> None:
     composed = planned.composed
     for model in composed.models:
         for _, params in conditions_of(model, composed.params):
             sent = own_settings(model.spec, params)
             _check_capabilities(model, sent, planned.prompts, composed.place / "generation")
     _check_labels(composed)
+
+
+def _check(planned: PlannedSlice) -> None:
+    composed = planned.composed
     if composed.spec.generation is None:
         for item in planned.items:
             if item.output is None:
@@ -265,7 +293,9 @@ def _dataset_identity(dataset: LoadedDataset) -> str:
     return digest([dataset.component, spec.dataset_id, spec.config_name, spec.split, spec.revision])
 
 
-def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], seed: int | None) -> Iterator[Trial]:
+def _generated_trials(
+    planned: PlannedSlice, items: Iterable[Item], models: Sequence[ComposedModel], seed: int | None
+) -> Iterator[Trial]:
     composed = planned.composed
     conditions = [
         (condition, [condition_of(each, params) for each in _rivals(planned.scorers, model)])
@@ -273,7 +303,7 @@ def _generated_trials(planned: PlannedSlice, models: Sequence[ComposedModel], se
         for condition, params in conditions_of(model, composed.params)
     ]
     samples = range(composed.num_samples)
-    for item in planned.items:
+    for item in items:
         item_part = digest([planned.dataset_identity, item.id, item.digest])
         for prompt in planned.prompts:
             messages = prompt.messages(item)
@@ -309,8 +339,8 @@ def _rivals(scorers: Sequence[Scorer], model: ComposedModel) -> list[ComposedMod
     return [each for each in found.values() if each is not model]
 
 
-def _recorded_trials(planned: PlannedSlice) -> Iterator[Trial]:
-    for item in planned.items:
+def _recorded_trials(planned: PlannedSlice, items: Iterable[Item]) -> Iterator[Trial]:
+    for item in items:
         model_id = item.model or RECORDED
         key = digest([RECORDED, model_id, item.id, item.output])
         yield Trial(

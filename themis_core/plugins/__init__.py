@@ -7,11 +7,13 @@ from themis_core.discovery import Installed, Unreadable, discover, how_to_instal
 from themis_core.plugins.blaming import blaming, failure, from_outside, own_exit, told
 from themis_core.plugins.calling import (
     calling,
+    each_in_its_time,
     in_force,
     in_its_time,
     in_its_time_beside,
     is_async,
     is_inherited,
+    is_quick,
     lane_of,
     made,
     policy_in_force,
@@ -19,7 +21,7 @@ from themis_core.plugins.calling import (
 )
 from themis_core.plugins.compose import Composition, compose, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command
+from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command, load_output
 
 __all__ = [
     "Chain",
@@ -38,6 +40,7 @@ __all__ = [
     "calling",
     "compose",
     "discover",
+    "each_in_its_time",
     "failure",
     "from_outside",
     "how_to_install",
@@ -47,8 +50,10 @@ __all__ = [
     "installed",
     "is_async",
     "is_inherited",
+    "is_quick",
     "lane_of",
     "load_command",
+    "load_output",
     "made",
     "open_storage",
     "own_exit",

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calling",
+    "each_in_its_time",
     "in_force",
     "in_its_time",
     "in_its_time_beside",
     "is_async",
     "is_inherited",
+    "is_quick",
     "lane_of",
     "made",
     "policy_in_force",
@@ -92,6 +94,13 @@ def is_inherited(kind: type[Component], method: str) -> bool:
     """Whether a method of a metric or judge is what the base class has, which is quick and harms nobody."""
     bases = ("worst", "empty") if method == "empty" else (method,)
     return all(getattr(kind, each, None) is getattr(Scoring, each, None) for each in bases)
+
+
+def is_quick(component: Component, method: str) -> bool:
+    """Whether a method is called between the requests, without waiting for anything."""
+    if is_inherited(type(component), method):
+        return True
+    return component.runs_in == "inline" and not is_async(type(component), method)
 
 
 def made(component: Component, method: str, args: Sequence[Any]) -> Any:
@@ -155,6 +164,13 @@ def in_its_time(name: str, component: Component, method: str, *args: Any) -> Any
         return getattr(component, method)(*args)
     with _giving_up(component, method):
         return _called(name, component, method, args, in_this_thread=True)
+
+
+def each_in_its_time(name: str, component: Component, method: str, many: Sequence[Any]) -> list[Any]:
+    """What a quick method says of each of many, in this thread, under the deadline of one call for all of them."""
+    label, limit_s = f"{name}.{method}", seconds_for(component)
+    each = getattr(component, method)
+    return in_time(label, limit_s, lambda: [each(one) for one in many])
 
 
 def in_its_time_beside(name: str, component: Component, method: str, *args: Any) -> Any:

@@ -20,7 +20,7 @@ import pluggy
 
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
-from themis_core.discovery import Installed, commands, how_to_install, installed
+from themis_core.discovery import Installed, commands, how_to_install, installed, outputs
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
@@ -28,7 +28,7 @@ from themis_core.wording.guessing import did_you_mean
 from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins", "load_command"]
+__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins", "load_command", "load_output"]
 
 log = logging.getLogger("themis")
 
@@ -251,19 +251,28 @@ def load_command(name: str) -> Any:
 
     Raises PluginError if it can't be imported, is no command, or is declared by two distributions.
     """
-    candidates = commands().get(name, [])
+    return _imported("command", name, commands(), "make_context", "no click command")
+
+
+def load_output(name: str) -> Any:
+    """Import the function that writes a result in the form of this name, as `load_command` imports a command."""
+    return _imported("output", name, outputs(), "__call__", "no function")
+
+
+def _imported(kind: str, name: str, declared: Mapping[str, list[Installed]], method: str, otherwise: str) -> Any:
+    candidates = declared.get(name, [])
     if not candidates:
         return None
     if len(candidates) > 1:
-        raise _claimed_twice(f"command {name!r}", candidates)
+        raise _claimed_twice(f"{kind} {name!r}", candidates)
     found = candidates[0]
-    with calling(f"command {name!r} ({found.label})", "import"):
-        command = found.entry_point.load()
-    if not callable(getattr(command, "make_context", None)):
+    with calling(f"{kind} {name!r} ({found.label})", "import"):
+        value = found.entry_point.load()
+    if not callable(getattr(value, method, None)):
         raise PluginError(
-            f"command {name!r} ({found.label}): its entry point, {found.entry_point.value}, is no click command"
+            f"{kind} {name!r} ({found.label}): its entry point, {found.entry_point.value}, is {otherwise}"
         )
-    return command
+    return value
 
 
 def _claimed_twice(what: str, candidates: list[Installed]) -> PluginError:

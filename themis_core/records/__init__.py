@@ -19,7 +19,7 @@ from themis_core.records.events import (
     TrialFinished,
     event_from,
 )
-from themis_core.records.stored import OutcomeCount, RunRecord, ScoreRow, TrialRow
+from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
 from themis_core.records.trial import (
     WARNING,
     Extraction,
@@ -43,6 +43,7 @@ __all__ = [
     "GenerationStatus",
     "Item",
     "ItemRecorded",
+    "Latency",
     "OutcomeCount",
     "Request",
     "Row",

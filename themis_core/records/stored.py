@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
+__all__ = ["Latency", "OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,16 @@ class OutcomeCount:
     count: int
 
 
+class Latency(NamedTuple):
+    """How long the call took whose answer a trial has, the last of several turns; `latency_s` of its `Generation`."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    latency_s: float
+
+
 class ScoreRow(NamedTuple):
     """One score of one finished trial as the store has it, with what results are grouped by.
 
@@ -88,3 +98,7 @@ class ScoreRow(NamedTuple):
     item_digest: str
     """Of the item's whole content: what two runs have in common is found by it."""
     parts: tuple[float, ...] = ()
+    extracted: str | None = None
+    """What the parse found, as JSON, where whole rows were asked for; None if it found nothing."""
+    details: str | None = None
+    """Of the score, as JSON, where whole rows were asked for; None if there are none."""

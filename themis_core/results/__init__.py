@@ -1,7 +1,9 @@
-"""Reading what is stored: results, ledgers, trials. It runs nothing."""
+"""Reading what is stored: results, groups, ledgers, gates, trials. It runs nothing."""
 
+from themis_core.results.gates import Gate, gates_of
 from themis_core.results.reading import Results
-from themis_core.results.row import ResultRow
+from themis_core.results.row import GroupRow, ResultRow
+from themis_core.results.selecting import ItemMean
 from themis_core.results.summary import RunResult, summarise
 
-__all__ = ["ResultRow", "Results", "RunResult", "summarise"]
+__all__ = ["Gate", "GroupRow", "ItemMean", "ResultRow", "Results", "RunResult", "gates_of", "summarise"]

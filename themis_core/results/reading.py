@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,9 @@ from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
 from themis_core.records import RunCost, RunRecord, ScoreRow, TrialRow
 from themis_core.results.frames import frame
+from themis_core.results.groups import Grouping, checked_repeats, grouped
+from themis_core.results.row import GroupRow
+from themis_core.results.selecting import ItemMean, selected, worst_items
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
 
@@ -22,6 +25,7 @@ __all__ = ["Results", "aggregates_of"]
 log = logging.getLogger("themis")
 
 
+LATEST = "latest"
 _OF_A_MANIFEST = frozenset({"dimensions", "scorers", "spec_digest", "thresholds", "trials"})
 """What a result is made from."""
 
@@ -53,9 +57,14 @@ class Results:
         return map(self._seen, self._store.runs())
 
     def run(self, run_id: str) -> RunRecord:
-        """One run by its id or the beginning of it. Raises SpecError if there is none, or more than one."""
+        """One run by its id or the beginning of it; `latest` is the one whose last execution began last.
+
+        Raises SpecError if there is none, or more than one.
+        """
         if (exact := self._store.run(run_id)) is not None:
             return self._seen(exact)
+        if run_id == LATEST and (last := next(self._store.runs(), None)) is not None:
+            return self._seen(last)
         found = [run for run in self._store.runs() if run.run_id.startswith(run_id)]
         if len(found) == 1:
             return self._seen(found[0])
@@ -70,25 +79,68 @@ class Results:
 
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""
-        run = self.run(run_id)
-        if lacking := _OF_A_MANIFEST - run.manifest.keys():
-            raise StorageError(
-                f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
-                "run `themis storage verify`, which says where"
-            )
+        run = self._whole(run_id)
         with in_force(self._policy):
             aggregates = aggregates_of(run.manifest, self._plugins)
             return summarise(
                 self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
             )  # fmt: skip
 
+    def _whole(self, run_id: str) -> RunRecord:
+        run = self.run(run_id)
+        if lacking := _OF_A_MANIFEST - run.manifest.keys():
+            raise StorageError(
+                f"the manifest of run {run.run_id} lacks {', '.join(sorted(lacking))}, so the store is damaged: "
+                "run `themis storage verify`, which says where"
+            )
+        return run
+
+    def groups(
+        self, run_id: str, by: Sequence[str] = (), *, repeats: str | None = None, totals: bool = False
+    ) -> list[GroupRow]:
+        """The numbers of a run's trials by what they have in common, one row per group, score and metric.
+
+        `by` names `slice`, `model`, `prompt`, `family`, `params`, `params.temperature`, `dimensions.subject`,
+        `metadata.category`, `sample`; without any, a row is of all trials. `repeats` says what the samples of one item
+        make, such as `pass@3`; by default their mean. With `totals`, rows of all trials follow, for each model if `by`
+        has `model` and more. Raises SpecError for a name that the run does not know.
+        """
+        run = self._whole(run_id)
+        names = tuple(dict.fromkeys(by))
+        ways = [Grouping(names, repeats=checked_repeats(repeats))]
+        if totals and names:
+            ways.append(replace(ways[0], by=("model",) if "model" in names and len(names) > 1 else ()))
+        with in_force(self._policy):
+            tables = grouped(self._store, run, aggregates_of(run.manifest, self._plugins), ways)
+        return [row for table in tables for row in table]
+
     def cost(self, run_id: str) -> RunCost:
         """What a run's calls cost, over all its executions."""
         return self._store.cost(run_id)
 
-    def trials(self, run_id: str, prefix: str | None = None) -> Iterator[TrialRow]:
-        """The finished trials of a run as a stream; with `prefix`, those whose id begins with it."""
-        return self._store.trial_rows(self.run(run_id).run_id, prefix)
+    def trials(
+        self,
+        run_id: str,
+        prefix: str | None = None,
+        *,
+        outcome: str | None = None,
+        where: Mapping[str, str] | None = None,
+    ) -> Iterator[TrialRow]:
+        """The finished trials of a run as a stream; with `prefix`, those whose id begins with it.
+
+        With `outcome`, those that ended so; with `where`, those with these values of what `groups` groups by, such as
+        `{"metadata.category": "sums"}`.
+        """
+        return selected(self._store, self.run(run_id), prefix, outcome, where or {})
+
+    def worst_items(
+        self, run_id: str, most: int = 10, *, where: Mapping[str, str] | None = None, metric: str | None = None
+    ) -> list[ItemMean]:
+        """The items with the worst means, worst first, at most so many of each score and metric.
+
+        `where` as for `trials`; `metric` is the name of a metric or a score.
+        """
+        return worst_items(self._store, self._whole(run_id), most, where or {}, metric)
 
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """The scores of a run as a stream, one per trial, score and metric."""

@@ -6,25 +6,25 @@ Reads streams and holds one group at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from themis_core.components import Judge, Metric, Store
+from themis_core.components import Store
 from themis_core.errors import StorageError
-from themis_core.records import ERROR_REMEDIES, RunRecord, Score, ScoreRow
-from themis_core.results.aggregates import of_aggregate
-from themis_core.results.row import ResultRow
-from themis_core.results.verdicts import judged, nothing_scored, only_absent, warnings_of
+from themis_core.records import ERROR_REMEDIES, RunRecord, ScoreRow
+from themis_core.results.groups import Aggregates
+from themis_core.results.manifests import Arm, not_planned, planned_of, scales_of
+from themis_core.results.nested import named_means
+from themis_core.results.row import GroupRow, ResultRow
+from themis_core.results.tally import Numbers, Scale, Tally
+from themis_core.results.thresholds import Facts, judge_all, tolerated
+from themis_core.results.verdicts import nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
-from themis_intervals import ClusteredMean, Interval
 
 __all__ = ["RunResult", "summarise"]
-
-Aggregates = Mapping[tuple[str, str, str], Metric | Judge]
-"""(slice id, score, metric) to the component, for scores whose aggregate is not the mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class RunResult:
     scores: list[ResultRow]
     thresholds: list[dict[str, Any]]
     """Each as the spec has it, with `met`; `judged`, false if scores are missing or the run is unfinished, and `why`;
-    and the names and `value` of the rows that miss it (`missed`) or can't be judged (`unjudged`, with their `why`)."""
+    how many `rows` were judged, and the `worst` of them; and the names and `value` of the rows that miss it (`missed`)
+    or can't be judged (`unjudged`, with their `why`)."""
     storage: str
     note: str = ""
     errors: dict[str, str] = field(default_factory=dict)
@@ -63,21 +64,26 @@ class RunResult:
     warnings: list[str] = field(default_factory=list)
     """What must not be overlooked, a line each: scores that are missing by a component's fault, with count and example;
     rows in which nothing could be scored, with the reasons; what engines warn of, by all executions of the run."""
+    aggregates: list[GroupRow] = field(default_factory=list)
+    """The named means of the spec, in its order."""
+    tolerated: bool = False
+    """Whether trials failed, but no more than thresholds on `failed` accept; nothing else is amiss in the run then."""
 
     @property
     def exit_code(self) -> int:
-        """0; 1 a threshold is not met; 5 trials failed or a score has no value; 6 budget or quota; 130 interrupted."""
+        """0; 1 a threshold is not met; 5 trials failed, a score has no value or a parse found hardly anything; 6 budget
+        or quota; 130 interrupted."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
-        if self.status in by_status:
+        if self.status in by_status and not self.tolerated:
             return by_status[self.status]
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
-        if self.ledger["unfinished"] or nothing or any(map(nothing_scored, self.scores)):
+        if self.ledger["unfinished"] or nothing or any(nothing_scored(row) or row.too_unparsed for row in self.scores):
             return 5
         return 0 if all(each["met"] for each in self.thresholds) else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `themis run --format json` prints it."""
-        return asdict(self)
+        """Plain data, as `themis run --format json` prints it, `exit_code` included."""
+        return {**asdict(self), "exit_code": self.exit_code}
 
     def table(self) -> str:
         """The scores as a plain text table; what is the same in all rows is said once, above it."""
@@ -110,7 +116,8 @@ def summarise(
     outcomes: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     groups: dict[tuple[str, str, str, str], Counter[str]] = {}
-    for each in store.outcomes(run.run_id):
+    ends = store.outcomes(run.run_id)
+    for each in ends:
         outcomes[each.outcome] += each.count
         if each.error_code:
             codes[each.error_code] += each.count
@@ -122,7 +129,7 @@ def summarise(
     }
     rows = [
         found.get((group[0], group[1], group[2], group[3], scorer["score"], scorer["metric"]))
-        or _nothing(group, scorer, groups[group]["failed"], manifest["dimensions"])
+        or _nothing(group, scorer, groups[group], manifest)
         for group in groups
         for scorer in manifest["scorers"]
         if scorer["slice_id"] == group[0]
@@ -133,7 +140,8 @@ def summarise(
     if outcomes["absent"] == planned:
         warnings.append("all answers are absent, so there is no number: is that what the recording should be?")
     unfinished = planned - outcomes.total()
-    thresholds = [judged(ThresholdSpec.model_validate(each), rows, unfinished) for each in manifest["thresholds"]]
+    facts = Facts(rows, unfinished, ends, cost, lambda: store.latencies(run.run_id))
+    thresholds = judge_all([ThresholdSpec.model_validate(each) for each in manifest["thresholds"]], facts)
     ledger = {
         "planned": planned,
         "unfinished": unfinished,
@@ -146,6 +154,8 @@ def summarise(
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
+        named_means(store, run, aggregates),
+        status == "failed" and tolerated(thresholds, facts),
     )  # fmt: skip
 
 
@@ -191,66 +201,38 @@ def _rows(
 ) -> Iterator[ResultRow]:
     by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
     dimensions = manifest["dimensions"]
-    ranges = {
-        (each["slice_id"], each["score"], each["metric"]): (each.get("lowest"), each.get("highest"))
-        for each in manifest["scorers"]
-    }
+    scales = scales_of(manifest)
     for key, rows in groupby(scores, by):
         place = (key[0], key[4], key[5])
-        if place not in ranges:
+        if place not in scales:
             raise StorageError(
                 f"there are scores of {'/'.join(place)}, which the run's manifest does not name, so the store is "
                 "damaged: run `themis storage verify`, which says where"
             )
-        mean, unparsed, last = ClusteredMean(*ranges[place]), 0, None
-        reasons: Counter[str] = Counter()
-        component = aggregates.get(place)
-        parts: list[list[Score]] = []
+        tally = Tally(scales[place], aggregates.get(place))
         for row in rows:
             ledger.add(row)
-            if row.value is None:
-                reasons[row.reason or "?"] += 1
-                continue
-            unparsed += row.parse_reason is not None
-            mean.add(row.value, new_cluster=row.item_id != last)
-            if component is not None:
-                if row.item_id != last:
-                    parts.append([])
-                parts[-1].append(Score(row.value, parts=row.parts))
-            last = row.item_id
-        failed = groups.get(key[:4], Counter())["failed"]
-        value, error, interval = mean.mean, mean.standard_error, mean.interval()
-        if component is not None:
-            value, error, interval = of_aggregate(component, parts, key[5])
-        if not mean.n:
-            interval = Interval(missing="nothing_scored")
-        slice_id, model_id, variant, params, score, metric = key
-        yield ResultRow(
-            slice_id, model_id, variant, params, score, metric, value, mean.n, error, *interval,
-            failed, reasons.total(), unparsed, dict(sorted(reasons.items())), dimensions.get(slice_id, {}),
-        )  # fmt: skip
+            tally.add(row, row.item_id)
+        ended = groups.get(key[:4], Counter())
+        made = tally.numbers(planned_of(key[:4], ended, manifest) - not_planned(tally.reasons, ended), key[5])
+        yield _row(key, made, ended["failed"], tally, dimensions.get(key[0], {}))
+
+
+def _row(key: Sequence[str], made: Numbers, failed: int, tally: Tally, dimensions: dict[str, str]) -> ResultRow:
+    slice_id, model_id, variant, params, score, metric = key
+    return ResultRow(
+        slice_id, model_id, variant, params, score, metric, *made[:7],
+        failed, tally.reasons.total(), tally.unparsed, dict(sorted(tally.reasons.items())), dimensions,
+        *made[7:], tally.scale.denominator, tally.is_too_unparsed,
+    )  # fmt: skip
 
 
 def _key(row: ResultRow) -> tuple[str, ...]:
     return (row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric)
 
 
-def _nothing(
-    group: tuple[str, str, str, str], scorer: Mapping[str, Any], failed: int, dimensions: Mapping[str, dict[str, str]]
-) -> ResultRow:
-    return ResultRow(
-        group[0],
-        group[1],
-        group[2],
-        group[3],
-        scorer["score"],
-        scorer["metric"],
-        None,
-        0,
-        None,
-        *Interval(missing="nothing_scored"),
-        failed,
-        0,
-        0,
-        dimensions=dimensions.get(group[0], {}),
-    )
+def _nothing(arm: Arm, scorer: Mapping[str, Any], ended: Counter[str], manifest: Mapping[str, Any]) -> ResultRow:
+    tally = Tally(Scale.of(scorer))
+    made = tally.numbers(planned_of(arm, ended, manifest) - ended["absent"], scorer["metric"])
+    key = (*arm, scorer["score"], scorer["metric"])
+    return _row(key, made, ended["failed"], tally, manifest["dimensions"].get(arm[0], {}))

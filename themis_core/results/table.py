@@ -1,45 +1,134 @@
-"""The scores of a result as a table of texts, with what all rows share above it."""
+"""The numbers of a result as tables of texts, with what all rows share above them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from themis_core.results.row import ResultRow
+from themis_core.results.row import GroupRow, ResultRow
 from themis_intervals import shown
-from themis_output import lines, told_once
+from themis_output import crossed, lines, told_once
 
-__all__ = ["as_text", "scores_told"]
+__all__ = ["TEXTS", "as_text", "columns_of", "crossed_by_model", "labels_of", "scores_told"]
 
-HEADER = (
-    "slice", "model", "prompt", "params", "score", "metric",
-    "value", "95 % interval", "method", "n", "unparsed", "unscored", "failed",
-)  # fmt: skip
-_COUNTS = HEADER[-3:]
-_SHARED = (*HEADER[:4], "method")
-_TEXTS = (*HEADER[:6], "method")
+NAMES = ("slice", "model", "prompt", "params")
+NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "means", "unparsed", "unscored", "failed")
+TEXTS = ("score", "metric", "method", "means")
+_COUNTS = NUMBERS[-3:]
+ALL = "all"
+"""What stands for a name that a total lacks."""
+_UNSAID = {"params": "default", "means": "scored", "of planned": "–"}
+_NAMED = {"slice": "slice_id", "model": "model_id", "prompt": "prompt_variant_id", "params": "params"}
+
+Row = ResultRow | GroupRow
+Told = tuple[list[str], list[str], list[list[str]]]
+"""Lines above a table, its header, its cells."""
 
 
-def scores_told(rows: Sequence[ResultRow]) -> tuple[list[str], list[str], list[list[str]]]:
+def labels_of(row: Row) -> dict[str, str | None]:
+    """What the trials of a row have in common, by name."""
+    if isinstance(row, GroupRow):
+        return row.group
+    return {name: getattr(row, field) for name, field in _NAMED.items()}
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The names that rows are grouped by."""
+    return list(dict.fromkeys(name for row in rows for name in labels_of(row)))
+
+
+def scores_told(rows: Sequence[Row]) -> Told:
     """A line of what all rows share (if there is any), then header and cells of the rest.
 
     Shared are names, methods and parameters that are equal in all rows, and counts that are zero in all. Nothing is
-    left out but `default` parameters.
+    left out but `default` parameters, means of all that is scored, and a plan of which nothing is missing.
     """
-    cells = [_cells(row) for row in rows]
-    return told_once(HEADER, cells, names=_SHARED, zeros=_COUNTS, lists="params", unsaid={"params": "default"})
+    names, grouped = columns_of(rows), any(isinstance(row, GroupRow) for row in rows)
+    header = [*names, "score", "metric", *NUMBERS]
+    cells = [[*_labels(row, names), row.score, row.metric, *_cells(row)] for row in rows]
+    return told_once(
+        header,
+        cells,
+        names=(*names, *(("score", "metric") if grouped else ()), "method", "of planned", "means"),
+        zeros=_COUNTS,
+        lists="params" if "params" in names else "",
+        unsaid=_UNSAID,
+    )
 
 
-def as_text(rows: Sequence[ResultRow]) -> str:
+def crossed_by_model(rows: Sequence[Row]) -> Told | None:
+    """The same with a column for each model; None if there is one model, or the rows' means are not of one kind.
+
+    A cell is a value with its interval, and how many scores it is of where that differs between models or some are
+    missing. `unparsed` is of all models.
+    """
+    names = columns_of(rows)
+    models = {labels_of(row).get("model") for row in rows}
+    if len(models) < 2 or None in models or len({row.denominator for row in rows}) > 1:
+        return None
+    others = [name for name in names if name != "model"]
+    together: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        together.setdefault((*_labels(row, others), row.score, row.metric), []).append(row)
+    cells = [
+        ([*place, *_of_all(each)], labels_of(row)["model"] or "", _told(row, with_n=_of_all(each)[0] == "–"))
+        for place, each in together.items()
+        for row in each
+    ]
+    header, rest = crossed([*others, "score", "metric", "n", "unparsed"], cells)
+    return told_once(
+        header,
+        rest,
+        names=(*others, "score", "metric", "n"),
+        zeros=("unparsed",),
+        lists="params" if "params" in others else "",
+        unsaid={**_UNSAID, "n": "–"},
+    )
+
+
+def _of_all(rows: Sequence[Row]) -> tuple[str, str]:
+    """How many scores each of the rows is of, a dash if that differs, and how many are unparsed in all of them."""
+    counts = {row.n for row in rows}
+    return str(counts.pop()) if len(counts) == 1 else "–", str(sum(row.unparsed for row in rows))
+
+
+def as_text(rows: Sequence[Row]) -> str:
     """The table as plain text, its numbers to the right."""
     above, header, cells = scores_told(rows)
-    return "\n".join([*above, *lines(header, cells, left=_TEXTS)])
+    return "\n".join([*above, *lines(header, cells, left=(*columns_of(rows), *TEXTS))])
 
 
-def _cells(row: ResultRow) -> list[str]:
-    """One row's cells under `HEADER`; what is absent is a dash, never a zero."""
-    value = "–" if row.value is None else f"{row.value:.4f}"
+def _labels(row: Row, names: Sequence[str]) -> list[str]:
+    labels: Mapping[str, str | None] = labels_of(row)
+    return [ALL if name not in labels else labels[name] or "–" for name in names]
+
+
+def _cells(row: Row) -> list[str]:
+    """One row's cells under `NUMBERS`; what is absent is a dash, never a zero."""
     return [
-        row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-        value, shown(row.low, row.high), row.interval or row.no_interval or "–",
-        str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
+        _value(row), shown(row.low, row.high), row.interval or row.no_interval or "–", str(row.n), _planned(row),
+        row.denominator, str(row.unparsed), str(row.unscored), str(row.failed),
     ]  # fmt: skip
+
+
+def _value(row: Row) -> str:
+    return "–" if row.value is None else f"{row.value:.4f}"
+
+
+def _planned(row: Row) -> str:
+    """How many were planned, and what the missing ones leave; a dash if none is missing."""
+    if row.planned is None or row.planned == row.n:
+        return "–"
+    return str(row.planned) if row.worst is None or row.best is None else f"{row.planned}: {_range(row)}"
+
+
+def _range(row: Row) -> str:
+    return f"{row.worst:.2f} to {row.best:.2f}"
+
+
+def _told(row: Row, *, with_n: bool) -> str:
+    value = "–" if row.value is None else f"{row.value:.3f}"
+    interval = "" if row.low is None else f" {shown(row.low, row.high)}"
+    why = f" {row.no_interval}" if row.value is None and row.no_interval else ""
+    missing = _planned(row)
+    ledger = f" ({row.n} of {missing})" if missing != "–" else f" (n {row.n})" if with_n else ""
+    return f"{value}{interval}{why}{ledger}"

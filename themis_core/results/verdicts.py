@@ -1,4 +1,4 @@
-"""What can be said of a run's numbers: whether thresholds are met, and which scores are missing. It reads no store."""
+"""What must be said of a run's numbers: which scores are missing, and why. It reads no store."""
 
 from __future__ import annotations
 
@@ -8,52 +8,29 @@ from typing import Any
 
 from themis_core.records import SCORE_FAULTS
 from themis_core.results.row import ResultRow
-from themis_core.specs import ThresholdSpec
 from themis_core.wording import counted
 
-__all__ = ["judged", "nothing_scored", "only_absent", "warnings_of"]
+__all__ = [
+    "answers_read",
+    "is_baseline",
+    "nothing_scored",
+    "only_absent",
+    "reasons_told",
+    "some_of",
+    "unscored",
+    "warnings_of",
+]
 
-_NAMED = ("score", "metric", "slice_id", "model_id", "prompt_variant_id")
 IS_BASELINE = "is_baseline"
+UNPARSED_TOLD = 0.05
+"""Share of unparsed answers beyond which a row is warned of."""
 ABSENT = "absent"
 """Reason of a score that was never recorded where the spec says that this is right: counted, and not missing."""
 
 
-def judged(threshold: ThresholdSpec, rows: Iterable[ResultRow], unfinished: int) -> dict[str, Any]:
-    """The threshold as the spec has it, and what `RunResult.thresholds` says of it.
-
-    `unfinished` is the number of planned trials without an outcome: with any, nothing is judged.
-    """
-    matching = [
-        row
-        for row in rows
-        if all(getattr(threshold, name) in (None, getattr(row, name)) for name in _NAMED) and not _is_baseline(row)
-    ]
-    why = None
-    if unfinished:
-        why = f"the run is unfinished: {counted(unfinished, 'trial', 'has', 'have')} no outcome yet"
-    elif not matching:
-        why = "no row of the results is of that kind"
-    missed, unjudged = [], []
-    for row in matching if why is None else ():
-        if (reason := _not_judged(threshold, row)) is not None:
-            unjudged.append({**_told(row), "why": reason})
-        elif not _within(threshold, row.value):
-            missed.append(_told(row))
-    bounds = {name: value for name, value in threshold.canonical().items() if value is not None}
-    return {
-        **bounds,
-        "met": why is None and not missed and not unjudged,
-        "judged": why is None and not unjudged,
-        "why": why or (unjudged[0]["why"] if unjudged else None),
-        "missed": missed,
-        "unjudged": unjudged,
-    }
-
-
 def nothing_scored(row: ResultRow) -> bool:
     """Whether a row has no number although there are answers, and it is not the row of a judge's own baseline."""
-    return row.value is None and row.n + _unscored(row) > 0 and not _is_baseline(row)
+    return row.value is None and row.n + unscored(row) > 0 and not is_baseline(row)
 
 
 def only_absent(rows: Iterable[ResultRow]) -> list[str]:
@@ -64,7 +41,8 @@ def only_absent(rows: Iterable[ResultRow]) -> list[str]:
     return [name for name, count in counts.items() if 0 < count[ABSENT] == count.total()]
 
 
-def _unscored(row: ResultRow) -> int:
+def unscored(row: ResultRow) -> int:
+    """The answers whose score is missing; one that is absent is not."""
     return row.unscored - row.reasons.get(ABSENT, 0)
 
 
@@ -79,7 +57,30 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
         f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
         for name in only_absent(rows)
     )
-    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *absent, *warned]
+    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
+
+
+def answers_read(row: ResultRow) -> int:
+    """Answers that were scored, whatever the parse found."""
+    return row.n + row.unparsed if row.denominator == "parsed" else row.n
+
+
+def _mostly_unparsed(rows: Sequence[ResultRow]) -> Iterator[str]:
+    """Rows with one score of one parse are told once: its other metrics read the same."""
+    seen = set()
+    for row in rows:
+        where = (row.score, row.slice_id, row.model_id, row.prompt_variant_id, row.params)
+        if where in seen or row.unparsed <= UNPARSED_TOLD * answers_read(row):
+            continue
+        seen.add(where)
+        told = some_of(row.unparsed, answers_read(row), "answer")
+        ends = (
+            ": the run ends with exit 5; `max_unparsed: 1` of the parse waives that"
+            if row.too_unparsed
+            else ", more than a twentieth"
+        )
+        place = " · ".join(dict.fromkeys(name for name in where[1:] if name != "default"))
+        yield f"{row.score}: {told} unparsed for {place}{ends}"
 
 
 def _warned(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -96,7 +97,7 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
                 counts[row.score, row.metric, reason] += count
     for (score, metric, reason), count in counts.items():
         such = f", such as: {examples[reason]}" if reason in examples else ""
-        told = f"{score}/{metric}: {_of(count, totals[score, metric], 'score')} missing"
+        told = f"{score}/{metric}: {some_of(count, totals[score, metric], 'score')} missing"
         yield (
             f"{told}, because {SCORE_FAULTS[reason]} ({reason}){such}. They are in no mean; the next run tries them"
             " again, from the stored answers"
@@ -106,45 +107,20 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
 def _empty_rows(rows: Sequence[ResultRow]) -> Iterator[str]:
     for row in filter(nothing_scored, rows):
         where = " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
-        why = "its aggregate failed or is not in the range" if row.n else _reasons(row)
+        why = "its aggregate failed or is not in the range" if row.n else reasons_told(row)
         yield f"{row.score}/{row.metric}: nothing could be scored for {where} ({why})"
 
 
-def _is_baseline(row: ResultRow) -> bool:
+def is_baseline(row: ResultRow) -> bool:
+    """Whether it is the row of a judge's own baseline, which is compared with itself by nobody."""
     return row.n == 0 and set(row.reasons) == {IS_BASELINE}
 
 
-def _of(some: int, total: int, noun: str) -> str:
+def some_of(some: int, total: int, noun: str) -> str:
     """`1 of 20 scores is`, `2 of 20 scores are`."""
     return f"{some} of {counted(total, noun)} {'is' if some == 1 else 'are'}"
 
 
-def _not_judged(threshold: ThresholdSpec, row: ResultRow) -> str | None:
-    missing = row.failed + _unscored(row)
-    trials = row.n + missing
-    if missing > threshold.max_missing * trials + 1e-9:
-        told = [*([f"failed {row.failed}"] if row.failed else []), *([_reasons(row)] if _unscored(row) else [])]
-        allowed = f"max_missing is {threshold.max_missing:.4g}"
-        return f"{_of(missing, trials, 'score')} missing ({', '.join(told)}), and {allowed}"
-    if row.value is None:
-        return "nothing was scored"
-    if threshold.max_unparsed is None:
-        return f"the parse found nothing in any of {counted(row.n, 'answer')}" if 0 < row.n == row.unparsed else None
-    if row.unparsed > threshold.max_unparsed * row.n + 1e-9:
-        return f"{_of(row.unparsed, row.n, 'answer')} unparsed, and max_unparsed is {threshold.max_unparsed:.4g}"
-    return None
-
-
-def _within(threshold: ThresholdSpec, value: float | None) -> bool:
-    return value is not None and not (
-        (threshold.minimum is not None and value < threshold.minimum)
-        or (threshold.maximum is not None and value > threshold.maximum)
-    )
-
-
-def _told(row: ResultRow) -> dict[str, Any]:
-    return {**{name: getattr(row, name) for name in _NAMED}, "params": row.params, "value": row.value}
-
-
-def _reasons(row: ResultRow) -> str:
+def reasons_told(row: ResultRow) -> str:
+    """Why scores of the row are missing, each reason with its count."""
     return ", ".join(f"{reason} {count}" for reason, count in row.reasons.items() if reason != ABSENT)

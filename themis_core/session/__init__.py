@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import StoreMissing
 from themis_core.execution import Progress, Writer
-from themis_core.planning import make_plan
+from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
+from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.executing import execute
+from themis_core.session.exporting import exported
+from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
 from themis_core.specs import ProjectSpec
@@ -23,7 +26,7 @@ from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
 
-__all__ = ["PlanReport", "Progress", "RunResult", "find_storage", "open_results", "plan", "run", "run_async"]
+__all__ = ["PlanReport", "Progress", "RunResult", "export", "find_storage", "open_results", "plan", "run", "run_async"]
 
 
 log = logging.getLogger("themis")
@@ -96,8 +99,12 @@ async def _run(
 async def _run_composed(
     composition: Composition, place: Place, progress: Callable[[Progress], None] | None
 ) -> RunResult:
-    made = make_plan(composition, place)
-    for told in [*(each.told() for each in made.unscorable), *(each.told() for each in made.leaks)]:
+    made = survey(composition, place)
+    finished = await _finished(made)
+    if finished is None:
+        made.check()
+    unscorable = unscorable_of(made, finished.manifest if finished else None)
+    for told in [*(each.told() for each in unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
@@ -105,13 +112,27 @@ async def _run_composed(
     try:
         lock = await writer.read(lambda store: _entered(store, made.run_id))
         try:
-            for told in await writer.read(lambda store: edits_told(made, store)):
+            for told in await writer.read(lambda store: edits_told(made, store)) if finished is None else ():
                 log.warning("%s", told)
-            return await execute(made, writer, progress)
+            return await execute(made, writer, progress, finished)
         finally:
             await writer.read(lambda store: lock.__exit__(None, None, None))
     finally:
         await writer.stop()
+
+
+async def _finished(made: Plan) -> RunRecord | None:
+    """The run, if it was finished before. The store is only looked into: there may be none yet."""
+    composition = made.composition
+    looking = Writer(lambda: composition.storage.open(composition.project_dir, mode="read"))
+    try:
+        await looking.start()
+    except StoreMissing:
+        return None
+    try:
+        return await looking.read(lambda store: finished_before(store, made))
+    finally:
+        await looking.stop()
 
 
 def plan(
@@ -133,23 +154,49 @@ def plan(
 def _plan(loaded: LoadedSpecs) -> PlanReport:
     composition = compose(loaded)
     with collecting_less():
-        made = make_plan(composition, loaded.place)
+        made = survey(composition, loaded.place)
         try:
             store = composition.storage.open(composition.project_dir, mode="read")
         except StoreMissing:
+            made.check()
             return report_of(made, None)
         try:
-            return report_of(made, store)
+            if (finished := finished_before(store, made)) is None:
+                made.check()
+            return report_of(made, store, finished)
         finally:
             store.close()
 
 
-def open_results(spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None) -> Results:
+def open_results(
+    spec: SpecLike | None = None,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    base_dir: Path | None = None,
+) -> Results:
     """Open what is stored for reading, as a context manager: the storage of a spec, a project, or `./.themis`."""
-    settings, directory, place = _project(spec, project, base_dir)
+    settings, directory, place = _project(spec, project, base_dir, overrides)
     with in_force(settings.execution_policy):
         storage, plugins = open_storage(settings, directory, place)[1], plugins_of(settings, directory)
         return Results(storage, directory, plugins, settings.execution_policy)
+
+
+def export(
+    run_id: str,
+    to: str,
+    folder: Path,
+    config: Mapping[str, Any] | None = None,
+    *,
+    spec: SpecLike | None = None,
+    project: ProjectLike = None,
+    base_dir: Path | None = None,
+) -> list[str]:
+    """Write a stored run into a new folder by an exporter (`namespace/name`, with its config), whole or not at all.
+
+    Returns what the format can't hold, a sentence each. Raises SpecError, PluginError or StorageError.
+    """
+    return exported(*_project(spec, project, base_dir), run_id, to, folder, config or {})
 
 
 def find_storage(
@@ -161,10 +208,12 @@ def find_storage(
         return open_storage(settings, directory, place)[1], directory
 
 
-def _project(spec: SpecLike | None, project: ProjectLike, base_dir: Path | None) -> tuple[ProjectSpec, Path, Place]:
+def _project(
+    spec: SpecLike | None, project: ProjectLike, base_dir: Path | None, overrides: Sequence[str] = ()
+) -> tuple[ProjectSpec, Path, Place]:
     if spec is None:
         return load_project(project, base_dir or current_folder())
-    loaded = load_specs(spec, project, (), None, (), base_dir)
+    loaded = load_specs(spec, project, overrides, None, (), base_dir)
     return loaded.project, loaded.project_dir, loaded.project_place
 
 

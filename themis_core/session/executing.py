@@ -8,7 +8,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
+from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.version import version
 from themis_core.wording import counted
 from themis_interrupts import in_good_order
@@ -37,22 +38,35 @@ _ASKED_AGAIN = 3
 _UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
 
 
-async def execute(made: Plan, writer: Writer, report: Callable[[Progress], None] | None) -> RunResult:
-    """Work through a plan whose run is locked, and return its result."""
+async def execute(
+    made: Plan, writer: Writer, report: Callable[[Progress], None] | None, finished: RunRecord | None = None
+) -> RunResult:
+    """Work through a plan whose run is locked, and return its result. `finished` is the run as it was before it was
+    locked, if it was finished then."""
     budget = Budget(made.composition.project.execution_policy)
     loop = asyncio.get_running_loop()
     with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
-        return await _execute(made, writer, budget, report)
+        return await _execute(made, writer, budget, report, finished)
 
 
-async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[[Progress], None] | None) -> RunResult:
+async def _execute(
+    made: Plan,
+    writer: Writer,
+    budget: Budget,
+    report: Callable[[Progress], None] | None,
+    finished: RunRecord | None,
+) -> RunResult:
     composition = made.composition
-    manifest = manifest_of(made)  # nothing is under way yet, and what hangs can be ended in the main thread alone
     before = await writer.read(lambda store: store.run(made.run_id))
+    if before != finished:  # another process was at work on it
+        finished = await writer.read(lambda store: finished_before(store, made))
+    if finished is None:
+        made.check()
+    # Nothing is under way yet, and what hangs can be ended in the main thread alone.
+    manifest = manifest_of(made, finished)
     progress = Progress(made.count(), stored=before.trials - before.failed if before else 0)
-    complete = before is not None and _is_complete(before, progress.planned)
-    complete = complete and not await writer.read(lambda store: store.has_faults(made.run_id))
-    started = RunStarted(made.run_id, before.started_at if before and complete else now(), manifest)
+    complete = finished is not None
+    started = RunStarted(made.run_id, finished.started_at if finished else now(), manifest)
     if complete:
         progress.done = progress.reused = progress.planned
     else:
@@ -75,9 +89,9 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         progress.reused = reused
     record = await writer.read(lambda store: store.run(made.run_id))
     status = "failed" if failed else _status(progress, budget, _stored(record))
-    finished = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
+    ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
-        await writer.save([finished])
+        await writer.save([ended])
     if report:
         progress.note = ""
         report(progress)
@@ -89,12 +103,12 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
         record = store.run(made.run_id)
         assert record is not None
         record = replace(record, manifest=manifest)
-        ended = status if status != "completed" else _status(progress, budget, record.trials)
-        told = note if ended == status else _UNFINISHED
-        return summarise(store, record, aggregates, counts=finished.counts, status=ended, storage=location, note=told)
+        seen = status if status != "completed" else _status(progress, budget, record.trials)
+        told = note if seen == status else _UNFINISHED
+        return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=location, note=told)
 
     result = await writer.read(look)
-    finish = {"event": finished, "summary": result.to_dict()}
+    finish = {"event": ended, "summary": result.to_dict()}
     composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
     if failed:
         raise failed
@@ -152,11 +166,6 @@ def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[st
     }
 
 
-def _is_complete(record: RunRecord, planned: int) -> bool:
-    """Whether there is nothing left to do, so that not even the trials need looking up."""
-    return record.status == "completed" and record.failed == 0 and record.trials == planned
-
-
 def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
     again = "run the same command again"
     if status == "interrupted":
@@ -189,8 +198,8 @@ async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
         await asyncio.sleep(0.2)
 
 
-def manifest_of(made: Plan) -> dict[str, Any]:
-    """What the run was made of: enough to explain every number, and no secret."""
+def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]:
+    """What the run was made of: enough to explain every number, and no secret. `finished` says that it was, before."""
     composition = made.composition
     scorers = [
         {
@@ -202,12 +211,17 @@ def manifest_of(made: Plan) -> dict[str, Any]:
             "version": scorer.scoring.version,
             "config": scorer.scoring.model_dump(mode="json", by_alias=True),
             "aggregates_mean": scorer.scoring.aggregates_mean,
+            "higher_is_better": scorer.scoring.higher_is_better,
             "lowest": scorer.scoring.lowest,
             "highest": scorer.scoring.highest,
-            "higher_is_better": scorer.scoring.higher_is_better,
+            "denominator": spec.denominator,
+            "max_unparsed": parses[spec.parse].max_unparsed if spec.parse else 1.0,
         }
         for each in made.slices
+        for parses in [{parse.name: parse for parse in each.composed.spec.parses}]
+        for spec in each.composed.spec.scores
         for scorer in each.scorers
+        if scorer.score == spec.name
     ]
     datasets = [
         {
@@ -233,8 +247,15 @@ def manifest_of(made: Plan) -> dict[str, Any]:
         "models": [model.identity() for model in composition.models()],
         "datasets": datasets,
         "scorers": scorers,
+        "samples": {
+            each.composed.spec.slice_id: each.composed.spec.generation.num_samples or composition.benchmark.num_samples
+            for each in made.slices
+            if each.composed.spec.generation is not None
+        },
+        "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
+        "unscorable": [asdict(each) for each in unscorable_of(made, finished.manifest if finished else None)],
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on, output_limit
 from themis_core.planning import Plan, Trial
-from themis_core.records import Request, RunCost, Usage
+from themis_core.records import Request, RunCost, RunRecord, Usage
 from themis_core.session.edited import Calls, Edited, told
+from themis_core.session.finished import unscorable_of
 
 __all__ = ["PlanReport", "edits_told", "report_of"]
 
@@ -60,27 +61,24 @@ class PlanReport:
         return asdict(self)
 
 
-def report_of(made: Plan, store: Store | None) -> PlanReport:
+def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None) -> PlanReport:
+    """What a run would do; `finished` is the run if it was finished before."""
     per_model: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Any]] = {}
     judged = JudgeForecast(made)
     edited = Edited(made, store)
     counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
-    for endpoint in (None, *made.endpoints()):
-        trials, before = made.trials(endpoint), edited.trials(endpoint)
-        while batch := list(islice(trials, LOOK_UP)):
-            missing = _missing(batch, store)
-            judged.add(batch, store)
-            calls = [_tally(per_model, trial, each, counted) for trial, each in zip(batch, missing, strict=True)]
-            edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
-            for trial in batch:
-                if trial.model is not None and trial.prompt_variant_id not in samples:
-                    samples[trial.prompt_variant_id] = {
-                        "prompt_variant_id": trial.prompt_variant_id,
-                        "slice_id": trial.slice_id,
-                        "item_id": trial.item.id,
-                        "messages": [m for request in trial.requests for m in request.messages],
-                    }
+    if finished is not None and store is not None and _says_it_all(made, store):
+        _tally_stored(made, per_model, samples)
+    else:
+        for endpoint in (None, *made.endpoints()):
+            trials, before = made.trials(endpoint), edited.trials(endpoint)
+            while batch := list(islice(trials, LOOK_UP)):
+                missing = _missing(batch, store)
+                judged.add(batch, store)
+                calls = [_tally(per_model, trial, each, counted) for trial, each in zip(batch, missing, strict=True)]
+                edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
+                _sample(samples, batch)
     slices = [
         {"slice_id": each.composed.spec.slice_id, "items": each.items.count, "trials": each.count()}
         for each in made.slices
@@ -105,7 +103,7 @@ def report_of(made: Plan, store: Store | None) -> PlanReport:
         cost,
         sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
         _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
-        [asdict(each) for each in made.unscorable],
+        [asdict(each) for each in unscorable_of(made, finished.manifest if finished else None)],
         [asdict(each) for each in made.leaks],
         edited.rows(),
     )
@@ -116,6 +114,39 @@ def edits_told(made: Plan, store: Store) -> list[str]:
     if store.run(made.run_id) is not None or not Edited(made, store):
         return []
     return [told(row) for row in report_of(made, store).edited]
+
+
+def _says_it_all(made: Plan, store: Store) -> bool:
+    """Whether it is enough to know of a run that it was finished: each trial has an answer, and no judge was asked."""
+    scorers = [scorer for each in made.slices for scorer in each.scorers]
+    recorded = any(each.composed.spec.generation is None for each in made.slices)
+    if recorded or any(scorer.judges or scorer.baseline for scorer in scorers):
+        return False
+    return all(each.outcome != "absent" for each in store.outcomes(made.run_id))
+
+
+def _tally_stored(made: Plan, per_model: dict[str, dict[str, Any]], samples: dict[str, dict[str, Any]]) -> None:
+    """Count all trials as stored. Those of one item are made, for each item has as many."""
+    items = {each.composed.spec.slice_id: each.items.count for each in made.slices}
+    for endpoint in made.endpoints():
+        trials = list(made.trials(endpoint, items=1))
+        _sample(samples, trials)
+        for trial in trials:
+            row = _row(per_model, trial)
+            row["trials"] += items[trial.slice_id]
+            row["stored"] += items[trial.slice_id]
+
+
+def _sample(samples: dict[str, dict[str, Any]], batch: Sequence[Trial]) -> None:
+    """Keep the first request of each prompt variant."""
+    for trial in batch:
+        if trial.model is not None and trial.prompt_variant_id not in samples:
+            samples[trial.prompt_variant_id] = {
+                "prompt_variant_id": trial.prompt_variant_id,
+                "slice_id": trial.slice_id,
+                "item_id": trial.item.id,
+                "messages": [m for request in trial.requests for m in request.messages],
+            }
 
 
 def _may_stop(max_cost: float | None, calls: Sequence[dict[str, Any]], cost: float, spent: RunCost) -> str:
@@ -151,11 +182,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
     """Add a trial to its model's row. Returns the calls that it is the first to need, each with its cost."""
     model = trial.model
     calls: Calls = []
-    row = per_model.get(trial.model_id)
-    if row is None:
-        row = per_model[trial.model_id] = _row_of(trial)
-    if trial.params not in row["params"]:
-        row["params"].append(trial.params)
+    row = _row(per_model, trial)
     row["trials"] += 1
     row["stored"] += not missing
     if model is None:
@@ -176,6 +203,15 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             row["cost"] = (row["cost"] or 0.0) + cost
         calls.append((request, cost))
     return calls
+
+
+def _row(per_model: dict[str, dict[str, Any]], trial: Trial) -> dict[str, Any]:
+    row = per_model.get(trial.model_id)
+    if row is None:
+        row = per_model[trial.model_id] = _row_of(trial)
+    if trial.params not in row["params"]:
+        row["params"].append(trial.params)
+    return row
 
 
 def _row_of(trial: Trial) -> dict[str, Any]:

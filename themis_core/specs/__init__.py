@@ -6,18 +6,30 @@ No reading of files, no composition, no I/O.
 from themis_core.specs.base import Spec
 from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
-from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec
+from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec, settings_of
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
-from themis_core.specs.scoring import ExtractorSpec, MetricSpec, ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.scoring import (
+    REPEATS,
+    AggregateSpec,
+    Denominator,
+    ExtractorSpec,
+    MetricSpec,
+    ParseSpec,
+    ScoreSpec,
+    ThresholdSpec,
+)
 from themis_plain import canonical_json, digest
 from themis_secrets import looks_like_a_key
 
 __all__ = [
+    "REPEATS",
+    "AggregateSpec",
     "BenchmarkSpec",
     "DatasetQuerySpec",
     "DatasetSpec",
+    "Denominator",
     "ExecutionPolicySpec",
     "ExtractorSpec",
     "FewShotSpec",
@@ -45,4 +57,5 @@ __all__ = [
     "canonical_json",
     "digest",
     "looks_like_a_key",
+    "settings_of",
 ]

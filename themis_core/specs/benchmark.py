@@ -13,7 +13,7 @@ from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
-from themis_core.specs.scoring import ParseSpec, ScoreSpec, ThresholdSpec
+from themis_core.specs.scoring import AggregateSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_core.wording.guessing import did_you_mean
 from themis_plain import digest
 
@@ -82,6 +82,9 @@ class BenchmarkSpec(Spec):
         default_factory=list,
         description="Bounds that results must meet; the command exits with 1 if one is not.",
     )
+    aggregates: list[AggregateSpec] = Field(
+        default_factory=list, description="Named means of means, shown after the rows of results."
+    )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the run.")
 
     @model_validator(mode="after")
@@ -94,6 +97,9 @@ class BenchmarkSpec(Spec):
             self._check_slice(("slices", index), each, models)
         for index, threshold in enumerate(self.thresholds):
             self._check_threshold(("thresholds", index), threshold)
+        _unique("aggregates", "name", [each.name for each in self.aggregates])
+        for index, aggregate in enumerate(self.aggregates):
+            self._check_aggregate(("aggregates", index), aggregate)
         return self
 
     def _check_slice(self, loc: Loc, each: SliceSpec, models: list[str]) -> None:
@@ -118,9 +124,9 @@ class BenchmarkSpec(Spec):
 
     def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
         scores = [score for each in self.slices for score in each.scores]
-        _known((*loc, "score"), "score", threshold.score, [score.name for score in scores])
         metrics = [metric.label for score in scores if score.name == threshold.score for metric in score.metrics]
         for field, kind, value, known in (
+            ("score", "score", threshold.score, [score.name for score in scores]),
             ("metric", "metric", threshold.metric, metrics),
             ("slice_id", "slice", threshold.slice_id, [each.slice_id for each in self.slices]),
             ("model_id", "model", threshold.model_id, [model.model_id for model in self.models]),
@@ -133,6 +139,47 @@ class BenchmarkSpec(Spec):
         ):
             if value is not None:
                 _known((*loc, field), kind, value, known)
+        self._check_measure((*loc, "measure"), threshold)
+
+    def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:
+        if threshold.measure == "cost" and all(model.price is None for model in self._asked()):
+            raise _mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
+        if threshold.measure == "unparsed":
+            slices = [each for each in self.slices if threshold.slice_id in (None, each.slice_id)]
+            raw = [each.slice_id for each in slices if _reads_raw_answers(each, threshold.score)]
+            if raw:
+                told = f"score {threshold.score!r} of slice {raw[0]!r} reads the raw answer"
+                raise _mistake(loc, f"{told}, so nothing of it is ever unparsed: give it a `parse`, or name a slice_id")
+
+    def _asked(self) -> Iterator[ModelSpec]:
+        """The models under test and those that judge."""
+        yield from self.models
+        metrics = (metric for each in self.slices for score in each.scores for metric in score.metrics)
+        yield from (judge.model for metric in metrics for judge in metric.judge or ())
+
+    def _check_aggregate(self, loc: Loc, aggregate: AggregateSpec) -> None:
+        scores = [score for each in self.slices for score in each.scores if score.name == aggregate.score]
+        _known((*loc, "score"), "score", aggregate.score, [score.name for each in self.slices for score in each.scores])
+        labels = list(_once([metric.label for score in scores for metric in score.metrics]))
+        if aggregate.metric is not None:
+            _known((*loc, "metric"), "metric", aggregate.metric, labels)
+        elif len(labels) > 1:
+            raise _mistake((*loc, "score"), f"it has several metrics: add `metric`, one of {', '.join(labels)}")
+        if (aggregate.repeats or "").startswith("majority") and any(score.parse is None for score in scores):
+            raise _mistake((*loc, "repeats"), "a majority is one of parsed values, and the score reads the raw answer")
+        for field in ("by", "levels"):
+            for place, name in enumerate(getattr(aggregate, field)):
+                _known((*loc, field, place), "name to group by", name, self.group_names(name))
+
+    def group_names(self, like: str = "") -> list[str]:
+        """What results can be grouped by; any setting and any metadata is known if `like` is one."""
+        dimensions = dict.fromkeys(name for each in self.slices for name in each.dimensions)
+        metadata = dict.fromkeys(name for each in self.slices for name in each.dataset.fields.metadata)
+        params = [like] if like.startswith("params.") else []
+        return [
+            "slice", "model", "prompt", "family", "params", "sample", *params,
+            *(f"dimensions.{name}" for name in dimensions), *(f"metadata.{name}" for name in metadata),
+        ]  # fmt: skip
 
     def variants_for(self, each: SliceSpec) -> list[PromptVariantSpec]:
         """The prompt variants that apply to a slice, in the benchmark's order."""
@@ -181,6 +228,10 @@ def _known(loc: Loc, kind: str, name: str, known: list[str]) -> None:
         return
     listed = f"Known: {', '.join(_once(known))}." if known else "There is none."
     raise _mistake(loc, f"no {kind} {name!r}. {listed}{did_you_mean(name, known)}")
+
+
+def _reads_raw_answers(each: SliceSpec, name: str | None) -> bool:
+    return any(score.name == name and score.parse is None for score in each.scores)
 
 
 def _once(names: list[str]) -> Iterator[str]:

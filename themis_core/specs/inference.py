@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product
+from json import JSONDecoder
 from typing import Any
 
 from pydantic import (
@@ -21,7 +22,7 @@ from themis_core.specs.secrets import refuse_keys
 from themis_documents.mistakes import in_words
 from themis_plain import canonical_json, digest
 
-__all__ = ["ANSWERS_AT_TOP", "GenerationSpec", "InferenceGridSpec", "InferenceParamsSpec"]
+__all__ = ["ANSWERS_AT_TOP", "GenerationSpec", "InferenceGridSpec", "InferenceParamsSpec", "settings_of"]
 
 _FURTHER = ("extra_body", "extras")
 """Fields whose keys are settings in their own right."""
@@ -108,6 +109,21 @@ class InferenceParamsSpec(Spec):
         return ", ".join(f"{name}={_short(value)}" for name, value in named) or "default"
 
 
+def settings_of(label: str) -> dict[str, str]:
+    """The settings of a label, each by its dotted name, as the label writes it."""
+    found: dict[str, str] = {}
+    while label and label != "default":
+        name, _, rest = label.partition("=")
+        try:
+            end = JSONDecoder().raw_decode(rest)[1]
+        except ValueError:  # a word, or a value that was cut
+            end = -1
+        if end < 0 or rest[end : end + 2] not in ("", ", "):
+            end = cut.start() if (cut := _NEXT_SETTING.search(rest)) else len(rest)
+        found[name], label = rest[:end], rest[end + 2 :]
+    return found
+
+
 def _several_answers(settings: Mapping[str, Any], within: str = "") -> str | None:
     """The dotted name of a key that asks for another number of answers than one; None if there is none."""
     for name, value in settings.items():
@@ -122,6 +138,7 @@ def _several_answers(settings: Mapping[str, Any], within: str = "") -> str | Non
 _WITH_PARTS = (*_FURTHER, "response_format")
 """Fields in which a dotted name of `overrides` can set a part."""
 _PLAIN = re.compile(r"[A-Za-z_][\w./:+-]*", re.ASCII)
+_NEXT_SETTING = re.compile(r", [a-z_][^=\s]*=")
 _SHORT = 40
 
 

@@ -161,8 +161,8 @@ class MemoryStore(Store):
             if each.run_id == run_id and each.trial_id.startswith(trial_id or "")
         ]
 
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
-        trials = self._trials(run_id, trial_id)
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
+        trials = [each for each in self._trials(run_id, trial_id) if outcome in (None, each.outcome)]
         trials.sort(key=lambda each: (*_arm(each), each.item_id, each.sample_index))
         return map(self._trial_row, trials)
 
@@ -192,7 +192,7 @@ class MemoryStore(Store):
             cost=_total([each and each.cost for each in turns]),
         )
 
-    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+    def score_rows(self, run_id: str, trial_id: str | None = None, *, whole: bool = False) -> Iterator[ScoreRow]:
         pairs = [(trial, entry) for trial in self._trials(run_id, trial_id) for entry in trial.scores]
         pairs.sort(
             key=lambda pair: (
@@ -203,9 +203,14 @@ class MemoryStore(Store):
                 pair[0].sample_index,
             )
         )
-        return (self._score_row(trial, entry) for trial, entry in pairs)
+        return (self._score_row(trial, entry, whole) for trial, entry in pairs)
 
-    def _score_row(self, trial: TrialFinished, entry: ScoreEntry) -> ScoreRow:
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
+        pairs = [(trial, entry) for trial in self._trials(run_id, None) for entry in trial.scores]
+        pairs.sort(key=lambda pair: (pair[1].score, pair[1].metric, pair[0].item_digest, _arm(pair[0])))
+        return (self._score_row(trial, entry, whole) for trial, entry in pairs)
+
+    def _score_row(self, trial: TrialFinished, entry: ScoreEntry, whole: bool) -> ScoreRow:
         score, extraction = self._open.scores[entry.key]
         found = extraction is not None and extraction.parsed
         return ScoreRow(
@@ -226,6 +231,8 @@ class MemoryStore(Store):
             parse_reason=extraction.reason if extraction else None,
             item_digest=trial.item_digest,
             parts=score.parts,
+            extracted=json.dumps(extraction.value) if whole and extraction and extraction.value is not None else None,
+            details=json.dumps(score.details) if whole and score.details else None,
         )
 
     def generation_records(self, keys: Sequence[str]) -> Iterator[GenerationRecorded]:

@@ -10,6 +10,7 @@ Power cuts, kills and other processes are beyond it: those need tests of the bac
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -97,6 +98,7 @@ class StorageBackendSuite(AppendRules):
         store.append([run_started(), ItemRecorded(item), record, trial])
 
         assert store.items([item.digest]) == {item.digest: item}
+        assert store.metadata([item.digest, key_of("other")]) == {item.digest: {"topic": "sums"}}
         assert store.generations([record.key]) == {record.key: EVERY_FIELD}
         assert store.stored_generations([record.key, key_of("other")]) == {record.key}
         assert list(store.generation_records([record.key])) == [record]
@@ -214,6 +216,55 @@ class StorageBackendSuite(AppendRules):
         assert len(scores) == 2 * len(places)
         assert scores == sorted(scores)
 
+    def test_scores_come_item_by_item_whatever_slice_and_setting_they_are_of(self, store: Store) -> None:
+        """`scores_by_item` gives the same rows as `score_rows`, those of one item together."""
+        long = {"found": ["x" * 500]}
+        values = {"1": "4", "2": long, "3": None, "4": "ü\ud800"}
+        trials = [
+            trial_finished(
+                item,
+                slice_id=slice_id,
+                model_id=model,
+                sample_index=sample,
+                trial_id=key_of(f"{item} {slice_id} {model} {sample}"),
+                scores=tuple(
+                    score_entry(
+                        f"{item} {slice_id} {model} {sample} {metric}",
+                        Score(1.0, details={"why": item * 2} if item > "2" else {}),
+                        metric=metric,
+                        extraction=Extraction(values[item]) if item != "3" else Extraction(None, "no_match"),
+                    )
+                    for metric in ("match", "close")
+                ),
+            )
+            for slice_id in "ba"
+            for item in values
+            for model in ("small", "large")
+            for sample in (0, 1)
+        ]
+        store.append([run_started(), *(item_recorded(item) for item in values), *trials])
+        rows = list(store.scores_by_item("run"))
+        assert sorted(map(str, rows)) == sorted(map(str, store.score_rows("run")))
+        places = [(row.score, row.metric, row.item_digest) for row in rows]
+        assert places == sorted(places)
+        arms = [(*place, *row[:4]) for place, row in zip(places, rows, strict=True)]
+        assert len(set(arms)) == sum(arm != before for arm, before in zip(arms, [(), *arms], strict=False))
+        for whole in (store.scores_by_item("run", whole=True), store.score_rows("run", whole=True)):
+            found = {row.item_id: (row.extracted, row.details) for row in whole}
+            assert {item: text and json.loads(text) for item, (text, _) in found.items()} == values
+            told = {item: text and json.loads(text) for item, (_, text) in found.items()}
+            assert told == {item: {"why": item * 2} if item > "2" else None for item in values}
+        assert list(store.scores_by_item("other")) == []
+
+    def test_trials_that_ended_in_one_way_are_read_apart(self, store: Store) -> None:
+        ends = ("answered", "failed", "refused", "failed")
+        store.append([trial_finished(str(number), outcome=end) for number, end in enumerate(ends)])
+        assert [row.item_id for row in store.trial_rows("run", outcome="failed")] == ["1", "3"]
+        assert [row.item_id for row in store.trial_rows("run", outcome="empty")] == []
+        start = key_of("trial 1")
+        assert [row.item_id for row in store.trial_rows("run", start, outcome="failed")] == ["1"]
+        assert [row.item_id for row in store.trial_rows("run", start, outcome="answered")] == []
+
     def test_a_trial_is_found_by_the_beginning_of_its_id(self, store: Store) -> None:
         store.append([trial_finished(str(n), scores=(score_entry(str(n)),)) for n in range(40)])
         ids = sorted(row.trial_id for row in store.trial_rows("run"))
@@ -249,6 +300,34 @@ class StorageBackendSuite(AppendRules):
             (row.slice_id, row.prompt_variant_id, row.params) for row in store.trial_rows("run")
         }
         assert list(store.outcomes("unknown")) == []
+
+    def test_latencies_are_those_of_the_answers_that_trials_have_the_shortest_first(self, store: Store) -> None:
+        measured = {"a": 2.5, "b": 0.25, "c": None, "d": 0.75}
+        for name, latency_s in measured.items():
+            store.append([generation_recorded(name, Generation("answered", latency_s=latency_s))])
+        failed = Generation("failed", error_code="timeout", latency_s=60.0)
+        store.append([generation_recorded("e", failed), generation_recorded("f", Generation("empty", latency_s=0.5))])
+        for number, (names, model, outcome) in enumerate(
+            [
+                (("a",), "m", "answered"),
+                (("d", "b"), "m", "refused"),
+                (("c",), "m", "answered"),
+                (("e",), "m", "failed"),
+                (("f",), "n", "empty"),
+                (("b",), "n", "answered"),
+                ((), "n", "absent"),
+            ]
+        ):
+            keys = tuple(map(key_of, names))
+            store.append([trial_finished(str(number), model_id=model, outcome=outcome, generation_keys=keys)])
+        store.append([trial_finished("7", run_id="other", generation_keys=(key_of("d"),))])
+        found = [(each.latency_s, each.model_id) for each in store.latencies("run")]
+        assert sorted(found) == [(0.25, "m"), (0.25, "n"), (0.5, "n"), (2.5, "m")]
+        assert [latency_s for latency_s, _ in found] == [0.25, 0.25, 0.5, 2.5]
+        assert {(each.slice_id, each.prompt_variant_id, each.params) for each in store.latencies("run")} == {
+            (row.slice_id, row.prompt_variant_id, row.params) for row in store.trial_rows("run")
+        }
+        assert list(store.latencies("unknown")) == []
 
     def test_usage_and_cost_are_those_of_all_turns_or_unknown(self, store: Store) -> None:
         for name, usage, cost in [("a", Usage(1, 2), 0.5), ("b", Usage(10, None), 0.25), ("c", Usage(), None)]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from themis_output import CannotWrite, atomic_output
+from themis_output import CannotWrite, atomic_output, whole_folder
 
 TEXT = "what was exported\n"
 
@@ -175,3 +175,32 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one_to_that_file(tmp_p
         part.write_text("whole")
     assert target.read_text() == "whole"
     assert [each.exists() for each in (old, young, other, stranger)] == [False, True, True, True]
+
+
+def test_a_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "new" / "out") as part:
+        (part / "file").write_text("whole")
+        assert not (tmp_path / "new" / "out").exists()
+    assert (tmp_path / "new" / "out" / "file").read_text() == "whole"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
+def test_an_empty_folder_stays_empty_if_its_content_fails(tmp_path: Path) -> None:
+    def write() -> None:
+        with whole_folder(tmp_path / "empty") as part:
+            (part / "file").write_text("half")
+            raise ZeroDivisionError
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "file").touch()
+    for path in (tmp_path / "out", tmp_path / "out" / "file"):
+        with pytest.raises(CannotWrite, match="is there already: name a new folder"), whole_folder(path):
+            pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "file"]

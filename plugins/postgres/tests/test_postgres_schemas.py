@@ -199,7 +199,8 @@ def full_store(backend: StorageBackend, folder: Path) -> SqlStore:
     store = open_store(backend, folder)
     failed = Generation("failed", error_code="timeout")
     later = "2026-02-02T00:00:00+00:00"
-    store.append([run_started(), trial_finished(outcome="failed"), generation_recorded("1", failed)])
+    manifest = {"dimensions": {"test": {"subject": "sums"}}}
+    store.append([run_started(manifest=manifest), trial_finished(outcome="failed"), generation_recorded("1", failed)])
     store.append([item_recorded(), trial_finished("2", scores=(score_entry("a"),)), run_finished(status="failed")])
     store.append([run_started(at=later), generation_recorded("1"), generation_recorded("judge", text="judge!")])
     turns = (key_of("judge"), key_of("1"))

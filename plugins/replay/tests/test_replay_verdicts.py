@@ -230,3 +230,20 @@ def test_absent_verdicts_are_counted_have_no_score_and_end_no_run_with_exit_5(tm
     assert nothing.warnings == [
         "win_rate/replay/verdicts: all scores are absent, so there is no number: is that what the recording should be?"
     ]
+
+
+def test_verdicts_can_be_kept_as_they_are(tmp_path: Path) -> None:
+    config = {
+        "path": str(written(tmp_path, "json")),
+        "fields": {"id": "key", "verdict": "preference"},
+        "low": 1,
+        "high": 2,
+        "draws": [0],
+        "rescale": False,
+    }
+    rows = [{"id": key, "output": "said", "model": "m"} for key in PREFERENCES]
+    (row,) = run(tmp_path, config, rows).scores
+    # 1, 2, 1.5, the draw at 1.5, 1.25, 2 and 1: the mean is that of the win rate, and 1
+    assert (row.value, row.n) == (pytest.approx(1 + WIN_RATE), 7)
+    judge = Verdicts.model_validate(config)
+    assert (judge.lowest, judge.highest) == (1, 2)

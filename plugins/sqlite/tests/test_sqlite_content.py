@@ -106,7 +106,13 @@ def full_store(folder: Path) -> SqlStore:
     failed = Generation("failed", error_code="timeout")
     later = "2026-02-02T00:00:00+00:00"
     entry = score_entry("a", Score(None, "judge_failed"), judged_by=(key_of("judge"),))
-    store.append([run_started(), trial_finished(outcome="failed"), generation_recorded("1", failed)])
+    store.append(
+        [
+            run_started(manifest={"dimensions": {"test": {"subject": "sums"}}}),
+            trial_finished(outcome="failed"),
+            generation_recorded("1", failed),
+        ]
+    )
     store.append([item_recorded(), trial_finished("2", scores=(entry,)), run_finished(status="failed")])
     good = score_entry("a", Score(0.5, details={"why": "half"}), extraction=Extraction(["x" * 300]))
     store.append([run_started(at=later), generation_recorded("1"), generation_recorded("judge", text="judge!")])
@@ -226,7 +232,7 @@ def test_a_short_item_is_in_the_log_and_a_long_one_in_a_text_of_its_own(tmp_path
     assert store.items([short.item.digest, long.item.digest]) == {each.item.digest: each.item for each in (short, long)}
     rows = {row[3]: row[4:] for row in tables(store)["items"]}
     ((number, *_),) = tables(store)["payloads"]
-    assert rows == {"short": (None, 1), "long": (number, None)}
+    assert rows == {"short": (None, 1, "{}"), "long": (number, None, "{}")}
     store.close()
 
 

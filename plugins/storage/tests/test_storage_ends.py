@@ -78,5 +78,5 @@ def test_the_help_of_the_namespace_says_what_its_commands_do(tmp_path: Path) -> 
     assert done.returncode == 0
     assert "Keep a store in order" in done.stdout
     assert [line.split()[0] for line in done.stdout.partition("Commands:\n")[2].splitlines() if line[2:3].strip()] == [
-        *("backup", "export", "gc", "merge", "migrate", "rebuild", "verify")
+        *("backup", "gc", "merge", "migrate", "rebuild", "verify")
     ]

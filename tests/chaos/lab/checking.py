@@ -16,7 +16,7 @@ from themis_core import ProjectSpec, StorageError, Store
 from themis_core.plugins import open_storage
 from themis_core.reading import Place, read_spec
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_storage.canonical import canonical_digest
+from themis_plugin_interop.canonical import canonical_digest
 
 __all__ = ["copied", "digest_of", "ended_well", "now", "opened"]
 

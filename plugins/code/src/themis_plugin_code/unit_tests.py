@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import Field
 
 from themis_core import Generation, Item, Metric, Score, SpecError, counted
-from themis_plugin_code.pass_at_k import pass_at_k, samples
+from themis_intervals import pass_at_k
 from themis_plugin_code.running import SLACK, Job, limits, report_of
 from themis_plugin_code.syntax import is_module
 
@@ -108,8 +108,8 @@ class UnitTests(Metric):
 
     def aggregate_items(self, items: Sequence[Sequence[Score]]) -> float | None:
         """The mean of pass@k over items; None, and a warning, if one of them has fewer than k scored samples."""
-        counts = [samples(score.value for score in item) for item in items]
-        counts = [(n, c) for n, c in counts if n]
+        values = [[score.value for score in item if score.value is not None] for item in items]
+        counts = [(len(each), each.count(1.0)) for each in values if each]
         if few := sum(n < self.k for n, _ in counts):
             log.warning(
                 "code/unit_tests: pass@%d needs %s of each item, and %s fewer: set `num_samples` to %d or more, "

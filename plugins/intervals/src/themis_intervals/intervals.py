@@ -19,7 +19,7 @@ class Interval(NamedTuple):
 
     low: float | None = None
     high: float | None = None
-    method: Literal["wilson", "wilson_t", "t", "jackknife"] | None = None
+    method: Literal["wilson", "wilson_t", "t", "jackknife", "nested"] | None = None
     missing: str | None = None
     """`one_item`: fewer than two; `no_spread`: all alike, which doesn't tell how much others would differ."""
 

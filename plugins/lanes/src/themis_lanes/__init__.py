@@ -4,9 +4,9 @@ from themis_lanes.deadline import Deadlines, leave_alone
 from themis_lanes.errors import Crashed, Overdue, Raised
 from themis_lanes.processes import Processes
 from themis_lanes.threads import Threads, beside
-from themis_lanes.watch import in_time, stuck, timed, watched, watching
+from themis_lanes.watch import going_on, in_time, stuck, timed, watched, watching
 
 __all__ = [
     "Crashed", "Deadlines", "Overdue", "Processes", "Raised", "Threads",
-    "beside", "in_time", "leave_alone", "stuck", "timed", "watched", "watching",
+    "beside", "going_on", "in_time", "leave_alone", "stuck", "timed", "watched", "watching",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from themis_lanes.errors import Overdue
 
-__all__ = ["Timed", "in_time", "stuck", "timed", "watched", "watching"]
+__all__ = ["Timed", "going_on", "in_time", "stuck", "timed", "watched", "watching"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -157,6 +157,22 @@ def watched(label: str, limit_s: float, coroutine: Coroutine[Any, Any, T]) -> Ge
             value = yield waits_for
         except BaseException as raised:  # noqa: BLE001 - for the coroutine to see
             error = raised
+
+
+@types.coroutine
+def going_on(begun: Generator[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await a coroutine of which the first step was made by `send(None)`, and what that waits for."""
+    error: BaseException | None = None
+    value: Any = None
+    try:
+        while True:
+            try:
+                value, error = (yield waits_for), None
+            except BaseException as raised:  # noqa: BLE001 - for the coroutine to see
+                error = raised
+            waits_for = begun.send(value) if error is None else begun.throw(error)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
 
 
 def stuck(after_s: float) -> list[tuple[str, float]]:

@@ -3,7 +3,7 @@
 Standard output is the command's own, whatever the code that it calls prints.
 """
 
-from themis_output.files import CannotWrite, atomic_output
+from themis_output.files import CannotWrite, atomic_output, whole_folder
 from themis_output.notebook import html_table
 from themis_output.printing import (
     CannotPrint,
@@ -22,7 +22,7 @@ from themis_output.printing import (
     shortened,
     stdout,
 )
-from themis_output.sharing import told_once
+from themis_output.sharing import crossed, told_once
 from themis_output.tables import Figure, aligned, fits, lines, table
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "as_json",
     "atomic_output",
     "cell",
+    "crossed",
     "echo",
     "fits",
     "format_option",
@@ -50,4 +51,5 @@ __all__ = [
     "stdout",
     "table",
     "told_once",
+    "whole_folder",
 ]

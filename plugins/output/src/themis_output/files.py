@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-__all__ = ["CannotWrite", "atomic_output"]
+__all__ = ["CannotWrite", "atomic_output", "whole_folder"]
 
 _LEFT_S: Final = 86_400.0
 
@@ -95,3 +95,25 @@ def _write_into(path: Path, part: Path) -> None:
         # Not made and not cut: it is there, and may be a file that a shell appends to.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as target:
             shutil.copyfileobj(source, target)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to write into; it is at `path` when the block ends well, else nothing is there.
+
+    Raises CannotWrite if something is at `path` already, but for an empty folder, or if it can't be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise CannotWrite(f"{path} is there already: name a new folder")
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        with suppress(FileNotFoundError):
+            target.rmdir()
+        part.rename(target)
+    except OSError as error:
+        raise CannotWrite(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from themis_output.printing import cell
 
-__all__ = ["told_once"]
+__all__ = ["crossed", "told_once"]
 
 
 def told_once(
@@ -44,6 +44,20 @@ def told_once(
         [columns[index] for index in kept],
         [[row[index] for index in kept] for row in kept_rows],
     )
+
+
+def crossed(
+    columns: Sequence[str], cells: Sequence[tuple[Sequence[str], str, str]]
+) -> tuple[list[str], list[list[str]]]:
+    """A table whose cells come one by one, each with what its row begins with and the name of its column.
+
+    Rows and further columns are in the order in which they first come. Where there is no cell is a dash.
+    """
+    further = list(dict.fromkeys(name for _, name, _ in cells))
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for begins, name, text in cells:
+        rows.setdefault(tuple(begins), {})[name] = text
+    return [*columns, *further], [[*begins, *(of.get(name, "–") for name in further)] for begins, of in rows.items()]
 
 
 def _take_common_parts(rows: Sequence[list[Any]], at: int) -> str:

@@ -352,7 +352,8 @@ def _with_values(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_locks", "v_runs", "v_trials", "v_generations", "v_scores"))
+_VIEWS: Final = ("v_runs", "v_trials", "v_generations", "v_scores", "v_compare_pairs")
+_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_locks", *_VIEWS))
 _NAMED: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)(\s+)({_TABLES})\b")
 
 

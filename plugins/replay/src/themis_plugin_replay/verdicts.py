@@ -33,9 +33,10 @@ class VerdictFields(KeyFields):
 class Verdicts(Judge):
     """Scores answers with verdicts that were recorded, found by item id, model and sample; no model is asked.
 
-    The score is (verdict - low) / (high - low), in [0, 1]; with preferences from 1 (the baseline is better) to 2 (the
-    answer is better) its mean is the win rate. Reasons: `no_verdict` (recorded as null or NaN), `missing` or
-    `absent` (not recorded). Refused and empty answers have the verdicts that were recorded for them, too.
+    The score is (verdict - low) / (high - low), in [0, 1], or with `rescale: false` the verdict itself. With
+    preferences from 1 (the baseline is better) to 2 (the answer is better) its mean is the win rate. Reasons:
+    `no_verdict` (recorded as null or NaN), `missing` or `absent` (not recorded). Refused and empty answers have the
+    verdicts that were recorded for them, too.
     """
 
     runs_in = "inline"
@@ -55,6 +56,9 @@ class Verdicts(Judge):
     )
     low: float = Field(0.0, description="The worst verdict there can be.")
     high: float = Field(1.0, description="The best verdict there can be.")
+    rescale: bool = Field(
+        True, description="Make scores from 0 to 1 of the verdicts; false keeps them as they are, from low to high."
+    )
     draws: list[float] = Field(
         default_factory=list,
         description="Verdicts outside of the range that mean a draw, and so 0.5: `[0]` for older preferences.",
@@ -70,6 +74,14 @@ class Verdicts(Judge):
     """Item id to whether any answer to it has a verdict."""
     _content: list[list[str]] = PrivateAttr(default_factory=list)
     _models: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def lowest(self) -> float:  # type: ignore[override]
+        return 0.0 if self.rescale else self.low
+
+    @property
+    def highest(self) -> float:  # type: ignore[override]
+        return 1.0 if self.rescale else self.high
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Verdicts:
@@ -115,7 +127,7 @@ class Verdicts(Judge):
             self._known[item_id] = self._known.get(item_id, False) or value is not None
 
     def _value(self, verdict: Any, row: dict[str, Any]) -> float | None:
-        """The verdict as a number in [0, 1]; None if there is none. Raises ValueError for what is no verdict."""
+        """The score that a verdict is; None if there is none. Raises ValueError for what is no verdict."""
         column = self.fields.verdict
         if verdict is None and column not in row and column.partition(".")[0] not in row:
             raise ValueError(f"there is no column {column!r}; the row has: {', '.join(row) or 'none'}")
@@ -123,13 +135,13 @@ class Verdicts(Judge):
         if number is None:
             return None
         if number in self.draws:
-            return 0.5
+            return (self.lowest + self.highest) / 2
         if not self.low <= number <= self.high:
             raise ValueError(
                 f"the column {column!r} has {number:g}, which is not from low ({self.low:g}) to high ({self.high:g}); "
                 "if it means a draw, put it into draws"
             )
-        return (number - self.low) / (self.high - self.low)
+        return (number - self.low) / (self.high - self.low) if self.rescale else number
 
     def identity(self) -> dict[str, Any]:
         """The config without the path, and a digest of what the files hold. Needs `check` before it."""

@@ -52,10 +52,18 @@ def fact_of(event: Event, messages: str, payloads: NewPayloads) -> Fact:
         return _item_fact(event.item, payloads)
     fact: Fact = {"kind": event.kind, "run_id": event.run_id, "at": event.at}
     if isinstance(event, RunStarted):
-        return {**fact, "manifest": payloads.own(json_text(event.manifest))}
+        dimensions = _dimensions(event.manifest)
+        manifest = {"manifest": payloads.own(json_text(event.manifest))}
+        return {**fact, **manifest, **({"dimensions": dimensions} if dimensions else {})}
     if isinstance(event, RunFinished):
         return {**fact, "status": event.status, "counts": event.counts}
     raise TypeError(f"not an event: {type(event).__name__}")
+
+
+def _dimensions(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The dimensions of each slice that has some: projections are made of facts alone, and manifests are texts."""
+    of_slices = manifest.get("dimensions")
+    return {name: each for name, each in of_slices.items() if each} if isinstance(of_slices, dict) else {}
 
 
 def messages_of(event: Event) -> str:
@@ -74,6 +82,7 @@ def _item_fact(item: Item, payloads: NewPayloads) -> Fact:
         "digest": item.digest,
         "item_id": item.id,
         "content": text if len(text) <= _ITEM else payloads.own(text),
+        "metadata": json_text(item.metadata),
     }
 
 
@@ -223,7 +232,8 @@ def plain_event(fact: Fact, texts: Mapping[int, str], at: str) -> dict[str, Any]
         item = item_from(fact["digest"], fact["item_id"], content if isinstance(content, str) else texts[content])
         return {"kind": kind, "at": at, "item": {name: getattr(item, name) for name in Item.__slots__}}
     if kind == "run_started":
-        return {**fact, "manifest": from_json(texts[fact["manifest"]])}
+        told = {name: value for name, value in fact.items() if name != "dimensions"}
+        return {**told, "manifest": from_json(texts[fact["manifest"]])}
     return dict(fact)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
@@ -22,7 +22,8 @@ WIDTHS: Final = {
     "arms": 6,
     "scorers": 4,
     "settings": 3,
-    "items": 6,
+    "slices": 4,
+    "items": 7,
     "generations": 23,
     "trials": 12,
     "scores": 11,

@@ -81,7 +81,7 @@ def _texts_of(database: Database, seq: int, encoding: int, body: bytes) -> dict[
         raise StorageError(f"events {seq} does not decode: bring the store back from a backup") from error
 
 
-MIGRATIONS: Final = (Migration(2, _link_log), Migration(3), Migration(4))
+MIGRATIONS: Final = (Migration(2, _link_log), Migration(3), Migration(4), Migration(5))
 """From version 1 on, without a gap."""
 
 

@@ -55,6 +55,16 @@ class Names:
             number = self._id("arms", key, {"run": self.run(run_id), **packed})
         return number
 
+    def set_dimensions(self, run_id: str, slice_id: str, dimensions: str) -> None:
+        """Note the dimensions of a slice, as JSON; those that a later execution has replace them."""
+        run, name = self.run(run_id), pack_name(slice_id)
+        row = self._database.row("SELECT id FROM slices WHERE run = ? AND slice_id = ?", (run, name))
+        if row is not None:
+            self._database.run("UPDATE slices SET dimensions = ? WHERE id = ?", (dimensions, row[0]))
+            return
+        number = self._database.row("SELECT coalesce(max(id), 0) + 1 FROM slices")[0]
+        self._database.run("INSERT INTO slices VALUES (?, ?, ?, ?)", (number, run, name, dimensions))
+
     def scorer(self, score: str, metric: str, parse: str | None) -> int:
         key = ("scorers", score, metric, parse)
         number = self._ids.get(key)

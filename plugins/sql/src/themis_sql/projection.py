@@ -21,7 +21,7 @@ from themis_core import (
     ScoreEntry,
     TrialFinished,
 )
-from themis_sql.codec import json_ascii, lookup_of, pack_key, pack_name, unpack_key, unpack_name
+from themis_sql.codec import json_ascii, json_text, lookup_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import COUNTS, Fact
 from themis_sql.layout import WIDTHS, insert_sql
@@ -140,9 +140,9 @@ class Projection:
             rank = _rank(value, None if reason is None else unpack_name(reason))
             _note(self.scores, unpack_key(key), number, rank)
         for number, key, item_id, *places in self._stored(
-            "SELECT id, digest, item_id, content, event FROM items", self.items
+            "SELECT id, digest, item_id, content, event, metadata FROM items", self.items
         ):
-            state = None if places == [None, None] else places
+            state = None if places == [None, None, None] else places
             _note(self.items, (unpack_key(key), unpack_name(item_id)), number, state)
         for number, key, run_id, slice_id, *state in self._stored(
             "SELECT t.id, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
@@ -192,6 +192,8 @@ class Projection:
 
     def _add_run_started(self, fact: Fact) -> None:
         self._start(fact["run_id"], fact["at"], fact["manifest"])
+        for slice_id, dimensions in fact.get("dimensions", {}).items():
+            self._names.set_dimensions(fact["run_id"], slice_id, json_text(dimensions))
 
     def _add_run_finished(self, fact: Fact) -> None:
         run = self._names.run(fact["run_id"])
@@ -212,7 +214,8 @@ class Projection:
     def _add_item(self, fact: Fact) -> None:
         known = self.items[fact["digest"], fact["item_id"]]
         content = fact["content"]
-        known.state = (None, self._seq) if isinstance(content, str) else (content, None)
+        places = (None, self._seq) if isinstance(content, str) else (content, None)
+        known.state = (*places, fact.get("metadata"))
         self._put_item(known, fact["item_id"])
 
     def _item(self, digest: str, item_id: str) -> int:
@@ -222,7 +225,7 @@ class Projection:
     def _put_item(self, known: Known, item_id: str) -> int:
         if known.id is None:
             known.id = self._items.take_id()
-        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), *(known.state or (None, None))))
+        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), *(known.state or (None,) * 3)))
         return known.id
 
     def _add_generation(self, fact: Fact) -> None:

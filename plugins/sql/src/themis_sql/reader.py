@@ -17,6 +17,7 @@ from themis_core import (
     Generation,
     GenerationRecorded,
     Item,
+    Latency,
     OutcomeCount,
     Request,
     RunCost,
@@ -138,6 +139,16 @@ class SqlReader(Store):
             if fact["kind"] == "item" and fact["digest"] in wanted and isinstance(fact["content"], str)
         }
 
+    def metadata(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        sql = "SELECT digest, metadata FROM items i WHERE lookup IN (*)"
+        wanted = set(digests)
+        with self._reading():
+            rows = [(unpack_key(key), text) for key, text in self._database.rows_in(sql, _lookups(digests))]
+            found = {key: _object(text) for key, text in rows if text is not None and key in wanted}
+        # Items of stores that an earlier version made may have their metadata in their content alone.
+        unknown = [key for key, text in rows if text is None and key in wanted and key not in found]
+        return found | (super().metadata(unknown) if unknown else {})
+
     def runs(self) -> Iterator[RunRecord]:
         with self._reading():
             for row in self._database.rows(f"{_RUNS} ORDER BY e.id DESC"):
@@ -183,8 +194,10 @@ class SqlReader(Store):
             parts = (RunCost.of(self._generation(row)[0]) for row in self._database.rows(sql, values))
             return sum(parts, RunCost(known))
 
-    def trial_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[TrialRow]:
+    def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
         where, values = _trial_filter(trial_id)
+        if outcome is not None:
+            where, values = f"{where} AND t.outcome = ?", (*values, outcome)
         sql = (
             "SELECT i.item_id, t.sample_index, t.trial_id, i.digest, t.outcome, t.error_code, t.finished_at,"
             " t.earlier_generations, g.key, g.input_tokens, g.output_tokens, g.cost FROM trials t"
@@ -231,6 +244,17 @@ class SqlReader(Store):
                 )
             ]
 
+    def latencies(self, run_id: str) -> Iterator[Latency]:
+        sql = (
+            "SELECT t.arm, g.latency_s FROM runs r JOIN arms a ON a.run = r.id JOIN trials t ON t.arm = a.id"
+            " JOIN generations g ON g.id = t.generation WHERE r.run_id = ? AND t.outcome <> 'failed'"
+            " AND g.status <> 'failed' AND g.latency_s IS NOT NULL ORDER BY g.latency_s"
+        )
+        with self._reading():
+            arms = dict(self._arms(run_id))
+            for arm, latency_s in self._database.rows(sql, (pack_name(run_id),)):
+                yield Latency._make((*arms[arm], latency_s))
+
     def _turns(self, ids: str | None) -> list[Any]:
         """Return key and usage of the generations in a JSON list of ids, in its order."""
         if ids is None:
@@ -240,19 +264,61 @@ class SqlReader(Store):
         found = {row[0]: tuple(row[1:]) for row in self._database.rows_in(sql, numbers)}
         return [found[number] for number in numbers]
 
-    def score_rows(self, run_id: str, trial_id: str | None = None) -> Iterator[ScoreRow]:
+    def score_rows(self, run_id: str, trial_id: str | None = None, *, whole: bool = False) -> Iterator[ScoreRow]:
         where, values = _trial_filter(trial_id)
+        more, texts = _whole(whole)
         sql = (
             "SELECT k.score, k.metric, i.item_id, t.sample_index, t.trial_id, t.outcome, s.value, s.reason,"
-            " k.parse, s.parsed, s.parse_reason, i.digest, s.parts FROM trials t JOIN items i ON i.id = t.item"
+            f" k.parse, s.parsed, s.parse_reason, i.digest, s.parts{more} FROM trials t JOIN items i ON i.id = t.item"
             " JOIN score_links l ON l.trial = t.id JOIN scorers k ON k.id = l.scorer"
-            f" JOIN scores s ON s.id = l.score WHERE t.arm = ?{where}"
+            f" JOIN scores s ON s.id = l.score{texts} WHERE t.arm = ?{where}"
             " ORDER BY k.score, k.metric, i.item_id, t.sample_index, t.id, l.position"
         )
         with self._reading():
             for arm, names in self._arms(run_id):
-                rows = map(_score_row, repeat(names), self._database.rows(sql, (arm, *values)))
+                found = self._database.rows(sql, (arm, *values))
+                rows = (
+                    (self._whole_row(names, row) for row in found) if whole else map(_score_row, repeat(names), found)
+                )
                 yield from (row for row in rows if trial_id is None or row.trial_id.startswith(trial_id))
+
+    def _whole_row(self, names: tuple[str, ...], row: Any) -> ScoreRow:
+        extracted, details = self._texts_of(row[13:])
+        return _score_row(names, row[:13])._replace(extracted=extracted, details=details)
+
+    def _texts_of(self, columns: Any) -> tuple[str | None, str | None]:
+        """What was extracted, and the details, from the columns of `_whole`."""
+        extracted, *texts = columns
+        if texts[3] is not None:
+            extracted = self._payloads.restore(*texts[:4])
+        return extracted, None if texts[7] is None else self._payloads.restore(*texts[4:])
+
+    def scores_by_item(self, run_id: str, *, whole: bool = False) -> Iterator[ScoreRow]:
+        # Arms are named here: the database sorts, and long names would be sorted along with every row.
+        more, texts = _whole(whole)
+        sql = (
+            "SELECT t.arm, k.score, k.metric, i.item_id, t.sample_index, t.trial_id, t.outcome, s.value, s.reason,"
+            f" k.parse, s.parsed, s.parse_reason, i.digest, s.parts{more} FROM runs r JOIN arms a ON a.run = r.id"
+            " JOIN trials t ON t.arm = a.id JOIN items i ON i.id = t.item JOIN score_links l ON l.trial = t.id"
+            f" JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score{texts} WHERE r.run_id = ?"
+            " ORDER BY k.score, k.metric, i.digest, t.arm, t.sample_index, t.id"
+        )
+        with self._reading():
+            arms = dict(self._arms(run_id))
+            before: tuple[Any, ...] = ()
+            for arm, *row in self._database.rows(sql, (pack_name(run_id),)):
+                # Neighbours are of one item: its names are unpacked once.
+                same = (row[0], row[1], row[2], row[8], row[11])
+                if same != before:
+                    before = same
+                    score, metric, item_id = map(unpack_name, same[:3])
+                    parse, digest = _unpacked(same[3]), unpack_key(same[4])
+                names = arms[arm]
+                yield ScoreRow(
+                    names[0], names[1], names[2], names[3], score, metric, item_id, row[3], unpack_key(row[4]), row[5],
+                    _number(row[6]), _unpacked(row[7]), parse, None if parse is None else bool(row[9]),
+                    _unpacked(row[10]), digest, _parts(row[12]), *(self._texts_of(row[13:]) if whole else _NO_TEXTS),
+                )  # fmt: skip
 
     def has_faults(self, run_id: str) -> bool:
         sql = (
@@ -383,7 +449,7 @@ def _lookups(keys: Iterable[str]) -> list[int]:
     return [lookup_of(pack_key(key)) for key in set(keys)]
 
 
-def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
+def _trial_filter(trial_id: str | None) -> tuple[str, tuple[Any, ...]]:
     """Return what narrows a query to ids that may begin so; ids that are no SHA-256 are left to the caller."""
     try:
         start = bytes.fromhex((trial_id or "")[: len(trial_id or "") // 2 * 2])
@@ -392,6 +458,16 @@ def _trial_filter(trial_id: str | None) -> tuple[str, tuple[bytes, ...]]:
     if not start:
         return "", ()
     return " AND (t.trial_id BETWEEN ? AND ? OR length(t.trial_id) <> 32)", (start, start.ljust(33, b"\xff"))
+
+
+def _whole(wanted: bool) -> tuple[str, str]:
+    """Columns and joins of what whole rows have besides."""
+    if not wanted:
+        return "", ""
+    return f", s.extracted, {_text_columns('x')}, {_text_columns('d')}", f" {_SCORE_TEXTS}"
+
+
+_NO_TEXTS = (None, None)
 
 
 def _score_row(arm: tuple[str, ...], row: Any) -> ScoreRow:

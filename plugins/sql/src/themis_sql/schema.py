@@ -24,6 +24,7 @@ __all__ = [
     "scorers",
     "scores",
     "settings",
+    "slices",
     "trials",
     "indices",
     "views",
@@ -110,6 +111,15 @@ settings = Table(
     Column("params", Text, nullable=False),
     UniqueConstraint("model_id", "params"),
 )
+slices = Table(
+    "slices",
+    metadata,
+    _id(),
+    Column("run", Number, nullable=False),
+    Column("slice_id", Text, nullable=False),
+    Column("dimensions", Text, nullable=False),
+    UniqueConstraint("run", "slice_id"),
+)
 items = Table(
     "items",
     metadata,
@@ -119,6 +129,7 @@ items = Table(
     Column("item_id", Text, nullable=False),
     Column("content", Number),
     Column("event", Number),
+    Column("metadata", Text),
 )
 generations = Table(
     "generations",
@@ -153,7 +164,7 @@ trials = Table(
     _id(),
     Column("lookup", Number, nullable=False, index=True),
     Column("trial_id", LargeBinary, nullable=False),
-    Column("arm", Number, nullable=False, index=True),
+    Column("arm", Number, nullable=False),
     Column("item", Number, nullable=False),
     Column("sample_index", Integer, nullable=False),
     Column("generation", Number),
@@ -162,6 +173,7 @@ trials = Table(
     Column("error_code", Text),
     Column("reused", Integer, nullable=False),
     Column("finished_at", Text, nullable=False),
+    Index("trials_arm_item", "arm", "item"),
 )
 scores = Table(
     "scores",
@@ -232,9 +244,22 @@ WHERE g.status IS NOT NULL""",
         f"""CREATE VIEW v_scores AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, k.score, k.metric, k.parse, i.item_id,
   t.sample_index, {shown("t.trial_id")} AS trial_id, t.outcome, s.value, s.reason, s.parsed, s.parse_reason,
-  coalesce(s.extracted, x.text) AS extracted, d.text AS details, {shown("s.key")} AS score_key, p.text AS answer
+  coalesce(s.extracted, x.text) AS extracted, d.text AS details, {shown("s.key")} AS score_key, p.text AS answer,
+  {shown("i.digest")} AS item_digest, n.dimensions, i.metadata
 FROM score_links l JOIN trials t ON t.id = l.trial JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run
 JOIN items i ON i.id = t.item JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score
+LEFT JOIN slices n ON n.run = a.run AND n.slice_id = a.slice_id
 LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details
 LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer""",
+        f"""CREATE VIEW v_compare_pairs AS
+SELECT r.run_id, q.run_id AS other_run_id, a.slice_id, k.score, k.metric, i.item_id, {shown("i.digest")} AS item_digest,
+  t.sample_index, a.model_id, b.model_id AS other_model_id, a.prompt_variant_id,
+  b.prompt_variant_id AS other_prompt_variant_id, a.params, b.params AS other_params, s.value,
+  o.value AS other_value, o.value - s.value AS difference
+FROM runs r JOIN arms a ON a.run = r.id JOIN arms b ON b.slice_id = a.slice_id AND b.id <> a.id
+JOIN runs q ON q.id = b.run JOIN trials t ON t.arm = a.id
+JOIN trials u ON u.arm = b.id AND u.item = t.item AND u.sample_index = t.sample_index
+JOIN items i ON i.id = t.item JOIN score_links l ON l.trial = t.id JOIN scorers k ON k.id = l.scorer
+JOIN score_links m ON m.trial = u.id JOIN scorers j ON j.id = m.scorer AND j.score = k.score AND j.metric = k.metric
+JOIN scores s ON s.id = l.score JOIN scores o ON o.id = m.score""",
     ]

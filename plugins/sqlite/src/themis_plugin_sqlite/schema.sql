@@ -80,6 +80,7 @@ CREATE TABLE items (
   item_id TEXT NOT NULL,
   content INTEGER,
   event INTEGER,
+  metadata TEXT,
   PRIMARY KEY (id)
 );
 
@@ -150,6 +151,15 @@ CREATE TABLE settings (
   UNIQUE (model_id, params)
 );
 
+CREATE TABLE slices (
+  id INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  slice_id TEXT NOT NULL,
+  dimensions TEXT NOT NULL,
+  PRIMARY KEY (id),
+  UNIQUE (run, slice_id)
+);
+
 CREATE TABLE trials (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
@@ -166,9 +176,9 @@ CREATE TABLE trials (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_trials_arm ON trials (arm);
-
 CREATE INDEX ix_trials_lookup ON trials (lookup);
+
+CREATE INDEX trials_arm_item ON trials (arm, item);
 
 CREATE VIEW v_runs AS
 SELECT r.run_id, e.status, e.started_at, e.finished_at, m.text AS manifest, e.counts,
@@ -197,8 +207,22 @@ WHERE g.status IS NOT NULL;
 CREATE VIEW v_scores AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, k.score, k.metric, k.parse, i.item_id,
   t.sample_index, lower(hex(t.trial_id)) AS trial_id, t.outcome, s.value, s.reason, s.parsed, s.parse_reason,
-  coalesce(s.extracted, x.text) AS extracted, d.text AS details, lower(hex(s.key)) AS score_key, p.text AS answer
+  coalesce(s.extracted, x.text) AS extracted, d.text AS details, lower(hex(s.key)) AS score_key, p.text AS answer,
+  lower(hex(i.digest)) AS item_digest, n.dimensions, i.metadata
 FROM score_links l JOIN trials t ON t.id = l.trial JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run
 JOIN items i ON i.id = t.item JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score
+LEFT JOIN slices n ON n.run = a.run AND n.slice_id = a.slice_id
 LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details
 LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer;
+
+CREATE VIEW v_compare_pairs AS
+SELECT r.run_id, q.run_id AS other_run_id, a.slice_id, k.score, k.metric, i.item_id, lower(hex(i.digest)) AS item_digest,
+  t.sample_index, a.model_id, b.model_id AS other_model_id, a.prompt_variant_id,
+  b.prompt_variant_id AS other_prompt_variant_id, a.params, b.params AS other_params, s.value,
+  o.value AS other_value, o.value - s.value AS difference
+FROM runs r JOIN arms a ON a.run = r.id JOIN arms b ON b.slice_id = a.slice_id AND b.id <> a.id
+JOIN runs q ON q.id = b.run JOIN trials t ON t.arm = a.id
+JOIN trials u ON u.arm = b.id AND u.item = t.item AND u.sample_index = t.sample_index
+JOIN items i ON i.id = t.item JOIN score_links l ON l.trial = t.id JOIN scorers k ON k.id = l.scorer
+JOIN score_links m ON m.trial = u.id JOIN scorers j ON j.id = m.scorer AND j.score = k.score AND j.metric = k.metric
+JOIN scores s ON s.id = l.score JOIN scores o ON o.id = m.score;

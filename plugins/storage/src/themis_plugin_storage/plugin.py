@@ -15,8 +15,7 @@ THEMIS_CONTRACT_VERSION = 1
 @hookimpl
 def themis_register_commands(cli: click.Group) -> None:
     from themis_plugin_storage.commands import backup, gc, merge, migrate, rebuild, verify
-    from themis_plugin_storage.exporting import export
 
-    cli.help = "Keep a store in order: verify, rebuild, back up; merge stores; export what they hold."
-    for command in (verify, rebuild, migrate, backup, gc, merge, export):
+    cli.help = "Keep a store in order: verify, rebuild, back up; merge stores."
+    for command in (verify, rebuild, migrate, backup, gc, merge):
         cli.add_command(command)

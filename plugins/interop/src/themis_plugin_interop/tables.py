@@ -9,15 +9,15 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias
 
-from themis_core import GenerationRecorded, SpecError, Store, TrialRow
+from themis_core import GenerationRecorded, ScoreRow, SpecError, Store, TrialRow, settings_of
 
-__all__ = ["FORMATS", "TABLES", "Column", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
+__all__ = ["FORMATS", "TABLES", "Column", "columns_of", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
 
 Row: TypeAlias = dict[str, Any]
 _BATCH = 200
@@ -40,7 +40,8 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         " input_tokens:integer output_tokens:integer cost:number"
     ),
     "scores": _columns(
-        f"{_IN_PLACE} outcome score metric value:number reason parse parsed:boolean parse_reason item_digest parts:json"
+        f"{_IN_PLACE} outcome score metric value:number reason parse parsed:boolean parse_reason extracted:json"
+        " item_digest parts:json details:json"
     ),
     "generations": _columns(
         "run_id slice_id trial_id role turn:integer score metric generation_key model_id params:json item_id"
@@ -51,8 +52,32 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     ),
     "items": _columns("item_id item_digest fields:json reference:json metadata:json output model"),
 }
-"""Name to columns. Absent values are null, or empty in CSV."""
+"""Name to columns. Absent values are null, or empty in CSV. Trials and scores have those of `columns_of` besides."""
 FORMATS: Final = ("jsonl", "csv", "parquet")
+
+
+def columns_of(store: Store, table: str, run_ids: Iterable[str]) -> tuple[Column, ...]:
+    """The columns of a table of these runs: those of `TABLES`, and of trials and scores one for each dimension
+    (`dimensions.subject`), metadata field (`metadata.category`) and single inference parameter (`params.temperature`).
+    """
+    if table not in ("trials", "scores"):
+        return TABLES[table]
+    dimensions: dict[str, None] = {}
+    metadata: dict[str, None] = {}
+    params: dict[str, None] = {}
+    for run_id in run_ids:
+        run = store.run(run_id)
+        manifest = run.manifest if run else {}
+        dimensions.update(dict.fromkeys(name for each in manifest.get("dimensions", {}).values() for name in each))
+        for each in manifest.get("benchmark", {}).get("slices", ()):
+            metadata.update(dict.fromkeys(each.get("dataset", {}).get("fields", {}).get("metadata", ())))
+        params.update(dict.fromkeys(name for end in store.outcomes(run_id) for name in settings_of(end.params)))
+    return (
+        *TABLES[table],
+        *(Column(f"dimensions.{name}", "text") for name in dimensions),
+        *(Column(f"metadata.{name}", "json") for name in metadata),
+        *(Column(f"params.{name}", "text") for name in params),
+    )
 
 
 def table_rows(store: Store, table: str, run_ids: Iterable[str]) -> Iterator[Row]:
@@ -64,14 +89,52 @@ def table_rows(store: Store, table: str, run_ids: Iterable[str]) -> Iterator[Row
     seen: set[tuple[str, str]] = set()
     for run_id in run_ids:
         if table == "scores":
-            yield from ({"run_id": run_id, **row._asdict()} for row in store.score_rows(run_id))
+            yield from _scores(store, run_id)
             continue
+        labels = _Labels(store, run_id)
         trials = store.trial_rows(run_id)
         while batch := list(islice(trials, _BATCH)):
             if table == "items":
                 yield from _items(store, batch, seen)
+            elif table == "trials":
+                yield from (row | more for row, more in zip(_trials(store, batch), labels.of(batch), strict=True))
             else:
-                yield from _ROWS[table](store, batch)
+                yield from _generations(store, batch)
+
+
+def _scores(store: Store, run_id: str) -> Iterator[Row]:
+    rows = store.score_rows(run_id, whole=True)
+    labels = _Labels(store, run_id)
+    while batch := list(islice(rows, _BATCH)):
+        for row, further in zip(batch, labels.of(batch), strict=True):
+            texts = {name: _read(getattr(row, name)) for name in ("extracted", "details")}
+            yield {"run_id": run_id, **row._asdict(), **texts, **further}
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+class _Labels:
+    """What `columns_of` adds to the rows of a run."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        run = store.run(run_id)
+        self._store = store
+        self._dimensions: Mapping[str, Mapping[str, str]] = (run.manifest if run else {}).get("dimensions", {})
+
+    def of(self, batch: Sequence[TrialRow] | Sequence[ScoreRow]) -> Iterator[Row]:
+        metadata = self._store.metadata(sorted({each.item_digest for each in batch}))
+        for each in batch:
+            yield {
+                **_prefixed("dimensions", self._dimensions.get(each.slice_id, {})),
+                **_prefixed("metadata", metadata.get(each.item_digest, {})),
+                **_prefixed("params", settings_of(each.params)),
+            }
+
+
+def _prefixed(kind: str, values: Mapping[str, Any]) -> Row:
+    return {f"{kind}.{name}": value for name, value in values.items()}
 
 
 def _trials(store: Store, batch: Sequence[TrialRow]) -> Iterator[Row]:
@@ -110,12 +173,6 @@ def _items(store: Store, batch: Sequence[TrialRow], seen: set[tuple[str, str]]) 
     seen |= wanted
     for digest, item in sorted(store.items(sorted({digest for digest, _ in wanted})).items()):
         yield {**asdict(item), "item_id": item.id, "item_digest": digest}
-
-
-_ROWS: Mapping[str, Callable[[Store, Sequence[TrialRow]], Iterator[Row]]] = {
-    "trials": _trials,
-    "generations": _generations,
-}
 
 
 def write_jsonl(rows: Iterable[Row], columns: Sequence[Column], file: IO[str]) -> int:

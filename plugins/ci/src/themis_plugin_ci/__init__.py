@@ -1,0 +1,1 @@
+"""Results for continuous integration: JUnit, Markdown for pull requests, GitHub annotations."""

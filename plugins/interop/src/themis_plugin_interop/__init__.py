@@ -1,0 +1,1 @@
+"""Exports that other evaluation tools open, and imports of what they wrote."""

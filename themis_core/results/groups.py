@@ -1,0 +1,196 @@
+"""Numbers of groups of trials, by anything that trials have in common, in one pass over the scores of a run.
+
+The store gives the scores item by item, so the samples, prompts and settings of one item are one cluster in each group,
+and memory grows with the groups alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from themis_core.components import Judge, Metric, Store
+from themis_core.errors import SpecError
+from themis_core.records import OutcomeCount, RunRecord, ScoreRow
+from themis_core.results.labels import Label, Labels, benchmark_of, checked, placed, with_metadata
+from themis_core.results.manifests import Arm, Place, planned_of, scales_of
+from themis_core.results.row import GroupRow
+from themis_core.results.tally import NOT_PLANNED, Numbers, Scale, Tally
+from themis_core.specs import REPEATS
+from themis_intervals import Interval
+
+__all__ = ["Aggregates", "Grouping", "checked_repeats", "grouped"]
+
+Aggregates = Mapping[Place, Metric | Judge]
+"""The components of those scores whose aggregate is not the mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """One way to group the scores of a run."""
+
+    by: tuple[str, ...]
+    score: str | None = None
+    """Only this score, and only this `metric` of it."""
+    metric: str | None = None
+    repeats: str | None = None
+
+
+def grouped(
+    store: Store, run: RunRecord, aggregates: Aggregates, groupings: Sequence[Grouping]
+) -> list[list[GroupRow]]:
+    """The rows of each grouping, in the order of its labels. Raises SpecError for a name that is not known."""
+    manifest = run.manifest
+    outcomes = store.outcomes(run.run_id)
+    tables = [_Table(each, manifest, aggregates) for each in groupings]
+    is_finished = sum(each.count for each in outcomes) == manifest["trials"]
+    for table in tables:
+        table.count_ends(outcomes)
+        if table.labels.of_rows:
+            table.count_failed(store, run.run_id, any(each.outcome == "failed" for each in outcomes))
+    wants_metadata = any(table.labels.metadata for table in tables)
+    whole = any((each.repeats or "").startswith("majority") for each in groupings)
+    scores = store.scores_by_item(run.run_id, whole=whole)
+    for row, metadata in with_metadata(store, scores, wants_metadata):
+        for table in tables:
+            table.add(row, metadata)
+    return [list(table.rows(is_finished)) for table in tables]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The scores of one score and metric in a group."""
+
+    labels: tuple[Label, ...]
+    score: str
+    metric: str
+    scale: Scale
+    component: Metric | Judge | None
+    tally: Tally
+    arms: set[Arm] = field(default_factory=set)
+    alike: bool = True
+    failed: int = 0
+    seen: int = 0
+    """Scores, with a value or without."""
+
+
+class _Table:
+    """The groups of one grouping."""
+
+    def __init__(self, grouping: Grouping, manifest: Mapping[str, Any], aggregates: Aggregates) -> None:
+        self._grouping = grouping
+        self.labels = Labels(checked(grouping.by, benchmark_of(manifest)), manifest)
+        self._manifest = manifest
+        self._aggregates = aggregates
+        self._scales = scales_of(manifest)
+        self._ends: dict[Arm, Counter[str]] = {}
+        self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._item = ""
+        self._of_item: tuple[Label, ...] = ()
+        self._known: dict[tuple[Any, ...], _Group | None] = {}
+        """What was found before for an arm, a score, a metric and what tells its rows apart."""
+
+    def add(self, row: ScoreRow, metadata: Mapping[str, Any]) -> None:
+        place: tuple[Any, ...] = row[:6]
+        if self.labels.of_rows:
+            if row.item_digest != self._item:  # neighbours are of one item
+                self._item, self._of_item = row.item_digest, self.labels.metadata_of(metadata)
+            place = (*place, row.sample_index, self._of_item)
+        if place not in self._known:
+            self._known[place] = self._group(row[:4], row.score, row.metric, row.sample_index, metadata)
+        if (group := self._known[place]) is not None:
+            group.seen += 1
+            group.tally.add(row, row.item_digest)
+
+    def _group(self, arm: Arm, score: str, metric: str, sample: int, metadata: Mapping[str, Any]) -> _Group | None:
+        """The group of a score, made if there is none; None if it is not asked for."""
+        if self._grouping.score not in (None, score) or self._grouping.metric not in (None, metric):
+            return None
+        scale = self._scales.get((arm[0], score, metric))
+        if scale is None:
+            return None
+        component = self._aggregates.get((arm[0], score, metric))
+        labels = self.labels.of(arm, sample, metadata)
+        group = self._groups.get((labels, score, metric))
+        if group is None:
+            tally = Tally(scale, component, self._grouping.repeats)
+            group = _Group(labels, score, metric, scale, component, tally)
+            self._groups[labels, score, metric] = group
+        elif arm not in group.arms and not self._grouping.repeats:
+            group.alike = group.alike and component == group.component
+        group.alike = group.alike and scale.is_like(group.scale)
+        group.arms.add(arm)
+        return group
+
+    def count_ends(self, outcomes: Sequence[OutcomeCount]) -> None:
+        for each in outcomes:
+            arm = (each.slice_id, each.model_id, each.prompt_variant_id, each.params)
+            self._ends.setdefault(arm, Counter())[each.outcome] += each.count
+        if not self.labels.of_rows:
+            for arm in self._ends:
+                for group in self._groups_of(arm, 0, {}):
+                    group.failed += self._ends[arm]["failed"]
+
+    def count_failed(self, store: Store, run_id: str, there_are_some: bool) -> None:
+        """Count those of groups that only the trials themselves tell."""
+        if not there_are_some:
+            return
+        failed = store.trial_rows(run_id, outcome="failed")
+        for row, metadata in with_metadata(store, failed, bool(self.labels.metadata)):
+            arm = (row.slice_id, row.model_id, row.prompt_variant_id, row.params)
+            for group in self._groups_of(arm, row.sample_index, metadata):
+                group.failed += 1
+
+    def _groups_of(self, arm: Arm, sample: int, metadata: Mapping[str, Any]) -> Iterator[_Group]:
+        for slice_id, score, metric in self._scales:
+            if slice_id == arm[0] and (group := self._group(arm, score, metric, sample, metadata)) is not None:
+                yield group
+
+    def rows(self, is_finished: bool) -> Iterator[GroupRow]:
+        order = {place[1:]: number for number, place in reversed(list(enumerate(self._scales)))}
+        for group in sorted(
+            self._groups.values(),
+            key=lambda each: (order[each.score, each.metric], [placed(label) for label in each.labels]),
+        ):
+            yield self._row(group, is_finished)
+
+    def _row(self, group: _Group, is_finished: bool) -> GroupRow:
+        tally = group.tally
+        planned = self._planned(group, is_finished)
+        if group.alike:
+            made = tally.numbers(planned, group.metric)
+        else:
+            made = Numbers(None, 0, None, *Interval(missing="not_alike"), planned, None, None, None)
+        return GroupRow(
+            dict(zip(self.labels.names, group.labels, strict=True)), group.score, group.metric, made.value, made.n,
+            tally.items, *made[2:7], group.failed, tally.reasons.total(), tally.unparsed,
+            dict(sorted(tally.reasons.items())), *made[7:], group.scale.denominator, self._grouping.repeats,
+        )  # fmt: skip
+
+    def _planned(self, group: _Group, is_finished: bool) -> int | None:
+        """Scores that there should be: known by arm, or by what there is once the run is finished."""
+        off = sum(group.tally.reasons[reason] for reason in NOT_PLANNED)
+        if not self.labels.of_rows:
+            planned = 0
+            for arm in group.arms:
+                per = self._samples(arm) if self._grouping.repeats else 1
+                planned += planned_of(arm, self._ends.get(arm, Counter()), self._manifest) // per
+            return planned - off
+        if not is_finished or self._grouping.repeats:
+            return None
+        return group.seen + group.failed - off
+
+    def _samples(self, arm: Arm) -> int:
+        return int(self._manifest.get("samples", {}).get(arm[0]) or 1)
+
+
+def checked_repeats(repeats: str | None) -> str | None:
+    """Raises SpecError for what is not written as `pass@3` is."""
+    if repeats is not None and not re.fullmatch(REPEATS, repeats):
+        raise SpecError(
+            f"repeats {repeats!r}: write pass@3, pass^3, majority@3, best@3 or worst@3, or leave it out for the mean"
+        )
+    return repeats

@@ -1,0 +1,31 @@
+"""Tells that a run was finished before, so that nothing of it is left to be checked, looked up or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from themis_core.components import Store
+from themis_core.planning import Plan, Unscorable
+from themis_core.records import RunRecord
+
+__all__ = ["finished_before", "unscorable_of"]
+
+_UNSCORABLE = "unscorable"
+
+
+def finished_before(store: Store, made: Plan) -> RunRecord | None:
+    """The run, if each of its trials has its answer, and none of its scores is to be tried again."""
+    record = store.run(made.run_id)
+    if record is None or record.status != "completed" or record.failed or record.trials != made.count():
+        return None
+    if _UNSCORABLE not in record.manifest or store.has_faults(made.run_id):
+        return None
+    return record
+
+
+def unscorable_of(made: Plan, manifest: Mapping[str, Any] | None) -> list[Unscorable]:
+    """The items to which no answer can be scored: of a run that was finished before, as its manifest says."""
+    if manifest is None:
+        return made.unscorable
+    return [Unscorable(**{**each, "examples": tuple(each["examples"])}) for each in manifest[_UNSCORABLE]]
