@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import themis_core as themis
-from themis_core import Generation, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_core import Generation, GroupRow, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
 from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.index import Index, System
 
@@ -48,6 +48,8 @@ class Gathered:
     outcomes: Sequence[Sequence[OutcomeCount]]
     """Of each run."""
     calls: dict[System, Calls]
+    groups: dict[str, list[tuple[str, GroupRow]]]
+    """Dimension to the numbers of its values and models, each with its run."""
     judged: dict[str, Counter[str]]
     """Judge's score, as `score/metric`, to how often each value was given."""
     ballots: dict[tuple[str, str], Ballots]
@@ -80,7 +82,25 @@ def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> G
     outcomes = [store.outcomes(run.run_id) for run in runs]
     judges = _judges(runs)
     judged = _judged(results, runs, judges)
-    return Gathered(runs, told, outcomes, _calls(store, index), judged, ballots(store, index, judges), index)
+    groups = {name: _by_dimension(results, runs, name) for name in _dimensions(runs)}
+    return Gathered(runs, told, outcomes, _calls(store, index), groups, judged, ballots(store, index, judges), index)
+
+
+def _dimensions(runs: Sequence[RunRecord]) -> list[str]:
+    """Dimensions that put slices together: those that every slice has with a value of its own say nothing new."""
+    found = []
+    for run in runs:
+        slices = run.manifest["dimensions"]
+        for name in dict.fromkeys(name for each in slices.values() for name in each):
+            values = [each[name] for each in slices.values() if name in each]
+            if 1 < len(set(values)) < len(values):
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def _by_dimension(results: themis.Results, runs: Sequence[RunRecord], name: str) -> list[tuple[str, GroupRow]]:
+    with_it = [run for run in runs if any(name in each for each in run.manifest["dimensions"].values())]
+    return [(run.run_id, row) for run in with_it for row in results.groups(run.run_id, (f"dimensions.{name}", "model"))]
 
 
 def _judges(runs: Sequence[RunRecord]) -> list[str]:

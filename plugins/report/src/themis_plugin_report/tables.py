@@ -16,8 +16,8 @@ from themis_plugin_report.gathering import Calls, Gathered
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
 
-TABLES = ("scores", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
-_NAMES = ("run", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
+TABLES = ("scores", "groups", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
+_NAMES = ("run", "by", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
 _UNSAID = {"params": "default", "of planned": "–", "mean of": "scored"}
 _NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "mean of", "unparsed", "unscored", "failed")
 _FIGURES = ("value", "95 % interval", "n", "of planned", "unparsed", "unscored", "failed")
@@ -43,7 +43,7 @@ class Table:
 
 def tables(made: Gathered) -> list[Table]:
     """All tables that there is something to say in, in the order of `TABLES`."""
-    found = (_scores, _aggregates, _outcomes, _judges, _ballots, _calls, _provenance)
+    found = (_scores, _groups, _aggregates, _outcomes, _judges, _ballots, _calls, _provenance)
     return [table for make in found if (table := make(made)).rows]
 
 
@@ -82,6 +82,20 @@ def _scores(made: Gathered) -> Table:
         ("failed", "trials without an answer; in no value"),
     )
     return _short("scores", "Scores", header, rows, _FIGURES, words=words)
+
+
+def _groups(made: Gathered) -> Table:
+    """The numbers by each dimension that puts slices together."""
+    header = ("run", "by", "group", "model", "score", "metric", *_NUMBERS)
+    rows = [
+        [
+            run_id, name, row.group[f"dimensions.{name}"] or "–", row.group["model"] or "–", row.score, row.metric,
+            *_numbers(asdict(row)),
+        ]
+        for name, found in made.groups.items()
+        for run_id, row in found
+    ]  # fmt: skip
+    return _short("groups", "Scores by dimension", header, rows, _FIGURES)
 
 
 def _aggregates(made: Gathered) -> Table:
