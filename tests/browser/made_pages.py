@@ -52,7 +52,11 @@ def run(
     spec = folder / "spec.json"
     project = {"storage": {"backend": "sqlite", "root_dir": "store"}}
     spec.write_text(json.dumps({"project": project, "benchmark": benchmark}), "utf-8")
-    # In a process of its own: playwright keeps an event loop running in this one.
+    return ran(spec)
+
+
+def ran(spec: Path) -> Path:
+    """Run a spec in a process of its own: playwright keeps an event loop running in this one."""
     done = subprocess.run([sys.executable, "-m", "themis_core", "run", str(spec)], capture_output=True, text=True)
     assert done.returncode in (0, 5), done.stderr
     return spec
@@ -92,3 +96,56 @@ def many(folder: Path, items: int) -> Path:
         for shift, model in enumerate(("first", "second"), 1)
     }
     return run(folder, rows, answers)
+
+
+JUDGED = """
+project:
+  plugins: {mine: ./engine.py}
+  storage: {backend: sqlite, root_dir: store}
+benchmark:
+  benchmark_id: judged
+  models: [{model_id: speaker, provider: mine/speaker}]
+  num_samples: 2
+  prompt_variants:
+    - id: plain
+      messages: [{role: user, content: "Say {{ item.id }}."}]
+      follow_ups: [{role: user, content: "Again!"}]
+  slices:
+    - slice_id: all
+      dataset: {source: files/inline, fields: {id: id}, extras: {rows: [{id: eggs}, {id: legs}]}}
+      generation: {}
+      scores:
+        - name: graded
+          metrics:
+            - id: judge/scale
+              config: {quality: clarity}
+              judge: {model: {model_id: strict, provider: mine/speaker}, repeats: 2}
+"""
+SPEAKER = """
+import re
+
+from themis_core import Capabilities, Engine, Generation, hookimpl
+
+
+class Speaker(Engine):
+    capabilities = Capabilities(seed=True)
+
+    async def generate(self, request):
+        text = request.messages[-1]["content"]
+        if marker := re.findall(r"VERDICT-\\w+", text):
+            return Generation("answered", f"It is clear.\\n{marker[-1]}: {4 if 'eggs' in text else 2}")
+        return Generation("answered", f"I heard: {text}", reasoning="What was said?", latency_s=1.25)
+
+
+@hookimpl
+def themis_register_engines(register):
+    register("speaker", Speaker)
+"""
+
+
+def judged(folder: Path) -> Path:
+    """Two turns, two samples, and a judge that is asked twice about each answer."""
+    (folder / "engine.py").write_text(SPEAKER, "utf-8")
+    spec = folder / "spec.yaml"
+    spec.write_text(JUDGED, "utf-8")
+    return ran(spec)

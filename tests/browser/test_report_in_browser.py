@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_pages import ATTACKS, counts, hostile, many
+from made_pages import ATTACKS, counts, hostile, judged, many
 from watched_pages import Open, report
 
 
@@ -88,6 +88,30 @@ def test_two_models_stand_side_by_side(page: Path, open_page: Open) -> None:
     assert watched.page.locator("dialog[open] h2").inner_text() == "feet"
     watched.page.keyboard.press("Escape")
     assert watched.page.locator("dialog[open]").count() == 0
+
+
+def test_turns_samples_and_what_a_judge_was_asked_and_replied_are_shown(tmp_path: Path, open_page: Open) -> None:
+    watched = open_page(report(judged(tmp_path), tmp_path / "report.html"))
+    watched.count("4 results")
+    assert [each.split("\n")[1].strip() for each in watched.hits()] == ["eggs", "eggs #2", "legs", "legs #2"]
+    assert watched.page.locator("#table-ballots tbody td").all_inner_texts() == [
+        "graded/judge/scale", "strict", "8", "0.5000", "0", "4", "100.0 %",
+    ]  # fmt: skip
+    watched.page.locator("#hits button").first.click()
+    dialog = watched.page.locator("dialog[open]")
+    watched.page.evaluate("document.querySelectorAll('dialog details').forEach(each => { each.open = true })")
+    told = dialog.inner_text()
+    for part in (
+        "I heard: Say eggs.",
+        "I heard: Again!",
+        "What was said?",
+        "1.25 s",
+        "Judge 2: strict",
+        "It is clear.",
+    ):
+        assert part in told
+    assert dialog.locator("dd table tbody tr").count() == 2
+    assert watched.wrong == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -15,11 +15,16 @@ from themis_core.cli import cli
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_commands_on_the_page_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PAGE = (ROOT / "docs" / "reports.md").read_text("utf-8")
+
+
+def test_the_commands_on_the_page_run_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(ROOT / "examples" / "quickstart", tmp_path / "examples" / "quickstart")
     shutil.copy(ROOT / "examples" / "quickstart.yaml", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "reports.md").read_text("utf-8"), re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if not line.startswith("themis view")]
     said = {}
     for command in commands:
@@ -31,3 +36,8 @@ def test_the_commands_on_the_page_run_one_after_another(tmp_path: Path, monkeypa
     assert (tmp_path / "tables.tex").read_text("utf-8").startswith(r"\begin{table}")
     assert (tmp_path / "scores.csv").read_text("utf-8").startswith("run,slice,model,")
     assert "We evaluated small through replay/file and large through replay/file." in said[commands[-1]]
+    (tmp_path / "report.html").unlink()
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(block, "reports.md", "exec"), {})
+    assert (tmp_path / "report.html").read_text("utf-8") == page
+    assert "| one\\_step | large | direct | accuracy | 0.9000 |" in capsys.readouterr().out

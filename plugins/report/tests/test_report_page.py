@@ -106,21 +106,24 @@ def test_without_conclusions_the_verdict_names_the_best_model_and_whether_interv
     assert found[1] == Verdict("1 of 8 trials failed", False, "missing 1; in no mean.")
 
 
+def told_as(result: core.RunResult, told: dict[str, Any]) -> Any:
+    """A result that tells something else of itself."""
+
+    class Told:
+        to_dict = staticmethod(lambda: told)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(result, name)
+
+    return Told()
+
+
 def test_the_conclusions_of_a_run_are_its_verdict(made: tuple[Gathered, Store]) -> None:
     gathered_run, _ = made
 
-    class Concluded:
-        def __init__(self, result: core.RunResult) -> None:
-            self._result = result
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._result, name)
-
-        def to_dict(self) -> dict[str, Any]:
-            return {**self._result.to_dict(), "conclusions": [{"text": "large is better", "met": True}]}
-
-    result: Any = Concluded(replace(gathered_run.results[0], failed=0))
-    assert verdicts(gathered_run.runs[0], result)[0] == Verdict("large is better", True)
+    result = replace(gathered_run.results[0], failed=0)
+    told = {**result.to_dict(), "conclusions": [{"text": "large is better", "met": True}]}
+    assert verdicts(gathered_run.runs[0], told_as(result, told))[0] == Verdict("large is better", True)
 
 
 def test_two_runs_are_one_page(spec: Path, run_id: str) -> None:
@@ -132,3 +135,17 @@ def test_two_runs_are_one_page(spec: Path, run_id: str) -> None:
             assert [system.run_id for system in both.index.systems] == [run_id, run_id, other, other]
     assert page.count(f"<code>{other}</code>") == 3
     assert [len(each["trials"]) for each in results_in(page)] == [2, 4, 4, 2]
+
+
+def test_the_aggregates_of_a_spec_come_before_single_slices(made: tuple[Gathered, Store]) -> None:
+    run, result = made[0].runs[0], made[0].results[0]
+    rows = [
+        {
+            "aggregate": "macro", "group": {"model": model}, "score": "accuracy", "metric": "text/exact_match",
+            "value": value, "low": value - 0.1, "high": value + 0.1, "n": 8,
+        }
+        for model, value in (("small", 0.5), ("large", 0.75))
+    ]  # fmt: skip
+    told = {**result.to_dict(), "aggregates": rows}
+    found = verdicts(run, told_as(result, told))
+    assert found[0] == Verdict("large has the highest accuracy, macro: 0.750 [0.650, 0.850]", None, "n = 8.")

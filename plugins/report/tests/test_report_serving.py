@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from themis_plugin_report import serving
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,16 @@ def test_results_come_by_pages_and_searches(address: str, run_id: str) -> None:
     _, searched = ask(address, f"api/results?id={run_id}&search=no+idea&page=0")
     assert (json.loads(all_of_them)["total"], json.loads(later)) == (8, {"groups": [], "total": 8})
     found = json.loads(searched)
-    assert (found["total"], found["more"], found["groups"][0]["item"]["id"]) == (1, False, "days")
+    assert (found["total"], found["more"], found["stopped"]) == (1, False, False)
+    assert found["groups"][0]["item"]["id"] == "days"
+
+
+def test_a_search_that_takes_too_long_is_stopped_and_says_so(
+    spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "LONGEST_SEARCH_S", -1.0)
+    with closing(serving.Site(spec, None)) as site:
+        assert site.find([run_id], {"search": "pens"}) == {"groups": [], "total": 0, "more": False, "stopped": True}
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ MARKDOWN = """\
 
 All rows: run {run}, slice all, prompt plain, score accuracy, metric text/exact\\_match, method wilson, 0 unscored
 
-| model | value | 95 % interval | n | unparsed | failed |
-| --- | ---: | ---: | ---: | ---: | ---: |
-| large | 1.0000 | [0.439, 1.000] | 3 | 0 | 1 |
-| small | 0.5000 | [0.150, 0.850] | 4 | 1 | 0 |
+| model | value | 95 % interval | n | of planned | unparsed | failed |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| large | 1.0000 | [0.439, 1.000] | 3 | 4: 0.75 to 1.00 | 0 | 1 |
+| small | 0.5000 | [0.150, 0.850] | 4 | – | 1 | 0 |
 """
 
 
@@ -57,7 +57,10 @@ def test_csv_has_all_columns_of_one_table(spec: Path, run_id: str) -> None:
     ("arguments", "said"),
     [
         ([], "a page needs a file: add -o report.html, or --format markdown"),
-        (["--format", "csv", "--table", "prices"], "there is no table 'prices' to write: one of scores, outcomes"),
+        (
+            ["--format", "csv", "--table", "prices"],
+            "there is no table 'prices' to write: one of scores, groups, aggregates, outcomes",
+        ),
         (["-o", "report.docx"], "--output ends in .docx: add --format, one of html, markdown, latex, csv"),
     ],
 )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core import StorageError, counted
+from themis_core import StorageError, Store, counted
 from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe
+
+if TYPE_CHECKING:
+    from themis_plugin_report.gathering import Gathered
 
 __all__ = ["report", "view"]
 
@@ -73,13 +76,13 @@ def report(
     """
     from themis_plugin_report.gathering import gathered, opened
 
-    chosen = as_format or _format_of(output)
-    if chosen == "html" and output is None and not setup:
+    chosen = "setup" if setup else as_format or _format_of(output)
+    if chosen == "html" and output is None:
         raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
     with opened(spec, project) as (results, store):
         made = gathered(results, store, runs)
         with closing(made.index):
-            if setup:
+            if chosen == "setup":
                 from themis_plugin_report.setups import setup_of
 
                 _write("\n\n".join(map(setup_of, made.runs)) + "\n", output)
@@ -97,14 +100,11 @@ def _format_of(output: Path | None) -> str:
     return ends.get(suffix, "html")
 
 
-def _write_page(store: Any, made: Any, output: Path | None, most: int) -> None:
-    from themis_plugin_report.page import packed, rendered
-    from themis_plugin_report.trials import groups
+def _write_page(store: Store, made: Gathered, output: Path | None, most: int) -> None:
+    from themis_plugin_report.page import whole
 
     total = made.index.count()
-    data = packed(groups(store, made.index, made.index.entries(limit=most)))
-    left_out = max(total - most, 0)
-    page = rendered(made, data=data, left_out=left_out)
+    page, left_out = whole(made, store, most)
     _write(page, output)
     more = (
         f"; {left_out} are left out: --results {total} takes all of them, and `themis view` shows them"
@@ -115,7 +115,7 @@ def _write_page(store: Any, made: Any, output: Path | None, most: int) -> None:
     click.echo(safe(told), err=True)
 
 
-def _tables(made: Any, chosen: str, name: str | None) -> str:
+def _tables(made: Gathered, chosen: str, name: str | None) -> str:
     from themis_plugin_report.tables import TABLES, as_csv, as_latex, as_markdown, tables
 
     found = {each.name: each for each in tables(made)}

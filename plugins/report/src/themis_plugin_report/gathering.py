@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 import themis_core as themis
-from themis_core import Generation, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_core import Generation, GroupRow, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.index import Index, System
 
 __all__ = ["Calls", "Gathered", "gathered", "opened"]
@@ -47,18 +48,17 @@ class Gathered:
     outcomes: Sequence[Sequence[OutcomeCount]]
     """Of each run."""
     calls: dict[System, Calls]
-    ballots: dict[str, Counter[str]]
+    groups: dict[str, list[tuple[str, GroupRow]]]
+    """Dimension to the numbers of its values and models, each with its run."""
+    judged: dict[str, Counter[str]]
     """Judge's score, as `score/metric`, to how often each value was given."""
+    ballots: dict[tuple[str, str], Ballots]
+    """By score and judging model."""
     index: Index
 
     @property
     def title(self) -> str:
         return ", ".join(dict.fromkeys(str(each.manifest["benchmark"]["benchmark_id"]) for each in self.runs))
-
-    def judges(self) -> list[str]:
-        """The scores that a judge gave, as `score/metric`."""
-        scorers = [each for run in self.runs for each in run.manifest["scorers"] if each["kind"] == "judge"]
-        return list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in scorers))
 
 
 @contextmanager
@@ -80,14 +80,42 @@ def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> G
     index = Index(store, runs)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
-    made = Gathered(runs, told, outcomes, _calls(store, index), {}, index)
-    for name in made.judges():
-        made.ballots[name] = Counter()
-    for run in runs if made.judges() else ():
+    judges = _judges(runs)
+    judged = _judged(results, runs, judges)
+    groups = {name: _by_dimension(results, runs, name) for name in _dimensions(runs)}
+    return Gathered(runs, told, outcomes, _calls(store, index), groups, judged, ballots(store, index, judges), index)
+
+
+def _dimensions(runs: Sequence[RunRecord]) -> list[str]:
+    """Dimensions that put slices together: those that every slice has with a value of its own say nothing new."""
+    found = []
+    for run in runs:
+        slices = run.manifest["dimensions"]
+        for name in dict.fromkeys(name for each in slices.values() for name in each):
+            values = [each[name] for each in slices.values() if name in each]
+            if 1 < len(set(values)) < len(values):
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def _by_dimension(results: themis.Results, runs: Sequence[RunRecord], name: str) -> list[tuple[str, GroupRow]]:
+    with_it = [run for run in runs if any(name in each for each in run.manifest["dimensions"].values())]
+    return [(run.run_id, row) for run in with_it for row in results.groups(run.run_id, (f"dimensions.{name}", "model"))]
+
+
+def _judges(runs: Sequence[RunRecord]) -> list[str]:
+    """The scores that a judge gave, as `score/metric`."""
+    scorers = [each for run in runs for each in run.manifest["scorers"] if each["kind"] == "judge"]
+    return list(dict.fromkeys(f"{each['score']}/{each['metric']}" for each in scorers))
+
+
+def _judged(results: themis.Results, runs: Sequence[RunRecord], judges: Sequence[str]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {name: Counter() for name in judges}
+    for run in runs if judges else ():
         for row in results.score_rows(run.run_id):
-            if (name := f"{row.score}/{row.metric}") in made.ballots:
-                made.ballots[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
-    return made
+            if (name := f"{row.score}/{row.metric}") in found:
+                found[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
+    return found
 
 
 def _calls(store: Store, index: Index) -> dict[System, Calls]:

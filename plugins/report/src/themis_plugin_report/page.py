@@ -19,14 +19,15 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import themis_core as themis
-from themis_core import RunRecord, counted
-from themis_output import safe
+from themis_core import RunRecord, RunResult, Store, counted
+from themis_output import number, safe
 from themis_plugin_report.gathering import Gathered
 from themis_plugin_report.plots import plots
 from themis_plugin_report.tables import TABLES, tables
+from themis_plugin_report.trials import groups
 from themis_plugin_report.verdicts import verdicts
 
-__all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of"]
+__all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of", "whole"]
 
 
 PAGE = 25
@@ -97,19 +98,32 @@ def packed(groups: Iterable[dict[str, Any]]) -> str:
     return base64.b64encode(gzip.compress(text.encode("ascii"), 9, mtime=0)).decode()
 
 
+def whole(made: Gathered, store: Store, most: int) -> tuple[str, int]:
+    """The page with at most so many single results in it, and how many are left out."""
+    left_out = max(made.index.count() - most, 0)
+    data = packed(groups(store, made.index, made.index.entries(limit=most)))
+    return rendered(made, data=data, left_out=left_out), left_out
+
+
 def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_out: int = 0, live: bool = False) -> str:
     """The whole page. Without `data`, its script asks the server for results; `left_out` are not in the data."""
-    forests, groups = plots(made)
+    forests, by_group = plots(made)
     template = _environment().get_template("report.html.j2")
     page = template.render(
         title=made.title,
         runs=[
-            {"record": run, "result": result, "verdicts": verdicts(run, result), "spec": _spec(run.manifest)}
+            {
+                "record": run,
+                "result": result,
+                "verdicts": verdicts(run, result),
+                "cost": _cost(result),
+                "spec": _spec(run.manifest),
+            }
             for run, result in zip(made.runs, made.results, strict=True)
         ],
         tables=dict.fromkeys(TABLES) | {each.name: each for each in tables(made)},
         forests=forests,
-        groups=groups,
+        groups=by_group,
         data=data,
         told=json.dumps(told_of(made)).replace("<", "\\u003c"),
         left_out=left_out,
@@ -128,6 +142,14 @@ def listed(runs: Sequence[tuple[RunRecord, str]]) -> str:
     """The page that lists runs, each with its address."""
     page = _environment().get_template("runs.html.j2").render(runs=runs, css=asset("report.css"))
     return page.encode("utf-8", "backslashreplace").decode()
+
+
+def _cost(result: RunResult) -> str:
+    """What the run cost in all, or nothing if no price is given."""
+    if result.cost is None:
+        return ""
+    unknown = f", and {counted(result.unknown_cost_calls, 'call')} of unknown cost" if result.unknown_cost_calls else ""
+    return f"All calls of {result.run_id}, judges included: {number(result.cost)}{unknown}."
 
 
 def _spec(manifest: Mapping[str, Any]) -> str:

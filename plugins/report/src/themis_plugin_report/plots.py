@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure  # without pyplot, which keeps figures and looks for a screen
@@ -39,84 +39,117 @@ class Plot:
     dark: str
 
 
+class Point(NamedTuple):
+    """One value with its interval."""
+
+    series: str
+    """Whose it is: a model, and what else tells it from others."""
+    group: str
+    value: float
+    low: float | None
+    high: float | None
+
+
 def plots(made: Gathered) -> tuple[list[Plot], list[Plot]]:
-    """The forest plots, one for each score, and the plots by group, one for each score and dimension that there is."""
-    forests, groups = [], []
+    """The forest plots, one for each score, and the plots by slice and by dimension, where there are several."""
+    forests, by_group = [], []
     names = list(dict.fromkeys((row.score, row.metric) for result in made.results for row in result.scores))
-    several = len(made.results) > 1
     for score, metric in names:
-        rows = [
-            (f"{row.model_id} ({result.run_id})" if several else row.model_id, row)
-            for result in made.results
-            for row in result.scores
-            if (row.score, row.metric) == (score, metric) and row.value is not None
-        ]
         title = score if len(names) == 1 else f"{score} ({metric})"
-        slices = list(dict.fromkeys(row.slice_id for _, row in rows))
-        if not rows:
-            continue
-        if len(slices) == 1:
-            forests.append(_forest(title, rows))
-        else:
-            groups.append(_by_group(title, "slice", slices, rows, lambda row: row.slice_id))
-    return forests, groups
+        points = _points(made, score, metric)
+        if len({each.group for each in points}) == 1:
+            forests.append(_forest(title, points))
+        elif points:
+            by_group.append(_by_group(title, "slice", points))
+        by_group += [
+            _by_group(title, name, of_dimension)
+            for name in made.groups
+            if (of_dimension := _points_of_dimension(made, name, score, metric))
+        ]
+    return forests, by_group
 
 
-def _forest(title: str, rows: Sequence[tuple[str, ResultRow]]) -> Plot:
-    """Values of one score as dots with their intervals, best known on top."""
-    ordered = sorted(rows, key=lambda each: each[1].value or 0.0)[-MOST_ROWS:]
-    labels = [_label(name, row, rows) for name, row in ordered]
+def _points(made: Gathered, score: str, metric: str) -> list[Point]:
+    """The values of one score, by slice."""
+    rows = [
+        (_named(made, row.model_id, result.run_id), row)
+        for result in made.results
+        for row in result.scores
+        if (row.score, row.metric) == (score, metric)
+    ]
+    return [
+        Point(_label(name, row, rows), _text(row.slice_id), row.value, row.low, row.high)
+        for name, row in rows
+        if row.value is not None
+    ]
+
+
+def _points_of_dimension(made: Gathered, name: str, score: str, metric: str) -> list[Point]:
+    return [
+        Point(
+            _text(_named(made, row.group["model"] or "–", run_id)),
+            _text(row.group[f"dimensions.{name}"] or "–"),
+            row.value,
+            row.low,
+            row.high,
+        )
+        for run_id, row in made.groups[name]
+        if (row.score, row.metric) == (score, metric) and row.value is not None
+    ]
+
+
+def _named(made: Gathered, model: str, run_id: str) -> str:
+    return model if len(made.runs) == 1 else f"{model} ({run_id})"
+
+
+def _forest(title: str, points: Sequence[Point]) -> Plot:
+    """Values of one score as dots with their intervals, the highest on top."""
+    ordered = sorted(points, key=lambda each: each.value)[-MOST_ROWS:]
 
     def draw(axes: Any) -> None:
-        for at, (_, row) in enumerate(ordered):
-            axes.errorbar(row.value, at, xerr=_whiskers(row), fmt="o", color=COLOURS[0], capsize=3, markersize=6)
-            axes.annotate(
-                f"{row.value:.3f}", (row.value, at), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
-            )
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_ylim(-0.6, len(labels) - 0.2)
+        for at, each in enumerate(ordered):
+            left, right = _whiskers(each)
+            axes.errorbar(each.value, at, xerr=[[left], [right]], fmt="o", color=COLOURS[0], capsize=3, markersize=6)
+            above = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+            axes.annotate(f"{each.value:.3f}", (each.value, at), **above)
+        axes.set_yticks(range(len(ordered)), [each.series for each in ordered])
+        axes.set_ylim(-0.6, len(ordered) - 0.2)
         axes.set_xlabel(f"{_text(title)}, with 95 % interval")
 
-    alt = "; ".join(f"{name} {row.value:.3f}" for name, row in reversed(ordered))
-    return _plot(title, f"{title}: {alt}", 1.0 + 0.42 * len(labels), draw)
+    alt = "; ".join(f"{each.series} {each.value:.3f}" for each in reversed(ordered))
+    return _plot(title, f"{title}: {alt}", 1.0 + 0.42 * len(ordered), draw)
 
 
-def _by_group(
-    title: str,
-    kind: str,
-    groups: Sequence[str],
-    rows: Sequence[tuple[str, ResultRow]],
-    group_of: Callable[[ResultRow], str],
-) -> Plot:
-    """One line per group, in it one dot per system."""
-    shown = list(reversed(groups[:MOST_ROWS]))
-    series = list(dict.fromkeys(_label(name, row, rows) for name, row in rows))
+def _by_group(title: str, kind: str, points: Sequence[Point]) -> Plot:
+    """One line per group, in it one dot per series."""
+    shown = list(reversed(list(dict.fromkeys(each.group for each in points))[:MOST_ROWS]))
+    series = list(dict.fromkeys(each.series for each in points))
     step = 0.6 / max(len(series), 1)
 
     def draw(axes: Any) -> None:
         for number, label in enumerate(series):
-            mine = [row for name, row in rows if _label(name, row, rows) == label and group_of(row) in shown]
-            at = [shown.index(group_of(row)) + 0.3 - step * (number + 0.5) for row in mine]
-            whiskers = [list(side) for side in zip(*(_whiskers(row, flat=True) for row in mine), strict=True)]
+            mine = [each for each in points if each.series == label and each.group in shown]
             axes.errorbar(
-                [row.value for row in mine], at, xerr=whiskers or None, label=label, capsize=2, markersize=5,
+                [each.value for each in mine],
+                [shown.index(each.group) + 0.3 - step * (number + 0.5) for each in mine],
+                xerr=[list(side) for side in zip(*map(_whiskers, mine), strict=True)] or None,
+                label=label, capsize=2, markersize=5,
                 fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)],
             )  # fmt: skip
-        axes.set_yticks(range(len(shown)), [_text(each) for each in shown])
+        axes.set_yticks(range(len(shown)), shown)
         axes.set_ylim(-0.6, len(shown) - 0.4)
-        axes.set_xlabel(f"{_text(title)} by {kind}, with 95 % intervals")
+        axes.set_xlabel(f"{_text(title)} by {_text(kind)}, with 95 % intervals")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
 
-    height = 1.2 + 0.18 * len(series) / 2 + max(0.35, 0.16 * len(series)) * len(shown)
+    height = 1.2 + 0.09 * len(series) + max(0.35, 0.16 * len(series)) * len(shown)
     return _plot(f"{title} by {kind}", f"{title} by {kind}: the table has the values", height, draw)
 
 
-def _whiskers(row: ResultRow, *, flat: bool = False) -> Any:
+def _whiskers(point: Point) -> tuple[float, float]:
     """How far the interval reaches to the left and right; a jackknife's may leave the value outside by a hair."""
-    if row.low is None or row.high is None or row.value is None:
-        return (0.0, 0.0) if flat else None
-    ends = (max(row.value - row.low, 0.0), max(row.high - row.value, 0.0))
-    return ends if flat else [[ends[0]], [ends[1]]]
+    if point.low is None or point.high is None:
+        return 0.0, 0.0
+    return max(point.value - point.low, 0.0), max(point.high - point.value, 0.0)
 
 
 def _label(name: str, row: ResultRow, rows: Sequence[tuple[str, ResultRow]]) -> str:

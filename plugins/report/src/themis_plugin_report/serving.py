@@ -38,6 +38,8 @@ T = TypeVar("T")
 SHARE = 10
 """What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
 LONGEST_SEARCH_S = 5.0
+MOST_KEPT = 8
+"""Pages whose index is kept."""
 
 
 class Site:
@@ -62,6 +64,8 @@ class Site:
             if states == then or time.monotonic() < next_at:
                 return made
             made.index.close()
+        elif len(self._made) >= MOST_KEPT:
+            self._made.pop(next(iter(self._made)))[0].index.close()
         start = time.monotonic()
         made = gathered(self._results, self._store, key)
         took = time.monotonic() - start
@@ -109,16 +113,17 @@ class Site:
     def _searched(self, made: Gathered, query: Query, words: str, first: int) -> dict[str, Any]:
         """Read result after result until the page is full and one more is there, or the time is up."""
         until, found, seen = time.monotonic() + LONGEST_SEARCH_S, [], 0
-        more = False
+        more = stopped = False
         for group in groups(self._store, made.index, made.index.entries(query)):
             alike = [trial for trial in group["trials"] if words in text_of(group, trial)]
             for trial in alike:
                 if first <= seen < first + PAGE:
                     found.append({**group, "trials": [trial]})
                 seen += 1
-            if more := seen > first + PAGE or time.monotonic() > until:
+            more, stopped = seen > first + PAGE, time.monotonic() > until
+            if more or stopped:
                 break
-        return {"groups": found, "total": min(seen, first + PAGE), "more": more}
+        return {"groups": found, "total": min(seen, first + PAGE), "more": more, "stopped": stopped and not more}
 
     def alike(self, run_ids: Sequence[str], n: int) -> dict[str, Any]:
         """All results of one result's item."""

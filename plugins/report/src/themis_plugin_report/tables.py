@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from themis_core import RunRecord
@@ -16,8 +16,11 @@ from themis_plugin_report.gathering import Calls, Gathered
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
 
-TABLES = ("scores", "outcomes", "judges", "calls", "provenance")
-_NAMES = ("run", "slice", "model", "prompt", "params", "score", "metric", "method")
+TABLES = ("scores", "groups", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
+_NAMES = ("run", "by", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
+_UNSAID = {"params": "default", "of planned": "–", "mean of": "scored"}
+_NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "mean of", "unparsed", "unscored", "failed")
+_FIGURES = ("value", "95 % interval", "n", "of planned", "unparsed", "unscored", "failed")
 _OUTCOMES = ("answered", "refused", "truncated", "empty", "absent", "failed")
 
 
@@ -40,9 +43,8 @@ class Table:
 
 def tables(made: Gathered) -> list[Table]:
     """All tables that there is something to say in, in the order of `TABLES`."""
-    return [
-        each for each in (_scores(made), _outcomes(made), _judges(made), _calls(made), _provenance(made)) if each.rows
-    ]
+    found = (_scores, _groups, _aggregates, _outcomes, _judges, _ballots, _calls, _provenance)
+    return [table for make in found if (table := make(made)).rows]
 
 
 def _short(
@@ -50,7 +52,7 @@ def _short(
 ) -> Table:
     """A table without what all its rows share, and without metrics that their scores tell; both are said above it."""
     lists = "params" if "params" in header else ""
-    above, kept, cells = told_once(header, rows, names=_NAMES, zeros=figures, lists=lists, unsaid={"params": "default"})
+    above, kept, cells = told_once(header, rows, names=_NAMES, zeros=figures, lists=lists, unsaid=_UNSAID)
     told = [f"All rows: {above[0].removeprefix('all rows: ')}"] if above else []
     if {"score", "metric"} <= set(kept):
         score, metric = kept.index("score"), kept.index("metric")
@@ -62,26 +64,69 @@ def _short(
 
 
 def _scores(made: Gathered) -> Table:
-    header = (
-        "run", "slice", "model", "prompt", "params", "score", "metric", "value", "95 % interval", "method", "n",
-        "unparsed", "unscored", "failed",
-    )  # fmt: skip
+    header = ("run", "slice", "model", "prompt", "params", "score", "metric", *_NUMBERS)
+    names = ("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
     rows = [
-        [
-            result.run_id, row.slice_id, row.model_id, row.prompt_variant_id, row.params, row.score, row.metric,
-            "–" if row.value is None else f"{row.value:.4f}", shown(row.low, row.high),
-            row.interval or row.no_interval or "–", str(row.n), str(row.unparsed), str(row.unscored), str(row.failed),
-        ]
+        [result.run_id, *(str(getattr(row, name)) for name in names), *_numbers(asdict(row))]
         for result in made.results
         for row in result.scores
-    ]  # fmt: skip
+    ]
     words = (
         ("n", "scores that the value is made of"),
+        (
+            "of planned",
+            "how many were planned, and what the value would be if the missing ones were all bad or all good",
+        ),
         ("unparsed", "answers in which nothing was found; in n, as the worst value"),
         ("unscored", "answers that the metric could not score; in no value"),
         ("failed", "trials without an answer; in no value"),
     )
-    return _short("scores", "Scores", header, rows, ("value", "95 % interval", *header[-4:]), words=words)
+    return _short("scores", "Scores", header, rows, _FIGURES, words=words)
+
+
+def _groups(made: Gathered) -> Table:
+    """The numbers by each dimension that puts slices together."""
+    header = ("run", "by", "group", "model", "score", "metric", *_NUMBERS)
+    rows = [
+        [
+            run_id, name, row.group[f"dimensions.{name}"] or "–", row.group["model"] or "–", row.score, row.metric,
+            *_numbers(asdict(row)),
+        ]
+        for name, found in made.groups.items()
+        for run_id, row in found
+    ]  # fmt: skip
+    return _short("groups", "Scores by dimension", header, rows, _FIGURES)
+
+
+def _aggregates(made: Gathered) -> Table:
+    """The named means of specs, if there are any."""
+    told = [(result.run_id, each) for result in made.results for each in result.to_dict().get("aggregates") or ()]
+    names = list(dict.fromkeys(name for _, each in told for name in each["group"]))
+    header = ("run", "aggregate", *names, "score", "metric", *_NUMBERS)
+    rows = [
+        [
+            run_id, str(each.get("aggregate") or "–"), *(str(each["group"].get(name) or "all") for name in names),
+            each["score"], each["metric"], *_numbers(each),
+        ]
+        for run_id, each in told
+    ]  # fmt: skip
+    return _short("aggregates", "Aggregates", header, rows, _FIGURES)
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
+    """A value with its ledger, as cells under `_NUMBERS`."""
+    return [
+        "–" if row["value"] is None else f"{row['value']:.4f}", shown(row["low"], row["high"]),
+        row["interval"] or row["no_interval"] or "–", str(row["n"]), _planned(row), row.get("denominator", "scored"),
+        str(row["unparsed"]), str(row["unscored"]), str(row["failed"]),
+    ]  # fmt: skip
+
+
+def _planned(row: Mapping[str, Any]) -> str:
+    planned, worst, best = (row.get(name) for name in ("planned", "worst", "best"))
+    if planned is None or planned == row["n"]:
+        return "–"
+    return str(planned) if worst is None or best is None else f"{planned}: {worst:.2f} to {best:.2f}"
 
 
 def _outcomes(made: Gathered) -> Table:
@@ -98,7 +143,7 @@ def _outcomes(made: Gathered) -> Table:
 
 def _judges(made: Gathered) -> Table:
     rows = []
-    for name, ballots in made.ballots.items():
+    for name, ballots in made.judged.items():
         total = ballots.total()
         rows += [
             [name, value, str(count), f"{100 * count / total:.1f} %"]
@@ -107,6 +152,24 @@ def _judges(made: Gathered) -> Table:
     return Table("judges", "Verdicts of judges", ("score", "verdict", "answers", "share"), rows, "", frozenset(
         {"verdict", "answers", "share"}
     ))  # fmt: skip
+
+
+def _ballots(made: Gathered) -> Table:
+    header = ("score", "judging model", "ballots", "mean", "unread", "judged again", "of those alike")
+    rows = [
+        [
+            score, judge, str(each.values.total() + each.unread.total()),
+            "–" if each.mean is None else f"{each.mean:.4f}", str(each.unread.total()), str(each.repeated),
+            f"{100 * each.alike / each.repeated:.1f} %" if each.repeated else "–",
+        ]
+        for (score, judge), each in made.ballots.items()
+    ]  # fmt: skip
+    words = (
+        ("unread", "replies in which no verdict could be read"),
+        ("judged again", "answers that the model was asked about more than once"),
+        ("of those alike", "how many of them got the same verdict each time"),
+    )
+    return Table("ballots", "Judging models", header, rows, "", frozenset(header[2:]), words)
 
 
 def _calls(made: Gathered) -> Table:

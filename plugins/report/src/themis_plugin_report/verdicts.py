@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -28,14 +28,33 @@ def verdicts(run: RunRecord, result: RunResult) -> list[Verdict]:
     """What the run's conclusions say, or the best of each score; then thresholds, and what is not as it should be."""
     told = result.to_dict()
     found = [Verdict(str(each["text"]), each.get("met")) for each in told.get("conclusions") or ()]
+    found = found or list(_best_of_aggregates(run, told.get("aggregates") or ()))
     found = found or list(_best_of_scores(run, result.scores))
     return [*found, *map(_threshold, result.thresholds), *_unfinished(result)]
 
 
+def _smaller_is_better(run: RunRecord) -> set[tuple[str, str]]:
+    scorers = run.manifest["scorers"]
+    return {(each["score"], each["metric"]) for each in scorers if not each.get("higher_is_better", True)}
+
+
+def _best_of_aggregates(run: RunRecord, rows: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+    """Which group has the best value of each aggregate that the spec names."""
+    smaller_is_better = _smaller_is_better(run)
+    for name in dict.fromkeys((each["aggregate"], each["score"], each["metric"]) for each in rows):
+        sign = -1 if name[1:] in smaller_is_better else 1
+        mine = [each for each in rows if (each["aggregate"], each["score"], each["metric"]) == name]
+        known = [each for each in mine if each["value"] is not None]
+        if known:
+            best = max(known, key=lambda each: sign * each["value"])
+            who = " · ".join(str(each) for each in best["group"].values() if each) or "The run"
+            superlative = f"the {'highest' if sign > 0 else 'lowest'} " if len(known) > 1 else ""
+            value = f"{best['value']:.3f} {shown(best['low'], best['high'])}"
+            yield Verdict(f"{who} has {superlative}{name[1]}, {name[0]}: {value}", more=f"n = {best['n']}.")
+
+
 def _best_of_scores(run: RunRecord, rows: Sequence[ResultRow]) -> Iterator[Verdict]:
-    smaller_is_better = {
-        (each["score"], each["metric"]) for each in run.manifest["scorers"] if not each.get("higher_is_better", True)
-    }
+    smaller_is_better = _smaller_is_better(run)
     names = sorted({(row.score, row.metric) for row in rows})
     for name in names:
         of_score = [row for row in rows if (row.score, row.metric) == name and row.value is not None]

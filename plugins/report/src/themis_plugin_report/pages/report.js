@@ -2,7 +2,7 @@
 // The browser of single results. Whatever a model wrote becomes a text node, and nothing else.
 (() => {
   const PAGE = 25, EVERY_MS = 1000, LONG = 20000, SNIPPET = 200;
-  const SHOWN = { all: "all", failed: "failed", wrong: "wrong", right: "right", unparsed: "unparsed", unscored: "unscored", flipped: "models differ" };
+  const SHOWN = ["all", "failed", "wrong", "right", "unparsed", "unscored", ["flipped", "models differ"]];
   const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
   const byId = (id) => document.getElementById(id);
   let told = JSON.parse(byId("told").textContent);
@@ -82,8 +82,8 @@
 
   const served = {
     async find(query) {
-      const { total, more, groups } = await ask("api/results", query);
-      return { total, more, rows: rowsOf(groups) };
+      const { groups, ...told } = await ask("api/results", query);
+      return { ...told, rows: rowsOf(groups) };
     },
     async alike({ trial }) { return rowsOf((await ask("api/alike", { n: trial.n })).groups); },
   };
@@ -116,7 +116,7 @@
     const answer = turn.text || turn.refusal || turn.error || "";
     const button = make("button", { type: "button" },
       badge(row.trial, Number(byId("scorer").value)),
-      make("span", {}, row.group.item.id),
+      make("span", {}, row.trial.sample ? `${row.group.item.id} #${row.trial.sample + 1}` : row.group.item.id),
       make("span", {}, labelOf(row.trial.system)),
       make("span", { className: "snippet" }, answer.slice(0, SNIPPET).replace(/\s+/g, " ")));
     button.addEventListener("click", () => open(at));
@@ -130,7 +130,8 @@
     hits = found.rows;
     total = found.total;
     byId("hits").replaceChildren(...hits.map(hit));
-    byId("count").textContent = `${total.toLocaleString("en")}${found.more ? " or more" : ""} ${total === 1 ? "result" : "results"}`;
+    const counted = `${total.toLocaleString("en")}${found.more ? " or more" : ""} ${total === 1 ? "result" : "results"}`;
+    byId("count").textContent = found.stopped ? `${counted} so far: the search took too long and was stopped` : counted;
     byId("where").textContent = total ? `${page * PAGE + 1} to ${page * PAGE + hits.length}` : "";
     byId("before").disabled = page === 0;
     byId("after").disabled = !found.more && (page + 1) * PAGE >= total;
@@ -142,32 +143,51 @@
 
   function text(value, found) {
     const whole = plain(value), at = found ? whole.lastIndexOf(found) : -1;
-    const box = make("pre", { dir: "auto" });
-    if (at >= 0 && at < LONG) box.append(visible(whole.slice(0, at)), make("mark", {}, found), visible(whole.slice(at + found.length, at + LONG)));
-    else box.append(visible(whole.slice(0, LONG)));
+    const parts = at < 0 || at >= LONG
+      ? [whole.slice(0, LONG)]
+      : [whole.slice(0, at), make("mark", {}, found), whole.slice(at + found.length, at + LONG)];
+    const box = make("pre", { dir: "auto" }, parts);
     if (whole.length <= LONG) return box;
     const all = make("button", { type: "button" }, `Show all ${whole.length.toLocaleString("en")} characters`);
     all.addEventListener("click", () => { box.textContent = visible(whole); all.remove(); });
     return make("div", {}, box, all);
   }
 
-  const pairs = (values) => make("dl", {}, Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== "")
-    .flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, plain(value).slice(0, LONG))]));
+  const isSomething = (value) => value !== undefined && value !== null && value !== "";
+  const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const areRecords = (value) => Array.isArray(value) && value.length > 0 && value.every(isRecord);
+  const shortly = (value) => (isSomething(value) ? plain(value).slice(0, LONG) : "–");
 
-  const messages = (sent) => (sent || []).flatMap((each) => [
-    make("p", { className: "role" }, each.role),
-    text(Array.isArray(each.content) ? each.content.map((part) => part.text ?? plain(part.image_url ?? part)).join("\n") : each.content ?? plain(each)),
-  ]);
+  function pairs(values) {
+    const told = Object.entries(values).filter(([, value]) => isSomething(value));
+    const cell = (value) => make("dd", { dir: "auto" }, areRecords(value) ? records(value) : shortly(value));
+    return make("dl", {}, told.flatMap(([name, value]) => [make("dt", {}, name), cell(value)]));
+  }
+
+  function records(rows) {
+    const names = [...new Set(rows.flatMap(Object.keys))];
+    const line = (tag, cells) => make("tr", {}, cells.map((each) => make(tag, {}, each)));
+    const body = rows.map((row) => line("td", names.map((name) => shortly(row[name]))));
+    return make("table", {}, make("thead", {}, line("th", names)), make("tbody", {}, body));
+  }
+
+  function contentOf(message) {
+    if (!Array.isArray(message.content)) return message.content ?? plain(message);
+    return message.content.map((part) => part.text ?? plain(part.image_url ?? part)).join("\n");
+  }
+
+  const messages = (sent) => (sent || []).flatMap((each) => [make("p", { className: "role" }, each.role), text(contentOf(each))]);
 
   const folded = (title, ...children) => make("details", {}, make("summary", {}, title), ...children);
 
   function answerOf(turn, found) {
+    const tokens = (turn.logprobs || []).map(([token, value], at) => [`${at + 1} ${JSON.stringify(token)}`, value]);
     return [
       turn.reasoning ? folded("Reasoning", text(turn.reasoning)) : null,
       turn.text ? text(turn.text, found) : make("p", { className: "soft" }, turn.refusal || turn.error || `no text (${turn.status})`),
       ...(turn.tool_calls ? [heading("Tool calls"), text(turn.tool_calls)] : []),
       ...(turn.choices || []).map((each, at) => folded(`Choice ${at + 2}`, text(each))),
-      turn.logprobs ? folded("Log-probabilities of the first tokens", pairs(Object.fromEntries(turn.logprobs.map(([token, value], at) => [`${at + 1} ${JSON.stringify(token)}`, value])))) : null,
+      tokens.length ? folded("Log-probabilities of the first tokens", pairs(Object.fromEntries(tokens))) : null,
     ];
   }
 
@@ -178,7 +198,8 @@
   }
 
   function judged(score) {
-    return score.judged.map((each, at) => folded(`Judge ${at + 1}: ${each.model}`, messages(each.messages), heading("Reply"), answerOf(each)));
+    return score.judged.map((each, at) => folded(
+      `Judge ${at + 1}: ${each.model}`, messages(each.messages), heading("Reply"), answerOf(each)));
   }
 
   function scored(group, score) {
@@ -205,14 +226,18 @@
 
   function column({ group, trial }, choose) {
     const scores = trial.scores || [], turns = trial.turns || [];
-    const found = scores.map((each) => each.found).find((each) => each !== undefined && each !== null);
+    const found = scores.map((each) => each.found).find(isSomething);
+    const several = turns.length > 1;
+    const turn = (each, at) => [
+      folded(several ? `Prompt of turn ${at + 1}, as sent` : "Prompt as sent", messages(group.prompts[each.prompt]),
+        pairs({ parameters: each.params, seed: each.seed })),
+      heading(several ? `Answer ${at + 1}` : "Answer"),
+      answerOf(each, at === turns.length - 1 && isSomething(found) ? plain(found) : ""),
+    ];
+    const ended = `  ${trial.outcome}${trial.code ? ` (${trial.code})` : ""}`;
     return make("div", {}, choose,
-      make("p", {}, badge(trial, Number(byId("scorer").value)), make("span", { className: "soft" }, `  ${trial.outcome}${trial.code ? ` (${trial.code})` : ""}`)),
-      ...turns.flatMap((turn, at) => [
-        folded(turns.length > 1 ? `Prompt of turn ${at + 1}, as sent` : "Prompt as sent", messages(group.prompts[turn.prompt]),
-          pairs({ parameters: turn.params, seed: turn.seed })),
-        heading(turns.length > 1 ? `Answer ${at + 1}` : "Answer"), answerOf(turn, at === turns.length - 1 ? found === undefined ? "" : plain(found) : ""),
-      ]).flat(),
+      make("p", {}, badge(trial, Number(byId("scorer").value)), make("span", { className: "soft" }, ended)),
+      ...turns.flatMap(turn).flat(),
       ...scores.flatMap((score) => scored(group, score)),
       heading("Timeline"), timeline(trial),
       make("p", { className: "soft" }, "themis show trial ", told.systems[trial.system].run, " ", trial.id));
@@ -235,6 +260,7 @@
 
   function show(at, alike, left, right) {
     const { group } = left, dialog = byId("detail");
+    const { fields, metadata } = group.item;
     const go = (name, to) => {
       const button = make("button", { type: "button", disabled: to < 0 || to >= hits.length }, name);
       button.addEventListener("click", () => open(to));
@@ -250,7 +276,7 @@
       make("div", { className: "bar" }, make("h2", {}, group.item.id), go("Previous", at - 1), go("Next", at + 1), close),
       make("div", { className: "inside" },
         pairs({ reference: group.item.reference, slice: told.slices.length > 1 ? group.slice : undefined, sample: left.trial.sample }),
-        folded("Item", pairs({ ...group.item.fields, ...(group.item.metadata && Object.keys(group.item.metadata).length ? { metadata: group.item.metadata } : {}) })),
+        folded("Item", pairs({ ...fields, metadata: Object.keys(metadata || {}).length ? metadata : null })),
         make("div", { className: right ? "pair two" : "pair" }, first, second)));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
@@ -276,12 +302,13 @@
   }
 
   function fillAll() {
-    fill("shown", Object.entries(SHOWN));
+    fill("shown", SHOWN.map((each) => (Array.isArray(each) ? each : [each, each])));
     fill("scorer", told.scorers.map((name, at) => [at, name]));
     const any = (options) => (options.length > 1 ? [["", "all"], ...options] : [["", "all"]]);
     fill("system", any(told.systems.map((_, at) => [at, labelOf(at)])));
     fill("slice", any(told.slices.map((name) => [name, name])));
-    fill("metadata", [["", "any"], ...Object.entries(told.metadata || {}).flatMap(([field, values]) => values.map((value) => [JSON.stringify([field, value]), `${field}: ${value}`]))]);
+    const facets = Object.entries(told.metadata || {}).flatMap(([field, values]) => values.map((value) => [field, value]));
+    fill("metadata", [["", "any"], ...facets.map((each) => [JSON.stringify(each), each.join(": ")])]);
   }
 
   // A run that goes on.

@@ -1,0 +1,57 @@
+"""Numbers and plots by a dimension that puts slices together."""
+
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import closing
+from pathlib import Path
+
+import themis_core as themis
+from themis_plugin_report.gathering import gathered, opened
+from themis_plugin_report.plots import plots
+from themis_plugin_report.tables import tables
+
+
+def spec_of(folder: Path, subjects: list[str]) -> Path:
+    slices = [
+        {
+            "slice_id": f"s{number}",
+            "dimensions": {"subject": subject},
+            "dataset": {
+                "source": "files/inline",
+                "fields": {"id": "id", "reference": "gold", "output": "said"},
+                "extras": {"rows": [{"id": n, "gold": "a", "said": "ab"[n % (number + 1) > 0]} for n in range(4)]},
+            },
+            "scores": [{"name": "accuracy", "metrics": ["text/exact_match"]}],
+        }
+        for number, subject in enumerate(subjects)
+    ]
+    project = {"storage": {"backend": "sqlite", "root_dir": "store"}}
+    spec = folder / "spec.json"
+    spec.write_text(json.dumps({"project": project, "benchmark": {"benchmark_id": "b", "slices": slices}}), "utf-8")
+    themis.run(spec)
+    return spec
+
+
+def test_a_dimension_that_puts_slices_together_has_a_table_and_a_plot(tmp_path: Path) -> None:
+    with opened(spec_of(tmp_path, ["<law>", "<law>", "art"]), None) as (results, store):
+        made = gathered(results, store, ())
+        with closing(made.index):
+            (table,) = (each for each in tables(made) if each.name == "groups")
+            _, drawn = plots(made)
+    at = [table.header.index(name) for name in ("group", "value", "n")]
+    assert sorted([row[each] for each in at] for row in table.rows) == [
+        ["<law>", "0.7500", "8"],
+        ["art", "0.5000", "4"],
+    ]
+    assert [each.title for each in drawn] == ["accuracy by slice", "accuracy by subject"]
+    picture = base64.b64decode(drawn[1].light.partition(",")[2]).decode()
+    assert "&lt;law&gt;" in picture
+
+
+def test_a_dimension_with_a_value_of_its_own_for_each_slice_says_nothing_new(tmp_path: Path) -> None:
+    with opened(spec_of(tmp_path, ["law", "art"]), None) as (results, store):
+        made = gathered(results, store, ())
+        with closing(made.index):
+            assert (made.groups, [each.title for each in plots(made)[1]]) == ({}, ["accuracy by slice"])
