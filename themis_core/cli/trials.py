@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import reduce
+from functools import reduce, wraps
 from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path
@@ -43,6 +43,7 @@ _WHERE = (
 def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose trials; the command gets them as one mapping, `where`."""
 
+    @wraps(command)  # with the options that it has
     def taken(*args: Any, where: tuple[str, ...], **options: Any) -> Any:
         wanted = {name: value for name in ("model", "prompt", "slice") if (value := options.pop(name)) is not None}
         for each in where:
@@ -52,10 +53,7 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
             wanted[name] = value
         return command(*args, where=wanted, **options)
 
-    taken.__name__, taken.__doc__ = command.__name__, command.__doc__
-    taken.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    decorated: Callable[..., Any] = reduce(lambda inner, option: option(inner), reversed(_WHERE), taken)
-    return decorated
+    return reduce(lambda inner, option: option(inner), reversed(_WHERE), taken)
 
 
 @click.command("trials")
