@@ -79,7 +79,7 @@ async def _execute(made: Plan, writer: Writer, budget: Budget, report: Callable[
     finished = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([finished])
-    if status in ("completed", "failed") and composition.conclusions:
+    if composition.conclusions and not failed and status in ("completed", "failed"):
         finished = await _concluded(made, writer, finished, before if complete else None)
     if report:
         progress.note = ""

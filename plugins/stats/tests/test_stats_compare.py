@@ -333,3 +333,18 @@ def test_power_before_a_run_and_from_a_stored_one(ran: Callable[..., str]) -> No
     assert told["components"]["a"]["shares"].keys() == {"items", "samples"}
     assert "more calls are best spent on" in themis("power", run).stdout
     assert "name a run, or the rate of A" in themis("power").stderr
+
+
+def test_a_side_without_any_score_is_inconclusive_and_counted(ran: Callable[..., str]) -> None:
+    found = compare(ran({"a": yes(3, 2), "b": ["-"] * 5}))
+    assert (seen(found)[0][2:], found.outcome) == ((0, 0, 0, "inconclusive", "nothing in common"), "inconclusive")
+    assert (found.pairs[0].ledger_b["failed"], found.pairs[0].value_b) == (5, None)
+    assert "a and b" in found.verdict or "b and a have no item in common" in found.verdict
+    assert "inconclusive" in found.table()
+
+
+def test_one_item_and_equal_answers_decide_nothing(ran: Callable[..., str]) -> None:
+    one = compare(ran({"a": ["yes"], "b": ["no"]}, name="one"))
+    assert (seen(one)[0][2:6], one.exit_code) == ((1, 0, 1, "inconclusive"), 10)
+    same = compare(ran({"a": yes(3, 2), "b": yes(3, 2)}, name="same"), margin=0.9)
+    assert (same.pairs[0].p_value, same.outcome) == (1.0, "equivalent")
