@@ -264,6 +264,8 @@ def test_a_baseline_is_a_file_that_later_runs_are_compared_with(ran: Callable[..
     found = compare("themis-baseline.json", second)
     assert seen(found) == [("themis-baseline.json", second, 50, 0, 20, "worse", "exact McNemar")]
     assert compare("themis-baseline.json", second, cluster="topic").pairs[0].units == 25
+    turned = compare(second, "themis-baseline.json", cluster="topic")
+    assert (turned.pairs[0].units, turned.outcome) == (25, "better")
     (tmp_path / "themis-baseline.json").write_text("{}")
     assert "is no baseline that this version reads" in themis("compare", "themis-baseline.json", second).stderr
 
@@ -276,6 +278,11 @@ def test_a_baseline_of_a_number_of_all_items_holds_its_parts(ran: Callable[..., 
     assert (filed.difference, filed.low, filed.p_value) == (
         pytest.approx(stored.difference), pytest.approx(stored.low), pytest.approx(stored.p_value),
     )  # fmt: skip
+    (turned,) = compare(second, "base.json").pairs
+    assert (turned.method, turned.difference) == ("paired jackknife", pytest.approx(-(stored.difference or 0)))
+    themis("baseline", "set", second, "-o", "new.json")
+    with pytest.raises(SpecError, match="is not in a file: compare it with a stored run"):
+        compare("base.json", "new.json")
 
 
 @pytest.mark.parametrize(
