@@ -254,7 +254,7 @@ def test_an_expected_error_is_one_safe_line_and_its_exit(install: Install) -> No
     [
         (["rnu"], 2, "no such command 'rnu', and no plugin of that name is installed. Did you mean 'run'?"),
         (["extrct"], 2, "Did you mean 'extract'?"),
-        (["extract"], 2, "plugin 'extract' adds no commands; `themis plugins show extract` says what it offers"),
+        (["text"], 2, "plugin 'text' adds no commands; `themis plugins show text` says what it offers"),
         (["plugins", "show", "txt"], 2, "plugin 'txt' is not installed."),
         (["run"], 2, "'SPEC'"),
         (["run", "x.yaml", "--limit", "0"], 2, "'--limit'"),

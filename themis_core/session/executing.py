@@ -93,7 +93,7 @@ async def _execute(
     ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([ended])
-    if status in ("completed", "failed") and composition.conclusions:
+    if composition.conclusions and not failed and status in ("completed", "failed"):
         ended = await _concluded(made, writer, ended, finished)
     if report:
         progress.note = ""

@@ -264,6 +264,8 @@ def test_a_baseline_is_a_file_that_later_runs_are_compared_with(ran: Callable[..
     found = compare("themis-baseline.json", second)
     assert seen(found) == [("themis-baseline.json", second, 50, 0, 20, "worse", "exact McNemar")]
     assert compare("themis-baseline.json", second, cluster="topic").pairs[0].units == 25
+    turned = compare(second, "themis-baseline.json", cluster="topic")
+    assert (turned.pairs[0].units, turned.outcome) == (25, "better")
     (tmp_path / "themis-baseline.json").write_text("{}")
     assert "is no baseline that this version reads" in themis("compare", "themis-baseline.json", second).stderr
 
@@ -276,6 +278,11 @@ def test_a_baseline_of_a_number_of_all_items_holds_its_parts(ran: Callable[..., 
     assert (filed.difference, filed.low, filed.p_value) == (
         pytest.approx(stored.difference), pytest.approx(stored.low), pytest.approx(stored.p_value),
     )  # fmt: skip
+    (turned,) = compare(second, "base.json").pairs
+    assert (turned.method, turned.difference) == ("paired jackknife", pytest.approx(-(stored.difference or 0)))
+    themis("baseline", "set", second, "-o", "new.json")
+    with pytest.raises(SpecError, match="is not in a file: compare it with a stored run"):
+        compare("base.json", "new.json")
 
 
 @pytest.mark.parametrize(
@@ -333,3 +340,18 @@ def test_power_before_a_run_and_from_a_stored_one(ran: Callable[..., str]) -> No
     assert told["components"]["a"]["shares"].keys() == {"items", "samples"}
     assert "more calls are best spent on" in themis("power", run).stdout
     assert "name a run, or the rate of A" in themis("power").stderr
+
+
+def test_a_side_without_any_score_is_inconclusive_and_counted(ran: Callable[..., str]) -> None:
+    found = compare(ran({"a": yes(3, 2), "b": ["-"] * 5}))
+    assert (seen(found)[0][2:], found.outcome) == ((0, 0, 0, "inconclusive", "nothing in common"), "inconclusive")
+    assert (found.pairs[0].ledger_b["failed"], found.pairs[0].value_b) == (5, None)
+    assert "a and b" in found.verdict or "b and a have no item in common" in found.verdict
+    assert "inconclusive" in found.table()
+
+
+def test_one_item_and_equal_answers_decide_nothing(ran: Callable[..., str]) -> None:
+    one = compare(ran({"a": ["yes"], "b": ["no"]}, name="one"))
+    assert (seen(one)[0][2:6], one.exit_code) == ((1, 0, 1, "inconclusive"), 10)
+    same = compare(ran({"a": yes(3, 2), "b": yes(3, 2)}, name="same"), margin=0.9)
+    assert (same.pairs[0].p_value, same.outcome) == (1.0, "equivalent")

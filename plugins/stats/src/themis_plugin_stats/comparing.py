@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from themis_core import Results, SpecError
-from themis_plugin_stats.collecting import Collected, MetricKey
+from themis_plugin_stats.collecting import MetricKey
 from themis_plugin_stats.differing import differences, flips_between
 from themis_plugin_stats.multiple import Correction, corrected
 from themis_plugin_stats.opening import opened, read_sides
@@ -95,7 +95,7 @@ def compare_chosen(
     for key in metrics:
         for one, other in chosen.pairs:
             pairs = pair(one, other, key, chosen.by)
-            test = _test(pairs, other[1], key, cluster, unpaired)
+            test = _test(one, other, pairs, key, cluster, unpaired)
             tests.append(test)
             found.append(_described(one, other, key, pairs, test, margin, unpaired))
     _decide(found, tests, margin, correction)
@@ -114,18 +114,27 @@ def _unfinished(chosen: Chosen) -> dict[str, str]:
     return {run.run_id: run.status for run in runs if run.status != "completed"}
 
 
-def _test(pairs: Pairs, run: Collected, key: MetricKey, cluster: str | None, unpaired: bool) -> Procedure:
-    clusters = None if cluster is None or not len(pairs.a) else clusters_of(pairs, run, cluster)
-    return compared(pairs, _component(run, key), clusters, unpaired=unpaired, metric=key[1], span=run.span(key))
+def _test(one: Of, other: Of, pairs: Pairs, key: MetricKey, cluster: str | None, unpaired: bool) -> Procedure:
+    clusters = None if cluster is None or not len(pairs.a) else clusters_of(pairs, one[1], other[1], cluster)
+    component = _component(one, other, key)
+    return compared(pairs, component, clusters, unpaired=unpaired, metric=key[1], span=other[1].span(key))
 
 
 def tested(one: Of, other: Of, key: MetricKey, by: By) -> Procedure:
     """The procedure alone of two sides."""
-    return _test(pair(one, other, key, by), other[1], key, None, unpaired=False)
+    return _test(one, other, pair(one, other, key, by), key, None, unpaired=False)
 
 
-def _component(run: Collected, key: MetricKey) -> Any:
-    return next((each for (_, *names), each in run.aggregates.items() if tuple(names) == key), None)
+def _component(one: Of, other: Of, key: MetricKey) -> Any:
+    """The metric, if its number is not the mean of its scores. Raises SpecError if both sides are files of such."""
+    for _, run in (other, one):
+        for (_, *names), component in run.aggregates.items():
+            if tuple(names) == key:
+                return component
+    scorers = other[1].run.manifest["scorers"]
+    if any((each["score"], each["metric"]) == key and not each["aggregates_mean"] for each in scorers):
+        raise SpecError(f"what {key[1]} makes of its scores is not in a file: compare it with a stored run")
+    return None
 
 
 def _described(
@@ -135,7 +144,7 @@ def _described(
     better_up = other[1].higher_is_better(key)
     low, high = test.interval()
     low_90, high_90 = test.interval(0.9)
-    values = numbers_of(pairs, _component(other[1], key), unpaired=unpaired, metric=key[1])
+    values = numbers_of(pairs, _component(one, other, key), unpaired=unpaired, metric=key[1])
     ahead = (pairs.b - pairs.a) * (1 if better_up else -1)
     nothing = not test.n
     needed = None if nothing else items_to_decide(test)

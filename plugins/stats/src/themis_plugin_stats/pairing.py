@@ -65,7 +65,7 @@ class Pairs:
         return _all_items(self.cells[0]), _all_items(self.cells[1])
 
 
-def pair(one: Of, other: Of, metric: MetricKey, by: By, clusters: str | None = None) -> Pairs:
+def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
     """Pair the items of two sides, averaged over samples, and over the prompts, settings and models of both sides."""
     cells = [_cells(side, run, metric) for side, run in (one, other)]
     keyed = _keyed(cells[0], cells[1], by)
@@ -116,27 +116,32 @@ def compared(
     return procedure(corpus.difference, len(pairs.digests), clusters)
 
 
-def clusters_of(pairs: Pairs, run: Collected, field_name: str) -> NDArray[Any]:
-    """What each item's metadata (or else its field) of this name says; `run` is of the second side.
+def clusters_of(pairs: Pairs, one: Collected, other: Collected, field_name: str) -> NDArray[Any]:
+    """What each item's metadata (or else its field) of this name says.
 
-    Raises SpecError if an item has none.
+    Raises SpecError if an item has none, or both sides are files, which don't hold the items.
     """
-    assert run.results is not None
+    of_a = other.results is None
+    results = one.results if of_a else other.results
+    if results is None:
+        raise SpecError("a baseline file holds no metadata to cluster by: compare it with a stored run")
     found: list[str] = []
-    known_by = {
-        bytes(each): each.ljust(32, b"\0").hex() for _, b, _, at in pairs.matched for each in b.digests[at].tolist()
+    known = pairs.digests.dtype.itemsize  # bytes: of a file, the digests' beginnings alone
+    full = {
+        digest[:known].rstrip(b"\0"): digest.ljust(32, b"\0").hex()
+        for a, b, at_a, at_b in pairs.matched
+        for digest in (a.digests[at_a] if of_a else b.digests[at_b]).tolist()
     }
-    begun = {whole[: pairs.digests.dtype.itemsize].rstrip(b"\0"): name for whole, name in known_by.items()}
-    whole = [begun[each] for each in pairs.digests.tolist()]
+    whole = [full[each] for each in pairs.digests.tolist()]
     for start in range(0, len(whole), _BATCH):
         batch = whole[start : start + _BATCH]
-        items = run.results.items(batch)
+        items = results.items(batch)
         for digest in batch:
             item = items[digest]
             value = item.metadata.get(field_name, item.fields.get(field_name))
             if value is None:
-                known = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
-                raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {known}")
+                names = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
+                raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {names}")
             found.append(str(value))
     return np.array(found)
 
