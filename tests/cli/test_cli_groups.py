@@ -96,6 +96,22 @@ def test_a_wide_table_has_a_row_for_each_number_in_the_order_that_is_asked_for(f
     ]
 
 
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("model", ["large", "large", "small", "small"]),
+        ("-model", ["small", "small", "large", "large"]),
+        ("value", ["small", "large", "small", "large"]),
+        ("-n", ["large", "small", "large", "small"]),
+    ],
+)
+def test_rows_are_sorted_either_way_with_totals_last(folder: Path, sort: str, expected: list[str]) -> None:
+    themis("run", "spec.json", "--quiet")
+    shown = table(themis("show", "run", "latest", "--by", "slice,model", "--wide", "--sort", sort))
+    assert [row[1] for row in shown[2:6]] == expected
+    assert [row[0] for row in shown[6:]] == ["all", "all"]
+
+
 def test_groups_are_in_json_beside_the_result(folder: Path) -> None:
     run = json.loads(themis("run", "spec.json", "--quiet", "--by", "slice", "--format", "json"))
     shown = json.loads(themis("show", "run", "capitals", "--by", "slice", "--format", "json"))
@@ -126,7 +142,9 @@ def test_what_there_is_not_is_refused_with_what_there_is(folder: Path, options: 
     assert told in themis("show", "run", "capitals", *options, code=2)
 
 
-@pytest.mark.parametrize("options", [["--by", "metadata.continents"], ["--repeats", "pass3"]])
+@pytest.mark.parametrize(
+    "options", [["--by", "metadata.continents"], ["--repeats", "pass3"], ["--sort", "speed"], ["--metric", "bleu"]]
+)
 def test_what_can_not_be_shown_is_refused_before_anything_is_done(folder: Path, options: list[str]) -> None:
     themis("run", "spec.json", "--quiet", *options, code=2)
     assert not Path(".themis").exists()

@@ -18,6 +18,7 @@ from themis_output import Figure, cell, echo, fits, heading, number, safe, stdou
 if TYPE_CHECKING:
     from themis_core.results import Gate, GroupRow, Results, RunResult
     from themis_core.results.table import Row, Told
+    from themis_core.specs import BenchmarkSpec
 
 __all__ = ["View", "cost_text", "show_result", "view_options", "warn"]
 
@@ -48,27 +49,52 @@ class View:
             return []
         return results.groups(run_id, self.by, repeats=self.repeats, totals=True)
 
+    def check(self, benchmark: BenchmarkSpec) -> None:
+        """Raises SpecError for what can't be shown of a run of it."""
+        from themis_core.results.groups import checked_repeats
+        from themis_core.results.labels import checked
+        from themis_core.results.table import NAMES
+
+        checked(self.by, benchmark)
+        checked_repeats(self.repeats)
+        self._check_sort(self.by or NAMES)
+        scores = [score for each in benchmark.slices for score in each.scores]
+        self._check_metrics([name for each in scores for name in (*(m.label for m in each.metrics), each.name)])
+
+    def _check_metrics(self, known: Sequence[str]) -> None:
+        if unknown := sorted(set(self.metrics) - set(known)):
+            listed = ", ".join(dict.fromkeys(known))
+            raise SpecError(f"--metric: no metric or score {', '.join(unknown)}. Known: {listed}")
+
+    def _check_sort(self, names: Sequence[str]) -> None:
+        name = (self.sort or "value").removeprefix("-")
+        if name not in ("value", "n", *names):
+            raise SpecError(f"--sort: no column {name!r}. Known: value, n, {', '.join(names)}; a leading - turns it")
+
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that are asked for, in the order that is asked for, totals last."""
-        if unknown := set(self.metrics) - {name for row in rows for name in (row.metric, row.score)}:
-            known = ", ".join(dict.fromkeys(name for row in rows for name in (row.metric, row.score)))
-            raise SpecError(f"--metric: no metric or score {', '.join(sorted(unknown))}. Known: {known}")
+        from themis_core.results.table import columns_of
+
+        self._check_metrics([name for row in rows for name in (row.metric, row.score)])
         kept = [row for row in rows if not self.metrics or {row.metric, row.score} & set(self.metrics)]
-        return sorted(kept, key=self._place) if self.sort else kept
+        if self.sort is None or not kept:
+            return kept
+        self._check_sort(columns_of(kept))
+        return sorted(kept, key=self._place, reverse=self.sort.startswith("-"))
 
     def _place(self, row: Row) -> tuple[Any, ...]:
+        """What a row is sorted by: totals and rows without the value stand last, whichever way it goes."""
         from themis_core.results.labels import placed
         from themis_core.results.table import labels_of
 
-        name = (self.sort or "").removeprefix("-")
-        labels = labels_of(row)
-        is_total = len(labels) < len(self.by)
-        if name in labels:
-            return (is_total, *placed(labels[name]))
-        if name not in ("value", "n"):
-            raise SpecError(f"--sort: no column {name!r}. Known: value, n, {', '.join(labels)}; a leading - turns it")
-        number = getattr(row, name)
-        return (is_total, number is None, (-number if (self.sort or "").startswith("-") else number) or 0.0)
+        sort = self.sort or ""
+        backwards, name, labels = sort.startswith("-"), sort.removeprefix("-"), labels_of(row)
+        is_total = (len(labels) < len(self.by)) != backwards
+        if name in ("value", "n"):
+            number = getattr(row, name)
+            return (is_total, (number is None) != backwards, number or 0.0)
+        lacks, *place = placed(labels.get(name))
+        return (is_total, lacks != backwards, *place)
 
 
 _VIEW_OPTIONS = (

@@ -90,15 +90,11 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
 
 def _check(view: View, spec: Path, options: dict[str, Any]) -> None:
     """Refuse what can't be shown before a call is paid for."""
-    if not view.by and view.repeats is None:
+    if view == View(wide=view.wide):
         return
     from themis_core.reading import load_specs
-    from themis_core.results.groups import checked_repeats
-    from themis_core.results.labels import checked
 
-    loaded = load_specs(spec, options["project"], options["overrides"], None, (), None)
-    checked(view.by, loaded.benchmark)
-    checked_repeats(view.repeats)
+    view.check(load_specs(spec, options["project"], options["overrides"], None, (), None).benchmark)
 
 
 @contextmanager
