@@ -275,3 +275,17 @@ def test_a_run_that_only_reuses_answers_costs_nothing_and_has_their_latencies(tm
     assert (first.run_id != again.run_id, first.tolerated, again.tolerated) == (True, True, True)
     latency = again.thresholds[2]
     assert (latency["met"], latency["worst"]) == (True, {"value": 0.25})
+
+
+def test_a_model_of_which_all_trials_failed_has_no_number_however_many_may_fail(tmp_path: Path) -> None:
+    path = spec(tmp_path, [{"measure": "failed", "maximum": 1.0}])
+    (tmp_path / "mine.py").write_text(ENGINE.replace('in ("i0",)', '!= ""'), encoding="utf-8")
+    result = themis.run(path)
+    assert (result.tolerated, result.scores[0].value, result.exit_code) == (True, None, 5)
+
+
+def test_a_conclusion_that_failed_is_a_gate_that_is_not_judged() -> None:
+    finding = {"conclusion": "x/y", "text": "nothing could be concluded", "met": False, "details": {}}
+    (missed,) = themis.gates_of({"thresholds": [], "conclusions": [finding]})
+    (failed,) = themis.gates_of({"thresholds": [], "conclusions": [{**finding, "warning": "x/y: it raised"}]})
+    assert (missed.state, failed.state, failed.lines) == ("missed", "not judged", ("x/y: it raised",))

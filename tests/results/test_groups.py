@@ -228,6 +228,20 @@ def test_a_number_says_what_it_is_made_of_and_what_the_missing_ones_leave(
         assert (found.worst, found.best) == pytest.approx((0.8, 0.95 if denominator == "parsed" else 0.9))
 
 
+@pytest.mark.parametrize(
+    ("by", "repeats", "planned"),
+    [(["metadata.topic"], None, 20), (["metadata.topic"], "pass@1", 16), (["sample"], None, 20)],
+    ids=["unfinished", "repeats", "samples"],
+)
+def test_where_it_is_not_known_what_is_missing_there_is_no_number_of_what_was_planned(
+    storage: StorageBackend, tmp_path: Path, by: list[str], repeats: str | None, planned: int
+) -> None:
+    scorers = [scorer("s", denominator="planned_missing_worst")]
+    with opened(storage, tmp_path, TRIALS, scorers=scorers, planned=planned, metadata=["topic"]) as results:
+        rows = results.groups("run", by, repeats=repeats)
+    assert {(row.value, row.no_interval) for row in rows if row.group[by[0]] is not None} == {(None, "planned_unknown")}
+
+
 FAMILIES = {
     # task family: task: values of its items
     "logic": {"three": [1.0, 1.0, 0.0, 0.0], "five": [1.0, 0.0, 0.0, 0.0], "seven": [0.0, 0.0]},

@@ -72,7 +72,10 @@ def _of_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Gate]:
         first, *rest = each["text"].splitlines() or [""]
         by = f"{each['conclusion']}: " if each.get("conclusion") else ""
         state: Any = {True: "met", False: "missed", None: "said"}[each["met"]]
-        yield Gate(f"{by}{first}", state, lines=tuple(line.strip() for line in rest))
+        why = each.get("warning")  # a conclusion that failed
+        state = "not judged" if why and state == "missed" else state
+        lines = tuple(line.strip() for line in (*rest, *([str(why)] if why else ())))
+        yield Gate(f"{by}{first}", state, lines=lines)
 
 
 def _number(value: float) -> str:

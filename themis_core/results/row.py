@@ -80,7 +80,7 @@ class GroupRow:
     no_interval: str | None
     """As in `ResultRow`, and `not_alike` (its slices have different metrics or policies, so there is no value),
     `too_few_samples` (fewer than k of every item), `no_best_value`, `no_parse` (of a majority), `missing_group` (a
-    part of the aggregate has no value), `no_worst_value` (of what is missing)."""
+    part of the aggregate has no value), `no_worst_value` (of what is missing), `planned_unknown` (how many are)."""
     failed: int
     unscored: int
     unparsed: int

@@ -80,7 +80,10 @@ class RunResult:
         if self.status in by_status and not self.tolerated:
             return by_status[self.status]
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
-        if self.ledger["unfinished"] or nothing or any(nothing_scored(row) or row.too_unparsed for row in self.scores):
+        no_number = any(
+            nothing_scored(row) or row.too_unparsed or (row.value is None and row.failed) for row in self.scores
+        )
+        if self.ledger["unfinished"] or nothing or no_number:
             return 5
         missed = any(each["met"] is False for each in (*self.thresholds, *self.conclusions))
         return 1 if missed else 0

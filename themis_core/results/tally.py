@@ -146,6 +146,8 @@ class Tally:
         n = mean.n
         missing = max(0, (planned or n) - n)
         worst, best = self._bounds(missing)
+        if scale.denominator == "planned_missing_worst" and planned is None:
+            return self._without_value("planned_unknown", planned)
         if scale.denominator == "planned_missing_worst" and missing:
             if worst is None or scale.worst is None:
                 return self._without_value("no_worst_value", planned)

@@ -154,8 +154,8 @@ class AggregateSpec(Spec):
     )
     weighting: Literal["micro", "macro", "nested_macro"] = Field(
         "macro",
-        description="`micro`: every item counts the same; `macro`: every group of the innermost level; `nested_macro`: "
-        "every group of a level within its group of the next.",
+        description="`micro`: every score counts the same; `macro`: every group of the innermost level; "
+        "`nested_macro`: every group of a level within its group of the next.",
     )
     repeats: str | None = Field(
         None,
