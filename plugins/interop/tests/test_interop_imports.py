@@ -115,7 +115,9 @@ def test_what_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:
     assert str(done.exception).endswith("samples_t_2026.jsonl:2: is no sample of lm_eval (KeyError: 'arguments')")
     (tmp_path / "no.eval").write_text("no")
     (tmp_path / "no.json").write_text('{"samples": [{}]}')
-    with pytest.raises(SpecError, match="can't be read as a log of Inspect"):
+    with pytest.raises(
+        SpecError, match=r"the archive can't be read \(BadZipFile: File is not a zip file\): mend the log"
+    ):
         import_logs([tmp_path / "no.eval"], "inspect", tmp_path / "run")
     with pytest.raises(SpecError, match="is no log of Inspect: it does not say task and model"):
         import_logs([tmp_path / "no.json"], "inspect", tmp_path / "run")

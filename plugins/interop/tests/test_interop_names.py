@@ -71,9 +71,8 @@ def test_a_model_of_any_name_is_exported(tmp_path: Path, to: str) -> None:
 
 
 def test_the_name_of_a_task_is_that_of_no_other() -> None:
-    groups = [
-        Group(*each, "m", *more) for *each, more in [("a", ("b-c", "d")), ("a", ("b", "c-d")), ("a-b", ("c", "d"))]
-    ]
+    places = [("a", "b-c", "d"), ("a", "b", "c-d"), ("a-b", "c", "d")]
+    groups = [Group(slice_id, "m", variant, params) for slice_id, variant, params in places]
     names = TaskNames(groups)
     assert names.of(groups[0]) == names.of(groups[0]._replace(model_id="n")) == "a-b-c-d"
     assert len({names.of(each) for each in groups}) == 3
