@@ -134,6 +134,97 @@ def test_what_is_accepted_also_runs(tmp_path: Path) -> None:
     assert (result.ledger["answered"], result.ledger["failed"]) == (2, 0)
 
 
+ROW: dict[str, Any] = {
+    "doc_id": 0,
+    "doc": {"q": 1},
+    "target": "T",
+    "arguments": [["Say T.", {}]],
+    "resps": [["T"]],
+    "filtered_resps": ["T"],
+    "bleu": 1.0,
+}
+
+
+def rows_of(folder: Path, *rows: Any, name: str = "samples_t_2026.jsonl") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"doc_id": None}, "its doc_id is no text and no whole number"),
+        ({"doc_id": 0}, "it is a second row of doc_id 0 and filter None"),
+        ({"doc_id": 0, "filter": "x", "resps": [["U"]]}, "an earlier row of doc_id 0 has other answers"),
+        ({"filter": 5}, "filter is a number, not a text"),
+        ({"arguments": "x"}, "arguments is a text, not a list"),
+        ({"arguments": ["x"]}, "a request in arguments is a text, not a list"),
+        ({"arguments": {"a": "x"}}, "a request in arguments is a text, not an object"),
+        ({"arguments": [[]]}, "it has no arguments"),
+        ({"arguments": [[5]]}, "the prompt in arguments is a number, not a text"),
+        ({"resps": "T"}, "resps is a text, not a list"),
+        ({"resps": ["T"]}, "an entry of resps is a text, not a list"),
+        ({"resps": []}, "resps has not 1 to 1000 answers"),
+        ({"resps": [["T"] * 1001]}, "resps has not 1 to 1000 answers"),
+        ({"resps": [["T", 5]]}, "an answer in resps is a number, not a text"),
+        ({"resps": [["T"], ["U"]]}, "resps has answers to several requests"),
+        ({"resps": [[1.0], [2.0]]}, "resps has more likelihoods than there are arguments"),
+        ({"resps": [[["x", True]]]}, "ValueError: could not convert string to float: 'x'"),
+        ({"metrics": [5]}, "a name in metrics is a number, not a text"),
+        ({"metrics": {"bleu": 1}}, "metrics is an object, not a list"),
+    ],
+)
+def test_a_malformed_row_of_lm_eval_is_named_with_its_line(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    path = rows_of(tmp_path, ROW, {**ROW, "doc_id": 1, **change})
+    said = refusal(tmp_path, path, "lm-eval")
+    assert f"{path.name}:2: the row can't be read ({reason}" in said
+    assert said.endswith("mend the log, or leave this out of it")
+
+
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ("[]", "it is no object"),
+        ("[" * 100_000, "nested more than 200 levels deep"),
+        ('{"model_name": 5}', "model_name is a number, not a text"),
+        ('{"model_name": "a', "no valid JSON"),
+    ],
+)
+def test_malformed_results_of_lm_eval_are_named(tmp_path: Path, results: str, reason: str) -> None:
+    path = rows_of(tmp_path, ROW)
+    (tmp_path / "results_2026.json").write_text(results)
+    with pytest.raises(SpecError) as found:
+        import_logs([path], "lm-eval", tmp_path / "run")
+    assert f"results_2026.json: the results can't be read ({reason}" in str(found.value)
+    for name in ("a\0b", "a\ud83d"):
+        (tmp_path / "results_2026.json").write_text(json.dumps({"model_name": name}))
+        assert "can't be taken over as a model" in refusal(tmp_path, path, "lm-eval")
+
+
+def test_a_model_is_said_by_the_newest_results_that_fit_the_samples(tmp_path: Path) -> None:
+    names = {"2024": ("old", "t"), "2025": ("right", "t"), "2026": ("of-another", "u"), "2023": ("own", "v")}
+    for stamp, (model, task) in names.items():
+        rows_of(tmp_path, name=f"results_{stamp}.json")
+        (tmp_path / f"results_{stamp}.json").write_text(json.dumps({"model_name": model, "results": {task: {}}}))
+    files = [rows_of(tmp_path, ROW, name=f"samples_{name}.jsonl") for name in ("t_2027", "w_2023")]
+    import_logs(files, "lm-eval", tmp_path / "run")
+    assert sorted(path.stem for path in (tmp_path / "run" / "answers").iterdir()) == ["own", "right"]
+
+
+def test_a_likelihood_and_a_metric_that_are_no_numbers_cost_themselves_alone(tmp_path: Path) -> None:
+    asked = {"arguments": [["Q", " a"], ["Q", " b"], ["Q", " c"]]}
+    nan = float("nan")
+    rows = [
+        {**ROW, **asked, "resps": [[[nan, False]], [["-2.0", "True"]], [[-3.0, False]]], "bleu": 10**400},
+        {**ROW, **asked, "doc_id": 1, "resps": [[[nan, False]], [[None, False]], [["-inf", "False"]]]},
+    ]
+    import_logs([rows_of(tmp_path / "m", *rows)], "lm-eval", tmp_path / "run")
+    lines = (tmp_path / "run" / "answers" / "m.jsonl").read_text().splitlines()
+    assert [json.loads(line)["output"] for line in lines] == ["b", ""]
+    assert [(each.value, each.n) for each in themis.run(tmp_path / "run" / "spec.yaml").scores] == [(1.0, 1)]
+
+
 @pytest.mark.parametrize(
     ("at", "value", "reason"),
     [
@@ -155,7 +246,7 @@ def test_an_archive_that_can_not_be_read_is_refused(tmp_path: Path, at: int, val
     ("text", "reason"),
     [
         ("[" * 300 + "]" * 300, "nested more than 200 levels deep"),
-        ("[" * 1_000_000, "nested more than 200 levels deep"),
+        ("[" * 100_000, "nested more than 200 levels deep"),
         ('{"a": [' + "[]," * 1_000_000 + "0]}", "it has more than"),
         ("1" * 5000, "a number has too many digits"),
         (" " * 2**21, "it has more than 1 MiB"),

@@ -13,12 +13,27 @@ from typing import Any, Final
 from zipfile import BadZipFile
 
 from themis_core import SpecError, shown_path
+from themis_rows import NAN_IS_NULL, check_depth, problem
 from themis_rows.strict_json import type_name
 
-__all__ = ["MOST_SAMPLES", "Wrong", "count", "finite", "list_of", "object_of", "optional_text", "text", "told"]
+__all__ = [
+    "MOST_SAMPLES",
+    "Wrong",
+    "count",
+    "finite",
+    "json_object",
+    "list_of",
+    "object_of",
+    "optional_text",
+    "plain_object",
+    "text",
+    "told",
+]
 
 MOST_SAMPLES: Final = 1000
 """Answers to one item."""
+_BYTES_A_VALUE: Final = 8
+"""An empty list takes 64 bytes of memory and 3 of a file: there is one value for so many bytes at most."""
 _MOST_TOKENS: Final = 2**53
 _RAISED: Final = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
@@ -78,3 +93,24 @@ def finite(value: Any) -> float | None:
         return float(value) if isinstance(value, int | float) and isfinite(value) else None
     except OverflowError:
         return None
+
+
+def json_object(data: bytes, most: int) -> dict[str, Any]:
+    """The object that JSON of at most so many bytes holds; numbers that are not finite are null."""
+    if len(data) > most:
+        raise Wrong(f"it has more than {most // 2**20} MiB")
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets + data.count(b",") > most // _BYTES_A_VALUE:
+        raise Wrong(f"it has more than {most // _BYTES_A_VALUE:,} values")
+    try:
+        value = NAN_IS_NULL.decode(data.decode())
+        check_depth(value, brackets)
+    except (ValueError, RecursionError) as error:
+        raise Wrong(problem(error)) from error
+    return plain_object(value)
+
+
+def plain_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong("it is no object")
+    return value

@@ -19,14 +19,16 @@ from themis_plugin_interop.checks import (
     Wrong,
     count,
     finite,
+    json_object,
     list_of,
     object_of,
     optional_text,
+    plain_object,
     text,
     told,
 )
 from themis_plugin_interop.recordings import Log, Sample
-from themis_rows import NAN_IS_NULL, check_depth, opened, problem
+from themis_rows import opened
 from themis_secrets import without_secrets
 
 __all__ = ["inspect_logs"]
@@ -35,8 +37,6 @@ _MOST_OF_LOG: Final = 512 * 2**20
 """Bytes that a log in JSON may have, which is in memory as a whole."""
 _MOST: Final = 32 * 2**20
 """Bytes that one member of an archive may have, and what is put into one sample for its attachments."""
-_BYTES_A_VALUE: Final = 8
-"""An empty list takes 64 bytes of memory and 3 of a file: there is one value for so many bytes at most."""
 _RATIO: Final = 1000
 """By which an archive may be packed, if it holds more than one member could."""
 _ZSTANDARD: Final = 93
@@ -71,7 +71,7 @@ def _document(path: Path) -> Log:
     with opened(path) as stream:
         data = stream.read(_MOST_OF_LOG + 1)
     with told(path, "the log"):
-        log = _decoded(data, _MOST_OF_LOG)
+        log = json_object(data, _MOST_OF_LOG)
         samples = list_of(log.get("samples"), "samples")
     return _log(path, log, _listed(samples, path))
 
@@ -94,7 +94,7 @@ def _archive(path: Path) -> Log:
         head = next((names[each] for each in ("header.json", "_journal/start.json") if each in names), None)
         if head is None:
             raise Wrong("it is no log of Inspect: it has no header.json")
-        header = _decoded(_member(archive, head, path), _MOST)
+        header = json_object(_member(archive, head, path), _MOST)
     return _log(path, header, _members(archive, members, path))
 
 
@@ -103,7 +103,7 @@ def _members(archive: ZipFile, members: list[ZipInfo], path: Path) -> Iterator[S
         for each in members:
             if each.filename.startswith("samples/") and each.filename.endswith(".json"):
                 with told(path, each.filename):
-                    sample = _sample(_decoded(_member(archive, each, path), _MOST))
+                    sample = _sample(json_object(_member(archive, each, path), _MOST))
                 yield sample
 
 
@@ -147,26 +147,6 @@ def _unpacked(info: ZipInfo, path: Path) -> bytes:
     return data
 
 
-def _decoded(data: bytes, most: int) -> dict[str, Any]:
-    if len(data) > most:
-        raise Wrong(f"it has more than {most // 2**20} MiB")
-    brackets = data.count(b"{") + data.count(b"[")
-    if brackets + data.count(b",") > most // _BYTES_A_VALUE:
-        raise Wrong(f"it has more than {most // _BYTES_A_VALUE:,} values")
-    try:
-        value = NAN_IS_NULL.decode(data.decode())
-        check_depth(value, brackets)
-    except (ValueError, RecursionError) as error:
-        raise Wrong(problem(error)) from error
-    return _object(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Wrong("it is no object")
-    return value
-
-
 class _Attachments:
     """Texts that a sample keeps once."""
 
@@ -193,7 +173,7 @@ class _Attachments:
 
 
 def _sample(value: Any) -> Sample:
-    data = _object(value)
+    data = plain_object(value)
     if not isinstance(data.get("id"), str | int) or isinstance(data["id"], bool):
         raise Wrong("its id is no text and no whole number")
     attachments = _Attachments(data.get("attachments"))

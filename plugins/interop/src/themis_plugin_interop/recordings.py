@@ -97,6 +97,11 @@ class Recordings:
         """Write one log. Raises SpecError if its task and model are there already or no names, or its items differ."""
         for what, name in (("task", log.task), ("model", log.model)):
             _check_name(name, what, log)
+        for other in self._tasks:
+            if other != log.task and (f"{other}:".startswith(f"{log.task}:") or log.task.startswith(f"{other}:")):
+                raise SpecError(
+                    f"{log.source}: items of tasks {other!r} and {log.task!r} would share ids: import them apart"
+                )
         task = self._tasks.setdefault(log.task, _Task(log.task))
         if log.model in task.answers:
             raise SpecError(
