@@ -112,10 +112,14 @@ def test_logs_that_disagree_about_an_item_are_refused_and_nothing_is_left(tmp_pa
 def test_what_is_no_log_is_named_with_its_line(tmp_path: Path) -> None:
     bad = written(tmp_path / "m", "samples_t_2026.jsonl", [row(0, "x", 1.0), {"doc_id": 1}])
     done = CliRunner().invoke(import_, [str(bad), "--from", "lm-eval", "-o", str(tmp_path / "run")])
-    assert str(done.exception).endswith("samples_t_2026.jsonl:2: is no sample of lm_eval (KeyError: 'arguments')")
+    assert str(done.exception).endswith(
+        "samples_t_2026.jsonl:2: the row can't be read (it has no arguments): mend the log, or leave this out of it"
+    )
     (tmp_path / "no.eval").write_text("no")
     (tmp_path / "no.json").write_text('{"samples": [{}]}')
-    with pytest.raises(SpecError, match="can't be read as a log of Inspect"):
+    with pytest.raises(
+        SpecError, match=r"the archive can't be read \(BadZipFile: File is not a zip file\): mend the log"
+    ):
         import_logs([tmp_path / "no.eval"], "inspect", tmp_path / "run")
     with pytest.raises(SpecError, match="is no log of Inspect: it does not say task and model"):
         import_logs([tmp_path / "no.json"], "inspect", tmp_path / "run")

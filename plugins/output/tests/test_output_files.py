@@ -185,6 +185,20 @@ def test_a_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
 
 
+def test_what_a_killed_export_left_of_a_folder_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    names = (".out.0123abcd.part", ".out.abcd0123.part", ".out.aaaaaaaa.part", ".out2.0123abcd.part", ".out.part")
+    old, young, busy, other, stranger = (a_folder(tmp_path / name) for name in names)
+    (old / "deep").mkdir()
+    for each in (old / "deep" / "file", busy / "file"):
+        each.write_text("half")
+    for each in (old / "deep" / "file", old / "deep", old, busy, other, stranger):  # a file in `busy` is new
+        os.utime(each, (0, 0))
+    with whole_folder(tmp_path / "out") as part:
+        (part / "file").write_text("whole")
+    assert (tmp_path / "out" / "file").read_text() == "whole"
+    assert [each.exists() for each in (old, young, busy, other, stranger)] == [False, True, True, True, True]
+
+
 def test_an_empty_folder_stays_empty_if_its_content_fails(tmp_path: Path) -> None:
     def write() -> None:
         with whole_folder(tmp_path / "empty") as part:

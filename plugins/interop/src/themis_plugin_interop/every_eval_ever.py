@@ -68,7 +68,7 @@ class _Record:
         self._uuid = uuid_of(run.run_id, model_id)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"{self._uuid}_samples.jsonl"
-        self._file: IO[bytes] = stack.enter_context(self._path.open("wb"))
+        self._file: IO[bytes] = stack.enter_context(self._path.open("xb"))
         self._rows, self._sha256 = 0, hashlib.sha256()
         self._settings: dict[tuple[str, ...], Mapping[str, Any]] = {}
 

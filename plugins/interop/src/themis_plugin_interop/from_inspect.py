@@ -9,26 +9,50 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from themis_core import SpecError, shown_path
+from themis_plugin_interop.checks import (
+    MOST_SAMPLES,
+    Wrong,
+    count,
+    finite,
+    json_object,
+    list_of,
+    object_of,
+    optional_text,
+    plain_object,
+    text,
+    told,
+)
 from themis_plugin_interop.recordings import Log, Sample
-from themis_rows import NAN_IS_NULL, check_depth, opened, problem
+from themis_rows import opened
 from themis_secrets import without_secrets
 
 __all__ = ["inspect_logs"]
 
-_MOST: Final = 512 * 2**20
-"""Bytes that one sample, or a log in JSON, may have."""
+_MOST_OF_LOG: Final = 512 * 2**20
+"""Bytes that a log in JSON may have, which is in memory as a whole."""
+_MOST: Final = 32 * 2**20
+"""Bytes that one member of an archive may have, and what is put into one sample for its attachments."""
+_RATIO: Final = 1000
+"""By which an archive may be packed, if it holds more than one member could."""
 _ZSTANDARD: Final = 93
+_ENCRYPTED: Final = 1
 _ATTACHMENT: Final = "attachment://"
 _GRADES: Final = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """As `inspect_ai.scorer.value_to_float` reads them."""
 _STOPS: Final = {"max_tokens": "length", "model_length": "length"}
 _INPUT: Final = ("id", "input", "reference", "choices")
+_USAGE: Final = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "cached_input_tokens": "input_tokens_cache_read",
+    "cache_write_tokens": "input_tokens_cache_write",
+}
 
 
 def inspect_logs(paths: list[Path]) -> Iterator[Log]:
@@ -45,45 +69,60 @@ def inspect_logs(paths: list[Path]) -> Iterator[Log]:
 
 def _document(path: Path) -> Log:
     with opened(path) as stream:
-        log = _decoded(stream.read(_MOST + 1), path, "the log")
-    return _log(path, log, map(_checked, [path] * len(log.get("samples") or ()), log.get("samples") or ()))
+        data = stream.read(_MOST_OF_LOG + 1)
+    with told(path, "the log"):
+        log = json_object(data, _MOST_OF_LOG)
+        samples = list_of(log.get("samples"), "samples")
+    return _log(path, log, _listed(samples, path))
+
+
+def _listed(samples: list[Any], path: Path) -> Iterator[Sample]:
+    for number, each in enumerate(samples):
+        with told(path, f"samples[{number}]"):
+            sample = _sample(each)
+        yield sample
 
 
 def _archive(path: Path) -> Log:
-    try:
+    with told(path, "the archive"):
         archive = ZipFile(path)
-    except (OSError, BadZipFile) as error:
-        raise SpecError(f"can't be read as a log of Inspect: {error}", path=shown_path(path)) from error
-    names = set(archive.namelist())
-    head = next((each for each in ("header.json", "_journal/start.json") if each in names), None)
-    if head is None:
-        raise SpecError("is no log of Inspect: it has no header.json", path=shown_path(path))
-    return _log(path, _decoded(_member(archive, head, path), path, head), _members(archive, path))
+        members = archive.infolist()
+        total = sum(each.file_size for each in members)
+        if total > max(_MOST, path.stat().st_size * _RATIO):
+            raise Wrong(f"unpacked it would have {total:,} bytes, over {_RATIO} times its size")
+        names = {each.filename: each for each in members}
+        head = next((names[each] for each in ("header.json", "_journal/start.json") if each in names), None)
+        if head is None:
+            raise Wrong("it is no log of Inspect: it has no header.json")
+        header = json_object(_member(archive, head, path), _MOST)
+    return _log(path, header, _members(archive, members, path))
 
 
-def _members(archive: ZipFile, path: Path) -> Iterator[Any]:
+def _members(archive: ZipFile, members: list[ZipInfo], path: Path) -> Iterator[Sample]:
     with archive:
-        for name in archive.namelist():
-            if name.startswith("samples/") and name.endswith(".json"):
-                yield _decoded(_member(archive, name, path), path, name)
+        for each in members:
+            if each.filename.startswith("samples/") and each.filename.endswith(".json"):
+                with told(path, each.filename):
+                    sample = _sample(json_object(_member(archive, each, path), _MOST))
+                yield sample
 
 
-def _log(path: Path, header: Mapping[str, Any], samples: Iterator[Any]) -> Log:
+def _log(path: Path, header: Mapping[str, Any], samples: Iterator[Sample]) -> Log:
     about = header.get("eval")
     if not isinstance(about, dict) or not isinstance(about.get("task"), str) or not isinstance(about.get("model"), str):
         raise SpecError("is no log of Inspect: it does not say task and model", path=shown_path(path))
-    return Log(shown_path(path), about["task"], about["model"], (_sample(each, path) for each in samples))
+    return Log(shown_path(path), about["task"], about["model"], samples)
 
 
-def _member(archive: ZipFile, name: str, path: Path) -> bytes:
-    info = archive.getinfo(name)
-    try:
-        if info.compress_type == _ZSTANDARD:
-            return _unpacked(info, path)
-        with archive.open(info) as stream:
-            return stream.read(_MOST + 1)
-    except (OSError, BadZipFile, zlib.error) as error:
-        raise SpecError(f"{name} can't be read: {error}", path=shown_path(path)) from error
+def _member(archive: ZipFile, info: ZipInfo, path: Path) -> bytes:
+    if info.file_size > _MOST:
+        raise Wrong(f"it has more than {_MOST // 2**20} MiB")
+    if info.flag_bits & _ENCRYPTED:
+        raise Wrong("it is encrypted")
+    if info.compress_type == _ZSTANDARD:
+        return _unpacked(info, path)
+    with archive.open(info) as stream:
+        return stream.read(_MOST + 1)
 
 
 def _unpacked(info: ZipInfo, path: Path) -> bytes:
@@ -108,96 +147,103 @@ def _unpacked(info: ZipInfo, path: Path) -> bytes:
     return data
 
 
-def _decoded(data: bytes, path: Path, what: str) -> dict[str, Any]:
-    if len(data) > _MOST:
-        raise SpecError(f"{what} has more than {_MOST // 2**20} MiB", path=shown_path(path))
-    try:
-        text = data.decode()
-        value = NAN_IS_NULL.decode(text)
-        check_depth(value, text.count("{") + text.count("["))
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{what}: {problem(error)}", path=shown_path(path)) from error
-    return cast(dict[str, Any], _checked(path, value))
+class _Attachments:
+    """Texts that a sample keeps once."""
+
+    def __init__(self, texts: Any) -> None:
+        self._texts = {name: text(each, "an attachment") for name, each in object_of(texts, "attachments").items()}
+        self._put = 0
+
+    def whole(self, value: Any) -> Any:
+        """The value with its attachments in their places."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {name: self.whole(each) for name, each in value.items()}
+        return [self.whole(each) for each in value] if isinstance(value, list) else value
+
+    def text(self, value: str) -> str:
+        if not value.startswith(_ATTACHMENT):
+            return value
+        found = self._texts.get(value.removeprefix(_ATTACHMENT), value)
+        self._put += len(found)
+        if self._put > _MOST:
+            raise Wrong(f"with its attachments it has more than {_MOST // 2**20} MiB")
+        return found
 
 
-def _checked(path: Path, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise SpecError("a sample, or the log, is no object", path=shown_path(path))
-    return value
-
-
-def _sample(data: Mapping[str, Any], path: Path) -> Sample:
-    if "id" not in data or "input" not in data:
-        raise SpecError("a sample has no id or no input", path=shown_path(path))
-    attachments = data.get("attachments") or {}
+def _sample(value: Any) -> Sample:
+    data = plain_object(value)
+    if not isinstance(data.get("id"), str | int) or isinstance(data["id"], bool):
+        raise Wrong("its id is no text and no whole number")
+    attachments = _Attachments(data.get("attachments"))
     item: dict[str, Any] = {
-        "input": _prompt(data["input"], attachments),
-        "reference": _whole(data.get("target"), attachments),
+        "input": _prompt(data.get("input"), attachments),
+        "reference": attachments.whole(data.get("target")),
     }
-    if data.get("choices"):
-        item["choices"] = data["choices"]
-    metadata = {
-        f"metadata_{name}" if name in _INPUT else name: _whole(value, attachments)
-        for name, value in (data.get("metadata") or {}).items()
-    }
-    return Sample(
-        str(data["id"]), int(data.get("epoch") or 1) - 1, item, metadata, _answer(data, attachments), _scores(data)
-    )
+    if choices := list_of(data.get("choices"), "choices"):
+        item["choices"] = [attachments.text(text(each, "a choice")) for each in choices]
+    metadata: dict[str, Any] = {}
+    for name, each in object_of(data.get("metadata"), "metadata").items():
+        _add(metadata, f"metadata_{name}" if name in _INPUT else name, attachments.whole(each))
+    epoch = 1 if data.get("epoch") is None else count(data["epoch"], "epoch", 1, MOST_SAMPLES)
+    return Sample(str(data["id"]), epoch - 1, item, metadata, _answer(data, attachments), _scores(data))
 
 
-def _prompt(value: Any, attachments: Mapping[str, str]) -> str:
+def _add(found: dict[str, Any], name: str, value: Any) -> None:
+    if name in found:
+        raise Wrong(f"it has {name!r} twice")
+    found[name] = value
+
+
+def _prompt(value: Any, attachments: _Attachments) -> str:
     if isinstance(value, str):
-        return str(_whole(value, attachments))
-    texts = [(each.get("role", ""), _text(each.get("content"), attachments)) for each in value]
-    return texts[0][1] if len(texts) == 1 else "\n\n".join(f"{role}: {text}" for role, text in texts)
+        return attachments.text(value)
+    messages = [object_of(each, "a message of the input") for each in list_of(value, "input")]
+    if not messages:
+        raise Wrong("it has no input")
+    texts = [(text(each.get("role", ""), "role"), _text(each.get("content"), attachments)) for each in messages]
+    return texts[0][1] if len(texts) == 1 else "\n\n".join(f"{role}: {said}" for role, said in texts)
 
 
-def _answer(data: Mapping[str, Any], attachments: Mapping[str, str]) -> dict[str, Any]:
-    output = data.get("output") or {}
-    choice: Mapping[str, Any] = next(iter(output.get("choices") or ()), {})
-    content = (choice.get("message") or {}).get("content")
-    usage = output.get("usage") or {}
-    stop = choice.get("stop_reason") or ""
-    error = (data.get("error") or {}).get("message") or output.get("error")
+def _answer(data: Mapping[str, Any], attachments: _Attachments) -> dict[str, Any]:
+    output = object_of(data.get("output"), "output")
+    choice = object_of(next(iter(list_of(output.get("choices"), "output.choices")), None), "output.choices[0]")
+    content = object_of(choice.get("message"), "message").get("content")
+    usage = object_of(output.get("usage"), "usage")
+    stop = optional_text(choice.get("stop_reason"), "stop_reason") or ""
+    broken = optional_text(object_of(data.get("error"), "error").get("message"), "error.message")
+    error = broken or optional_text(output.get("error"), "output.error")
+    said = attachments.text(optional_text(output.get("completion"), "completion") or "")
+    counts = {ours: usage.get(theirs) for ours, theirs in _USAGE.items()}
     return {
-        "output": output.get("completion") or _text(content, attachments),
+        "output": said or _text(content, attachments),
         "finish_reason": _STOPS.get(stop, stop) or None,
         "reasoning": _text(content, attachments, "reasoning") or None,
         "error": without_secrets(error) if error else None,
-        "input_tokens": usage.get("input_tokens"),
-        "output_tokens": usage.get("output_tokens"),
-        "reasoning_tokens": usage.get("reasoning_tokens"),
-        "cached_input_tokens": usage.get("input_tokens_cache_read"),
-        "cache_write_tokens": usage.get("input_tokens_cache_write"),
+        **{name: None if each is None else count(each, name) for name, each in counts.items()},
     }
 
 
-def _text(content: Any, attachments: Mapping[str, str], kind: str = "text") -> str:
+def _text(content: Any, attachments: _Attachments, kind: str = "text") -> str:
     if isinstance(content, str):
-        return str(_whole(content, attachments)) if kind == "text" else ""
-    parts = [each.get(kind) or "" for each in content or () if isinstance(each, dict) and each.get("type") == kind]
-    return "".join(str(_whole(part, attachments)) for part in parts)
-
-
-def _whole(value: Any, attachments: Mapping[str, str]) -> Any:
-    """The value with its attachments in their places."""
-    if isinstance(value, str) and value.startswith(_ATTACHMENT):
-        return attachments.get(value.removeprefix(_ATTACHMENT), value)
-    if isinstance(value, dict):
-        return {name: _whole(each, attachments) for name, each in value.items()}
-    return [_whole(each, attachments) for each in value] if isinstance(value, list) else value
+        return attachments.text(content) if kind == "text" else ""
+    parts = [object_of(each, "a part of the content") for each in list_of(content, "content")]
+    texts = [optional_text(each.get(kind), kind) or "" for each in parts if each.get("type") == kind]
+    return "".join(map(attachments.text, texts))
 
 
 def _scores(data: Mapping[str, Any]) -> dict[str, float | None]:
     if data.get("error"):
         return {}  # there is no answer that they could be of
     found: dict[str, float | None] = {}
-    for name, score in (data.get("scores") or {}).items():
-        value = score.get("value") if isinstance(score, dict) else None
+    for name, score in object_of(data.get("scores"), "scores").items():
+        value = object_of(score, f"score {name!r}").get("value")
         if isinstance(value, dict):
-            found |= {f"{name}.{part}": _number(each) for part, each in value.items()}
+            for part, each in value.items():
+                _add(found, f"{name}.{part}", _number(each))
         else:
-            found[name] = _number(value)
+            _add(found, name, _number(value))
     return found
 
 
@@ -208,6 +254,6 @@ def _number(value: Any) -> float | None:
             return graded
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-    return float(value) if isinstance(value, int | float) and isfinite(value) else None
+    return finite(value)

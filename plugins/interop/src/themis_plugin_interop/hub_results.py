@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import yaml
 from pydantic import Field
 
 from themis_core import Exporter, RunRecord, SpecError, Store
-from themis_plugin_interop.writing import safe_name
+from themis_plugin_interop.writing import Names, plain_name, safe_name
 
 __all__ = ["HubResults"]
+
+_PLACE: Final = ("model_id", "slice_id", "prompt_variant_id", "params")
 
 
 class HubResults(Exporter):
@@ -44,20 +46,25 @@ class HubResults(Exporter):
         self._check(rows)
         datasets = {each["slice_id"]: each["dataset"] for each in run.manifest["benchmark"]["slices"]}
         several = len({(each["prompt_variant_id"], each["params"]) for each in rows}) > 1
+        folders, files = Names(), Names()
         told = []
         for row in rows:
+            model_id, slice_id, variant, params = (row[name] for name in _PLACE)
             if row["value"] is None:
-                told.append(f"{row['slice_id']} of {row['model_id']} left out: it has no value.")
+                told.append(f"{slice_id} of {model_id} left out: it has no value.")
                 continue
-            entry = self._entry(row, datasets[row["slice_id"]], run)
-            name = row["slice_id"]
+            entry = self._entry(row, datasets[slice_id], run)
+            name = slice_id
             if several:
-                entry["notes"] = f"prompt {row['prompt_variant_id']}, settings {row['params']}"
-                name = f"{name}-{row['prompt_variant_id']}-{row['params']}"
-            place = folder / row["model_id"].replace("/", "__").lstrip(".") / ".eval_results"
+                entry["notes"] = f"prompt {variant}, settings {params}"
+                name = f"{name}-{variant}-{params}"
+            model = folders.take(plain_name(model_id.replace("/", "__"), model_id), model_id)
+            place = folder / model / ".eval_results"
             place.mkdir(parents=True, exist_ok=True)
             text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True)
-            (place / f"{safe_name(name)}.yaml").write_text(text, "utf-8")
+            file_name = files.take(safe_name(name), slice_id, variant, params)
+            with (place / f"{file_name}.yaml").open("x", encoding="utf-8") as file:
+                file.write(text)
         return [*told, *self._gaps(rows)]
 
     def _is_wanted(self, row: Mapping[str, Any]) -> bool:
@@ -68,7 +75,7 @@ class HubResults(Exporter):
         if not rows:
             raise SpecError("the run has no such score: `themis show run` lists them")
         found = {(each["score"], each["metric"]) for each in rows}
-        places = [(each["slice_id"], each["model_id"], each["prompt_variant_id"], each["params"]) for each in rows]
+        places = [tuple(each[name] for name in _PLACE) for each in rows]
         if len(set(places)) < len(places):
             listed = ", ".join(f"score={score} metric={metric}" for score, metric in sorted(found))
             raise SpecError(f"the Hub takes one number of a benchmark: choose one by --set, of {listed}")

@@ -20,7 +20,7 @@ _READERS: Final[Mapping[str, tuple[Callable[[list[Path]], Iterator[Log]], tuple[
         inspect_logs,
         (
             "Messages between input and answer, tool calls, events and images are left out.",
-            "Scores that are lists, or texts that are no grade, have no value.",
+            "Scores that are lists, texts that are no grade, or no finite numbers have no value.",
             _BETTER,
         ),
     ),
@@ -28,7 +28,7 @@ _READERS: Final[Mapping[str, tuple[Callable[[list[Path]], Iterator[Log]], tuple[
         lm_eval_logs,
         (
             "lm_eval scores all answers to an item at once: each of them has that score.",
-            "Where likelihoods were compared, the answer is the likeliest text.",
+            "Where likelihoods were compared, the answer is the likeliest text; one that is no number is the least.",
             "A metric whose values are no numbers is left out.",
             _BETTER,
         ),

@@ -14,9 +14,9 @@ from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from themis_core import Exporter, RunRecord, ScoreEntry, Store, Usage
+from themis_core import Exporter, RunRecord, ScoreEntry, SpecError, Store, Usage
 from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, rows_by_group, scorers_of
-from themis_plugin_interop.writing import as_json, names_of, safe_name, task_names, uuid_of
+from themis_plugin_interop.writing import TaskNames, as_json, names_of, safe_name, uuid_of
 from themis_secrets import without_secrets
 
 __all__ = ["InspectLogs"]
@@ -35,6 +35,8 @@ _SETTINGS: Final = {
 }
 _SUMMARY_CHARACTERS: Final = 1024
 """Of an input in the list of samples."""
+_NAME_BYTES: Final = 200
+"""Of a sample's id in the name of its member."""
 
 
 class InspectLogs(Exporter):
@@ -47,10 +49,10 @@ class InspectLogs(Exporter):
 
     def export(self, store: Store, run: RunRecord, summary: Mapping[str, Any], folder: Path) -> Sequence[str]:
         rows, lost = rows_by_group(summary), Lost()
-        tasks = task_names(rows)
+        tasks = TaskNames(rows)
         for group, answers in grouped(store, run.run_id):
-            log = _Log(run, group, tasks.get(group, group.slice_id), rows.get(group, []), lost)
-            with ZipFile(folder / log.name, "w", ZIP_DEFLATED, allowZip64=True) as archive:
+            log = _Log(run, group, tasks.of(group), rows.get(group, []), lost)
+            with ZipFile(folder / log.name, "x", ZIP_DEFLATED, allowZip64=True) as archive:
                 log.write(archive, answers)
         return lost.told()
 
@@ -68,14 +70,14 @@ class _Log:
         self._usage: Counter[str] = Counter()
         self._samples = self._completed = self._epochs = 0
         self._ids: dict[str, None] = {}
+        self._members: set[str] = set()
         self._settings: Mapping[str, Any] = {}
 
     def write(self, archive: ZipFile, answers: Iterator[Answer]) -> None:
         with TemporaryFile() as summaries:
             for answer in answers:
                 sample = self._sample(answer)
-                name = f"samples/{sample['id']}_epoch_{sample['epoch']}.json"
-                archive.writestr(name, as_json(sample))
+                archive.writestr(self._member(sample["id"], sample["epoch"]), as_json(sample))
                 self._summarise(sample, summaries)
             summaries.write(b"]" if self._samples else b"[]")
             summaries.seek(0)
@@ -84,6 +86,17 @@ class _Log:
         start = {"version": _VERSION, "eval": self._eval(), "plan": {"name": "plan", "steps": [], "config": {}}}
         archive.writestr("_journal/start.json", as_json(start))
         archive.writestr("header.json", as_json({**start, **self._ending()}))
+
+    def _member(self, item_id: str, epoch: int) -> str:
+        """A sample's place in the archive: by its id, as Inspect finds it, unless that could lead out of a folder."""
+        steps = item_id.split("/")
+        is_plain = item_id.isprintable() and "\\" not in item_id and len(item_id.encode()) <= _NAME_BYTES
+        leads_out = any(step.strip(". ") == "" for step in steps)
+        name = f"samples/{item_id if is_plain and not leads_out else safe_name(item_id)}_epoch_{epoch}.json"
+        if name in self._members:
+            raise SpecError(f"two samples would be {name} in the log of {self._task}: rename item {item_id!r}")
+        self._members.add(name)
+        return name
 
     def _sample(self, answer: Answer) -> dict[str, Any]:
         generation, trial = answer.generation, answer.trial

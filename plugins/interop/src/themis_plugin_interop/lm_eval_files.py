@@ -16,7 +16,16 @@ from typing import Any, ClassVar, Final
 
 from themis_core import Exporter, RunRecord, ScoreEntry, Store
 from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, rows_by_group, scorers_of
-from themis_plugin_interop.writing import as_json, sha256_of, task_names, write_json, write_line
+from themis_plugin_interop.writing import (
+    Names,
+    TaskNames,
+    as_json,
+    plain_name,
+    safe_name,
+    sha256_of,
+    write_json,
+    write_line,
+)
 
 __all__ = ["LmEvalFiles"]
 
@@ -27,6 +36,8 @@ _TAKEN: Final = frozenset(
     }
 )
 """Keys of a row that no metric may have."""
+_NAME_BYTES: Final = 150
+"""Of a task's name in files."""
 
 
 class LmEvalFiles(Exporter):
@@ -40,15 +51,15 @@ class LmEvalFiles(Exporter):
 
     def export(self, store: Store, run: RunRecord, summary: Mapping[str, Any], folder: Path) -> Sequence[str]:
         rows, lost = rows_by_group(summary), Lost()
-        tasks = task_names(rows)
+        tasks, folders = TaskNames(rows), Names()
         stamp = run.started_at[:26].replace(":", "-").replace("+00-00", "")
         models: dict[str, _Results] = {}
         for group, answers in grouped(store, run.run_id):
             if group.model_id not in models:
-                models[group.model_id] = _Results(run, group.model_id, _new_folder(folder, group.model_id))
+                models[group.model_id] = _Results(run, group.model_id, _new_folder(folder, group.model_id, folders))
             results = models[group.model_id]
-            name = results.add(tasks.get(group, group.slice_id), group, rows.get(group, []))
-            with (results.folder / f"samples_{name}_{stamp}.jsonl").open("w", encoding="ascii") as file:
+            name = results.add(tasks.of(group), group, rows.get(group, []))
+            with (results.folder / f"samples_{name}_{stamp}.jsonl").open("x", encoding="ascii") as file:
                 for row in _samples(answers, results.tasks[name], lost):
                     write_line(file, row)
         for results in models.values():
@@ -56,13 +67,12 @@ class LmEvalFiles(Exporter):
         return lost.told()
 
 
-def _new_folder(folder: Path, model_id: str) -> Path:
+def _new_folder(folder: Path, model_id: str, names: Names) -> Path:
     """Make the folder of a model, named as lm_eval does."""
-    name = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_id)[:200]
-    while (folder / name).exists():  # two models, but for such signs
-        name += "_"
-    (folder / name).mkdir()
-    return folder / name
+    name = plain_name(re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_id), model_id)
+    path = folder / names.take(name, model_id)
+    path.mkdir()
+    return path
 
 
 class _Task:
@@ -82,7 +92,9 @@ class _Results:
 
     def add(self, task: str, group: Group, rows: Sequence[Mapping[str, Any]]) -> str:
         """Add a task, and return its name in files, where it is of letters, digits and `_`."""
-        name = re.sub(r"\W", "_", task)[:150]
+        name = re.sub(r"\W", "_", task)
+        if len(name.encode()) > _NAME_BYTES:
+            name = re.sub(r"\W", "_", safe_name(task))
         while name in self.tasks:
             name += "_"
         self.tasks[name] = _Task(group, rows)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from themis_core import Exporter, RunRecord, Store
 from themis_plugin_interop.trials import Answer, Group, Lost, grouped, rows_by_group, scorers_of
-from themis_plugin_interop.writing import names_of, safe_name, task_names, uuid_of, write_line
+from themis_plugin_interop.writing import Names, TaskNames, names_of, safe_name, uuid_of, write_line
 from themis_secrets import without_secrets
 
 __all__ = ["OpenAiEvalsLogs"]
@@ -28,12 +28,12 @@ class OpenAiEvalsLogs(Exporter):
 
     def export(self, store: Store, run: RunRecord, summary: Mapping[str, Any], folder: Path) -> Sequence[str]:
         rows, lost = rows_by_group(summary), Lost()
-        tasks = task_names(rows)
+        tasks, files = TaskNames(rows), Names()
         names = names_of(scorers_of(run))
         for group, answers in grouped(store, run.run_id):
-            task = tasks.get(group, group.slice_id)
-            path = folder / f"{safe_name(group.model_id)}_{safe_name(task)}.jsonl"
-            with path.open("w", encoding="ascii") as file:
+            task = tasks.of(group)
+            name = files.take(f"{safe_name(group.model_id)}_{safe_name(task)}", *group)
+            with (folder / f"{name}.jsonl").open("x", encoding="ascii") as file:
                 log_id = uuid_of(run.run_id, *group)
                 write_line(file, {"spec": _spec(run, group, task, log_id)})
                 for number, (answer, kind, data) in enumerate(_events(answers, names, lost)):

@@ -31,6 +31,8 @@ _HEAD: Final = """\
 """
 _COUNTS: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 
+_NAME_BYTES: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -92,7 +94,14 @@ class Recordings:
         """By the name of their files, which is that of `replay/file`."""
 
     def add(self, log: Log) -> None:
-        """Write one log. Raises SpecError if its task and model are there already, or its items differ."""
+        """Write one log. Raises SpecError if its task and model are there already or no names, or its items differ."""
+        for what, name in (("task", log.task), ("model", log.model)):
+            _check_name(name, what, log)
+        for other in self._tasks:
+            if other != log.task and (f"{other}:".startswith(f"{log.task}:") or log.task.startswith(f"{other}:")):
+                raise SpecError(
+                    f"{log.source}: items of tasks {other!r} and {log.task!r} would share ids: import them apart"
+                )
         task = self._tasks.setdefault(log.task, _Task(log.task))
         if log.model in task.answers:
             raise SpecError(
@@ -104,7 +113,14 @@ class Recordings:
         task.answers[log.model] = 0
         with ExitStack() as stack:
             files = _Files(self._folder, stack)
+            answered: set[tuple[str, int]] = set()
             for sample in log.samples:
+                if sample.answer is not None and (sample.item_id, sample.sample) in answered:
+                    message = f"sample {sample.item_id!r} has a second answer {sample.sample + 1}: keep one of them"
+                    raise SpecError(f"{log.source}: {message}")
+                answered.add((sample.item_id, sample.sample))
+                for name in (*sample.metadata, *sample.scores):
+                    _check_name(name, f"name in sample {sample.item_id!r}", log)
                 self._add(task, log, sample, files)
 
     def _add(self, task: _Task, log: Log, sample: Sample, files: _Files) -> None:
@@ -149,6 +165,13 @@ class Recordings:
             for line in source:
                 write_line(target, nothing | json.loads(line))
         part.replace(path)
+
+
+def _check_name(name: str, what: str, log: Log) -> None:
+    """Raise SpecError for what can't stand in a spec and in the name of a file."""
+    if not name.strip() or not name.isprintable() or len(name.encode()) > _NAME_BYTES:
+        rule = f"give it 1 to {_NAME_BYTES} bytes that can be printed, in the log"
+        raise SpecError(f"{log.source}: {name[:_NAME_BYTES]!r} can't be taken over as a {what}: {rule}")
 
 
 def _file_of(model: str) -> str:

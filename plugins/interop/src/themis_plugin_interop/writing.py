@@ -9,10 +9,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from themis_core import digest
+from themis_core import SpecError, digest
 from themis_plugin_interop.trials import Group
 
-__all__ = ["as_json", "names_of", "safe_name", "sha256_of", "task_names", "uuid_of", "write_json", "write_line"]
+__all__ = [
+    "Names",
+    "TaskNames",
+    "as_json",
+    "names_of",
+    "plain_name",
+    "safe_name",
+    "sha256_of",
+    "uuid_of",
+    "write_json",
+    "write_line",
+]
 
 
 def as_json(value: Any) -> str:
@@ -27,7 +38,29 @@ def write_line(file: IO[str], value: Any) -> None:
 def safe_name(text: str) -> str:
     """A name that every file system takes: letters, digits, `.`, `-` and `_`, at most 100, no dot first."""
     short = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).lstrip(".")[:100]
-    return short if short == text else f"{short or 'x'}-{digest(text)[:8]}"
+    return short if short == text != "" else f"{short or 'x'}-{digest(text)[:8]}"
+
+
+def plain_name(name: str, text: str) -> str:
+    """The name that another tool would make of a text, if a file can have it; else the text's `safe_name`."""
+    is_plain = name.isprintable() and name.strip(" ") and name[:1] != "." and len(name.encode()) <= 200
+    return name if is_plain else safe_name(text)
+
+
+class Names:
+    """Names of files in one place: each for one thing, and none that differ by small and capital letters alone."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, tuple[str, ...]] = {}
+
+    def take(self, name: str, *thing: str) -> str:
+        """The name of a thing, with a digest of the thing if another has the name. Raises SpecError if both do."""
+        if self._things.setdefault(name.casefold(), thing) == thing:
+            return name
+        longer = f"{name}-{digest(list(thing))[:16]}"
+        if self._things.setdefault(longer.casefold(), thing) != thing:
+            raise SpecError(f"{thing!r} and {self._things[longer.casefold()]!r} would both be written to {longer!r}")
+        return longer
 
 
 def sha256_of(text: str) -> str:
@@ -49,25 +82,25 @@ def uuid_of(*parts: str) -> str:
     )
 
 
-def task_names(groups: Iterable[Group]) -> dict[Group, str]:
-    """A task's name for each group: its slice, with the prompt variant and the settings if the slice has several."""
-    known = list(groups)
-    variants = {(each.slice_id, each.prompt_variant_id) for each in known}
-    params = {(each.slice_id, each.params) for each in known}
-    return {
-        each: "-".join(
-            (
-                each.slice_id,
-                *([each.prompt_variant_id] if _several(variants, each.slice_id) else []),
-                *([each.params] if _several(params, each.slice_id) else []),
-            )
-        )
-        for each in known
-    }
+class TaskNames:
+    """A task's name for each group: its slice, with the prompt variant and the settings unless the slice has one."""
 
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._variants: dict[str, set[str]] = {}
+        self._params: dict[str, set[str]] = {}
+        self._names = Names()
+        for each in groups:
+            self._variants.setdefault(each.slice_id, set()).add(each.prompt_variant_id)
+            self._params.setdefault(each.slice_id, set()).add(each.params)
 
-def _several(found: set[tuple[str, str]], slice_id: str) -> bool:
-    return sum(each[0] == slice_id for each in found) > 1
+    def of(self, group: Group) -> str:
+        """The name, which is that of no other task; models share it. A group without scores is called by all it has."""
+        parts = [group.slice_id]
+        if self._variants.get(group.slice_id) != {group.prompt_variant_id}:
+            parts.append(group.prompt_variant_id)
+        if self._params.get(group.slice_id) != {group.params}:
+            parts.append(group.params)
+        return self._names.take("-".join(parts), group.slice_id, group.prompt_variant_id, group.params)
 
 
 def names_of(scorers: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:

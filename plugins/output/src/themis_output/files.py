@@ -48,18 +48,34 @@ def atomic_output(path: Path) -> Iterator[Path]:
         raise CannotWrite(f"can't write {path}: {error.strerror or error}") from error
 
 
-def _remove_leftovers(folder: Path, start: str) -> None:
-    """Remove what killed processes left of this file; one that is a day old is written by nobody any more."""
-    for each in folder.glob(f"{escape(start)}{'[0-9a-f]' * 8}.part"):
+def _new_part(target: Path) -> Path:
+    """A path beside the target for what is under way, after what killed processes left of it is removed.
+
+    A part in which nothing has changed for a day is written by nobody any more.
+    """
+    start = f".{target.name[:200]}."
+    for each in target.parent.glob(f"{escape(start)}{'[0-9a-f]' * 8}.part"):
         with suppress(OSError):
-            if time.time() - each.stat().st_mtime > _LEFT_S:
-                each.unlink()
+            if time.time() - _last_change(each) > _LEFT_S:
+                _remove(each)
+    return target.with_name(f"{start}{secrets.token_hex(4)}.part")
+
+
+def _last_change(path: Path) -> float:
+    """Seconds since 1970, of the newest that is in a folder."""
+    inner = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    return float(max(each.lstat().st_mtime for each in (path, *inner)))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _replaced(target: Path) -> Iterator[Path]:
-    start = f".{target.name[:200]}."
-    _remove_leftovers(target.parent, start)
-    part = target.with_name(f"{start}{secrets.token_hex(4)}.part")
+    part = _new_part(target)
     try:
         yield part
         with part.open("rb+") as file:
@@ -106,7 +122,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise CannotWrite(f"{path} is there already: name a new folder")
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    part = _new_part(target)
     try:
         part.mkdir(parents=True)
         yield part
