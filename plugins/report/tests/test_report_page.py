@@ -149,3 +149,34 @@ def test_the_aggregates_of_a_spec_come_before_single_slices(made: tuple[Gathered
     told = {**result.to_dict(), "aggregates": rows}
     found = verdicts(run, told_as(result, told))
     assert found[0] == Verdict("large has the highest accuracy, macro: 0.750 [0.650, 0.850]", None, "n = 8.")
+
+
+def test_a_threshold_is_told_with_what_it_measures_and_the_number_that_was_compared(spec: Path, tmp_path: Path) -> None:
+    told = json.loads(spec.read_text("utf-8"))
+    told["project"]["storage"]["root_dir"] = str(tmp_path / "store")
+    told["benchmark"]["thresholds"] = [
+        {"measure": "failed", "maximum": 0.3},
+        {"measure": "latency_p95", "maximum": 1},
+        {"score": "accuracy", "measure": "low", "minimum": 0.3, "prompt_variant_id": "plain"},
+        {"score": "accuracy", "measure": "high", "minimum": 0.3},
+        {"score": "accuracy", "minimum": 0.9, "model_id": "small"},
+    ]
+    gated = spec.with_name("gated.json")
+    gated.write_text(json.dumps(told), "utf-8")
+    result = core.run(gated)
+    with core.open_results(gated) as results:
+        found = verdicts(results.run(result.run_id), result)
+    row = "all · small · plain · accuracy · text/exact_match"
+    assert [each for each in found if each.text.startswith("Threshold")] == [
+        Verdict("Threshold met: measure failed, maximum 0.3: 0.125", True),
+        Verdict(
+            "Threshold not judged, so not met: measure latency_p95, maximum 1", False, "all: no call has a latency"
+        ),
+        Verdict(
+            "Threshold not met: measure low, score accuracy, prompt_variant_id plain, minimum 0.3: 0.150039 at worst",
+            False,
+            f"{row}: 0.150039",
+        ),
+        Verdict("Threshold met: measure high, score accuracy, minimum 0.3: 0.849961 at worst", True),
+        Verdict("Threshold not met: score accuracy, model_id small, minimum 0.9: 0.5", False, f"{row}: 0.5"),
+    ]

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from themis_core import ResultRow, RunRecord, RunResult, counted
+from themis_core import Gate, ResultRow, RunRecord, RunResult, counted, gates_of
 from themis_intervals import shown
 
 __all__ = ["Verdict", "verdicts"]
+
+MOST_LINES = 5
+"""Rows that miss a gate, of those that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,12 @@ class Verdict:
 def verdicts(run: RunRecord, result: RunResult) -> list[Verdict]:
     """What the run's conclusions say, or the best of each score; then thresholds, and what is not as it should be."""
     told = result.to_dict()
-    found = [Verdict(str(each["text"]), each.get("met")) for each in told.get("conclusions") or ()]
+    gates = gates_of(told)
+    thresholds, findings = gates[: len(told["thresholds"])], gates[len(told["thresholds"]) :]
+    found = list(map(_finding, findings))
     found = found or list(_best_of_aggregates(run, told.get("aggregates") or ()))
     found = found or list(_best_of_scores(run, result.scores))
-    return [*found, *map(_threshold, result.thresholds), *_unfinished(result)]
+    return [*found, *map(_threshold, thresholds), *_unfinished(result)]
 
 
 def _smaller_is_better(run: RunRecord) -> set[tuple[str, str]]:
@@ -118,18 +123,19 @@ def _scored(row: ResultRow) -> str:
     )
 
 
-def _threshold(threshold: dict[str, Any]) -> Verdict:
-    bounds = [f"{name} {threshold[name]:.4g}" for name in ("minimum", "maximum") if threshold.get(name) is not None]
-    names = [
-        str(threshold[each]) for each in ("score", "metric", "slice_id", "model_id") if threshold.get(each) is not None
-    ]
-    verdict = "met" if threshold["met"] else "not met" if threshold["missed"] else "not judged, so not met"
-    missed = ", ".join(f"{each['model_id']} has {each['value']:.3f}" for each in threshold["missed"][:5])
-    return Verdict(
-        f"Threshold {verdict}: {' · '.join(names)}, {', '.join(bounds)}",
-        threshold["met"],
-        f"{missed}." if missed else threshold["why"] or "",
-    )
+def _threshold(gate: Gate) -> Verdict:
+    state = {"met": "met", "missed": "not met"}.get(gate.state, "not judged, so not met")
+    compared = f": {gate.compared}" if gate.compared else ""
+    return Verdict(f"Threshold {state}: {gate.name}{compared}", gate.state == "met", _more(gate))
+
+
+def _finding(gate: Gate) -> Verdict:
+    return Verdict(gate.name, None if gate.state == "said" else gate.state == "met", _more(gate))
+
+
+def _more(gate: Gate) -> str:
+    more = f"; and {counted(len(gate.lines) - MOST_LINES, 'row')} more" if len(gate.lines) > MOST_LINES else ""
+    return f"{'; '.join(gate.lines[:MOST_LINES])}{more}".strip()
 
 
 def _unfinished(result: RunResult) -> Iterator[Verdict]:
