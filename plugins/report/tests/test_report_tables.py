@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+import themis_core as core
 from themis_core import Store
 from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered
@@ -61,13 +63,19 @@ def test_csv_has_all_columns_of_one_table(spec: Path, run_id: str) -> None:
             ["--format", "csv", "--table", "prices"],
             "there is no table 'prices' to write: one of scores, groups, aggregates, outcomes",
         ),
+        (["--setup", "-o", "setup.html"], "--setup writes a paragraph, which is no html: --format markdown or latex"),
+        (["--setup", "--format", "csv"], "--setup writes a paragraph, which is no csv: --format markdown or latex"),
+        (["--setup", "--table", "scores"], "--setup writes no table: leave out --table"),
+        (["--table", "scores", "-o", "report.html"], "a page has all tables: leave out --table"),
+        (["--format", "csv", "--results", "3"], "only an HTML page holds single results: leave out --results"),
+        (["--format", "latex", "-o", "a.html"], "--output ends in .html, and --format is latex: leave one of them out"),
         (["-o", "report.docx"], "--output ends in .docx: add --format, one of html, markdown, latex, csv"),
     ],
 )
 def test_what_can_t_be_written_is_said_with_what_can(arguments: list[str], said: str, spec: Path, run_id: str) -> None:
     done = themis("report", run_id, "--spec", spec, *arguments)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert said in " ".join(done.stderr.split())
 
 
 HOSTILE = Table(
@@ -110,6 +118,25 @@ def test_the_set_up_says_data_models_reading_and_versions(made: tuple[Gathered, 
         "The score accuracy is text/exact_match (version "
     ) in told
     assert f"The run is {run.run_id}, its spec {run.manifest['spec_digest'][:16]}" in told
+
+
+def test_names_are_text_in_the_set_up_whatever_it_is_written_as(spec: Path, tmp_path: Path) -> None:
+    told = json.loads(spec.read_text("utf-8"))
+    told["project"]["storage"]["root_dir"] = str(tmp_path / "store")
+    told["benchmark"]["slices"][0]["slice_id"] = "<script>$a_b</script>"
+    hostile = spec.with_name("hostile.json")
+    hostile.write_text(json.dumps(told), "utf-8")
+    core.run(hostile)
+    written = {}
+    for suffix in ("txt", "md", "tex"):
+        output = tmp_path / f"setup.{suffix}"
+        assert themis("report", "--spec", hostile, "--setup", "-o", output).exit_code == 0
+        written[suffix] = output.read_text("utf-8").split(" has ")[0]
+    assert written == {
+        "txt": "The slice <script>$a_b</script>",
+        "md": r"The slice \<script\>\$a\_b\</script\>",
+        "tex": r"The slice \textless{}script\textgreater{}\$a\_b\textless{}/script\textgreater{}",
+    }
 
 
 def test_tables_that_say_nothing_are_left_out(made: tuple[Gathered, Store]) -> None:
