@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 import themis_core as core
-from themis_core import Store
+from themis_core import RunRecord, Store
 from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered
 from themis_plugin_report.setups import setup_of
@@ -118,6 +120,55 @@ def test_the_set_up_says_data_models_reading_and_versions(made: tuple[Gathered, 
         "The score accuracy is text/exact_match (version "
     ) in told
     assert f"The run is {run.run_id}, its spec {run.manifest['spec_digest'][:16]}" in told
+
+
+def set_up_of(run: RunRecord, slices: list[dict[str, Any]], **benchmark: Any) -> str:
+    """The set-up of a run whose manifest had these slices."""
+    changed = {**run.manifest["benchmark"], "slices": slices, **benchmark}
+    return setup_of(replace(run, manifest={**run.manifest, "benchmark": changed}))
+
+
+def test_the_set_up_says_what_a_slice_has_of_its_own(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    (common,) = run.manifest["benchmark"]["slices"]
+    query = {"item_ids": ["eggs", "feet"], "filters": {"level": ["a", "b"]}, "kind": "subset", "count": 2, "limit": 1}
+    own = {
+        **common, "slice_id": "own", "prompt_variants": ["plain"],
+        "generation": {"num_samples": 4, "models": ["large"], "inference_grid": {"params": [{"temperature": 0.7}]}},
+    }  # fmt: skip
+    told = set_up_of(run, [{**common, "dataset_query": query}, own])
+    assert (
+        "items.jsonl, chosen by 2 ids, those whose level is a or b, taken by the sampling 'subset' of 2 with the seed "
+        "0, at most the first 1 (SHA-256"
+    ) in told
+    assert (
+        "The slice own was asked of large alone. The slice own was asked with plain. "
+        "Inference parameters in the slice all were the defaults of the provider. "
+        "Inference parameters in the slice own were temperature 0.7. "
+        "We drew 1 sample per prompt in the slice all. We drew 4 samples per prompt in the slice own. "
+    ) in told
+
+
+def test_the_set_up_says_of_recorded_outputs_that_no_model_was_asked(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    (common,) = run.manifest["benchmark"]["slices"]
+    told = set_up_of(run, [{**common, "generation": None}])
+    assert "The answers are those that the data holds: no model was asked for them. The value number" in told
+    assert [words for words in ("Inference", "sample", "We evaluated", "prompt") if words in told] == []
+
+
+def test_the_set_up_names_the_judging_models_of_what_asks_any(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    (common,) = run.manifest["benchmark"]["slices"]
+    scorers = [{**each, "kind": "judge"} for each in run.manifest["scorers"]]
+    run = replace(run, manifest={**run.manifest, "scorers": scorers})
+    assert "judg" not in set_up_of(run, [common]).split("The score ")[1].split("Refused")[0]
+    judge = {"model": {"model_id": "arbiter", "provider": "replay/file"}, "params": {"temperature": 0.0}, "repeats": 3}
+    metrics = [{**each, "judge": [judge]} for each in common["scores"][0]["metrics"]]
+    told = set_up_of(run, [{**common, "scores": [{**common["scores"][0], "metrics": metrics}]}])
+    assert (
+        "Its verdicts are by arbiter through replay/file (parameters: temperature 0.0, asked 3 times). Refused"
+    ) in told
 
 
 def test_names_are_text_in_the_set_up_whatever_it_is_written_as(spec: Path, tmp_path: Path) -> None:
