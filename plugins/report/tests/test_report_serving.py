@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -114,3 +115,24 @@ def test_what_can_t_be_answered_is_refused_and_the_server_goes_on(
 ) -> None:
     assert ask(address, path.replace("id=counts", f"id={run_id}"))[0].status == status
     assert ask(address)[0].status == 200
+
+
+def test_what_is_kept_of_a_run_that_goes_on_is_never_shown_once_it_has_ended(
+    spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "SHARE", 1e9)
+    with closing(serving.Site(spec, None)) as site:
+        ended = site._results.run(run_id)
+        states = [
+            replace(ended, status="running", finished_at=None, trials=6),
+            replace(ended, status="running", finished_at=None, trials=7),
+            replace(ended, trials=7),
+            ended,
+            ended,
+        ]
+        seen = []
+        for state in states:
+            monkeypatch.setattr(site._results, "run", lambda _, state=state: state)
+            made = site._gathered([run_id])
+            seen.append((made.runs[0].status, made.runs[0].trials))
+    assert seen == [("running", 6), ("running", 6), ("failed", 7), ("failed", 8), ("failed", 8)]

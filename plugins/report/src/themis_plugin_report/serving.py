@@ -56,12 +56,15 @@ class Site:
         self._files.close()
 
     def _gathered(self, run_ids: Sequence[str]) -> Gathered:
-        """What is told of these runs, as it was a moment ago."""
+        """What is told of these runs: as it was a moment ago while one goes on, as it is once they have ended."""
         key = tuple(dict.fromkeys(run_ids))
-        states = [(run.run_id, run.status, run.trials, run.failed) for run in map(self._results.run, key)]
+        runs = list(map(self._results.run, key))
+        statuses = [(run.run_id, run.status, run.finished_at) for run in runs]
+        states = (statuses, [(run.trials, run.failed) for run in runs])
         if key in self._made:
             made, then, next_at = self._made[key]
-            if states == then or time.monotonic() < next_at:
+            goes_on = any(run.status == "running" for run in runs) and statuses == then[0]
+            if states == then or (goes_on and time.monotonic() < next_at):
                 return made
             made.index.close()
         elif len(self._made) >= MOST_KEPT:

@@ -324,7 +324,8 @@
 
   async function follow() {
     const now = await ask("api/progress", {}), bar = byId("progress");
-    if (!now.running && bar.hidden) return;
+    const wasRunning = document.querySelector(".status.running") !== null;  // when the page was made
+    if (!now.running && !wasRunning && bar.hidden) return;
     if (!now.running || (now.scores && !byId("table-scores"))) return location.reload();
     bar.hidden = false;
     bar.firstElementChild.value = now.trials / Math.max(now.planned, 1);
@@ -335,8 +336,11 @@
     }
     if (now.scores) showScores(now.scores);
     if (!byId("detail").open) await list();
-    setTimeout(() => follow().catch(fail), EVERY_MS);
+    setTimeout(followOn, EVERY_MS);
   }
+
+  // What failed once, such as a store that was busy, may do the next time.
+  const followOn = () => follow().catch((error) => { fail(error); setTimeout(followOn, 5 * EVERY_MS); });
 
   const fail = (error) => { byId("count").textContent = `The results can't be shown: ${error.message}`; };
 
@@ -347,7 +351,7 @@
     await list();
     document.documentElement.dataset.ready = "yes";
     performance.mark("ready");
-    if (source === served) await follow();
+    if (source === served) await followOn();
   }
 
   start().catch(fail);
