@@ -180,3 +180,12 @@ def test_a_threshold_is_told_with_what_it_measures_and_the_number_that_was_compa
         Verdict("Threshold met: measure high, score accuracy, minimum 0.3: 0.849961 at worst", True),
         Verdict("Threshold not met: score accuracy, model_id small, minimum 0.9: 0.5", False, f"{row}: 0.5"),
     ]
+
+
+def test_a_field_with_very_many_values_takes_no_other_field_from_the_filter(
+    made: tuple[Gathered, Store],
+) -> None:
+    index = made[0].index
+    rows = [(f"digest {at}", b"a_url", f"https://example.org/{at}".encode()) for at in range(6000)]
+    index._db.executemany("INSERT INTO facets VALUES (?, ?, ?)", rows)
+    assert index.facets() == {"level": ["a", "b"]}

@@ -45,6 +45,11 @@ UPDATE scores SET flipped = 1 WHERE (n, scorer) IN (
     JOIN trials t ON t.slice = split.slice AND t.item_digest = split.item_digest AND t.sample = split.sample
 )
 """
+_FACETS = """
+SELECT DISTINCT field, value FROM facets
+WHERE field IN (SELECT field FROM facets GROUP BY field HAVING count(DISTINCT value) BETWEEN 2 AND ?)
+ORDER BY field, value
+"""
 _SHOWN = {
     "all": "1",
     "failed": "t.outcome = 'failed'",
@@ -180,11 +185,11 @@ class Index:
 
     def facets(self) -> dict[str, list[str]]:
         """The fields of the items' metadata that have few values, with these."""
-        rows = self._db.execute("SELECT DISTINCT field, value FROM facets ORDER BY field, value LIMIT 5000")
+        rows = self._db.execute(_FACETS, [MOST_VALUES])
         found: dict[str, list[str]] = {}
         for name, value in rows:
             found.setdefault(_text(name), []).append(_text(value))
-        return {name: values for name, values in found.items() if 1 < len(values) <= MOST_VALUES}
+        return found
 
     def count(self, query: Query = Query()) -> int:
         return int(self._db.execute(f"SELECT count(*) {self._from(query)}", self._values(query)).fetchone()[0])
