@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 import themis_core as core
@@ -148,7 +149,11 @@ def test_the_aggregates_of_a_spec_come_before_single_slices(made: tuple[Gathered
     ]  # fmt: skip
     told = {**result.to_dict(), "aggregates": rows}
     found = verdicts(run, told_as(result, told))
-    assert found[0] == Verdict("large has the highest accuracy, macro: 0.750 [0.650, 0.850]", None, "n = 8.")
+    assert found[0] == Verdict(
+        "large has the highest accuracy, macro: 0.750 [0.650, 0.850]",
+        None,
+        "95 % interval; n = 8. Next is small with 0.500 [0.400, 0.600]; their intervals do not overlap.",
+    )
 
 
 def test_a_threshold_is_told_with_what_it_measures_and_the_number_that_was_compared(spec: Path, tmp_path: Path) -> None:
@@ -189,3 +194,52 @@ def test_a_field_with_very_many_values_takes_no_other_field_from_the_filter(
     rows = [(f"digest {at}", b"a_url", f"https://example.org/{at}".encode()) for at in range(6000)]
     index._db.executemany("INSERT INTO facets VALUES (?, ?, ?)", rows)
     assert index.facets() == {"level": ["a", "b"]}
+
+
+def rows_of(row: core.ResultRow, *values: tuple[str, str, float, float, float]) -> list[core.ResultRow]:
+    """Rows by slice, model, value, and the bounds of the interval."""
+    return [
+        replace(row, slice_id=slice_id, model_id=model, value=value, low=low, high=high)
+        for slice_id, model, value, low, high in values
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "more"),
+    [
+        (
+            [("all", "a", 0.5, 0.4, 0.6), ("all", "b", 0.5, 0.3, 0.7), ("all", "c", 0.1, 0.0, 0.2)],
+            "a and b have the highest accuracy: 0.500 [0.400, 0.600] and [0.300, 0.700]",
+            "95 % interval; 3 of 4 answers scored. Next is c with 0.100 [0.000, 0.200]; their intervals do not "
+            "overlap.",
+        ),
+        (
+            [("all", model, 0.5, 0.4, 0.6) for model in "abc"],
+            "a, b and c have the same accuracy: 0.500 [0.400, 0.600]",
+            "95 % interval; 3 of 4 answers scored.",
+        ),
+        (
+            [("one", "a", 0.5, 0.4, 0.6), ("one", "b", 0.5, 0.4, 0.6),
+             ("two", "a", 0.9, 0.8, 1), ("two", "b", 0, 0, 0.1)],
+            "a has the highest accuracy in 2 of 2 slices",
+            "a alone in 1 of them, b in 1. The intervals of the first and the next do not overlap in 1 of 2 slices.",
+        ),
+        (
+            [("one", "a", 0.5, 0.4, 0.6), ("one", "b", 0.4, 0.3, 0.5),
+             ("two", "a", 0.1, 0, 0.2), ("two", "b", 0.2, 0, 0.3)],
+            "a and b each have the highest accuracy in 1 of 2 slices",
+            "The intervals of the first and the next do not overlap in 0 of 2 slices.",
+        ),
+        (
+            [("one", "a", 0.5, 0.4, 0.6), ("two", "a", 0.9, 0.8, 1)],
+            "a: accuracy from 0.500 to 0.900 in 2 slices",
+            "",
+        ),
+    ],
+)  # fmt: skip
+def test_all_that_share_the_best_value_are_named_and_one_model_leads_nobody(
+    values: list[tuple[str, str, float, float, float]], text: str, more: str, made: tuple[Gathered, Store]
+) -> None:
+    run, result = made[0].runs[0], made[0].results[0]
+    rows = rows_of(next(row for row in result.scores if row.model_id == "large"), *values)
+    assert verdicts(run, replace(result, scores=rows))[0] == Verdict(text, None, more)
