@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import themis_core as core
 from themis_core import Store
 from themis_core.cli import cli
-from themis_plugin_report.gathering import Gathered, gathered, opened
+from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
 from themis_plugin_report.index import Query
 from themis_plugin_report.page import packed, rendered
 from themis_plugin_report.trials import groups
@@ -210,8 +210,10 @@ def rows_of(row: core.ResultRow, *values: tuple[str, str, float, float, float]) 
         (
             [("all", "a", 0.5, 0.4, 0.6), ("all", "b", 0.5, 0.3, 0.7), ("all", "c", 0.1, 0.0, 0.2)],
             "a and b have the highest accuracy: 0.500 [0.400, 0.600] and [0.300, 0.700]",
-            "95 % interval; 3 of 4 answers scored. Next is c with 0.100 [0.000, 0.200]; their intervals do not "
-            "overlap.",
+            (
+                "95 % interval; 3 of 4 answers scored. Next is c with 0.100 [0.000, 0.200]; their intervals do not "
+                "overlap."
+            ),
         ),
         (
             [("all", model, 0.5, 0.4, 0.6) for model in "abc"],
@@ -243,3 +245,9 @@ def test_all_that_share_the_best_value_are_named_and_one_model_leads_nobody(
     run, result = made[0].runs[0], made[0].results[0]
     rows = rows_of(next(row for row in result.scores if row.model_id == "large"), *values)
     assert verdicts(run, replace(result, scores=rows))[0] == Verdict(text, None, more)
+
+
+def test_a_run_that_is_named_twice_is_there_once(spec: Path, run_id: str, tmp_path: Path) -> None:
+    assert page_of(spec, run_id, tmp_path, run_id[:-1], run_id[:-2]) == page_of(spec, run_id, tmp_path)
+    with opened(spec, None) as (results, _):
+        assert [run.run_id for run in runs_of(results, [run_id[:-1], run_id, run_id[:-1]])] == [run_id]

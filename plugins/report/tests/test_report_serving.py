@@ -92,6 +92,13 @@ def test_results_come_by_pages_and_searches(address: str, run_id: str) -> None:
     assert found["groups"][0]["item"]["id"] == "days"
 
 
+def test_a_run_that_is_named_twice_is_served_once(address: str, run_id: str) -> None:
+    twice = f"id={run_id[:-1]}&id={run_id}"
+    assert ask(address, f"run?{twice}")[0].status == 200
+    told = json.loads(ask(address, f"api/progress?{twice}")[1])
+    assert (told["planned"], told["trials"]) == (8, 8)
+
+
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(
     spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

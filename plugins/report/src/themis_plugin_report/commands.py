@@ -191,7 +191,7 @@ def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None
     from themis_plugin_report.serving import application
 
     with opened(spec, project) as (results, _):  # what is wrong is told before anything is served
-        ids = [results.run(each).run_id for each in runs]
+        ids = list(dict.fromkeys(results.run(each).run_id for each in runs))
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

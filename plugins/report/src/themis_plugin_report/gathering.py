@@ -15,7 +15,7 @@ from themis_core import Generation, GroupRow, OutcomeCount, RunCost, RunRecord, 
 from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Calls", "Gathered", "gathered", "opened"]
+__all__ = ["Calls", "Gathered", "gathered", "opened", "runs_of"]
 
 BATCH = 500
 
@@ -69,14 +69,23 @@ def opened(spec: Path | None, project: Path | None) -> Iterator[tuple[themis.Res
         yield results, store
 
 
+def runs_of(results: themis.Results, run_ids: Sequence[str]) -> list[RunRecord]:
+    """The runs that are named, each once, whatever part of its id names it; by default the latest one.
+
+    Raises SpecError if there is no such run.
+    """
+    named = list(map(results.run, dict.fromkeys(run_ids))) or list(islice(results.runs(), 1))
+    if not named:
+        raise SpecError(f"there is no run in {results.location} yet: `themis run SPEC` makes one")
+    return list({run.run_id: run for run in named}.values())
+
+
 def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
     """Read what is told of these runs, by default of the latest one. The caller closes the index.
 
     Raises SpecError if there is no such run.
     """
-    runs = [results.run(each) for each in dict.fromkeys(run_ids)] or list(islice(results.runs(), 1))
-    if not runs:
-        raise SpecError(f"there is no run in {results.location} yet: `themis run SPEC` makes one")
+    runs = runs_of(results, run_ids)
     index = Index(store, runs)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]

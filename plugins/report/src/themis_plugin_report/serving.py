@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from themis_core import SpecError, ThemisError
-from themis_plugin_report.gathering import Gathered, gathered, opened
+from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
 from themis_plugin_report.index import Query
 from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of
 from themis_plugin_report.tables import tables
@@ -57,8 +57,8 @@ class Site:
 
     def _gathered(self, run_ids: Sequence[str]) -> Gathered:
         """What is told of these runs: as it was a moment ago while one goes on, as it is once they have ended."""
-        key = tuple(dict.fromkeys(run_ids))
-        runs = list(map(self._results.run, key))
+        runs = runs_of(self._results, run_ids)
+        key = tuple(run.run_id for run in runs)
         statuses = [(run.run_id, run.status, run.finished_at) for run in runs]
         states = (statuses, [(run.trials, run.failed) for run in runs])
         if key in self._made:
@@ -84,7 +84,7 @@ class Site:
 
     def progress(self, run_ids: Sequence[str]) -> dict[str, Any]:
         """How far the runs are, and what their numbers are by now."""
-        runs = [self._results.run(each) for each in run_ids]
+        runs = runs_of(self._results, run_ids)
         made = self._gathered(run_ids)
         scores = next((each for each in tables(made) if each.name == "scores"), None)
         return {
