@@ -251,3 +251,39 @@ def test_a_run_that_is_named_twice_is_there_once(spec: Path, run_id: str, tmp_pa
     assert page_of(spec, run_id, tmp_path, run_id[:-1], run_id[:-2]) == page_of(spec, run_id, tmp_path)
     with opened(spec, None) as (results, _):
         assert [run.run_id for run in runs_of(results, [run_id[:-1], run_id, run_id[:-1]])] == [run_id]
+
+
+def test_answers_are_unscored_by_the_scores_of_their_own_slice_alone(spec: Path, tmp_path: Path) -> None:
+    told = json.loads(spec.read_text("utf-8"))
+    told["project"]["storage"]["root_dir"] = str(tmp_path / "store")
+    (common,) = told["benchmark"]["slices"]
+    told["benchmark"]["slices"] = [common, {**common, "slice_id": "more", "scores": [
+        {"name": "other", "metrics": ["text/exact_match"]}
+    ]}]  # fmt: skip
+    two = spec.with_name("two.json")
+    two.write_text(json.dumps(told), "utf-8")
+    run_id = core.run(two).run_id
+    with opened(two, None) as (results, store):
+        both = gathered(results, store, [run_id])
+        with closing(both.index):
+            assert [both.index.count(Query("unscored", scorer)) for scorer in (0, 1)] == [0, 0]
+            assert both.index.scored() == {run_id: {"all": [0], "more": [1]}}
+            both.index._db.execute("DELETE FROM scores WHERE scorer = 1")
+            assert [both.index.count(Query("unscored", scorer)) for scorer in (0, 1)] == [0, 7]
+
+
+def test_numbers_of_metadata_are_on_the_page_as_the_filter_has_them(spec: Path, tmp_path: Path) -> None:
+    told = json.loads(spec.read_text("utf-8"))
+    told["project"]["storage"]["root_dir"] = str(tmp_path / "store")
+    told["benchmark"]["slices"][0]["dataset"]["dataset_id"] = "numbered.jsonl"
+    rows = [json.loads(line) for line in spec.with_name("items.jsonl").read_text("utf-8").splitlines()]
+    levels = [1.0, 1e-07, 2**60, "1"]
+    lines = [json.dumps({**row, "level": level}) for row, level in zip(rows, levels, strict=True)]
+    spec.with_name("numbered.jsonl").write_text("\n".join(lines), "utf-8")
+    numbered = spec.with_name("numbered.json")
+    numbered.write_text(json.dumps(told), "utf-8")
+    run_id = core.run(numbered).run_id
+    found = results_in(page_of(numbered, run_id, tmp_path))
+    assert {each["item"]["id"]: each["item"].get("numbers") for each in found} == {
+        "eggs": {"level": "1.0"}, "feet": {"level": "1e-07"}, "days": {"level": "1152921504606846976"}, "pens": None,
+    }  # fmt: skip

@@ -99,9 +99,22 @@ def test_names_are_text_in_markdown_whatever_they_hold() -> None:
 
 def test_names_are_text_in_latex_whatever_they_hold() -> None:
     assert as_latex(HOSTILE).splitlines()[8:11] == [
-        r"a|b `c` \textless{}img\textgreater{} \_d\_ @all \$x\$ \textbackslash{}x1b[2J\textbackslash{}u202e & 1 \\",
+        (
+            r"a\textbar{}b \textasciigrave{}c\textasciigrave{} \textless{}img\textgreater{}"
+            r" \_d\_ @all \$x\$ \textbackslash{}x1b[2J\textbackslash{}u202e & 1 \\"
+        ),
         r"=1+1 & -0.5 \\",
         r"\textbackslash{}\%\&\#\{\}\textasciitilde{}\textasciicircum{} & 2 \\",
+    ]
+
+
+def test_no_name_is_a_command_s_argument_or_a_ligature_in_latex() -> None:
+    table = Table("x", "T", ("[model]", "value"), [["[0.1]", "1"], ["*", "2"], ["\"a\" -- ''b'' ---", "3"]])
+    assert [each for each in as_latex(table).splitlines() if each.endswith("\\\\")] == [
+        r"{}[model] & value \\",
+        r"{}[0.1] & 1 \\",
+        r"{}* & 2 \\",
+        r"\symbol{34}a\symbol{34} -{}- '{}'b'{}' -{}-{}- & 3 \\",
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from themis_core import RunRecord, Store
 
-__all__ = ["Entry", "Index", "Query", "Scorer", "System"]
+__all__ = ["Entry", "Index", "Query", "Scorer", "System", "facet_of"]
 
 BATCH = 500
 MOST_VALUES = 60
@@ -28,6 +28,7 @@ CREATE TABLE scores (
     n INTEGER, scorer INTEGER, value REAL, correct INTEGER, unparsed INTEGER, flipped INTEGER DEFAULT 0,
     PRIMARY KEY (n, scorer)
 ) WITHOUT ROWID;
+CREATE TABLE scored (run_id TEXT, slice INTEGER, scorer INTEGER, PRIMARY KEY (run_id, slice, scorer)) WITHOUT ROWID;
 CREATE TABLE facets (item_digest TEXT, field BLOB, value BLOB);
 """
 _INDICES = """
@@ -56,7 +57,8 @@ _SHOWN = {
     "wrong": "s.correct = 0",
     "right": "s.correct = 1",
     "unparsed": "s.unparsed = 1",
-    "unscored": "t.outcome != 'failed' AND s.value IS NULL",
+    "unscored": "t.outcome != 'failed' AND s.value IS NULL AND EXISTS (SELECT 1 FROM scored d "
+    "WHERE d.run_id = t.run_id AND d.slice = t.slice AND d.scorer = asked.scorer)",
     "flipped": "s.flipped = 1",
 }
 
@@ -128,6 +130,7 @@ class Index:
         for run in runs:
             self._scorers_of(run)
             self._db.executemany(f"INSERT INTO trials VALUES ({', '.join('?' * 11)})", self._trials(store, run.run_id))
+            self._db.executemany("INSERT OR IGNORE INTO scored VALUES (?, ?, ?)", self._scored_by(run))
         self._db.executemany("INSERT INTO facets VALUES (?, ?, ?)", self._facets_of(store))
         self._db.executescript(_INDICES)
         for run in runs:
@@ -149,6 +152,19 @@ class Index:
             if scorer not in self.scorers:
                 self.scorers.append(scorer)
             self.scorers[self.scorers.index(scorer)].best[each["slice_id"]] = best
+
+    def _scored_by(self, run: RunRecord) -> Iterator[tuple[str, int, int]]:
+        for each in run.manifest["scorers"]:
+            if each["slice_id"] in self.slices:
+                scorer = self.scorers.index(Scorer(each["score"], each["metric"]))
+                yield run.run_id, self.slices.index(each["slice_id"]), scorer
+
+    def scored(self) -> dict[str, dict[str, list[int]]]:
+        """Run to slice to the numbers of the scorers that it has."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for run_id, of_slice, scorer in self._db.execute("SELECT run_id, slice, scorer FROM scored ORDER BY 1, 2, 3"):
+            found.setdefault(run_id, {}).setdefault(self.slices[of_slice], []).append(scorer)
+        return found
 
     def _trials(self, store: Store, run_id: str) -> Iterator[tuple[Any, ...]]:
         known = {system: number for number, system in enumerate(self.systems)}
@@ -181,7 +197,7 @@ class Index:
             for digest, item in store.items(batch).items():
                 for name, value in item.metadata.items():
                     if not isinstance(value, dict | list):
-                        yield digest, _bytes(name), _bytes(value if isinstance(value, str) else json.dumps(value))
+                        yield digest, _bytes(name), _bytes(facet_of(value))
 
     def facets(self) -> dict[str, list[str]]:
         """The fields of the items' metadata that have few values, with these."""
@@ -224,7 +240,10 @@ class Index:
             if query.facet is not None
             else ""
         )
-        joined = "FROM trials t LEFT JOIN scores s ON s.n = t.n AND s.scorer = ?"
+        joined = (
+            "FROM trials t CROSS JOIN (SELECT ? AS scorer) asked "
+            "LEFT JOIN scores s ON s.n = t.n AND s.scorer = asked.scorer"
+        )
         return f"{joined} WHERE {_SHOWN[query.shown]} {system} {slice_id} {facet}"
 
     def _values(self, query: Query) -> list[Any]:
@@ -237,6 +256,11 @@ class Index:
         n, run_id, slice_number, trial_id, system, item_id, *rest, keys = row
         told = (n, run_id, self.slices[slice_number], trial_id, system, _text(item_id))
         return Entry(*[*told, *rest, tuple(json.loads(keys))])
+
+
+def facet_of(value: Any) -> str:
+    """A value of the metadata as the filter has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 # SQLite's texts hold no lone surrogates, and what datasets call their items may.

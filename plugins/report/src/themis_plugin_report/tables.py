@@ -251,7 +251,7 @@ def in_markdown(text: str) -> str:
 def as_latex(table: Table) -> str:
     """The table for the package booktabs."""
     columns = "".join("r" if name in table.figures else "l" for name in table.header)
-    header, *rows = (" & ".join(map(in_latex, cells)) + r" \\" for cells in (table.header, *table.rows))
+    header, *rows = map(_latex_row, (table.header, *table.rows))
     above = f" {in_latex(table.above)}." if table.above else ""
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{in_latex(table.title)}.{above}}}",
@@ -261,15 +261,30 @@ def as_latex(table: Table) -> str:
     ])  # fmt: skip
 
 
+def _latex_row(cells: Sequence[str]) -> str:
+    row = " & ".join(map(in_latex, cells))
+    # What ends the row before would take these for its own: a height, or that no page may end there.
+    return rf"{'{}' if row.startswith(('[', '*')) else ''}{row} \\"
+
+
 _OF_LATEX: Final = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}",
     **{each: f"\\{each}" for each in "&%$#_{}"}, "<": r"\textless{}", ">": r"\textgreater{}", "·": r"$\cdot$",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\symbol{34}",
 }  # fmt: skip
+
+
+_JOINED: Final = frozenset({"--", "-–", "–-", "––", "''"})
+"""What LaTeX would make one character of."""
 
 
 def in_latex(text: str) -> str:
     """One line of text in LaTeX."""
-    return "".join(_OF_LATEX.get(each, each) for each in _line(text))
+    line = _line(text)
+    following = zip(line, f"{line[1:]} ", strict=True)
+    return "".join(
+        f"{_OF_LATEX.get(one, one)}{'{}' if one + next_one in _JOINED else ''}" for one, next_one in following
+    )
 
 
 def as_csv(table: Table) -> str:

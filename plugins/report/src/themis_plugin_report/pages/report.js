@@ -39,6 +39,9 @@
 
   const scoreOf = (trial, scorer) => (trial.scores || []).find((each) => each.scorer === scorer);
 
+  const isScored = ({ group, trial }, scorer) =>
+    Boolean(told.scored[told.systems[trial.system].run]?.[group.slice]?.includes(scorer));
+
   function isShown(row, shown, scorer) {
     const score = scoreOf(row.trial, scorer);
     switch (shown) {
@@ -48,11 +51,12 @@
       case "right": return score?.correct === true;
       case "unparsed": return score?.unparsed !== undefined;
       case "flipped": return score?.flipped === true;
-      default: return row.trial.outcome !== "failed" && (!score || score.value === null);
+      default: return row.trial.outcome !== "failed" && (!score || score.value === null) && isScored(row, scorer);
     }
   }
 
   const facet = (value) => (value !== null && typeof value === "object" ? null : typeof value === "string" ? value : JSON.stringify(value));
+  const facetOf = (item, field) => item.numbers?.[field] ?? facet(item.metadata?.[field]);
 
   function within(data) {
     const rows = rowsOf(data.groups);
@@ -64,7 +68,7 @@
           isShown(row, query.shown, scorer)
           && (query.system === "" || row.trial.system === Number(query.system))
           && (query.slice === "" || row.group.slice === query.slice)
-          && (!field || facet(row.group.item.metadata?.[field]) === value)
+          && (!field || facetOf(row.group.item, field) === value)
           && (!words || (row.text ??= textOf(row)).includes(words)));
         return { total: found.length, rows: found.slice(query.page * PAGE, (query.page + 1) * PAGE) };
       },
