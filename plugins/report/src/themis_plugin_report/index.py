@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from themis_core import RunRecord, Store
 
-__all__ = ["Entry", "Index", "Query", "Scorer", "System", "facet_of"]
+__all__ = ["Call", "Entry", "Index", "Query", "Scorer", "System", "facet_of"]
 
 BATCH = 500
 MOST_VALUES = 60
@@ -29,6 +29,9 @@ CREATE TABLE scores (
     PRIMARY KEY (n, scorer)
 ) WITHOUT ROWID;
 CREATE TABLE scored (run_id TEXT, slice INTEGER, scorer INTEGER, PRIMARY KEY (run_id, slice, scorer)) WITHOUT ROWID;
+CREATE TABLE calls (
+    key TEXT, run_id TEXT, system INTEGER, scorer INTEGER, PRIMARY KEY (key, run_id)
+) WITHOUT ROWID;
 CREATE TABLE facets (item_digest TEXT, field BLOB, value BLOB);
 """
 _INDICES = """
@@ -114,6 +117,16 @@ class Entry:
     outcome: str
     error_code: str | None
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A generation that a run used: of a system, or of a judge for a scorer."""
+
+    run_id: str
+    key: str
+    system: int | None = None
+    scorer: int | None = None
 
 
 class Index:
@@ -231,6 +244,16 @@ class Index:
         """Scorer to whether the trial is right by it, and whether systems differ about that item."""
         rows = self._db.execute("SELECT scorer, correct, flipped FROM scores WHERE n = ?", [n])
         return {row[0]: (None if row[1] is None else bool(row[1]), bool(row[2])) for row in rows}
+
+    def note_calls(self, calls: Iterable[Call]) -> None:
+        """Keep each generation of a run once, for whom it was first noted."""
+        rows = ((each.key, each.run_id, each.system, each.scorer) for each in calls)
+        self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
+
+    def calls(self) -> Iterator[Call]:
+        """The generations that were noted, those of one key together."""
+        rows = self._db.execute("SELECT run_id, key, system, scorer FROM calls ORDER BY key, run_id")
+        return (Call(*row) for row in rows)
 
     def _from(self, query: Query) -> str:
         system = "AND t.system = ?" if query.system is not None else ""

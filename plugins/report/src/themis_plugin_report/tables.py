@@ -12,7 +12,8 @@ from typing import Any, Final
 from themis_core import RunRecord
 from themis_intervals import shown
 from themis_output import number, safe, told_once
-from themis_plugin_report.gathering import Calls, Gathered
+from themis_plugin_report.calls import Calls
+from themis_plugin_report.gathering import Gathered
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "in_latex", "in_markdown", "tables"]
 
