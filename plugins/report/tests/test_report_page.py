@@ -77,6 +77,13 @@ def test_a_page_that_holds_fewer_results_says_so(spec: Path, run_id: str, tmp_pa
     assert "This page holds the first 3 of 8 results, by item." in page
 
 
+def test_a_page_without_results_says_so_and_has_nothing_to_browse(spec: Path, run_id: str, tmp_path: Path) -> None:
+    page = page_of(spec, run_id, tmp_path, "--results", "0")
+    assert results_in(page) == []
+    assert "This page holds none of 8 results." in page
+    assert re.findall(r'<div hidden>\s*<form id="filters"', page) != []
+
+
 def test_the_same_run_gives_the_same_page(spec: Path, run_id: str, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

@@ -15,7 +15,7 @@ from themis_core import RunRecord, Store
 from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered
 from themis_plugin_report.setups import setup_of
-from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, tables
+from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, in_markdown, tables
 
 MARKDOWN = """\
 ## Scores
@@ -95,6 +95,10 @@ def test_names_are_text_in_markdown_whatever_they_hold() -> None:
         "| =1+1 | -0.5 |",
         r"| \\%\&\#{}\~^ | 2 |",
     ]
+
+
+def test_bare_urls_are_no_links_in_markdown() -> None:
+    assert in_markdown("http://a.example www.b.example c: d.e") == r"http\://a.example www\.b.example c: d.e"
 
 
 def test_names_are_text_in_latex_whatever_they_hold() -> None:

@@ -239,7 +239,7 @@ def as_markdown(table: Table) -> str:
     return "\n".join([f"## {table.title}", "", *above, *lines, ""])
 
 
-_OF_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~$@&])")
+_OF_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~$@&]|:(?=//)|(?<=www)\.)")  # bare URLs are links on GitHub
 _PLAIN: Final = re.compile(r"[\d\s.,–%\[\]-]*")
 
 

@@ -3,13 +3,17 @@
 (() => {
   const PAGE = 25, EVERY_MS = 1000, LONG = 20000, SNIPPET = 200;
   const SHOWN = ["all", "failed", "wrong", "right", "unparsed", "unscored", ["flipped", "models differ"]];
-  const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+  const UNSAFE = new RegExp(  // what themis_output.safe escapes
+    "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+    + "|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]", "g");
   const byId = (id) => document.getElementById(id);
   let told = JSON.parse(byId("told").textContent);
   const controls = ["search", "shown", "scorer", "system", "slice", "metadata"];
   let page = 0, hits = [], total = 0, asked = 0;
 
-  const visible = (text) => String(text).replace(UNSAFE, (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"));
+  const codeOf = (code) => (code < 256 ? "\\x" + code.toString(16).padStart(2, "0") : "\\u" + code.toString(16).padStart(4, "0"));
+  const visible = (text) => String(text).replace(UNSAFE, (char) => codeOf(char.charCodeAt(0)));
+  const cut = (text, length) => text.slice(0, length).replace(/[\ud800-\udbff]$/, "");  // cuts no character in two
   const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
   function make(tag, properties, ...children) {
@@ -122,7 +126,7 @@
       badge(row.trial, Number(byId("scorer").value)),
       make("span", {}, row.trial.sample ? `${row.group.item.id} #${row.trial.sample + 1}` : row.group.item.id),
       make("span", {}, labelOf(row.trial.system)),
-      make("span", { className: "snippet" }, answer.slice(0, SNIPPET).replace(/\s+/g, " ")));
+      make("span", { className: "snippet" }, cut(answer, SNIPPET).replace(/\s+/g, " ")));
     button.addEventListener("click", () => open(at));
     return make("li", {}, button);
   }
@@ -148,8 +152,8 @@
   function text(value, found) {
     const whole = plain(value), at = found ? whole.lastIndexOf(found) : -1;
     const parts = at < 0 || at >= LONG
-      ? [whole.slice(0, LONG)]
-      : [whole.slice(0, at), make("mark", {}, found), whole.slice(at + found.length, at + LONG)];
+      ? [cut(whole, LONG)]
+      : [whole.slice(0, at), make("mark", {}, found), cut(whole.slice(at + found.length), LONG)];
     const box = make("pre", { dir: "auto" }, parts);
     if (whole.length <= LONG) return box;
     const all = make("button", { type: "button" }, `Show all ${whole.length.toLocaleString("en")} characters`);
@@ -160,7 +164,7 @@
   const isSomething = (value) => value !== undefined && value !== null && value !== "";
   const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const areRecords = (value) => Array.isArray(value) && value.length > 0 && value.every(isRecord);
-  const shortly = (value) => (isSomething(value) ? plain(value).slice(0, LONG) : "–");
+  const shortly = (value) => (isSomething(value) ? cut(plain(value), LONG) : "–");
 
   function pairs(values) {
     const told = Object.entries(values).filter(([, value]) => isSomething(value));
@@ -301,8 +305,16 @@
     byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(again, 120); });
     for (const id of controls.slice(1)) byId(id).addEventListener("change", again);
     byId("filters").addEventListener("submit", (event) => { event.preventDefault(); again(); });
+    addEventListener("beforeprint", openForPrint);
     byId("before").addEventListener("click", () => { page -= 1; list(); });
     byId("after").addEventListener("click", () => { page += 1; list(); });
+  }
+
+  function openForPrint() {
+    const closed = [...document.querySelectorAll("#spec details:not([open])")];
+    const set = (open) => () => closed.forEach((each) => { each.open = open; });
+    set(true)();
+    addEventListener("afterprint", set(false), { once: true });
   }
 
   function fillAll() {
