@@ -32,7 +32,7 @@ def test_the_commands_on_the_page_run_one_after_another(
         assert done.exit_code == 0, (command, done.output)
         said[command] = done.stdout
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "has the highest accuracy in " in page
+    assert "stats/compare: large is better than small: " in page
     assert (tmp_path / "tables.tex").read_text("utf-8").startswith(r"\begin{table}")
     assert (tmp_path / "scores.csv").read_text("utf-8").startswith("run,slice,model,")
     assert "We evaluated small through replay/file and large through replay/file." in said[commands[-1]]

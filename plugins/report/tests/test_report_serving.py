@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from socket import create_connection
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,6 +93,13 @@ def test_results_come_by_pages_and_searches(address: str, run_id: str) -> None:
     assert found["groups"][0]["item"]["id"] == "days"
 
 
+def test_a_run_that_is_named_twice_is_served_once(address: str, run_id: str) -> None:
+    twice = f"id={run_id[:-1]}&id={run_id}"
+    assert ask(address, f"run?{twice}")[0].status == 200
+    told = json.loads(ask(address, f"api/progress?{twice}")[1])
+    assert (told["planned"], told["trials"]) == (8, 8)
+
+
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(
     spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +116,7 @@ def test_a_search_that_takes_too_long_is_stopped_and_says_so(
         ("api/results?id=counts&page=x", 400),
         ("api/alike?id=counts", 400),
         ("api/alike?id=counts&n=999", 200),
+        ("api/results?id=counts&system=99&scorer=99&slice=nowhere", 200),
     ],
 )
 def test_what_can_t_be_answered_is_refused_and_the_server_goes_on(
@@ -114,3 +124,55 @@ def test_what_can_t_be_answered_is_refused_and_the_server_goes_on(
 ) -> None:
     assert ask(address, path.replace("id=counts", f"id={run_id}"))[0].status == status
     assert ask(address)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("results?page=99999999999999999999", "page: '99999999999999999999' is no whole number of up to 9 digits"),
+        ("results?page=-1", "page: '-1' is no whole number of up to 9 digits"),
+        ("results?system=1.5", "system: '1.5' is no whole number of up to 9 digits"),
+        ("results?scorer=1e400", "scorer: '1e400' is no whole number of up to 9 digits"),
+        ("results?shown=half", "shown: 'half' is none of all, failed, wrong, right, unparsed, unscored, flipped"),
+        ("results?metadata=7", 'metadata: \'7\' is no JSON list of two texts, such as ["level", "a"]'),
+        ("results?metadata=[1]", 'metadata: \'[1]\' is no JSON list of two texts, such as ["level", "a"]'),
+        (
+            f"results?metadata={'[' * 20000}",
+            f'metadata: \'{"[" * 60}\' is no JSON list of two texts, such as ["level", "a"]',
+        ),
+        ("alike?n=99999999999999999999", "n: '99999999999999999999' is no whole number of up to 9 digits"),
+        ("alike?", "n: the number of a result is missing"),
+    ],
+)
+def test_a_wrong_parameter_is_told_in_words(asked: str, said: str, address: str, run_id: str) -> None:
+    reply, text = ask(address, f"api/{asked}&id={run_id}")
+    assert (reply.status, text) == (400, said)
+
+
+@pytest.mark.parametrize("line", ["OPTIONS *", "GET abc", "GET *"])
+def test_a_path_of_no_kind_is_refused_before_it_can_fail(line: str, address: str) -> None:
+    port = urlsplit(address).port
+    with create_connection(("127.0.0.1", port or 0), timeout=30) as connection:
+        connection.sendall(f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] in (b"404", b"400")
+
+
+def test_what_is_kept_of_a_run_that_goes_on_is_never_shown_once_it_has_ended(
+    spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "SHARE", 1e9)
+    with closing(serving.Site(spec, None)) as site:
+        ended = site._results.run(run_id)
+        states = [
+            replace(ended, status="running", finished_at=None, trials=6),
+            replace(ended, status="running", finished_at=None, trials=7),
+            replace(ended, trials=7),
+            ended,
+            ended,
+        ]
+        seen = []
+        for state in states:
+            monkeypatch.setattr(site._results, "run", lambda _, state=state: state)
+            made = site._gathered([run_id])
+            seen.append((made.runs[0].status, made.runs[0].trials))
+    assert seen == [("running", 6), ("running", 6), ("failed", 7), ("failed", 8), ("failed", 8)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["report", "view"]
 
 FORMATS = ("html", "markdown", "latex", "csv")
+ENDS = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex", ".csv": "csv"}
 MOST = 20_000
 """Single results of a page, unless more are asked for."""
 
@@ -51,13 +52,14 @@ def _store_command(command: Callable[..., Any]) -> click.Command:
 @click.option(
     "--table", "name", metavar="NAME", help="Markdown, LaTeX, CSV: this table alone, such as scores. CSV has one."
 )
-@click.option("--setup", is_flag=True, help="Write the paragraph on the experimental set-up instead.")
+@click.option(
+    "--setup", is_flag=True, help="Write the paragraph on the experimental set-up instead: text, Markdown or LaTeX."
+)
 @click.option(
     "--results",
     "most",
     type=click.IntRange(0),
-    default=MOST,
-    show_default=True,
+    show_default=str(MOST),
     help="Single results that an HTML page holds.",
 )
 def report(
@@ -66,7 +68,7 @@ def report(
     as_format: str | None,
     name: str | None,
     setup: bool,
-    most: int,
+    most: int | None,
     spec: Path | None,
     project: Path | None,
 ) -> None:
@@ -76,28 +78,59 @@ def report(
     """
     from themis_plugin_report.gathering import gathered, opened
 
-    chosen = "setup" if setup else as_format or _format_of(output)
+    chosen = _setup_format(as_format, output) if setup else _format_of(as_format, output)
+    _check_options(chosen, setup=setup, name=name, most=most)
     if chosen == "html" and output is None:
         raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
     with opened(spec, project) as (results, store):
         made = gathered(results, store, runs)
         with closing(made.index):
-            if chosen == "setup":
-                from themis_plugin_report.setups import setup_of
-
-                _write("\n\n".join(map(setup_of, made.runs)) + "\n", output)
+            if setup:
+                _write(_setups(made, chosen), output)
             elif chosen == "html":
-                _write_page(store, made, output, most)
+                _write_page(store, made, output, MOST if most is None else most)
             else:
                 _write(_tables(made, chosen, name), output)
 
 
-def _format_of(output: Path | None) -> str:
-    ends = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex", ".csv": "csv"}
+def _format_of(as_format: str | None, output: Path | None) -> str:
     suffix = "" if output is None else output.suffix.lower()
-    if suffix not in ends and suffix:
+    by_name = ENDS.get(suffix)
+    if by_name and as_format and by_name != as_format:
+        raise click.UsageError(f"--output ends in {suffix}, and --format is {as_format}: leave one of them out")
+    if suffix and not by_name and not as_format:
         raise click.UsageError(f"--output ends in {suffix}: add --format, one of {', '.join(FORMATS)}")
-    return ends.get(suffix, "html")
+    return as_format or by_name or "html"
+
+
+def _setup_format(as_format: str | None, output: Path | None) -> str:
+    """As `_format_of`, but without a format that is told, it is plain text."""
+    if as_format is None and (output is None or output.suffix.lower() in ("", ".txt")):
+        return "text"
+    found = _format_of(as_format, output)
+    if found not in ("markdown", "latex"):
+        raise click.UsageError(
+            f"--setup writes a paragraph, which is no {found}: --format markdown or latex, an output that ends in "
+            ".md, .tex or .txt, or no output"
+        )
+    return found
+
+
+def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | None) -> None:
+    """Raise UsageError for an option that would change nothing."""
+    if name is not None and (setup or chosen == "html"):
+        instead = "--setup writes no table" if setup else "a page has all tables"
+        raise click.UsageError(f"{instead}: leave out --table, or choose markdown, latex or csv without --setup")
+    if most is not None and (setup or chosen != "html"):
+        raise click.UsageError("only an HTML page holds single results: leave out --results, or add -o report.html")
+
+
+def _setups(made: Gathered, chosen: str) -> str:
+    from themis_plugin_report.setups import setup_of
+    from themis_plugin_report.tables import in_latex, in_markdown
+
+    write = {"markdown": in_markdown, "latex": in_latex}.get(chosen, str)
+    return "\n\n".join(write(setup_of(run)) for run in made.runs) + "\n"
 
 
 def _write_page(store: Store, made: Gathered, output: Path | None, most: int) -> None:
@@ -158,7 +191,7 @@ def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None
     from themis_plugin_report.serving import application
 
     with opened(spec, project) as (results, _):  # what is wrong is told before anything is served
-        ids = [results.run(each).run_id for each in runs]
+        ids = list(dict.fromkeys(results.run(each).run_id for each in runs))
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

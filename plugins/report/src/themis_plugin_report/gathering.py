@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import themis_core as themis
-from themis_core import Generation, GroupRow, OutcomeCount, RunCost, RunRecord, RunResult, SpecError, Store
+from themis_core import GroupRow, OutcomeCount, RunRecord, RunResult, SpecError, Store
 from themis_plugin_report.ballots import Ballots, ballots
+from themis_plugin_report.calls import Calls, calls_of
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Calls", "Gathered", "gathered", "opened"]
-
-BATCH = 500
-
-
-@dataclass(slots=True)
-class Calls:
-    """What the calls of one system took."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: RunCost = field(default_factory=RunCost)
-    seconds: array[float] = field(default_factory=lambda: array("d"))
-    """Of each call that was measured."""
-
-    def quantile(self, share: float) -> float | None:
-        """The least number of seconds in which this share of the calls was answered; None if none was measured."""
-        if not self.seconds:
-            return None
-        ordered = sorted(self.seconds)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+__all__ = ["Gathered", "gathered", "opened", "runs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +27,7 @@ class Gathered:
     outcomes: Sequence[Sequence[OutcomeCount]]
     """Of each run."""
     calls: dict[System, Calls]
+    """Of the models under test; a judging model's are of a system whose prompt is `judge of` a score."""
     groups: dict[str, list[tuple[str, GroupRow]]]
     """Dimension to the numbers of its values and models, each with its run."""
     judged: dict[str, Counter[str]]
@@ -69,21 +49,32 @@ def opened(spec: Path | None, project: Path | None) -> Iterator[tuple[themis.Res
         yield results, store
 
 
+def runs_of(results: themis.Results, run_ids: Sequence[str]) -> list[RunRecord]:
+    """The runs that are named, each once, whatever part of its id names it; by default the latest one.
+
+    Raises SpecError if there is no such run.
+    """
+    named = list(map(results.run, dict.fromkeys(run_ids))) or list(islice(results.runs(), 1))
+    if not named:
+        raise SpecError(f"there is no run in {results.location} yet: `themis run SPEC` makes one")
+    return list({run.run_id: run for run in named}.values())
+
+
 def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
     """Read what is told of these runs, by default of the latest one. The caller closes the index.
 
     Raises SpecError if there is no such run.
     """
-    runs = [results.run(each) for each in dict.fromkeys(run_ids)] or list(islice(results.runs(), 1))
-    if not runs:
-        raise SpecError(f"there is no run in {results.location} yet: `themis run SPEC` makes one")
+    runs = runs_of(results, run_ids)
     index = Index(store, runs)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
     judges = _judges(runs)
     judged = _judged(results, runs, judges)
     groups = {name: _by_dimension(results, runs, name) for name in _dimensions(runs)}
-    return Gathered(runs, told, outcomes, _calls(store, index), groups, judged, ballots(store, index, judges), index)
+    return Gathered(
+        runs, told, outcomes, calls_of(store, index, runs, judges), groups, judged, ballots(store, index, judges), index
+    )
 
 
 def _dimensions(runs: Sequence[RunRecord]) -> list[str]:
@@ -116,22 +107,3 @@ def _judged(results: themis.Results, runs: Sequence[RunRecord], judges: Sequence
             if (name := f"{row.score}/{row.metric}") in found:
                 found[name][row.reason or "?" if row.value is None else f"{row.value:.4g}"] += 1
     return found
-
-
-def _calls(store: Store, index: Index) -> dict[System, Calls]:
-    found = {system: Calls() for system in index.systems}
-    entries = index.entries()
-    while batch := list(islice(entries, BATCH)):
-        system_of = {key: index.systems[each.system] for each in batch for key in each.keys}
-        for record in store.generation_records(list(system_of)):
-            _add(found[system_of[record.key]], record.generation)
-    return found
-
-
-def _add(calls: Calls, answer: Generation) -> None:
-    calls.calls += 1
-    calls.input_tokens += answer.usage.input_tokens or 0
-    calls.output_tokens += answer.usage.output_tokens or 0
-    calls.cost += RunCost.of(answer)
-    if answer.latency_s is not None:
-        calls.seconds.append(answer.latency_s)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from themis_core import RunRecord, Store
 
-__all__ = ["Entry", "Index", "Query", "Scorer", "System"]
+__all__ = ["Call", "Entry", "Index", "Query", "Scorer", "System", "facet_of"]
 
 BATCH = 500
 MOST_VALUES = 60
@@ -27,6 +27,10 @@ CREATE TABLE trials (
 CREATE TABLE scores (
     n INTEGER, scorer INTEGER, value REAL, correct INTEGER, unparsed INTEGER, flipped INTEGER DEFAULT 0,
     PRIMARY KEY (n, scorer)
+) WITHOUT ROWID;
+CREATE TABLE scored (run_id TEXT, slice INTEGER, scorer INTEGER, PRIMARY KEY (run_id, slice, scorer)) WITHOUT ROWID;
+CREATE TABLE calls (
+    key TEXT, run_id TEXT, system INTEGER, scorer INTEGER, PRIMARY KEY (key, run_id)
 ) WITHOUT ROWID;
 CREATE TABLE facets (item_digest TEXT, field BLOB, value BLOB);
 """
@@ -45,13 +49,19 @@ UPDATE scores SET flipped = 1 WHERE (n, scorer) IN (
     JOIN trials t ON t.slice = split.slice AND t.item_digest = split.item_digest AND t.sample = split.sample
 )
 """
+_FACETS = """
+SELECT DISTINCT field, value FROM facets
+WHERE field IN (SELECT field FROM facets GROUP BY field HAVING count(DISTINCT value) BETWEEN 2 AND ?)
+ORDER BY field, value
+"""
 _SHOWN = {
     "all": "1",
     "failed": "t.outcome = 'failed'",
     "wrong": "s.correct = 0",
     "right": "s.correct = 1",
     "unparsed": "s.unparsed = 1",
-    "unscored": "t.outcome != 'failed' AND s.value IS NULL",
+    "unscored": "t.outcome != 'failed' AND s.value IS NULL AND EXISTS (SELECT 1 FROM scored d "
+    "WHERE d.run_id = t.run_id AND d.slice = t.slice AND d.scorer = asked.scorer)",
     "flipped": "s.flipped = 1",
 }
 
@@ -109,6 +119,16 @@ class Entry:
     keys: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A generation that a run used: of a system, or of a judge for a scorer."""
+
+    run_id: str
+    key: str
+    system: int | None = None
+    scorer: int | None = None
+
+
 class Index:
     """The results of some runs. Used from one thread at a time; `close` removes the file."""
 
@@ -123,6 +143,7 @@ class Index:
         for run in runs:
             self._scorers_of(run)
             self._db.executemany(f"INSERT INTO trials VALUES ({', '.join('?' * 11)})", self._trials(store, run.run_id))
+            self._db.executemany("INSERT OR IGNORE INTO scored VALUES (?, ?, ?)", self._scored_by(run))
         self._db.executemany("INSERT INTO facets VALUES (?, ?, ?)", self._facets_of(store))
         self._db.executescript(_INDICES)
         for run in runs:
@@ -144,6 +165,19 @@ class Index:
             if scorer not in self.scorers:
                 self.scorers.append(scorer)
             self.scorers[self.scorers.index(scorer)].best[each["slice_id"]] = best
+
+    def _scored_by(self, run: RunRecord) -> Iterator[tuple[str, int, int]]:
+        for each in run.manifest["scorers"]:
+            if each["slice_id"] in self.slices:
+                scorer = self.scorers.index(Scorer(each["score"], each["metric"]))
+                yield run.run_id, self.slices.index(each["slice_id"]), scorer
+
+    def scored(self) -> dict[str, dict[str, list[int]]]:
+        """Run to slice to the numbers of the scorers that it has."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for run_id, of_slice, scorer in self._db.execute("SELECT run_id, slice, scorer FROM scored ORDER BY 1, 2, 3"):
+            found.setdefault(run_id, {}).setdefault(self.slices[of_slice], []).append(scorer)
+        return found
 
     def _trials(self, store: Store, run_id: str) -> Iterator[tuple[Any, ...]]:
         known = {system: number for number, system in enumerate(self.systems)}
@@ -176,15 +210,15 @@ class Index:
             for digest, item in store.items(batch).items():
                 for name, value in item.metadata.items():
                     if not isinstance(value, dict | list):
-                        yield digest, _bytes(name), _bytes(value if isinstance(value, str) else json.dumps(value))
+                        yield digest, _bytes(name), _bytes(facet_of(value))
 
     def facets(self) -> dict[str, list[str]]:
         """The fields of the items' metadata that have few values, with these."""
-        rows = self._db.execute("SELECT DISTINCT field, value FROM facets ORDER BY field, value LIMIT 5000")
+        rows = self._db.execute(_FACETS, [MOST_VALUES])
         found: dict[str, list[str]] = {}
         for name, value in rows:
             found.setdefault(_text(name), []).append(_text(value))
-        return {name: values for name, values in found.items() if 1 < len(values) <= MOST_VALUES}
+        return found
 
     def count(self, query: Query = Query()) -> int:
         return int(self._db.execute(f"SELECT count(*) {self._from(query)}", self._values(query)).fetchone()[0])
@@ -211,6 +245,16 @@ class Index:
         rows = self._db.execute("SELECT scorer, correct, flipped FROM scores WHERE n = ?", [n])
         return {row[0]: (None if row[1] is None else bool(row[1]), bool(row[2])) for row in rows}
 
+    def note_calls(self, calls: Iterable[Call]) -> None:
+        """Keep each generation of a run once, for whom it was first noted."""
+        rows = ((each.key, each.run_id, each.system, each.scorer) for each in calls)
+        self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
+
+    def calls(self) -> Iterator[Call]:
+        """The generations that were noted, those of one key together."""
+        rows = self._db.execute("SELECT run_id, key, system, scorer FROM calls ORDER BY key, run_id")
+        return (Call(*row) for row in rows)
+
     def _from(self, query: Query) -> str:
         system = "AND t.system = ?" if query.system is not None else ""
         slice_id = "AND t.slice = ?" if query.slice_id is not None else ""
@@ -219,7 +263,10 @@ class Index:
             if query.facet is not None
             else ""
         )
-        joined = "FROM trials t LEFT JOIN scores s ON s.n = t.n AND s.scorer = ?"
+        joined = (
+            "FROM trials t CROSS JOIN (SELECT ? AS scorer) asked "
+            "LEFT JOIN scores s ON s.n = t.n AND s.scorer = asked.scorer"
+        )
         return f"{joined} WHERE {_SHOWN[query.shown]} {system} {slice_id} {facet}"
 
     def _values(self, query: Query) -> list[Any]:
@@ -232,6 +279,11 @@ class Index:
         n, run_id, slice_number, trial_id, system, item_id, *rest, keys = row
         told = (n, run_id, self.slices[slice_number], trial_id, system, _text(item_id))
         return Entry(*[*told, *rest, tuple(json.loads(keys))])
+
+
+def facet_of(value: Any) -> str:
+    """A value of the metadata as the filter has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 # SQLite's texts hold no lone surrogates, and what datasets call their items may.

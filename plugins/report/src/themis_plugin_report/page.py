@@ -72,6 +72,7 @@ def told_of(made: Gathered) -> dict[str, Any]:
         ],
         "scorers": [each.name for each in index.scorers],
         "slices": index.slices,
+        "scored": index.scored(),
         "metadata": index.facets(),
         "parses": {
             of_slice["slice_id"]: {each["name"]: _chain(each) for each in of_slice.get("parses") or ()}

@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -26,8 +26,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from themis_core import SpecError, ThemisError
-from themis_plugin_report.gathering import Gathered, gathered, opened
-from themis_plugin_report.index import Query
+from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
+from themis_plugin_report.index import Index, Query
 from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of
 from themis_plugin_report.tables import tables
 from themis_plugin_report.trials import groups, text_of
@@ -38,8 +38,16 @@ T = TypeVar("T")
 SHARE = 10
 """What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
 LONGEST_SEARCH_S = 5.0
+MOST_DIGITS = 9
+"""Of a number in a request: SQLite holds it also times `PAGE`."""
+LONGEST_SAID = 60
+"""Characters of a wrong parameter that the answer repeats."""
 MOST_KEPT = 8
 """Pages whose index is kept."""
+
+
+class BadRequest(Exception):
+    """A request that can't be answered; the message says which parameter is wrong, and how."""
 
 
 class Site:
@@ -56,12 +64,15 @@ class Site:
         self._files.close()
 
     def _gathered(self, run_ids: Sequence[str]) -> Gathered:
-        """What is told of these runs, as it was a moment ago."""
-        key = tuple(dict.fromkeys(run_ids))
-        states = [(run.run_id, run.status, run.trials, run.failed) for run in map(self._results.run, key)]
+        """What is told of these runs: as it was a moment ago while one goes on, as it is once they have ended."""
+        runs = runs_of(self._results, run_ids)
+        key = tuple(run.run_id for run in runs)
+        statuses = [(run.run_id, run.status, run.finished_at) for run in runs]
+        states = (statuses, [(run.trials, run.failed) for run in runs])
         if key in self._made:
             made, then, next_at = self._made[key]
-            if states == then or time.monotonic() < next_at:
+            goes_on = any(run.status == "running" for run in runs) and statuses == then[0]
+            if states == then or (goes_on and time.monotonic() < next_at):
                 return made
             made.index.close()
         elif len(self._made) >= MOST_KEPT:
@@ -81,7 +92,7 @@ class Site:
 
     def progress(self, run_ids: Sequence[str]) -> dict[str, Any]:
         """How far the runs are, and what their numbers are by now."""
-        runs = [self._results.run(each) for each in run_ids]
+        runs = runs_of(self._results, run_ids)
         made = self._gathered(run_ids)
         scores = next((each for each in tables(made) if each.name == "scores"), None)
         return {
@@ -103,7 +114,7 @@ class Site:
     def find(self, run_ids: Sequence[str], asked: dict[str, str]) -> dict[str, Any]:
         """One page of the results that are asked for."""
         made, query = self._gathered(run_ids), _query(asked)
-        first = max(int(asked.get("page") or 0), 0) * PAGE
+        first = _whole_number(asked, "page") * PAGE
         if words := asked.get("search", "").lower():
             return self._searched(made, query, words, first)
         entries = made.index.entries(query, first, PAGE)
@@ -131,15 +142,35 @@ class Site:
         return {"groups": list(groups(self._store, made.index, made.index.alike(n)))}
 
 
-def _query(asked: dict[str, str]) -> Query:
-    facet = json.loads(asked["metadata"]) if asked.get("metadata") else None
+def _query(asked: Mapping[str, str]) -> Query:
+    """What a request asks for. Raises BadRequest with words on what is wrong."""
+    shown = asked.get("shown") or "all"
+    if shown not in Index.SHOWN:
+        raise BadRequest(f"shown: {shown[:LONGEST_SAID]!r} is none of {', '.join(Index.SHOWN)}")
     return Query(
-        asked.get("shown") or "all",
-        int(asked.get("scorer") or 0),
-        int(asked["system"]) if asked.get("system") else None,
+        shown,
+        _whole_number(asked, "scorer"),
+        _whole_number(asked, "system") if asked.get("system") else None,
         asked.get("slice") or None,
-        None if facet is None else (str(facet[0]), str(facet[1])),
+        _facet(asked["metadata"]) if asked.get("metadata") else None,
     )
+
+
+def _whole_number(asked: Mapping[str, str], name: str) -> int:
+    text = asked.get(name) or "0"
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise BadRequest(f"{name}: {text[:LONGEST_SAID]!r} is no whole number of up to {MOST_DIGITS} digits")
+    return int(text)
+
+
+def _facet(text: str) -> tuple[str, str]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, list) and len(found) == 2 and all(isinstance(each, str) for each in found)):
+        raise BadRequest(f'metadata: {text[:LONGEST_SAID]!r} is no JSON list of two texts, such as ["level", "a"]')
+    return found[0], found[1]
 
 
 def application(spec: Path | None, project: Path | None, token: str, hosts: Sequence[str]) -> ASGIApp:
@@ -176,7 +207,10 @@ def application(spec: Path | None, project: Path | None, token: str, hosts: Sequ
         return _json(await read(lambda each: each.find(ids, asked)))
 
     async def alike(request: Request) -> Response:
-        ids, n = request.query_params.getlist("id"), int(request.query_params["n"])
+        ids, asked = request.query_params.getlist("id"), dict(request.query_params)
+        if not asked.get("n"):
+            raise BadRequest("n: the number of a result is missing")
+        n = _whole_number(asked, "n")
         return _json(await read(lambda each: each.alike(ids, n)))
 
     def wrong(request: Request, error: Exception) -> Response:
@@ -184,7 +218,7 @@ def application(spec: Path | None, project: Path | None, token: str, hosts: Sequ
 
     paths = {"": runs, "run": page, "api/progress": progress, "api/results": find, "api/alike": alike}
     routes = [Route(f"/{token}/{path}", endpoint, methods=["GET"]) for path, endpoint in paths.items()]
-    handlers = dict.fromkeys((ThemisError, ValueError, KeyError, IndexError), wrong)
+    handlers = dict.fromkeys((ThemisError, BadRequest), wrong)
     app = Starlette(routes=routes, lifespan=life, exception_handlers=handlers)
     return _Guard(app, token, hosts)
 
@@ -214,6 +248,8 @@ class _Guard:
             refused = self._refused(scope)
             answer = self._app if refused is None else refused
             await answer(scope, receive, partial(self._sent, send))
+        else:
+            await send({"type": "websocket.close", "code": 1008})
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -223,7 +259,8 @@ class _Guard:
             return PlainTextResponse("not served to other pages", 403)
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return PlainTextResponse("not served to other pages", 403)
-        if not secrets.compare_digest(scope["path"].split("/")[1].encode(), self._token.encode()):
+        first = scope["path"].removeprefix("/").partition("/")[0]  # a path may be `*`
+        if not secrets.compare_digest(first.encode("utf-8", "surrogatepass"), self._token.encode()):
             return PlainTextResponse("the address that `themis view` printed has more to it", 404)
         return None
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 from themis_core import RunRecord
 from themis_intervals import shown
 from themis_output import number, safe, told_once
-from themis_plugin_report.gathering import Calls, Gathered
+from themis_plugin_report.calls import Calls
+from themis_plugin_report.gathering import Gathered
 
-__all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "tables"]
+__all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "in_latex", "in_markdown", "tables"]
 
 TABLES = ("scores", "groups", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
 _NAMES = ("run", "by", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
@@ -232,17 +233,18 @@ def _made_of(run: RunRecord, storage: str) -> Iterator[list[str]]:
 def as_markdown(table: Table) -> str:
     """The table in the Markdown of GitHub; whatever a cell holds, it is text."""
     marks = ["---:" if name in table.figures else "---" for name in table.header]
-    lines = [f"| {' | '.join(map(_markdown, cells))} |" for cells in (table.header, *table.rows)]
+    lines = [f"| {' | '.join(map(in_markdown, cells))} |" for cells in (table.header, *table.rows)]
     lines.insert(1, f"| {' | '.join(marks)} |")
-    above = [_markdown(table.above), ""] if table.above else []
+    above = [in_markdown(table.above), ""] if table.above else []
     return "\n".join([f"## {table.title}", "", *above, *lines, ""])
 
 
-_OF_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~$@&])")
+_OF_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~$@&]|:(?=//)|(?<=www)\.)")  # bare URLs are links on GitHub
 _PLAIN: Final = re.compile(r"[\d\s.,–%\[\]-]*")
 
 
-def _markdown(text: str) -> str:
+def in_markdown(text: str) -> str:
+    """One line of text in Markdown."""
     line = _line(text)
     return line if _PLAIN.fullmatch(line) else _OF_MARKDOWN.sub(r"\\\1", line)
 
@@ -250,23 +252,40 @@ def _markdown(text: str) -> str:
 def as_latex(table: Table) -> str:
     """The table for the package booktabs."""
     columns = "".join("r" if name in table.figures else "l" for name in table.header)
-    header, *rows = (" & ".join(map(_latex, cells)) + r" \\" for cells in (table.header, *table.rows))
-    above = f" {_latex(table.above)}." if table.above else ""
+    header, *rows = map(_latex_row, (table.header, *table.rows))
+    above = f" {in_latex(table.above)}." if table.above else ""
     return "\n".join([
-        r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}.{above}}}", rf"\label{{tab:{table.name}}}",
+        r"\begin{table}", r"\centering", rf"\caption{{{in_latex(table.title)}.{above}}}",
+        rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
         r"\end{table}", "",
     ])  # fmt: skip
 
 
+def _latex_row(cells: Sequence[str]) -> str:
+    row = " & ".join(map(in_latex, cells))
+    # What ends the row before would take these for its own: a height, or that no page may end there.
+    return rf"{'{}' if row.startswith(('[', '*')) else ''}{row} \\"
+
+
 _OF_LATEX: Final = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}",
     **{each: f"\\{each}" for each in "&%$#_{}"}, "<": r"\textless{}", ">": r"\textgreater{}", "·": r"$\cdot$",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\symbol{34}",
 }  # fmt: skip
 
 
-def _latex(text: str) -> str:
-    return "".join(_OF_LATEX.get(each, each) for each in _line(text))
+_JOINED: Final = frozenset({"--", "-–", "–-", "––", "''"})
+"""What LaTeX would make one character of."""
+
+
+def in_latex(text: str) -> str:
+    """One line of text in LaTeX."""
+    line = _line(text)
+    following = zip(line, f"{line[1:]} ", strict=True)
+    return "".join(
+        f"{_OF_LATEX.get(one, one)}{'{}' if one + next_one in _JOINED else ''}" for one, next_one in following
+    )
 
 
 def as_csv(table: Table) -> str:

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from themis_core import GenerationRecorded, Item, ScoreEntry, Store, canonical_json
-from themis_plugin_report.index import Entry, Index
+from themis_plugin_report.index import Entry, Index, facet_of
 
 __all__ = ["groups", "text_of"]
 
@@ -56,6 +56,9 @@ def _group(
     shown: dict[str, Any] = {"id": entries[0].item_id}
     if item is not None:
         shown |= {"fields": item.fields, "reference": item.reference, "metadata": item.metadata}
+        # Scripts write numbers in their own way, 1.0 as 1: the filter compares these.
+        numbers = {name: facet_of(value) for name, value in item.metadata.items() if isinstance(value, int | float)}
+        shown |= {"numbers": numbers} if numbers else {}
     return {"slice": slice_id, "item": shown, "prompts": messages, "trials": told}
 
 

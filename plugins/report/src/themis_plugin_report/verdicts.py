@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from themis_core import ResultRow, RunRecord, RunResult, counted
+from themis_core import Gate, ResultRow, RunRecord, RunResult, counted, gates_of
 from themis_intervals import shown
 
 __all__ = ["Verdict", "verdicts"]
+
+MOST_LINES = 5
+"""Rows that miss a gate, of those that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,12 @@ class Verdict:
 def verdicts(run: RunRecord, result: RunResult) -> list[Verdict]:
     """What the run's conclusions say, or the best of each score; then thresholds, and what is not as it should be."""
     told = result.to_dict()
-    found = [Verdict(str(each["text"]), each.get("met")) for each in told.get("conclusions") or ()]
+    gates = gates_of(told)
+    thresholds, findings = gates[: len(told["thresholds"])], gates[len(told["thresholds"]) :]
+    found = list(map(_finding, findings))
     found = found or list(_best_of_aggregates(run, told.get("aggregates") or ()))
     found = found or list(_best_of_scores(run, result.scores))
-    return [*found, *map(_threshold, result.thresholds), *_unfinished(result)]
+    return [*found, *map(_threshold, thresholds), *_unfinished(result)]
 
 
 def _smaller_is_better(run: RunRecord) -> set[tuple[str, str]]:
@@ -38,19 +42,36 @@ def _smaller_is_better(run: RunRecord) -> set[tuple[str, str]]:
     return {(each["score"], each["metric"]) for each in scorers if not each.get("higher_is_better", True)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value that somebody has, as the verdict tells it."""
+
+    who: str
+    value: float
+    low: float | None
+    high: float | None
+    of: str
+    """What it is made of, such as `3 of 4 answers scored`."""
+
+    @property
+    def interval(self) -> str:
+        return shown(self.low, self.high)
+
+
 def _best_of_aggregates(run: RunRecord, rows: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
     """Which group has the best value of each aggregate that the spec names."""
     smaller_is_better = _smaller_is_better(run)
     for name in dict.fromkeys((each["aggregate"], each["score"], each["metric"]) for each in rows):
-        sign = -1 if name[1:] in smaller_is_better else 1
         mine = [each for each in rows if (each["aggregate"], each["score"], each["metric"]) == name]
-        known = [each for each in mine if each["value"] is not None]
+        known = [
+            _Value(
+                " · ".join(str(part) for part in each["group"].values() if part) or "The run",
+                each["value"], each["low"], each["high"], f"n = {each['n']}",
+            )
+            for each in mine if each["value"] is not None
+        ]  # fmt: skip
         if known:
-            best = max(known, key=lambda each: sign * each["value"])
-            who = " · ".join(str(each) for each in best["group"].values() if each) or "The run"
-            superlative = f"the {'highest' if sign > 0 else 'lowest'} " if len(known) > 1 else ""
-            value = f"{best['value']:.3f} {shown(best['low'], best['high'])}"
-            yield Verdict(f"{who} has {superlative}{name[1]}, {name[0]}: {value}", more=f"n = {best['n']}.")
+            yield _best(known, f"{name[1]}, {name[0]}", -1 if name[1:] in smaller_is_better else 1)
 
 
 def _best_of_scores(run: RunRecord, rows: Sequence[ResultRow]) -> Iterator[Verdict]:
@@ -58,47 +79,97 @@ def _best_of_scores(run: RunRecord, rows: Sequence[ResultRow]) -> Iterator[Verdi
     names = sorted({(row.score, row.metric) for row in rows})
     for name in names:
         of_score = [row for row in rows if (row.score, row.metric) == name and row.value is not None]
-        by_slice = sorted(of_score, key=lambda row: row.slice_id)
+        by_slice: dict[str, list[_Value]] = {}
+        for row in sorted(of_score, key=lambda row: row.slice_id):
+            by_slice.setdefault(row.slice_id, []).append(_value(of_score, row))
         sign = -1 if name in smaller_is_better else 1
-        ranked = [
-            sorted(group, key=lambda row: -sign * (row.value or 0.0))
-            for _, group in groupby(by_slice, lambda row: row.slice_id)
-        ]
-        if len(ranked) == 1:
-            yield _best(ranked[0], sign, len(names) > 1)
-        elif ranked:
-            yield _leaders(ranked, sign)
+        what = f"{name[0]} ({name[1]})" if len(names) > 1 else name[0]
+        if len(by_slice) == 1:
+            yield from (_best(values, what, sign) for values in by_slice.values())
+        elif by_slice:
+            yield _leaders(list(by_slice.values()), what, sign)
 
 
-def _best(ranked: Sequence[ResultRow], sign: int, named: bool) -> Verdict:
-    first, rest = ranked[0], ranked[1:]
-    what = f"{first.score} ({first.metric})" if named else first.score
-    value = f"{first.value:.3f} {shown(first.low, first.high)}"
+def _ranked(values: Sequence[_Value], sign: int) -> tuple[list[_Value], list[_Value]]:
+    """All that share the best value, and the others from better to worse."""
+    ranked = sorted(values, key=lambda each: -sign * each.value)
+    tied = [each for each in ranked if each.value == ranked[0].value]
+    return tied, ranked[len(tied) :]
+
+
+def _best(values: Sequence[_Value], what: str, sign: int) -> Verdict:
+    first, rest = _ranked(values, sign)
+    value = f"{first[0].value:.3f} {' and '.join(dict.fromkeys(each.interval for each in first))}"
+    more = f"95 % interval; {', '.join(dict.fromkeys(each.of for each in first))}."
+    if len(values) == 1:
+        return Verdict(f"{first[0].who} has {what} {value}", more=more)
+    who = f"{_listed([each.who for each in first])} {'has' if len(first) == 1 else 'have'}"
     if not rest:
-        return Verdict(f"{_name(ranked, first)} has {what} {value}", more=f"95 % interval; {_scored(first)}.")
+        return Verdict(f"{who} the same {what}: {value}", more=more)
     second = rest[0]
-    if second.value == first.value:
-        return Verdict(f"{_name(ranked, first)} and {_name(ranked, second)} have the same {what}, {value}")
-    text = f"{_name(ranked, first)} has the {'highest' if sign > 0 else 'lowest'} {what}: {value}"
-    next_best = f"Next is {_name(ranked, second)} with {second.value:.3f} {shown(second.low, second.high)}"
-    return Verdict(text, more=f"95 % interval; {_scored(first)}. {next_best}; {_apart(first, second)}.")
+    next_best = f"Next is {second.who} with {second.value:.3f} {second.interval}; {_apart(first, second)}."
+    return Verdict(f"{who} the {_superlative(sign)} {what}: {value}", more=f"{more} {next_best}")
 
 
-def _apart(first: ResultRow, second: ResultRow) -> str:
-    if first.low is None or first.high is None or second.low is None or second.high is None:
+def _superlative(sign: int) -> str:
+    return "highest" if sign > 0 else "lowest"
+
+
+def _overlap(one: _Value, other: _Value) -> bool | None:
+    """Whether two intervals overlap; None if one of them is not known."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return None
+    return one.low <= other.high and one.high >= other.low
+
+
+def _apart(first: Sequence[_Value], second: _Value) -> str:
+    overlaps = {_overlap(each, second) for each in first}
+    if True in overlaps:
+        return "their intervals overlap, so the values alone do not say which one is better"
+    if None in overlaps:
         return "without both intervals, the values do not say which one is better"
-    if first.low > second.high or first.high < second.low:
-        return "their intervals do not overlap"
-    return "their intervals overlap, so the values alone do not say which one is better"
+    return "their intervals do not overlap"
 
 
-def _leaders(ranked: Sequence[Sequence[ResultRow]], sign: int) -> Verdict:
-    lead = Counter(_name(group, group[0]) for group in ranked)
-    name, count = lead.most_common(1)[0]
-    best = "highest" if sign > 0 else "lowest"
-    text = f"{name} has the {best} {ranked[0][0].score} in {count} of {counted(len(ranked), 'slice')}"
-    others = ", ".join(f"{other} in {number}" for other, number in lead.most_common()[1:])
-    return Verdict(text, more=f"{others}." if others else "")
+def _leaders(slices: Sequence[Sequence[_Value]], what: str, sign: int) -> Verdict:
+    """Who has the best value in most of the slices; a value that several share is of each of them."""
+    ranked = [_ranked(values, sign) for values in slices]
+    compared = [each for each, values in zip(ranked, slices, strict=True) if len(values) > 1]
+    if not compared:  # who is alone leads nobody
+        values = [value.value for each in slices for value in each]
+        who = _listed(list(dict.fromkeys(value.who for each in slices for value in each)))
+        return Verdict(f"{who}: {what} from {min(values):.3f} to {max(values):.3f} in {counted(len(slices), 'slice')}")
+    lead = Counter(each.who for first, _ in compared for each in first)
+    most = max(lead.values())
+    top = [name for name, count in lead.items() if count == most]
+    total = counted(len(compared), "slice")
+    text = (
+        f"{_listed(top)} {'has' if len(top) == 1 else 'each have'} the {_superlative(sign)} {what} in {most} of {total}"
+    )
+    return Verdict(text, more=_in_slices(compared, lead, top))
+
+
+def _in_slices(compared: Sequence[tuple[list[_Value], list[_Value]]], lead: Counter[str], top: Sequence[str]) -> str:
+    """In how many slices each one leads alone, who else leads, and where intervals overlap."""
+    alone = Counter(first[0].who for first, _ in compared if len(first) == 1)
+    told = [f"{name} alone in {alone[name]} of them" for name in top if alone[name] < lead[name]]
+    told += [f"{name} in {count}" for name, count in lead.most_common() if name not in top]
+    sentences = [", ".join(told)] if told else []
+    # Of equal first ones, the next is one of them.
+    pairs = [(first[0], (first[1:] or rest)[0]) for first, rest in compared]
+    apart = sum(_overlap(one, other) is False for one, other in pairs)
+    where = f"{apart} of {counted(len(pairs), 'slice')}"
+    sentences.append(f"The intervals of the first and the next do not overlap in {where}")
+    return "".join(f"{each}. " for each in sentences).strip()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _value(rows: Sequence[ResultRow], row: ResultRow) -> _Value:
+    assert row.value is not None
+    return _Value(_name(rows, row), row.value, row.low, row.high, _scored(row))
 
 
 def _name(rows: Sequence[ResultRow], row: ResultRow) -> str:
@@ -118,18 +189,19 @@ def _scored(row: ResultRow) -> str:
     )
 
 
-def _threshold(threshold: dict[str, Any]) -> Verdict:
-    bounds = [f"{name} {threshold[name]:.4g}" for name in ("minimum", "maximum") if threshold.get(name) is not None]
-    names = [
-        str(threshold[each]) for each in ("score", "metric", "slice_id", "model_id") if threshold.get(each) is not None
-    ]
-    verdict = "met" if threshold["met"] else "not met" if threshold["missed"] else "not judged, so not met"
-    missed = ", ".join(f"{each['model_id']} has {each['value']:.3f}" for each in threshold["missed"][:5])
-    return Verdict(
-        f"Threshold {verdict}: {' · '.join(names)}, {', '.join(bounds)}",
-        threshold["met"],
-        f"{missed}." if missed else threshold["why"] or "",
-    )
+def _threshold(gate: Gate) -> Verdict:
+    state = {"met": "met", "missed": "not met"}.get(gate.state, "not judged, so not met")
+    compared = f": {gate.compared}" if gate.compared else ""
+    return Verdict(f"Threshold {state}: {gate.name}{compared}", gate.state == "met", _more(gate))
+
+
+def _finding(gate: Gate) -> Verdict:
+    return Verdict(gate.name, None if gate.state == "said" else gate.state == "met", _more(gate))
+
+
+def _more(gate: Gate) -> str:
+    more = f"; and {counted(len(gate.lines) - MOST_LINES, 'row')} more" if len(gate.lines) > MOST_LINES else ""
+    return f"{'; '.join(gate.lines[:MOST_LINES])}{more}".strip()
 
 
 def _unfinished(result: RunResult) -> Iterator[Verdict]:

@@ -3,13 +3,17 @@
 (() => {
   const PAGE = 25, EVERY_MS = 1000, LONG = 20000, SNIPPET = 200;
   const SHOWN = ["all", "failed", "wrong", "right", "unparsed", "unscored", ["flipped", "models differ"]];
-  const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+  const UNSAFE = new RegExp(  // what themis_output.safe escapes
+    "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+    + "|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]", "g");
   const byId = (id) => document.getElementById(id);
   let told = JSON.parse(byId("told").textContent);
   const controls = ["search", "shown", "scorer", "system", "slice", "metadata"];
   let page = 0, hits = [], total = 0, asked = 0;
 
-  const visible = (text) => String(text).replace(UNSAFE, (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"));
+  const codeOf = (code) => (code < 256 ? "\\x" + code.toString(16).padStart(2, "0") : "\\u" + code.toString(16).padStart(4, "0"));
+  const visible = (text) => String(text).replace(UNSAFE, (char) => codeOf(char.charCodeAt(0)));
+  const cut = (text, length) => text.slice(0, length).replace(/[\ud800-\udbff]$/, "");  // cuts no character in two
   const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
   function make(tag, properties, ...children) {
@@ -39,6 +43,9 @@
 
   const scoreOf = (trial, scorer) => (trial.scores || []).find((each) => each.scorer === scorer);
 
+  const isScored = ({ group, trial }, scorer) =>
+    Boolean(told.scored[told.systems[trial.system].run]?.[group.slice]?.includes(scorer));
+
   function isShown(row, shown, scorer) {
     const score = scoreOf(row.trial, scorer);
     switch (shown) {
@@ -48,11 +55,12 @@
       case "right": return score?.correct === true;
       case "unparsed": return score?.unparsed !== undefined;
       case "flipped": return score?.flipped === true;
-      default: return row.trial.outcome !== "failed" && (!score || score.value === null);
+      default: return row.trial.outcome !== "failed" && (!score || score.value === null) && isScored(row, scorer);
     }
   }
 
   const facet = (value) => (value !== null && typeof value === "object" ? null : typeof value === "string" ? value : JSON.stringify(value));
+  const facetOf = (item, field) => item.numbers?.[field] ?? facet(item.metadata?.[field]);
 
   function within(data) {
     const rows = rowsOf(data.groups);
@@ -64,7 +72,7 @@
           isShown(row, query.shown, scorer)
           && (query.system === "" || row.trial.system === Number(query.system))
           && (query.slice === "" || row.group.slice === query.slice)
-          && (!field || facet(row.group.item.metadata?.[field]) === value)
+          && (!field || facetOf(row.group.item, field) === value)
           && (!words || (row.text ??= textOf(row)).includes(words)));
         return { total: found.length, rows: found.slice(query.page * PAGE, (query.page + 1) * PAGE) };
       },
@@ -118,7 +126,7 @@
       badge(row.trial, Number(byId("scorer").value)),
       make("span", {}, row.trial.sample ? `${row.group.item.id} #${row.trial.sample + 1}` : row.group.item.id),
       make("span", {}, labelOf(row.trial.system)),
-      make("span", { className: "snippet" }, answer.slice(0, SNIPPET).replace(/\s+/g, " ")));
+      make("span", { className: "snippet" }, cut(answer, SNIPPET).replace(/\s+/g, " ")));
     button.addEventListener("click", () => open(at));
     return make("li", {}, button);
   }
@@ -144,8 +152,8 @@
   function text(value, found) {
     const whole = plain(value), at = found ? whole.lastIndexOf(found) : -1;
     const parts = at < 0 || at >= LONG
-      ? [whole.slice(0, LONG)]
-      : [whole.slice(0, at), make("mark", {}, found), whole.slice(at + found.length, at + LONG)];
+      ? [cut(whole, LONG)]
+      : [whole.slice(0, at), make("mark", {}, found), cut(whole.slice(at + found.length), LONG)];
     const box = make("pre", { dir: "auto" }, parts);
     if (whole.length <= LONG) return box;
     const all = make("button", { type: "button" }, `Show all ${whole.length.toLocaleString("en")} characters`);
@@ -156,7 +164,7 @@
   const isSomething = (value) => value !== undefined && value !== null && value !== "";
   const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const areRecords = (value) => Array.isArray(value) && value.length > 0 && value.every(isRecord);
-  const shortly = (value) => (isSomething(value) ? plain(value).slice(0, LONG) : "–");
+  const shortly = (value) => (isSomething(value) ? cut(plain(value), LONG) : "–");
 
   function pairs(values) {
     const told = Object.entries(values).filter(([, value]) => isSomething(value));
@@ -297,8 +305,16 @@
     byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(again, 120); });
     for (const id of controls.slice(1)) byId(id).addEventListener("change", again);
     byId("filters").addEventListener("submit", (event) => { event.preventDefault(); again(); });
+    addEventListener("beforeprint", openForPrint);
     byId("before").addEventListener("click", () => { page -= 1; list(); });
     byId("after").addEventListener("click", () => { page += 1; list(); });
+  }
+
+  function openForPrint() {
+    const closed = [...document.querySelectorAll("#spec details:not([open])")];
+    const set = (open) => () => closed.forEach((each) => { each.open = open; });
+    set(true)();
+    addEventListener("afterprint", set(false), { once: true });
   }
 
   function fillAll() {
@@ -324,7 +340,8 @@
 
   async function follow() {
     const now = await ask("api/progress", {}), bar = byId("progress");
-    if (!now.running && bar.hidden) return;
+    const wasRunning = document.querySelector(".status.running") !== null;  // when the page was made
+    if (!now.running && !wasRunning && bar.hidden) return;
     if (!now.running || (now.scores && !byId("table-scores"))) return location.reload();
     bar.hidden = false;
     bar.firstElementChild.value = now.trials / Math.max(now.planned, 1);
@@ -335,8 +352,11 @@
     }
     if (now.scores) showScores(now.scores);
     if (!byId("detail").open) await list();
-    setTimeout(() => follow().catch(fail), EVERY_MS);
+    setTimeout(followOn, EVERY_MS);
   }
+
+  // What failed once, such as a store that was busy, may do the next time.
+  const followOn = () => follow().catch((error) => { fail(error); setTimeout(followOn, 5 * EVERY_MS); });
 
   const fail = (error) => { byId("count").textContent = `The results can't be shown: ${error.message}`; };
 
@@ -347,7 +367,7 @@
     await list();
     document.documentElement.dataset.ready = "yes";
     performance.mark("ready");
-    if (source === served) await follow();
+    if (source === served) await followOn();
   }
 
   start().catch(fail);
