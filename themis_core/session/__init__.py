@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.components import StorageBackend, Store
-from themis_core.errors import StoreMissing
+from themis_core.errors import StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
@@ -140,7 +140,7 @@ async def _finished(made: Plan) -> RunRecord | None:
     looking = Writer(lambda: composition.storage.open(composition.project_dir, mode="read"))
     try:
         await looking.start()
-    except StoreMissing:
+    except StorageError:  # such as one of an older version, which is brought up to date when it is opened to be written
         return None
     try:
         return await looking.read(lambda store: finished_before(store, made))
