@@ -106,7 +106,7 @@ def compared(
         whole = pairs.whole()
         if not min(map(len, whole)):
             return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
-        return welch(*whole)
+        return welch(*whole, span)
     if not len(pairs.a):
         return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
     if component is None:
