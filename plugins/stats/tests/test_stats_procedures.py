@@ -299,6 +299,17 @@ def test_fewer_than_six_units_show_nothing_of_a_number_of_all_items(procedure: C
     assert procedure(lambda items: float(difference[items].mean()), 8).p_value == 2 * 0.5**8
 
 
+@pytest.mark.parametrize("procedure", [jackknifed, bootstrapped])
+def test_large_clusters_count_in_a_number_of_all_items_too(procedure: Callable[..., Procedure]) -> None:
+    difference = np.random.default_rng(9).normal(0.3, 1, 660)
+    cluster = np.repeat(np.arange(66), [100] * 6 + [1] * 60)
+    test = procedure(lambda items: float(difference[items].mean()), 660, cluster)
+    assert isinstance(test, ByStandardError)
+    assert 5 < test.freedom < 6
+    few = procedure(lambda items: float(difference[items].mean()), 560, cluster[100:])
+    assert (few.interval(), few.no_interval, smallest_difference(few)) == ((None, None), "too_few", None)
+
+
 def of_medians(a: np.ndarray, b: np.ndarray, items: np.ndarray) -> float:
     return float(np.median(b[items]) - np.median(a[items]))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from themis_plugin_stats.procedures import FEWEST_UNITS, SEED, ByStandardError, Procedure, Unspread, Unvaried
+from themis_plugin_stats.procedures import FEWEST_UNITS, SEED, ByStandardError, Procedure, Unspread, Unvaried, worth_of
 
 __all__ = ["bootstrapped", "jackknifed"]
 
@@ -32,13 +32,14 @@ def jackknifed(difference: Difference, n: int, clusters: NDArray[Any] | None = N
     """
     value, unit = difference(np.arange(n)), _unit_of_each(n, clusters)
     units = int(unit.max()) + 1
-    if units < FEWEST_UNITS:
-        return Unvaried(value, n, units, 0.0, "too few units")
     groups = min(units, max(FEWEST_GROUPS, MOST_HANDED // n))
     group_of = (np.random.default_rng(SEED).permutation(units) % groups)[unit]
+    worth = 0.0 if units < FEWEST_UNITS else worth_of(np.bincount(group_of).astype(np.float64))
+    if worth < FEWEST_UNITS:
+        return Unvaried(value, n, units, 0.0, "too few units", worth=worth)
     left_out = np.array([difference(np.flatnonzero(group_of != group)) for group in range(groups)])
     error = float(np.sqrt((groups - 1) / groups * np.sum((left_out - left_out.mean()) ** 2)))
-    return _by_t(value, n, units, error, "paired jackknife", groups)
+    return _by_t(value, n, units, error, "paired jackknife", groups, worth)
 
 
 def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None = None) -> Procedure:
@@ -51,20 +52,21 @@ def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None =
     order = np.argsort(unit, kind="stable")
     units = np.split(order, np.flatnonzero(np.diff(unit[order])) + 1)  # the positions of the items of each
     count = len(units)
-    if count < FEWEST_UNITS:
-        return Unvaried(value, n, count, 0.0, "too few units")
+    worth = 0.0 if count < FEWEST_UNITS else worth_of(np.bincount(unit).astype(np.float64))
+    if worth < FEWEST_UNITS:
+        return Unvaried(value, n, count, 0.0, "too few units", worth=worth)
     draw = np.random.default_rng(SEED)
     draws = min(MOST_DRAWS, max(FEWEST_DRAWS, 10 * MOST_HANDED // n))
     found = [difference(np.concatenate([units[i] for i in draw.integers(0, count, count)])) for _ in range(draws)]
-    error = float(np.std(found, ddof=1)) * sqrt(count / (count - 1))  # of a mean, exactly that of the t test
-    return _by_t(value, n, count, error, "paired bootstrap", count)
+    error = float(np.std(found, ddof=1)) * sqrt(worth / (worth - 1))  # of a mean, exactly that of the t test
+    return _by_t(value, n, count, error, "paired bootstrap", count, worth)
 
 
-def _by_t(value: float, n: int, units: int, error: float, method: str, parts: int) -> Procedure:
-    """By t of so many parts; their signs bound the p-value, and alone count where all are alike."""
+def _by_t(value: float, n: int, units: int, error: float, method: str, parts: int, worth: float) -> Procedure:
+    """By t of as many parts as these are worth; their signs bound the p-value, and alone count where all are alike."""
     if error <= 1e-12 * max(abs(value), 1.0):
         return Unspread(value, n, units, 0.0, method, 0.5**parts)
-    return ByStandardError(value, n, units, error, method, parts - 1, 0.5**parts)
+    return ByStandardError(value, n, units, error, method, worth - 1, 0.5**parts, worth=worth)
 
 
 def _unit_of_each(n: int, clusters: NDArray[Any] | None) -> NDArray[np.int64]:

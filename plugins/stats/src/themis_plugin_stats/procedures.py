@@ -33,6 +33,7 @@ __all__ = [
     "Unvaried",
     "paired",
     "welch",
+    "worth_of",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -284,7 +285,7 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
         return Unvaried(0.0, len(a), units, 0.0, "no item differs", span)
     if units < 2:
         return Unvaried(mean, len(a), units, 0.0, "one item" if clusters is None else "one cluster")
-    error, worth = _robust_error(totals, sizes), _effective_units(sizes)
+    error, worth = _robust_error(totals, sizes), worth_of(sizes)
     by = "" if clusters is None else "cluster "
     if error <= 1e-12 * abs(mean):
         return Unspread(mean, len(a), units, 0.0, f"{by}sign flips", 0.5**units)
@@ -332,7 +333,7 @@ def _robust_error(totals: Floats, sizes: Floats) -> float:
     return float(np.sqrt(np.sum(off**2 / (1 - share))) / sizes.sum())
 
 
-def _effective_units(sizes: Floats) -> float:
+def worth_of(sizes: Floats) -> float:
     """How many units of equal size would tell as much of the mean's error: one more than the degrees of freedom.
 
     Satterthwaite's, of the sum of squares in `_robust_error` (Bell and McCaffrey 2002), if the items of a unit are all
@@ -347,7 +348,7 @@ def _effective_units(sizes: Floats) -> float:
     a, b, c = (float(np.sum(weight * each)) for each in (share**2, share * variance, variance**2))
     squares = np.sum(weight**2 * variance * (variance - 2 * both))
     squares += 2 * a * c + 2 * b**2 + total**2 * a**2 - 4 * total * a * b
-    return float(trace**2 / squares) + 1
+    return round(float(trace**2 / squares), 6) + 1  # of equal units, exactly their number
 
 
 def _flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
