@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from math import sqrt
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -192,7 +193,7 @@ def trials_of(case: Case) -> int:
 
 def most_false(trials: int) -> float:
     """Per cent that a test of 5 % exceeds by chance in one of 400 simulations: of 15,000 trials, 5.5."""
-    return LEVEL + 2.8 * (LEVEL * (100 - LEVEL) / trials) ** 0.5
+    return LEVEL + 2.8 * sqrt(LEVEL * (100 - LEVEL) / trials)
 
 
 def row(cells: Iterable[object]) -> str:
