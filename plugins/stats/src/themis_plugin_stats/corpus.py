@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from themis_plugin_stats.procedures import FEWEST_UNITS, SEED, ByStandardError, Procedure, Unspread, Unvaried, worth_of
+from themis_plugin_stats.flipping import SEED
+from themis_plugin_stats.procedures import FEWEST_UNITS, ByStandardError, Procedure, Unspread, Unvaried, worth_of
 
 __all__ = ["bootstrapped", "jackknifed"]
 

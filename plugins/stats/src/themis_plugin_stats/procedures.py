@@ -14,14 +14,15 @@ A p-value is below 0.05 exactly when the 95 % interval leaves out 0. Nothing her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
+
+from themis_plugin_stats.flipping import Floats, flipped_means
 
 __all__ = [
     "FEWEST_UNITS",
@@ -36,18 +37,11 @@ __all__ = [
     "worth_of",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
 FEWEST_UNITS = 6
 """Of fewer, the exact tests show nothing at 5 %: five coins all fall alike in 2 of 32 times."""
 MANY = 50
 """Units that differ, from which on Student's t is used: by then it keeps its level, and gives smaller p-values than
 20,000 flips can. Of unequal clusters, so many of equal weight."""
-ENUMERATED = 14
-"""Units whose flips are all tried; of more, `FLIPS` are drawn."""
-FLIPS = 20_000
-SEED = 20_240_601
-_CHUNK, _MOST_AT_ONCE = 2_000, 2_000_000
-_EXACTLY_DRAWN = 1_000
 
 
 @dataclass(frozen=True)
@@ -291,7 +285,7 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
         return Unspread(mean, len(a), units, 0.0, f"{by}sign flips", 0.5**units)
     differing = int(np.sum(np.abs(totals) > 1e-12))
     if min(differing, worth) < MANY:
-        replicates, ties = _flipped_means(totals, sizes)
+        replicates, ties = flipped_means(totals, sizes)
         alike = bool(np.all(totals > -1e-12) or np.all(totals < 1e-12))
         exact = 0.5**differing if alike else None
         return ByReplicates(mean, len(a), units, error, f"{by}sign flips", replicates, ties, exact, worth=worth)
@@ -349,45 +343,3 @@ def worth_of(sizes: Floats) -> float:
     squares = np.sum(weight**2 * variance * (variance - 2 * both))
     squares += 2 * a * c + 2 * b**2 + total**2 * a**2 - 4 * total * a * b
     return round(float(trace**2 / squares), 6) + 1  # of equal units, exactly their number
-
-
-def _flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
-    """The mean difference in each set of flipped units, sorted; and in how many nothing was flipped.
-
-    Flipping the signs around `null` gives a mean at least as great as the one seen just if the mean of what was flipped
-    is at most `null`. So these means hold the test of every null, and its interval (Hartigan 1969, "typical values").
-    """
-    if len(totals) <= ENUMERATED:
-        numbers = np.arange(1, 2 ** len(totals), dtype=np.int64)
-        chosen = (numbers[:, None] >> np.arange(len(totals))) & 1
-        return _rounded(chosen @ totals / (chosen @ sizes), totals), 1
-    differ = np.abs(totals) > 1e-12
-    same = sizes[~differ]
-    held = 0.0
-    if len(same) > _EXACTLY_DRAWN:  # half of these are flipped, give or take a few in a hundred, and add nothing
-        held, same = float(same.sum()) / 2, same[:0]
-    weights = np.concatenate([sizes[differ], same])
-    sums = np.concatenate([totals[differ], np.zeros(len(same))])
-    parts, ties = [], 1
-    for drawn in _draws(len(weights)):
-        chosen = drawn.astype(np.float64)
-        flipped = chosen @ weights + held
-        ties += int(np.sum(flipped == 0))
-        some = flipped > 0
-        parts.append((chosen[some] @ sums) / flipped[some])
-    return _rounded(np.concatenate(parts), totals), ties
-
-
-def _draws(units: int) -> Iterator[NDArray[np.int8]]:
-    """Which units are flipped each time, by chance: always the same, so that a comparison always says the same."""
-    draw, left = np.random.default_rng(SEED), FLIPS - 1
-    rows = min(_CHUNK, max(4, _MOST_AT_ONCE // units))
-    while left > 0:
-        yield draw.integers(0, 2, (min(rows, left), units), dtype=np.int8)
-        left -= rows
-
-
-def _rounded(means: Floats, totals: Floats) -> Floats:
-    """Sorted, and those that are 0 but for the last digits are 0."""
-    means[np.abs(means) < 1e-12 * max(float(np.abs(totals).max()), 1e-300)] = 0.0
-    return np.sort(means)
