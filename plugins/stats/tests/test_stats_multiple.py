@@ -10,6 +10,7 @@ from themis_plugin_stats.multiple import corrected, groups_of
 from themis_plugin_stats.planning import (
     items_to_decide,
     least_items,
+    power_of,
     power_of_mcnemar,
     power_of_t,
     smallest_difference,
@@ -67,11 +68,26 @@ def test_what_so_many_items_could_show_is_found_four_times_out_of_five() -> None
     test = paired(np.zeros(400), np.random.default_rng(2).normal(0.0, 1.0, 400))
     least = smallest_difference(test)
     assert least is not None
-    assert power_of_t(400, test.standard_error * 20, least) == pytest.approx(0.8, abs=0.01)
-    binary = Discordant.of(40, 40, 500)
-    least = smallest_difference(binary)
+    assert power_of_t(400, test.standard_error * 20, least) == pytest.approx(0.8, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "n"), [(40, 40, 500), (0, 0, 20), (1, 0, 8), (0, 0, 40), (3, 4, 40), (6, 0, 6), (2, 1, 5000)]
+)
+def test_what_zeros_and_ones_could_show_is_what_power_says_of_it(wins: int, losses: int, n: int) -> None:
+    found = Discordant.of(wins, losses, n)
+    least = smallest_difference(found)
     assert least is not None
-    assert power_of_mcnemar(500, 0.16, least) == pytest.approx(0.8, abs=0.03)
+    for size, enough in ((least * 1.001, True), (least * 0.999, False)):
+        assert (power_of(found, size)(n) >= 0.8) == enough
+        differing = max(size, (wins + losses) / n)  # no fewer can differ than the difference takes
+        assert (power_of_mcnemar(n, min(differing, 1.0), min(size, 1.0)) >= 0.8) == enough
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_so_few_items_that_the_exact_test_can_reject_nothing_could_show_nothing(n: int) -> None:
+    assert [smallest_difference(Discordant.of(wins, 0, n)) for wins in range(n + 1)] == [None] * (n + 1)
+    assert smallest_difference(paired(np.zeros(n), np.linspace(0.1, 0.9, n))) is None
 
 
 def test_the_items_that_would_decide_do_so_if_the_difference_is_as_it_seems() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from math import comb
 
@@ -9,14 +11,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import linalg, optimize, stats
 
 from themis_plugin_stats.corpus import bootstrapped, jackknifed
-from themis_plugin_stats.procedures import ByReplicates, ByStandardError, Discordant, Procedure, Unvaried, paired, welch
+from themis_plugin_stats.planning import smallest_difference
+from themis_plugin_stats.procedures import (
+    ByReplicates,
+    ByStandardError,
+    Discordant,
+    Procedure,
+    Unspread,
+    Unvaried,
+    paired,
+    welch,
+)
 
 
 def agrees(test: Procedure) -> bool:
-    """Whether p < 0.05 exactly when the 95 % interval leaves out 0."""
+    """Whether p < 0.05 exactly when the 95 % interval leaves out 0; there is none where all differ alike."""
+    if test.no_interval == "no_spread":
+        return test.interval() == (None, None)
     low, high = test.interval()
     return (test.p_value < 0.05) == ((low is not None and low > 0) or (high is not None and high < 0))
 
@@ -126,7 +140,41 @@ def test_who_wins_each_of_fifty_has_a_tiny_p_value_whatever_the_scores_are() -> 
     assert paired(a, a + 0.3, clusters).p_value == 2 * 0.5**25
     assert welch(np.zeros(50), np.ones(50)).p_value == pytest.approx(2 / comb(100, 50))
     assert jackknifed(lambda items: 1.0, 50).p_value == 2 * 0.5**50
-    assert bootstrapped(lambda items: 1.0, 50).p_value <= 0.001
+    assert bootstrapped(lambda items: 1.0, 50).p_value == 2 * 0.5**50
+
+
+ALIKE = {
+    "items": lambda: paired(np.zeros(6), np.full(6, 0.25)),
+    "many items": lambda: paired(np.full(80, 0.2), np.full(80, 0.3)),
+    "clusters": lambda: paired(np.zeros(60), np.ones(60), np.arange(60) // 3),
+    "clusters that differ by nothing": lambda: paired(np.zeros(20), np.tile([1.0, -1.0], 10), np.arange(20) // 2),
+    "groups": lambda: welch(np.full(8, 0.1 + 0.2), np.full(9, 0.7)),
+    "equal groups": lambda: welch(np.full(8, 0.1), np.full(9, 0.1)),
+    "jackknife": lambda: jackknifed(lambda items: 0.1, 12),
+    "bootstrap": lambda: bootstrapped(lambda items: 0.1, 12),
+    "bootstrap of nothing": lambda: bootstrapped(lambda items: 0.0, 12),
+}
+
+
+@pytest.mark.parametrize("found", ALIKE.values(), ids=ALIKE)
+def test_no_interval_is_of_width_0_and_no_equivalence_comes_of_one(found: Callable[[], Procedure]) -> None:
+    test = found()
+    assert isinstance(test, Unspread)
+    assert (test.interval(), test.no_interval, test.p_equivalent(10.0)) == ((None, None), "no_spread", 1.0)
+    assert smallest_difference(test) is None
+    assert (test.p_value < 0.05) == (abs(test.difference) > 0)
+
+
+def test_fifty_of_fifty_right_have_the_exact_p_value_and_interval() -> None:
+    test = paired(np.zeros(50), np.ones(50))
+    low, high = test.interval()
+    assert low is not None
+    assert (test.p_value, 0.85 < low < 0.95, high) == (2 * 0.5**50, True, 1.0)
+
+
+def test_few_replicates_that_differ_at_the_far_end_alone_give_no_interval_of_width_0() -> None:
+    test = ByReplicates(0.5, 50, 50, 0.1, "flips", np.array([0.4, *[0.5] * 997, 0.6]))
+    assert (test.interval(), test.p_equivalent(0.9)) == ((None, None), 1.0)
 
 
 # --- Student's t
@@ -166,10 +214,51 @@ def test_the_error_by_clusters_is_the_robust_one() -> None:
     cluster = draw.integers(0, 60, 400)
     difference = draw.normal(0, 1, 400) + draw.normal(0, 1, 60)[cluster]
     test = paired(np.zeros(400), difference, cluster)
-    # Of a regression on the constant alone, the sandwich with G / (G - 1), as in Cameron and Miller 2015, (11).
+    # Of a regression on the constant alone, CR2 of Bell and McCaffrey 2002: residuals times (I - H)^(-1/2), by cluster.
     left = difference - difference.mean()
-    sums = np.array([left[cluster == each].sum() for each in np.unique(cluster)])
-    assert test.standard_error == pytest.approx(np.sqrt(60 / 59 * np.sum(sums**2)) / 400)
+    meat = 0.0
+    for each in np.unique(cluster):
+        own = left[cluster == each]
+        hat = np.full((len(own), len(own)), 1 / 400)
+        meat += float(np.linalg.inv(linalg.sqrtm(np.eye(len(own)) - hat)).dot(own).sum()) ** 2
+    assert test.standard_error == pytest.approx(np.sqrt(meat) / 400)
+
+
+UNEQUAL = {
+    "one of most items": [500] + [1] * 60,
+    "five of most": [100] * 5 + [1] * 60,
+    "as words are": [600 // k for k in range(1, 61)],
+    "one of a third": [300] + [10] * 59,
+    "nearly equal": [8, 9, 10] * 30,
+}
+
+
+@pytest.mark.parametrize("sizes", UNEQUAL.values(), ids=UNEQUAL)
+def test_clusters_are_worth_as_many_as_the_degrees_of_freedom_of_bell_and_mccaffrey_say(sizes: list[int]) -> None:
+    share = np.array(sizes) / sum(sizes)
+    left = np.eye(len(sizes)) - np.outer(share, np.ones(len(sizes)))
+    form = np.diag((1 - share) ** -0.5) @ left @ np.diag(share)
+    covariance = form @ form.T
+    expected = np.trace(covariance) ** 2 / np.sum(covariance**2) + 1
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    test = paired(np.zeros(len(cluster)), np.random.default_rng(1).normal(0.2, 1, len(sizes))[cluster], cluster)
+    assert test.effective_units == pytest.approx(expected)
+    assert test.method == ("cluster t" if expected >= 50 else "cluster sign flips")
+    assert agrees(test)
+
+
+def test_one_cluster_of_most_items_shows_nothing_and_the_interval_stays_in_the_range() -> None:
+    cluster = np.repeat(np.arange(61), UNEQUAL["one of most items"])
+    b = np.where(cluster == 0, 1.0, np.random.default_rng(2).choice([-1.0, 0.0, 1.0], 560))
+    test = paired(np.zeros(560), b, cluster, span=1.0)
+    low, high = test.interval()
+    assert low is not None
+    assert high is not None
+    assert (test.p_value > 0.5, -1 <= low < 0, 0.9 < high <= 1) == (True, True, True)
+    assert smallest_difference(test) is None
+    b[:] = 1.0
+    b[-3:] = 0.0
+    assert paired(np.zeros(560), b, np.arange(560) // 2, span=1.0).interval()[1] == 1.0
 
 
 def test_unpaired_scores_are_compared_by_welchs_test() -> None:
@@ -199,6 +288,44 @@ def test_the_bootstrap_of_a_mean_is_close_to_the_t_test_and_draws_whole_clusters
     twins = np.repeat(difference, 2)
     clustered = bootstrapped(lambda items: float(twins[items].mean()), 160, np.repeat(np.arange(80), 2))
     assert clustered.standard_error == pytest.approx(test.standard_error, rel=0.1)
+
+
+@pytest.mark.parametrize("procedure", [jackknifed, bootstrapped])
+def test_fewer_than_six_units_show_nothing_of_a_number_of_all_items(procedure: Callable[..., Procedure]) -> None:
+    difference = np.linspace(0.9, 1.1, 8)
+    few = procedure(lambda items: float(difference[items].mean()), 5)
+    assert (few.p_value, few.interval(), few.no_interval) == (1.0, (None, None), "too_few")
+    assert procedure(lambda items: float(difference[items].mean()), 8, np.arange(8) // 2).p_value == 1.0
+    assert procedure(lambda items: float(difference[items].mean()), 8).p_value == 2 * 0.5**8
+
+
+@pytest.mark.parametrize("procedure", [jackknifed, bootstrapped])
+def test_large_clusters_count_in_a_number_of_all_items_too(procedure: Callable[..., Procedure]) -> None:
+    difference = np.random.default_rng(9).normal(0.3, 1, 660)
+    cluster = np.repeat(np.arange(66), [100] * 6 + [1] * 60)
+    test = procedure(lambda items: float(difference[items].mean()), 660, cluster)
+    assert isinstance(test, ByStandardError)
+    assert 5 < test.freedom < 6
+    few = procedure(lambda items: float(difference[items].mean()), 560, cluster[100:])
+    assert (few.interval(), few.no_interval, smallest_difference(few)) == ((None, None), "too_few", None)
+
+
+def of_medians(a: np.ndarray, b: np.ndarray, items: np.ndarray) -> float:
+    return float(np.median(b[items]) - np.median(a[items]))
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 8, 12, 20])
+def test_a_bootstrap_of_few_items_finds_few_differences_where_there_are_none(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("themis_plugin_stats.corpus.MOST_DRAWS", 199)
+    draw, found = np.random.default_rng(n), 0
+    for _ in range(200):
+        a, b = (draw.beta(2, 2, n) for _ in "ab")
+        test = bootstrapped(partial(of_medians, a, b), n)
+        assert agrees(test)
+        found += test.p_value < 0.05
+    assert found <= 18  # 5 % of 200 come out higher than 9 % once in a hundred times
 
 
 # --- nothing to judge by, equivalence

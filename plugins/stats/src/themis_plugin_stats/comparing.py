@@ -157,7 +157,7 @@ def _described(
         None if nothing else smallest_difference(test), needed,
         int(np.sum(ahead > 1e-12)), int(np.sum(ahead < -1e-12)),
         pairs.ledgers[0].to_dict(), pairs.ledgers[1].to_dict(), *pairs.noise,
-        sum(len(at) for _, _, at, _ in pairs.matched) / max(len(pairs.a), 1), pairs.unmatched,
+        sum(len(at) for _, _, at, _ in pairs.matched) / max(len(pairs.a), 1), pairs.unmatched, test.no_interval,
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from math import sqrt
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +16,7 @@ from themis_plugin_stats.collecting import Cell, Collected, MetricKey
 from themis_plugin_stats.comparing import tested
 from themis_plugin_stats.judging import repeats_of
 from themis_plugin_stats.opening import opened, read_sides
-from themis_plugin_stats.planning import POWER, least_items, power_of_mcnemar, power_of_t
-from themis_plugin_stats.procedures import Discordant, Procedure
+from themis_plugin_stats.planning import POWER, least_items, power_of, power_of_mcnemar
 from themis_plugin_stats.sides import Chosen, Of, choose
 from themis_plugin_stats.variance import CALLS, Components, components
 
@@ -122,7 +120,7 @@ def _stored(run: str, chosen: Chosen, wished: Sequence[float], items: int | None
     for one, other in pairs:
         test = tested(one, other, key, by)
         label = f"{one[0].label}, {other[0].label}"
-        rows += [_row(label, each, items or test.n, wanted, _power(test, each)) for each in wished]
+        rows += [_row(label, each, items or test.n, wanted, power_of(test, each)) for each in wished]
         for side in (one, other):
             if side[0].label not in found and (split := _components(side, key)) is not None:
                 found[side[0].label] = {
@@ -138,15 +136,6 @@ def _row(
         "pair": pair, "difference": difference, "items": least_items(power, wanted), "n": n,
         "power": None if n is None else power(n),
     }  # fmt: skip
-
-
-def _power(test: Procedure, difference: float) -> Callable[[int], float]:
-    """The power of so many items of which each tells as much as one of those that were compared."""
-    if isinstance(test, Discordant):
-        differing = max((test.wins + test.losses) / test.n, difference)
-        return lambda n: power_of_mcnemar(n, min(differing, 1.0), difference)
-    spread = test.standard_error * sqrt(test.units)
-    return lambda n: power_of_t(n * test.units / max(test.n, 1), spread, difference)
 
 
 def _components(side: Of, key: MetricKey) -> Components | None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from themis_core import PluginError, Score, SpecError
 from themis_plugin_stats.collecting import Cell, Collected, Digests, Group, MetricKey
 from themis_plugin_stats.corpus import bootstrapped, jackknifed
-from themis_plugin_stats.procedures import Floats, Procedure, Unvaried, paired, welch
+from themis_plugin_stats.flipping import Floats
+from themis_plugin_stats.procedures import Procedure, Unvaried, paired, welch
 from themis_plugin_stats.sides import By, Of, Side
 
 __all__ = ["Ledger", "Pairs", "compared", "pair"]
@@ -106,7 +107,7 @@ def compared(
         whole = pairs.whole()
         if not min(map(len, whole)):
             return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
-        return welch(*whole)
+        return welch(*whole, span)
     if not len(pairs.a):
         return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
     if component is None:

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from math import ceil, inf, sqrt
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
-from themis_plugin_stats.procedures import Discordant, Procedure, Unvaried
+from themis_plugin_stats.procedures import FEWEST_UNITS, Discordant, Procedure
 
 __all__ = [
     "items_to_decide",
     "items_to_equal",
     "least_items",
+    "power_of",
     "power_of_mcnemar",
     "power_of_t",
     "smallest_difference",
@@ -64,14 +65,28 @@ def least_items(power: Callable[[int], float], wanted: float = POWER) -> int | N
     return high
 
 
-def smallest_difference(found: Procedure, wanted: float = POWER) -> float | None:
-    """The true difference that so many items would show with the wanted power, their spread being as seen."""
-    z = stats.norm.isf(ALPHA / 2), stats.norm.isf(1 - wanted)
+def power_of(found: Procedure, difference: float) -> Callable[[int], float]:
+    """The power of so many items of which each tells as much as one of those that were compared.
+
+    Of zeros and ones, as many differ as did, or else as many as the difference takes.
+    """
     if isinstance(found, Discordant):
-        differing = max(found.wins + found.losses, 1) / found.n
-        low = sum(z) * sqrt(differing / found.n)
-        return float(min(low, 1.0))
-    return None if isinstance(found, Unvaried) else float(sum(z) * found.standard_error)
+        differing = min(max((found.wins + found.losses) / found.n, difference), 1.0)
+        return lambda n: power_of_mcnemar(n, differing, difference)
+    units = found.effective_units
+    spread = found.standard_error * sqrt(units)
+    return lambda n: power_of_t(n * units / max(found.n, 1), spread, difference)
+
+
+def smallest_difference(found: Procedure, wanted: float = POWER) -> float | None:
+    """The true difference that so many items would show with the wanted power, their spread being as seen.
+
+    None if they could show none, whatever it is, or nothing tells how far they spread.
+    """
+    high = 1.0 if isinstance(found, Discordant) else 20 * found.standard_error
+    if found.effective_units < FEWEST_UNITS or high <= 0:
+        return None
+    return float(optimize.brentq(lambda size: power_of(found, size)(found.n) - wanted, 0.0, high, xtol=1e-9))
 
 
 def items_to_decide(found: Procedure, wanted: float = POWER) -> int | None:

@@ -4,7 +4,8 @@ A p-value is below 0.05 exactly when the 95 % interval leaves out 0. Nothing her
 
     zeros and ones           Discordant       exact McNemar; Tango's score interval, corrected to agree with it
     few items that differ    ByReplicates     sign flips; the interval by inverting them (Hartigan 1969)
-    many                     ByStandardError  paired t; by clusters, the robust standard error (Liang and Zeger 1986)
+    many                     ByStandardError  paired t; by clusters, the robust standard error (Bell and McCaffrey 2002)
+    all differ alike         Unspread         the exact test alone, no interval
     a number of all items    ByStandardError  the jackknife over items (Efron and Stein 1981)
                              ByReplicates     the bootstrap, where the number is no smooth function of the items
     unpaired                 ByStandardError  Welch 1947
@@ -13,26 +14,34 @@ A p-value is below 0.05 exactly when the 95 % interval leaves out 0. Nothing her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-__all__ = ["ByReplicates", "ByStandardError", "Discordant", "Procedure", "Unvaried", "paired", "unanimous", "welch"]
+from themis_plugin_stats.flipping import Floats, flipped_means
 
-Floats: TypeAlias = NDArray[np.float64]
+__all__ = [
+    "FEWEST_UNITS",
+    "ByReplicates",
+    "ByStandardError",
+    "Discordant",
+    "Procedure",
+    "Unspread",
+    "Unvaried",
+    "paired",
+    "welch",
+    "worth_of",
+]
+
+FEWEST_UNITS = 6
+"""Of fewer, the exact tests show nothing at 5 %: five coins all fall alike in 2 of 32 times."""
 MANY = 50
 """Units that differ, from which on Student's t is used: by then it keeps its level, and gives smaller p-values than
-20,000 flips can."""
-ENUMERATED = 14
-"""Units whose flips are all tried; of more, `FLIPS` are drawn."""
-FLIPS = 20_000
-SEED = 20_240_601
-_CHUNK = 2_000
-_EXACTLY_DRAWN = 1_000
+20,000 flips can. Of unequal clusters, so many of equal weight."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,20 @@ class Procedure(ABC):
     standard_error: float
     """Of the difference; what planning needs."""
     method: str
+    worth: float | None = field(default=None, kw_only=True)
+    """How many units of equal weight would tell as much; None if they are of equal weight."""
+
+    @property
+    def effective_units(self) -> float:
+        """Units of equal weight that tell as much."""
+        return self.units if self.worth is None else self.worth
+
+    @property
+    def no_interval(self) -> Literal["too_few", "no_spread"] | None:
+        """Why there is no interval; None if there is one."""
+        if self.interval() != (None, None):
+            return None
+        return "too_few" if self.effective_units < FEWEST_UNITS else "no_spread"
 
     @abstractmethod
     def above(self, null: float) -> float:
@@ -66,7 +89,12 @@ class Procedure(ABC):
         return min(1.0, 2 * min(self.above(0.0), self.below(0.0)))
 
     def p_equivalent(self, margin: float) -> float:
-        """P-value of a true difference of `margin` or more, in any direction (two one-sided tests, Schuirmann 1987)."""
+        """P-value of a true difference of `margin` or more, in any direction (two one-sided tests, Schuirmann 1987).
+
+        1 where there is no 90 % interval, which is the same claim.
+        """
+        if None in self.interval(0.9):
+            return 1.0
         return max(self.above(-margin), self.below(margin))
 
 
@@ -135,16 +163,20 @@ class ByStandardError(Procedure):
     """An estimate whose error is that of Student's t."""
 
     freedom: float
+    least: float = 0.0
+    """The one-sided p-value below which so few units can't fall, whatever t says; below 0.025."""
+    span: float = float("inf")
+    """Highest score less the lowest one, which no difference exceeds."""
 
     def above(self, null: float) -> float:
-        return float(stats.t.sf((self.difference - null) / self.standard_error, self.freedom))
+        return max(self.least, float(stats.t.sf((self.difference - null) / self.standard_error, self.freedom)))
 
     def below(self, null: float) -> float:
-        return float(stats.t.sf((null - self.difference) / self.standard_error, self.freedom))
+        return max(self.least, float(stats.t.sf((null - self.difference) / self.standard_error, self.freedom)))
 
     def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
         reach = float(stats.t.isf((1 - level) / 2, self.freedom)) * self.standard_error
-        return self.difference - reach, self.difference + reach
+        return max(self.difference - reach, -self.span), min(self.difference + reach, self.span)
 
 
 @dataclass(frozen=True)
@@ -176,7 +208,8 @@ class ByReplicates(Procedure):
         place = int(np.ceil(needed - 1e-9))
         if place <= 0:
             return None, None
-        return float(self.replicates[place - 1]), float(self.replicates[-place])
+        low, high = float(self.replicates[place - 1]), float(self.replicates[-place])
+        return (low, high) if high - low > 1e-12 * max(abs(low), abs(high)) else (None, None)  # as `Unspread`
 
 
 @dataclass(frozen=True)
@@ -208,12 +241,34 @@ class Unvaried(Procedure):
         return float((1 - min(1.0, distance / self.span)) ** self.units)
 
 
+@dataclass(frozen=True)
+class Unspread(Procedure):
+    """Every unit shows the same difference.
+
+    An exact test can say that there is one. How far other units would differ is not known, so there is no interval: one
+    of width 0 would claim certainty.
+    """
+
+    chance: float
+    """The exact one-sided p-value of no difference."""
+
+    def above(self, null: float) -> float:
+        return self.chance if null == 0.0 and self.difference > 1e-12 else 1.0
+
+    def below(self, null: float) -> float:
+        return self.chance if null == 0.0 and self.difference < -1e-12 else 1.0
+
+    def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
+        return None, None
+
+
 def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: float | None = None) -> Procedure:
     """Compare the scores of the same items, one of A and one of B each; `clusters` says which items belong together.
 
     Items of one cluster may resemble each other in any way; the mean is over items all the same. Fewer than six units
-    show nothing at 5 %: their flips are 32 at most. `span` is the highest
-    score less the lowest one, if there are such.
+    show nothing at 5 %: their flips are 32 at most. Of clusters of unequal size the large ones count: where few of them
+    hold most items, the signs are flipped, however many small ones there are. `span` is the highest score less the
+    lowest one, if there are such.
     """
     if clusters is None and _is_binary(a) and _is_binary(b):
         return Discordant.of(int(np.sum((b == 1) & (a == 0))), int(np.sum((a == 1) & (b == 0))), len(a))
@@ -224,25 +279,21 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
         return Unvaried(0.0, len(a), units, 0.0, "no item differs", span)
     if units < 2:
         return Unvaried(mean, len(a), units, 0.0, "one item" if clusters is None else "one cluster")
-    error = _robust_error(totals, sizes)
+    error, worth = _robust_error(totals, sizes), worth_of(sizes)
     by = "" if clusters is None else "cluster "
-    varies = error > 1e-12 * abs(mean)
-    if not varies or int(np.sum(np.abs(totals) > 1e-12)) < MANY:
-        replicates, ties = _flipped_means(totals, sizes)
+    if error <= 1e-12 * abs(mean):
+        return Unspread(mean, len(a), units, 0.0, f"{by}sign flips", 0.5**units)
+    differing = int(np.sum(np.abs(totals) > 1e-12))
+    if min(differing, worth) < MANY:
+        replicates, ties = flipped_means(totals, sizes)
         alike = bool(np.all(totals > -1e-12) or np.all(totals < 1e-12))
-        exact = 0.5 ** int(np.sum(np.abs(totals) > 1e-12)) if alike else None
-        return ByReplicates(mean, len(a), units, error, f"{by}sign flips", replicates, ties, exact)
-    return ByStandardError(mean, len(a), units, error, "cluster t" if by else "paired t", units - 1)
+        exact = 0.5**differing if alike else None
+        return ByReplicates(mean, len(a), units, error, f"{by}sign flips", replicates, ties, exact, worth=worth)
+    method, most = "cluster t" if by else "paired t", float("inf") if span is None else span
+    return ByStandardError(mean, len(a), units, error, method, worth - 1, span=most, worth=worth)
 
 
-def unanimous(difference: float, n: int, units: int, method: str, p_value: float) -> Procedure:
-    """What was found where every unit shows the same difference; `p_value` is one-sided."""
-    if abs(difference) <= 1e-12 or p_value > 0.025:
-        return Unvaried(difference, n, units, 0.0, "no spread")
-    return ByReplicates(difference, n, units, 0.0, method, np.full(FLIPS - 1, difference), 1, p_value)
-
-
-def welch(a: Floats, b: Floats) -> Procedure:
+def welch(a: Floats, b: Floats, span: float | None = None) -> Procedure:
     """Compare scores of different items, by unequal variances (Welch 1947, with Satterthwaite's degrees of freedom)."""
     mean = float(b.mean() - a.mean())
     if min(len(a), len(b)) < 2:
@@ -250,10 +301,11 @@ def welch(a: Floats, b: Floats) -> Procedure:
     parts = float(a.var(ddof=1) / len(a)), float(b.var(ddof=1) / len(b))
     if sum(parts) <= 1e-24:
         orders = float(special.binom(len(a) + len(b), len(a)))
-        return unanimous(mean, len(a) + len(b), len(a) + len(b), "permutation", 1 / orders)
+        return Unspread(mean, len(a) + len(b), len(a) + len(b), 0.0, "permutation", 1 / orders)
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     n = len(a) + len(b)
-    return ByStandardError(mean, n, n, float(np.sqrt(sum(parts))), "Welch's t", freedom)
+    most = float("inf") if span is None else span
+    return ByStandardError(mean, n, n, float(np.sqrt(sum(parts))), "Welch's t", freedom, span=most)
 
 
 def _is_binary(values: Floats) -> bool:
@@ -269,46 +321,25 @@ def _units(difference: Floats, clusters: NDArray[Any] | None) -> tuple[Floats, F
 
 
 def _robust_error(totals: Floats, sizes: Floats) -> float:
-    """Of the mean over items, from what the units' sums are off (Liang and Zeger 1986, with G / (G - 1))."""
-    units, items = len(totals), sizes.sum()
-    off = totals - sizes * (totals.sum() / items)
-    return float(np.sqrt(units / (units - 1) * np.sum(off**2)) / items)
+    """Of the mean over items, from what the units' sums are off: CR2 (Bell and McCaffrey 2002)."""
+    share = sizes / sizes.sum()
+    off = totals - share * totals.sum()
+    return float(np.sqrt(np.sum(off**2 / (1 - share))) / sizes.sum())
 
 
-def _flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
-    """The mean difference in each set of flipped units, sorted; and in how many nothing was flipped.
+def worth_of(sizes: Floats) -> float:
+    """How many units of equal size would tell as much of the mean's error: one more than the degrees of freedom.
 
-    Flipping the signs around `null` gives a mean at least as great as the one seen just if the mean of what was flipped
-    is at most `null`. So these means hold the test of every null, and its interval (Hartigan 1969, "typical values").
+    Satterthwaite's, of the sum of squares in `_robust_error` (Bell and McCaffrey 2002), if the items of a unit are all
+    alike, which is when the size counts most. Its covariance is a diagonal less a matrix of rank two, so that the sums
+    need no matrix.
     """
-    if len(totals) <= ENUMERATED:
-        numbers = np.arange(1, 2 ** len(totals), dtype=np.int64)
-        chosen = (numbers[:, None] >> np.arange(len(totals))) & 1
-        return _rounded(chosen @ totals / (chosen @ sizes), totals), 1
-    differ = np.abs(totals) > 1e-12
-    same = sizes[~differ]
-    held = 0.0
-    if len(same) > _EXACTLY_DRAWN:  # half of these are flipped, give or take a few in a hundred, and add nothing
-        held, same = float(same.sum()) / 2, same[:0]
-    weights = np.concatenate([sizes[differ], same])
-    sums = np.concatenate([totals[differ], np.zeros(len(same))])
-    parts, ties, drawn = [], 1, _drawn(len(weights))
-    for start in range(0, FLIPS - 1, _CHUNK):
-        chosen = drawn[start : start + _CHUNK].astype(np.float64)
-        flipped = chosen @ weights + held
-        ties += int(np.sum(flipped == 0))
-        some = flipped > 0
-        parts.append((chosen[some] @ sums) / flipped[some])
-    return _rounded(np.concatenate(parts), totals), ties
-
-
-@lru_cache(maxsize=8)
-def _drawn(units: int) -> NDArray[np.int8]:
-    """Which units are flipped each time, by chance: always the same, so that a comparison always says the same."""
-    return np.random.default_rng(SEED).integers(0, 2, (FLIPS - 1, units), dtype=np.int8)
-
-
-def _rounded(means: Floats, totals: Floats) -> Floats:
-    """Sorted, and those that are 0 but for the last digits are 0."""
-    means[np.abs(means) < 1e-12 * max(float(np.abs(totals).max()), 1e-300)] = 0.0
-    return np.sort(means)
+    share = sizes / sizes.sum()
+    weight, variance = 1 / (1 - share), share**2
+    total = variance.sum()
+    both = 2 * share * variance - total * share**2
+    trace = np.sum(weight * (variance - both))
+    a, b, c = (float(np.sum(weight * each)) for each in (share**2, share * variance, variance**2))
+    squares = np.sum(weight**2 * variance * (variance - 2 * both))
+    squares += 2 * a * c + 2 * b**2 + total**2 * a**2 - 4 * total * a * b
+    return round(float(trace**2 / squares), 6) + 1  # of equal units, exactly their number

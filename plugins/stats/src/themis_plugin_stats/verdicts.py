@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from themis_core import counted
+from themis_plugin_stats.procedures import FEWEST_UNITS
 
 __all__ = ["EXIT_CODES", "Pair", "Verdict", "begun"]
 
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "inconclusive"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"better": 0, "equivalent": 0, "worse": 1, "inconclusive": 10}
 """What `themis compare` exits with. 10 is no exit code of any other command."""
+_NO_INTERVAL: Final = {"no_spread": "all items differ alike", "too_few": "there are too few items"}
 
 
 @dataclass(slots=True)
@@ -45,7 +47,8 @@ class Pair:
     higher_is_better: bool
     verdict: Verdict
     smallest: float | None
-    """The true difference that so many items would show four times out of five."""
+    """The true difference that so many items would show four times out of five; None if they could show none, whatever
+    it is, or nothing tells how far they spread."""
     items_needed: int | None
     """How many items would decide, four times out of five, if the difference is as it seems; None if too many."""
     won: int
@@ -60,6 +63,8 @@ class Pair:
     """Scores of each side that an item's number is the mean of, samples not counted: prompts, settings, slices."""
     unmatched: list[str] = field(default_factory=list)
     """Slices, prompts, settings or models of one side alone: nothing of them is compared."""
+    no_interval: str | None = None
+    """Why there is no interval: `no_spread`, all items differ alike; `too_few`, so few that any difference may be."""
 
     @property
     def name(self) -> str:
@@ -71,7 +76,7 @@ class Pair:
             return self._turned().sentence(margin)
         if self.difference is None:
             return f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
-        numbers = f"{self._by()} (95 % interval {_ends(self.low, self.high)}, p {_p(self.p_corrected)}, n = {self.n})"
+        numbers = f"{self._by()} ({self._interval()}, p {_p(self.p_corrected)}, n = {self.n})"
         if self.verdict == "equivalent":
             return f"{self.b} is equivalent to {self.a} within {margin:g}: {self.name} is {numbers}"
         if self.verdict in ("better", "worse"):
@@ -90,8 +95,16 @@ class Pair:
             return "the same"
         return f"{_short(abs(difference))} {'higher' if difference > 0 else 'lower'}"
 
+    def _interval(self) -> str:
+        if self.no_interval is not None:
+            return f"no 95 % interval, as {_NO_INTERVAL[self.no_interval]}"
+        return f"95 % interval {_ends(self.low, self.high)}"
+
     def _what_would_do(self) -> str:
         could = "" if self.smallest is None else f"{counted(self.n, 'item')} could show {_short(self.smallest)}"
+        if self.units < FEWEST_UNITS:
+            what = counted(self.n, "item") if self.units == self.n else counted(self.units, "cluster")
+            could = f"{what} could show no difference, however large"
         if self.items_needed is not None and self.items_needed > self.n:
             more = f"if it is as it seems, some {_round_up(self.items_needed):,} items would decide"
             return f"{could}; {more}" if could else more
