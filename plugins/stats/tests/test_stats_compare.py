@@ -355,3 +355,59 @@ def test_one_item_and_equal_answers_decide_nothing(ran: Callable[..., str]) -> N
     assert (seen(one)[0][2:6], one.exit_code) == ((1, 0, 1, "inconclusive"), 10)
     same = compare(ran({"a": yes(3, 2), "b": yes(3, 2)}, name="same"), margin=0.9)
     assert (same.pairs[0].p_value, same.outcome) == (1.0, "equivalent")
+
+
+# --- gates that can't be judged
+
+
+def concluded(run: str) -> list[dict[str, Any]]:
+    with themis_core.open_results() as results:
+        return results.result(run).conclusions
+
+
+@pytest.mark.parametrize("gate", [{"fail_if": ["worse"]}, {"max_drop": 0.5}])
+@pytest.mark.parametrize(
+    ("items", "answers", "why"),
+    [
+        ([f"{n}x" for n in NAMES], yes(30, 20), "nothing could be compared, so the gate can't be judged"),
+        ([*NAMES[:2], *(f"{n}x" for n in NAMES[2:])], yes(30, 20), "96 % of the scores of"),
+        (
+            NAMES[:40],
+            yes(30, 10),
+            "20 % of the scores of base.json have no pair, which is more than max_unpaired, 0.05",
+        ),
+        (NAMES, [*yes(30, 15), *["-"] * 5], "5 of 50 trials of"),
+    ],
+)
+def test_a_gate_is_not_met_where_hardly_anything_was_compared(
+    ran: Callable[..., str], gate: dict[str, Any], items: list[str], answers: list[str], why: str
+) -> None:
+    themis("baseline", "set", ran({"m": yes(30, 20)}, items=NAMES), "-o", "base.json")
+    config = {"against": "base.json", **gate}
+    waived = {**config, "max_unpaired": 1}
+    run = ran(
+        {"m": answers}, items=items,
+        conclusions=[{"id": "stats/compare", "config": each} for each in (config, waived)],
+    )  # fmt: skip
+    told, free = concluded(run)
+    assert (told["met"], why in told["text"]) == (False, True), told["text"]
+    assert free["met"] is ("nothing" not in why)
+
+
+def test_a_gate_is_not_met_where_one_side_lacks_a_slice_a_prompt_or_a_model(ran: Callable[..., str]) -> None:
+    prompts = [{"id": each, "messages": [{"role": "user", "content": "{{ item.question }}"}]} for each in "pq"]
+    themis("baseline", "set", ran({"m": yes(30, 20)}, items=NAMES, prompt_variants=prompts), "-o", "base.json")
+    config = {"against": "base.json", "fail_if": ["worse"]}
+    gates = [{"id": "stats/compare", "config": each} for each in (config, {**config, "max_unpaired": 0.5})]
+    told, free = concluded(ran({"m": yes(30, 20)}, items=NAMES, conclusions=gates))
+    assert (told["met"], "one side alone has q" in told["text"], free["met"]) == (False, True, True), told["text"]
+    first = ran({"x": yes(30, 20), "y": yes(30, 20), "z": yes(30, 20)}, name="three", items=NAMES)
+    gate = {"id": "stats/compare", "config": {"against": first, "fail_if": ["worse"]}}
+    (told,) = concluded(ran({"x": yes(30, 20), "y": yes(30, 20)}, name="two", items=NAMES, conclusions=[gate]))
+    assert (told["met"], "one side alone has model z" in told["text"]) == (False, True), told["text"]
+
+
+@pytest.mark.parametrize("gate", [{"fail_if": ["worse"]}, {"fail_if": ["better"]}, {"max_drop": 0.1}])
+def test_a_gate_with_a_direction_names_what_is_compared_with_what(ran: Callable[..., str], gate: Any) -> None:
+    with pytest.raises(SpecError, match="name a `baseline` of the run, or `against` another run"):
+        ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": gate}])

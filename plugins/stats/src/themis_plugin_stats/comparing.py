@@ -101,6 +101,7 @@ def compare_chosen(
     _decide(found, tests, margin, correction)
     made = Comparison(found, chosen.sides, chosen.by, chosen.baseline, margin, correction, cluster, unpaired)
     made.unfinished = _unfinished(chosen)
+    made.left_out = chosen.left_out
     if len({(one[1].run.run_id, other[1].run.run_id) for one, other in chosen.pairs}) == 1:
         made.differs = differences(first, second)
     if len(chosen.pairs) == 1:

@@ -13,6 +13,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
 
+from themis_plugin_stats.gating import unjudged
+
 if TYPE_CHECKING:
     from themis_plugin_stats.result import Comparison
     from themis_plugin_stats.verdicts import Pair
@@ -53,12 +55,25 @@ class Compare(Conclusion):
         description="Whether `max_drop` is of the number as it is, or of the worse end of its 90 % interval: then the "
         "run must show, at a one-sided level of 5 %, that it is not worse by more.",
     )
+    max_unpaired: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The share of either side's scores that may have no pair, and of its trials that may have failed; "
+        "the gate is not met if more have. By default 0.05, and no slice, prompt or model that one side alone has.",
+    )
     _base_dir: Path | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _fits(self) -> Compare:
         if self.against is not None and (self.baseline is not None or self.by is not None):
             raise ValueError("`against` compares with another run, `by` and `baseline` within this one: leave one out")
+        directed = self.max_drop is not None or {"better", "worse"} & set(self.fail_if)
+        if directed and self.against is None and self.baseline is None:
+            raise ValueError(
+                "which is better and which worse depends on what is compared with what: name a `baseline` of the run, or "
+                "`against` another run"
+            )
         return self
 
     @property
@@ -108,27 +123,36 @@ class Compare(Conclusion):
         return next(others, None)
 
     def _finding(self, found: Comparison) -> Finding:
-        missed = [told for each in found.pairs if (told := self._missed(each)) is not None]
-        text = "\n".join([found.verdict, *missed, *_could_say(found)])
+        missed = []
+        if self.is_gate:
+            missed = list(dict.fromkeys(told for each in found.pairs for told in self._missed(found, each)))
+        text = "\n".join([found.verdict, *missed, *found.caveats(), *_could_say(found)])
         return Finding(text, not missed if self.is_gate else None, found.to_dict())
 
-    def _missed(self, each: Pair) -> str | None:
-        """Why a pair does not meet the gate; None if it does, or there is none."""
+    def _missed(self, found: Comparison, each: Pair) -> list[str]:
+        """Why a pair does not meet the gate."""
         names = f"{each.b} against {each.a}, {each.name}"
-        if each.verdict in self.fail_if:
-            return f"{names}: {each.verdict}, which fail_if names"
-        if self.max_drop is None:
-            return None
         if each.difference is None:
-            return f"{names}: no item in common, so max_drop can't be judged"
+            return [f"{names}: nothing could be compared, so the gate can't be judged"]
+        told = [f"{names}: {why}" for why in unjudged(each, self.max_unpaired)]
+        if self.max_unpaired is None and found.left_out:
+            told.append(f"one side alone has {', '.join(found.left_out)}")
+        if each.verdict in self.fail_if:
+            told.append(f"{names}: {each.verdict}, which fail_if names")
+        if self.max_drop is not None and (drop := self._drop(each, self.max_drop)) is not None:
+            told.append(f"{names}: {drop}")
+        return told
+
+    def _drop(self, each: Pair, most: float) -> str | None:
+        """What is said of a drop of more than `most`; None if it is less."""
         ends = (each.low_90, each.high_90) if self.max_drop_of == "bound" else (each.difference, each.difference)
         worst = ends[0] if each.higher_is_better else ends[1]
         drop = None if worst is None else -worst if each.higher_is_better else worst
-        if drop is None or drop > self.max_drop + 1e-12:
-            told = "of unknown size" if drop is None else f"{drop:.4g}"
-            what = "may be worse by" if self.max_drop_of == "bound" else "is worse by"
-            return f"{names}: {what} {told}, and max_drop is {self.max_drop:g}"
-        return None
+        if drop is not None and drop <= most + 1e-12:
+            return None
+        told = "of unknown size" if drop is None else f"{drop:.4g}"
+        what = "may be worse by" if self.max_drop_of == "bound" else "is worse by"
+        return f"{what} {told}, and max_drop is {most:g}"
 
 
 def _could_say(found: Comparison) -> list[str]:

@@ -35,12 +35,15 @@ class Ledger:
     items: int = 0
     """With a score."""
     only: int = 0
-    """Items with a score, of the trials that both sides could have, that the other side has no score of."""
+    """Items with a score that the other side has no score of: not one in its place."""
+    unpaired: float = 0.0
+    """The share of this side's scores (one for each item, prompt variant, setting, slice) that have none in place."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "trials": self.trials, "failed": self.failed, "scored": self.scored, "unparsed": self.unparsed,
             "unscored": dict(sorted(self.unscored.items())), "items": self.items, "only_here": self.only,
+            "unpaired": self.unpaired,
         }  # fmt: skip
 
 
@@ -79,10 +82,12 @@ def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
         digests.append(both)
         values_a.append(a.means[at_a])
         values_b.append(b.means[at_b])
-        ledgers[0].only += len(a.means) - len(both)
-        ledgers[1].only += len(b.means) - len(both)
     unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
     found, items = _by_item(digests, values_a, values_b)
+    for ledger, of in zip(ledgers, cells, strict=True):
+        scores = sum(len(cell.means) for cell in of.values())
+        ledger.only = ledger.items - len(items)
+        ledger.unpaired = 1 - sum(map(len, digests)) / scores if scores else 0.0
     noise = (_flips_by_itself(cells[0].values()), _flips_by_itself(cells[1].values()))
     return Pairs(
         items,

@@ -8,7 +8,7 @@ from typing import Any
 
 from themis_core import counted
 from themis_plugin_stats.multiple import Correction, groups_of
-from themis_plugin_stats.showing import Table, as_markdown, as_text, ledgers_of, notes_of, rows_of
+from themis_plugin_stats.showing import Table, as_markdown, as_text, caveats_of, ledgers_of, notes_of, rows_of
 from themis_plugin_stats.verdicts import EXIT_CODES, Pair, Verdict, begun
 
 __all__ = ["Comparison"]
@@ -31,6 +31,8 @@ class Comparison:
     """What else differs between the sides: `what`, and what it is on each side, `a` and `b`."""
     unfinished: dict[str, str] = field(default_factory=dict)
     """Runs that are not completed, and what they are instead: failed, interrupted, stopped, died."""
+    left_out: list[str] = field(default_factory=list)
+    """Models of some of the runs that others lack: nothing of them is compared."""
     flips: list[dict[str, Any]] = field(default_factory=list)
     """Items of which one side is right and the other wrong, with both answers, if they were asked for."""
 
@@ -77,26 +79,33 @@ class Comparison:
             "baseline": self.baseline, "margin": self.margin, "correction": self.correction, "cluster": self.cluster,
             "unpaired": self.unpaired, "groups": self.groups,
             "pairs": [{**asdict(each), "sentence": self._said(each)} for each in self.pairs],
-            "unfinished": self.unfinished, "differs": self.differs, "flips": self.flips,
+            "unfinished": self.unfinished, "left_out": self.left_out, "differs": self.differs, "flips": self.flips,
         }  # fmt: skip
 
     def table(self) -> str:
         """The differences as a plain text table, what they rest on, and the ledgers of both sides."""
-        return as_text(self._rows(), self._notes(), ledgers_of(self._first()))
+        return as_text(self._rows(), self.notes(), ledgers_of(self._first()))
 
     def markdown(self) -> str:
         """The verdict, the table of differences and the ledgers as Markdown."""
-        return as_markdown(self.verdict, self._rows(), self._notes(), ledgers_of(self._first()))
+        return as_markdown(self.verdict, self._rows(), self.notes(), ledgers_of(self._first()))
 
     def _rows(self) -> Table:
         return rows_of(self.pairs, self.correction, self.margin)
 
-    def _notes(self) -> list[str]:
-        unfinished = [
+    def notes(self) -> list[str]:
+        """What must be known beside the numbers, a line each."""
+        return [*self.caveats(), *notes_of(self.pairs, self.cluster, self.groups if len(self.sides) > 2 else [])]
+
+    def caveats(self) -> list[str]:
+        """What was not compared, a line each."""
+        told = [
             f"run {run_id} is {status}: what it has no score of is not compared"
             for run_id, status in self.unfinished.items()
         ]
-        return [*unfinished, *notes_of(self.pairs, self.cluster, self.groups if len(self.sides) > 2 else [])]
+        if self.left_out:
+            told.append(f"one side alone has {', '.join(self.left_out)}: not compared")
+        return [*told, *caveats_of(self.pairs)]
 
     def _said(self, each: Pair) -> str:
         return each.sentence(self.margin, directed=self.baseline is not None)

@@ -59,6 +59,8 @@ class Chosen:
     baseline: str | None
     """What the others are compared with; None if each is compared with each."""
     pairs: list[tuple[Of, Of]]
+    left_out: list[str] = field(default_factory=list)
+    """Models of some of the runs that others lack, where several are compared model by model."""
 
 
 def choose(
@@ -96,7 +98,8 @@ def _several(of: Sequence[Of], only: Sequence[str]) -> Chosen:
     labels = list(dict.fromkeys(side.label for each in pairs for side, _ in each))
     if twice := [one[0].label for one, other in pairs if one[0].label == other[0].label]:
         raise SpecError(f"{twice[0]} is there twice: nothing can be compared with itself")
-    return Chosen("run", labels, pairs[0][0][0].label, pairs)
+    lone = sorted({name for each in models for name in each} - set(common)) if parts != [{}] and not only else []
+    return Chosen("run", labels, pairs[0][0][0].label, pairs, [f"model {name}" for name in lone])
 
 
 def _within(side: Side, run: Collected, by: By | None, only: Sequence[str], baseline: str | None) -> Chosen:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from themis_core import counted
 
-__all__ = ["EXIT_CODES", "Pair", "Verdict", "begun"]
+__all__ = ["EXIT_CODES", "Pair", "Verdict", "begun", "round_up"]
 
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "inconclusive"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"better": 0, "equivalent": 0, "worse": 1, "inconclusive": 10}
@@ -93,7 +93,7 @@ class Pair:
     def _what_would_do(self) -> str:
         could = "" if self.smallest is None else f"{counted(self.n, 'item')} could show {_short(self.smallest)}"
         if self.items_needed is not None and self.items_needed > self.n:
-            more = f"if it is as it seems, some {_round_up(self.items_needed):,} items would decide"
+            more = f"if it is as it seems, some {round_up(self.items_needed):,} items would decide"
             return f"{could}; {more}" if could else more
         return could or "there is nothing to judge by"
 
@@ -117,7 +117,7 @@ def _p(value: float) -> str:
     return f"= {value:.3f}" if value >= 0.0005 else f"= {value:.1e}" if value >= 1e-12 else "< 1e-12"
 
 
-def _round_up(count: int) -> int:
+def round_up(count: int) -> int:
     """Two digits are all that is known of it."""
     if count < 100:
         return count
