@@ -374,7 +374,7 @@ def concluded(run: str) -> list[dict[str, Any]]:
         (
             NAMES[:40],
             yes(30, 10),
-            "20 % of the scores of base.json have no pair, which is more than max_unpaired, 0.05",
+            "20 % of the scores of base.json have no pair, which is more than max_unpaired",
         ),
         (NAMES, [*yes(30, 15), *["-"] * 5], "5 of 50 trials of"),
     ],
@@ -411,3 +411,32 @@ def test_a_gate_is_not_met_where_one_side_lacks_a_slice_a_prompt_or_a_model(ran:
 def test_a_gate_with_a_direction_names_what_is_compared_with_what(ran: Callable[..., str], gate: Any) -> None:
     with pytest.raises(SpecError, match="name a `baseline` of the run, or `against` another run"):
         ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": gate}])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"metric": ["wrong"]}, "the spec has no score or metric 'wrong'. It has: right/text/exact_match, right, text"),
+        ({"metric": ["right/exact"]}, "no score or metric 'right/exact'"),
+        ({"slice": "t"}, "the spec has no slice 't'. It has: s"),
+        ({"baseline": "c"}, "the spec has no model 'c'. It has: a, b"),
+        ({"only": ["a", "c"]}, "the spec has no model 'c'. It has: a, b"),
+        ({"only": ["a"]}, "there is one model to compare, a"),
+        ({"by": "prompt"}, "there is one prompt to compare, p"),
+        ({"by": "prompt", "baseline": "a"}, "the spec has no prompt 'a'. It has: p"),
+        ({"against": "previous", "only": ["c"]}, "the spec has no model 'c'. It has: a, b"),
+        ({"against": ""}, "at least 1 character"),
+        ({"cluster": "topic", "unpaired": True}, "leave out one of `cluster` and `unpaired`"),
+        ({"max_drop_of": "bound"}, "give `max_drop` as well"),
+        ({"max_unpaired": 0.1}, "`max_unpaired` is of a gate"),
+        ({"fail_if": ["equivalent"]}, "`equivalent` is within a `margin`"),
+        ({"margin": float("inf")}, "finite"),
+    ],
+)
+def test_a_typing_mistake_in_a_conclusion_is_found_before_the_run(
+    ran: Callable[..., str], tmp_path: Path, config: Any, message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": config}])
+    assert message in str(caught.value)
+    assert not (tmp_path / ".themis").exists()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
-
 from themis_plugin_stats.gating import unjudged
+from themis_plugin_stats.naming import check_names
 
 if TYPE_CHECKING:
     from themis_plugin_stats.result import Comparison
@@ -37,18 +37,22 @@ class Compare(Conclusion):
     baseline: str | None = Field(None, description="The one that the others are compared with; else each with each.")
     against: str | None = Field(
         None,
+        min_length=1,
         description="Another run, that this one is compared with: a file that `themis baseline set` wrote, the id of a "
         "stored run, or `previous`, the last one of this benchmark before this one.",
     )
     metric: list[str] = Field(default_factory=list, description="Scores or metrics; the spec's first by default.")
     slice: str | None = Field(None, description="The only slice that is compared.")
-    margin: float | None = Field(None, gt=0, description="The difference that does not matter.")
+    margin: float | None = Field(None, gt=0, allow_inf_nan=False, description="The difference that does not matter.")
     cluster: str | None = Field(None, description="Metadata field: items that share its value may resemble each other.")
     correction: Literal["holm", "bh", "none"] = Field("holm", description="Of the p-values of several comparisons.")
     unpaired: bool = Field(False, description="Compare runs that have no items in common.")
     fail_if: list[Verdict] = Field(default_factory=list, description="Verdicts with which the run is not met.")
     max_drop: float | None = Field(
-        None, ge=0, description="How much worse the number may be; the run is not met if it is more."
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How much worse the number may be; the run is not met if it is more.",
     )
     max_drop_of: Literal["value", "bound"] = Field(
         "value",
@@ -71,9 +75,17 @@ class Compare(Conclusion):
         directed = self.max_drop is not None or {"better", "worse"} & set(self.fail_if)
         if directed and self.against is None and self.baseline is None:
             raise ValueError(
-                "which is better and which worse depends on what is compared with what: name a `baseline` of the run, or "
-                "`against` another run"
+                "which is better and which worse depends on what is compared with what: name a `baseline` of the run, "
+                "or `against` another run"
             )
+        if self.unpaired and self.cluster is not None:
+            raise ValueError("clusters are for paired comparisons: leave out one of `cluster` and `unpaired`")
+        if self.max_drop_of == "bound" and self.max_drop is None:
+            raise ValueError("`max_drop_of` says what `max_drop` is of: give `max_drop` as well")
+        if self.max_unpaired is not None and not self.is_gate:
+            raise ValueError("`max_unpaired` is of a gate: give `fail_if` or `max_drop` as well")
+        if "equivalent" in self.fail_if and self.margin is None:
+            raise ValueError("`equivalent` is within a `margin`: give one")
         return self
 
     @property
@@ -88,6 +100,12 @@ class Compare(Conclusion):
             path = resolve_path(self.against, base_dir)
             if path_kind(path) != "file":
                 raise SpecError(f"there is no baseline {path}: `themis baseline set RUN -o {self.against}` writes one")
+            from themis_plugin_stats.baselines import read_baseline
+
+            read_baseline(path, self.metric)
+
+    def check_spec(self, benchmark: Any) -> None:
+        check_names(self, benchmark)
 
     def conclude(self, results: Results, run_id: str) -> Sequence[Finding]:
         from themis_plugin_stats.comparing import compare

@@ -82,9 +82,11 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
 def caveats_of(pairs: Sequence[Pair]) -> list[str]:
     """What was not compared, a line each."""
     said = [told for each in pairs for told in _lacking(each)]
-    for each in pairs:
-        if each.unmatched:
-            said.append(f"{each.a} and {each.b}: one side alone has {', '.join(each.unmatched)}: not compared")
+    said += [
+        f"{each.a} and {each.b}: one side alone has {', '.join(each.unmatched)}: not compared"
+        for each in pairs
+        if each.unmatched
+    ]
     return list(dict.fromkeys(said))
 
 
@@ -99,8 +101,8 @@ def _lacking(each: Pair) -> list[str]:
             told.append(f"{share:.0f} % of the items of {name} have no pair: the verdict is of the others alone")
         elif ledger["unpaired"] > MOST_UNPAIRED:
             told.append(
-                f"{100 * ledger['unpaired']:.0f} % of the scores of {name} have no pair, by prompt variant, setting and "
-                "slice: the verdict is of the others alone"
+                f"{100 * ledger['unpaired']:.0f} % of the scores of {name} have no pair, by prompt variant, setting "
+                "and slice: the verdict is of the others alone"
             )
     return told
 
