@@ -440,3 +440,15 @@ def test_a_typing_mistake_in_a_conclusion_is_found_before_the_run(
         ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": config}])
     assert message in str(caught.value)
     assert not (tmp_path / ".themis").exists()
+
+
+def test_a_run_that_missed_its_gate_is_no_reference_of_the_next(ran: Callable[..., str]) -> None:
+    gate = {"id": "stats/compare", "config": {"against": "previous", "max_drop": 0.02}}
+    other = {"id": "stats/compare", "config": {"baseline": "a", "fail_if": ["worse", "inconclusive"]}}
+    told = []
+    for name, right in (("first", 30), ("worse", 20), ("again", 20), ("better", 31), ("next", 30)):
+        answers = {"a": yes(right, 50 - right), "b": yes(right, 50 - right)}
+        metadata = {"commit": name}
+        run = ran(answers, items=NAMES, conclusions=[gate, other], metadata=metadata, num_samples=1)
+        told.append(concluded(run)[0]["met"])
+    assert told == [None, False, False, True, True]

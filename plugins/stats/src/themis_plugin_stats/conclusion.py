@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
 from themis_plugin_stats.gating import unjudged
 from themis_plugin_stats.naming import check_names
+from themis_plugin_stats.previous import reference_before
 
 if TYPE_CHECKING:
     from themis_plugin_stats.result import Comparison
@@ -39,7 +40,7 @@ class Compare(Conclusion):
         None,
         min_length=1,
         description="Another run, that this one is compared with: a file that `themis baseline set` wrote, the id of a "
-        "stored run, or `previous`, the last one of this benchmark before this one.",
+        "stored run, or `previous`, the last one of this benchmark before this one that met its gate.",
     )
     metric: list[str] = Field(default_factory=list, description="Scores or metrics; the spec's first by default.")
     slice: str | None = Field(None, description="The only slice that is compared.")
@@ -112,7 +113,8 @@ class Compare(Conclusion):
 
         against = self._against(results, run_id)
         if against is None:
-            return [Finding("there is no earlier run of this benchmark to compare with", None)]
+            told = "there is no earlier run of this benchmark to compare with"
+            return [Finding(told, None, {"conclusion": self._place()})]
         options: dict[str, Any] = {"by": self.by, "baseline": self.baseline} if self.against is None else {}
         part = f":slice={self.slice}" if self.slice else ""
         runs = [f"{each}{part}" for each in (*([against] if against else []), run_id)]
@@ -130,22 +132,18 @@ class Compare(Conclusion):
             return str(resolve_path(self.against, self._base_dir or current_folder()))
         if self.against != PREVIOUS:
             return self.against
-        own = results.run(run_id).manifest["benchmark"]["benchmark_id"]
-        others = (
-            run.run_id
-            for run in results.runs()
-            if run.run_id != run_id
-            and run.status == "completed"
-            and run.manifest.get("benchmark", {}).get("benchmark_id") == own
-        )
-        return next(others, None)
+        return reference_before(results, run_id, self._place())
+
+    def _place(self) -> dict[str, Any]:
+        """What makes a finding one of this conclusion, in each run of the benchmark."""
+        return {"against": self.against, "metric": self.metric, "slice": self.slice}
 
     def _finding(self, found: Comparison) -> Finding:
         missed = []
         if self.is_gate:
             missed = list(dict.fromkeys(told for each in found.pairs for told in self._missed(found, each)))
         text = "\n".join([found.verdict, *missed, *found.caveats(), *_could_say(found)])
-        return Finding(text, not missed if self.is_gate else None, found.to_dict())
+        return Finding(text, not missed if self.is_gate else None, {**found.to_dict(), "conclusion": self._place()})
 
     def _missed(self, found: Comparison, each: Pair) -> list[str]:
         """Why a pair does not meet the gate."""

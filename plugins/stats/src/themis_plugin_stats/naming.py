@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from themis_core import SpecError
-
-if TYPE_CHECKING:
-    from themis_plugin_stats.conclusion import Compare
 
 __all__ = ["check_names"]
 
 
-def check_names(compare: Compare, benchmark: Any) -> None:
-    """Raise SpecError if a name is none of the `BenchmarkSpec`. Settings are left out: a run alone names them."""
+def check_names(compare: Any, benchmark: Any) -> None:
+    """Raise SpecError if a name of a `Compare` is none of the `BenchmarkSpec`. Settings are left out: a run alone names them."""
     slices = [each for each in benchmark.slices if compare.slice in (None, each.slice_id)]
     if not slices:
         _named("slice", [compare.slice or ""], [each.slice_id for each in benchmark.slices])
