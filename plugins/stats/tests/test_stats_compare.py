@@ -27,7 +27,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.chdir(tmp_path)
 
     def run(answers: Answers, *, name: str = "b", items: Sequence[str] = (), metric: Any = "text/exact_match",
-            samples: int = 1, **benchmark: Any) -> str:  # fmt: skip
+            samples: int = 1, scored_by: Any = None, **benchmark: Any) -> str:  # fmt: skip
         ids = list(items) or [f"{i:03d}" for i in range(len(next(iter(answers.values()))))]
         rows = [{"id": each, "question": f"{each}?", "gold": "yes", "topic": str(int(each[:3]) // 2)} for each in ids]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -51,7 +51,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
                 "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "{{ item.question }}"}]}],
                 "num_samples": samples,
                 "slices": [{
-                    "slice_id": "s", "generation": {}, "scores": [{"name": "right", "metrics": [metric]}],
+                    "slice_id": "s", "generation": {}, "scores": scored_by or [{"name": "right", "metrics": [metric]}],
                     "dataset": {"source": "files/jsonl", "dataset_id": f"{name}.jsonl",
                                 "fields": {"id": "id", "reference": "gold", "metadata": ["topic"]}},
                 }],
@@ -452,3 +452,36 @@ def test_a_run_that_missed_its_gate_is_no_reference_of_the_next(ran: Callable[..
         run = ran(answers, items=NAMES, conclusions=[gate, other], metadata=metadata, num_samples=1)
         told.append(concluded(run)[0]["met"])
     assert told == [None, False, False, True, True]
+
+
+# --- several metrics, and what only has the same name
+
+
+def test_the_least_welcome_verdict_of_several_metrics_counts(ran: Callable[..., str]) -> None:
+    metrics = [{"name": "good", "metrics": ["text/exact_match"]}, {"name": "bad", "metrics": ["text/ter"]}]
+    run = ran({"a": ["no"] * 50, "b": [*yes(25, 0), *["a b c d"] * 25]}, scored_by=metrics)
+    found = compare(run, baseline="a", metric=["good", "bad"])
+    assert [each.verdict for each in found.pairs] == ["better", "worse"]
+    assert (found.outcome, found.exit_code) == ("worse", 1)
+    assert [line.split(":")[0] for line in found.verdict.splitlines()] == ["b is better than a", "b is worse than a"]
+    assert len(compare(run, metric=["good", "bad"]).verdict.splitlines()) == 2
+
+
+def test_different_metrics_of_one_name_are_refused(ran: Callable[..., str]) -> None:
+    named = [{"id": each, "name": "m"} for each in ("text/exact_match", "text/ter", "text/chrf")]
+    runs = [ran({"x": yes(3, 2)}, name=name, metric=each) for name, each in zip("abc", named, strict=True)]
+    for one, other in ((0, 1), (1, 0), (1, 2)):
+        with pytest.raises(SpecError, match="numbers of different metrics can't be compared") as caught:
+            compare(runs[one], runs[other])
+        assert named[one]["id"] in str(caught.value)
+        assert named[other]["id"] in str(caught.value)
+
+
+def test_a_denominator_that_is_not_that_of_the_comparison_is_told_in_the_first_lines(ran: Callable[..., str]) -> None:
+    scores = [{"name": "right", "metrics": ["text/exact_match"], "denominator": "planned_missing_worst"}]
+    run = ran({"a": yes(3, 2), "b": yes(2, 3)}, scored_by=scores)
+    assert compare(run).verdict.splitlines()[-1] == (
+        "Compared are means of scored items; the denominator of right/text/exact_match is planned_missing_worst in a, "
+        "slice s."
+    )
+    assert compare(ran({"a": yes(3, 2), "b": yes(2, 3)})).denominators == []

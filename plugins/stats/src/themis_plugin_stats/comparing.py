@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from themis_core import Results, SpecError
+from themis_plugin_stats.alike import check_alike, denominators_of
 from themis_plugin_stats.collecting import MetricKey
 from themis_plugin_stats.differing import differences, flips_between
 from themis_plugin_stats.multiple import Correction, corrected
@@ -93,6 +94,7 @@ def compare_chosen(
         raise SpecError("the runs have no score and metric of one name: choose others, or rename one")
     found, tests = [], []
     for key in metrics:
+        check_alike(chosen.pairs, key)
         for one, other in chosen.pairs:
             pairs = pair(one, other, key, chosen.by)
             test = _test(one, other, pairs, key, cluster, unpaired)
@@ -101,6 +103,7 @@ def compare_chosen(
     _decide(found, tests, margin, correction)
     made = Comparison(found, chosen.sides, chosen.by, chosen.baseline, margin, correction, cluster, unpaired)
     made.unfinished = _unfinished(chosen)
+    made.denominators = denominators_of(chosen.pairs, metrics)
     made.left_out = chosen.left_out
     if len({(one[1].run.run_id, other[1].run.run_id) for one, other in chosen.pairs}) == 1:
         made.differs = differences(first, second)

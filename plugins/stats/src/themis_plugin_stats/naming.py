@@ -11,7 +11,10 @@ __all__ = ["check_names"]
 
 
 def check_names(compare: Any, benchmark: Any) -> None:
-    """Raise SpecError if a name of a `Compare` is none of the `BenchmarkSpec`. Settings are left out: a run alone names them."""
+    """Raise SpecError if a name of a `Compare` is none of the `BenchmarkSpec`.
+
+    Settings are left out: a run alone names them.
+    """
     slices = [each for each in benchmark.slices if compare.slice in (None, each.slice_id)]
     if not slices:
         _named("slice", [compare.slice or ""], [each.slice_id for each in benchmark.slices])

@@ -1,4 +1,4 @@
-"""The run that `against: previous` compares with: one that met its gate, else a drop would be the reference of the next."""
+"""The run that `against: previous` compares with: one that met its gate: a drop is no reference."""
 
 from __future__ import annotations
 
