@@ -485,3 +485,58 @@ def test_a_denominator_that_is_not_that_of_the_comparison_is_told_in_the_first_l
         "slice s."
     )
     assert compare(ran({"a": yes(3, 2), "b": yes(2, 3)})).denominators == []
+
+
+# --- baseline files
+
+
+def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Callable[..., str]) -> None:
+    run = ran({"m": [*["no yes maybe", "yes no"] * 20, "-"]}, items=NAMES[:41], metric="text/bleu")
+    done = themis("baseline", "set", run)
+    assert "warning: this run is failed: what it has no score of is not in the file" in done.stderr
+    shown = json.loads(themis("baseline", "show", "--format", "json").stdout)
+    with themis_core.open_results() as results:
+        assert [each["value"] for each in shown["scores"]] == [row.value for row in results.result(run).scores]
+    assert shown["status"] == "failed"
+    other = ran({"m": ["yes"] * 41}, items=NAMES[:41], metric="text/bleu")
+    assert f"run {run} is failed: what it has no score of is not compared" in compare(FILE, other).table()
+
+
+FILE = "themis-baseline.json"
+
+
+def test_parts_of_one_file_and_files_of_one_name_are_compared(ran: Callable[..., str], tmp_path: Path) -> None:
+    themis("baseline", "set", ran({"a": yes(10, 40), "b": yes(40, 10)}))
+    assert seen(compare(f"{FILE}:model=a", f"{FILE}:model=b"))[0][:2] == (f"{FILE}:model=a", f"{FILE}:model=b")
+    (tmp_path / "old").mkdir()
+    shutil.copy(FILE, "old")
+    assert [(each.a, each.n) for each in compare(f"old/{FILE}", FILE).pairs][0] == (f"old/{FILE}:model=a", 50)
+    with pytest.raises(SpecError, match="is there twice"):
+        compare(FILE, FILE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["scores"][0]["items"].update(dict.fromkeys(data["scores"][0]["items"], float("nan"))),
+         "scores.0.items"),
+        (lambda data: data["scores"][0]["items"].update({"0" * 70: 1.0}), "scores.0.items.000"),
+        (lambda data: data["scores"][0]["items"].update({"xyz": 1.0}), "scores.0.items.xyz"),
+        (lambda data: data["scores"][0]["items"].update({"0" * 24: "1"}), "scores.0.items.000"),
+        (lambda data: data["manifest"].pop("scorers"), "manifest.scorers: Field required"),
+        (lambda data: data["manifest"]["scorers"][0].pop("component"), "manifest.scorers.0.component: Field required"),
+        (lambda data: data.update(outcomes=[["s"]]), "outcomes.0"),
+        (lambda data: data.update(run_id=None), "run_id: Input should be a valid string"),
+    ],
+)  # fmt: skip
+def test_a_damaged_baseline_is_an_error_that_says_where(
+    ran: Callable[..., str], tmp_path: Path, change: Callable[[Any], Any], message: str
+) -> None:
+    run = ran({"m": yes(3, 2)})
+    themis("baseline", "set", run)
+    data = json.loads((tmp_path / FILE).read_text())
+    change(data)
+    (tmp_path / FILE).write_text(json.dumps(data))
+    for arguments in (("compare", FILE, run), ("baseline", "show")):
+        done = themis(*arguments)
+        assert (done.exit_code, f"{FILE} is damaged: {message}" in done.stderr) == (2, True), done.output

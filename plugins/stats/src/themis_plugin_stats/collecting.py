@@ -47,6 +47,8 @@ class Cell:
     """By item, of metrics whose number is not the mean."""
     first: list[str] = field(default_factory=list)
     """Ids of the first trials, to look at closely."""
+    number: float | None = None
+    """What the run itself says of them; known of a baseline file alone."""
     digits: int = 64
     """Of the items' digests that are known."""
     _digests: bytearray = field(default_factory=bytearray)
