@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -510,7 +511,7 @@ def test_parts_of_one_file_and_files_of_one_name_are_compared(ran: Callable[...,
     assert seen(compare(f"{FILE}:model=a", f"{FILE}:model=b"))[0][:2] == (f"{FILE}:model=a", f"{FILE}:model=b")
     (tmp_path / "old").mkdir()
     shutil.copy(FILE, "old")
-    assert [(each.a, each.n) for each in compare(f"old/{FILE}", FILE).pairs][0] == (f"old/{FILE}:model=a", 50)
+    assert next((each.a, each.n) for each in compare(f"old/{FILE}", FILE).pairs) == (f"old/{FILE}:model=a", 50)
     with pytest.raises(SpecError, match="is there twice"):
         compare(FILE, FILE)
 
@@ -540,3 +541,58 @@ def test_a_damaged_baseline_is_an_error_that_says_where(
     for arguments in (("compare", FILE, run), ("baseline", "show")):
         done = themis(*arguments)
         assert (done.exit_code, f"{FILE} is damaged: {message}" in done.stderr) == (2, True), done.output
+
+
+# --- what is impossible, and what only seems to differ
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "RUN", "--margin", "inf"), "a number greater than 0"),
+        (("compare", "RUN", "--margin", "nan"), "a number greater than 0"),
+        (("power", "RUN", "--difference", "inf"), "the difference is inf: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "-0.05"), "the difference is -0.05: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "0"), "the difference is 0: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "5"), "of right/text/exact_match it is at most 1"),
+        (("power", "RUN", "--rate", "0.5"), "are assumed without a run"),
+        (("power", "--rate", "0.5", "--difference", "5"), "from a rate of 0.5 it is at most 0.5"),
+        (("power", "--rate", "0.5", "--difference", "0.9"), "from a rate of 0.5 it is at most 0.5"),
+        (("power", "--rate", "0.5", "--difference", "nan"), "it is a number greater than 0"),
+    ],
+)
+def test_impossible_numbers_are_refused(ran: Callable[..., str], arguments: tuple[str, ...], message: str) -> None:
+    run = ran({"a": yes(3, 2), "b": yes(2, 3)})
+    done = themis(*(each.replace("RUN", run) for each in arguments))
+    assert (done.exit_code, message in done.stderr) == (2, True), done.output
+
+
+def test_runs_of_other_models_are_told_how_to_name_one(ran: Callable[..., str]) -> None:
+    first, second = ran({"a": yes(3, 2), "b": yes(2, 3)}), ran({"c": yes(3, 2)}, name="c")
+    with pytest.raises(SpecError, match="name a model of each, such as RUN:model=a"):
+        compare(first, second)
+
+
+def test_a_prompt_differs_only_if_that_of_the_same_item_does(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 10)}, name="a", items=NAMES[:30])
+    second = ran({"m": yes(20, 10)}, name="b", items=NAMES[10:40])
+    assert "prompt" not in {each["what"] for each in compare(first, second).differs}
+    other = [{"id": "p", "messages": [{"role": "user", "content": "Say: {{ item.question }}"}]}]
+    third = ran({"m": yes(20, 10)}, name="c", items=NAMES[5:35], prompt_variants=other)
+    assert "prompt" in {each["what"] for each in compare(first, third).differs}
+
+
+def test_items_are_counted_once_whatever_they_were_asked_by(ran: Callable[..., str]) -> None:
+    prompts = [{"id": each, "messages": [{"role": "user", "content": "{{ item.question }}"}]} for each in "pqr"]
+    first = ran({"m": yes(20, 30)}, name="a", items=NAMES, prompt_variants=prompts)
+    second = ran({"m": yes(25, 15)}, name="b", items=NAMES[:40], prompt_variants=prompts)
+    found = compare(first, second)
+    (pair,) = found.pairs
+    assert (pair.n, pair.ledger_a["items"], pair.ledger_a["only_here"]) == (40, 50, 10)
+    assert f"20 % of the items of {first} have no pair" in found.table()
+
+
+def test_how_many_items_would_decide_is_one_number(ran: Callable[..., str]) -> None:
+    found = compare(ran({"a": yes(20, 30), "b": [*yes(18, 0), *["no"] * 25, *yes(7, 0)]}))
+    (needed,) = {word for word in re.findall(r"some ([\d,]+) items would decide", found.verdict + found.table())}
+    assert int(needed.replace(",", "")) >= (found.pairs[0].items_needed or 0) > 100

@@ -30,10 +30,7 @@ def is_file(name: str) -> bool:
 def write_baseline(collected: Collected, numbers: Iterable[ResultRow], path: Path) -> None:
     """Write what was read of a run, and its own numbers; one line for each item, so that changes can be read."""
     values = {
-        (
-            (each.score, each.metric),
-            Group(each.slice_id, each.model_id, each.prompt_variant_id, each.params),
-        ): each.value
+        (each.score, each.metric, each.slice_id, each.model_id, each.prompt_variant_id, each.params): each.value
         for each in numbers
     }
     run = collected.run
@@ -46,7 +43,7 @@ def write_baseline(collected: Collected, numbers: Iterable[ResultRow], path: Pat
         "outcomes": [[*group, dict(counts)] for group, counts in sorted(collected.outcomes.items())],
         "scores": [
             {
-                "score": key[0], "metric": key[1], **group._asdict(), "value": values.get((key, group)),
+                "score": key[0], "metric": key[1], **group._asdict(), "value": values.get((*key, *group)),
                 "ledger": dict(cell.ledger),
                 "items": dict(sorted(_items(cell))),
             }
@@ -96,7 +93,7 @@ def _refused(path: Path, error: ValidationError) -> str:
 
 def _collected(data: Filed) -> Collected:
     outcomes = {Group(*names): Counter(counts) for *names, counts in data.outcomes}
-    run = RunRecord(data.run_id, data.status, data.finished_at, data.finished_at, data.manifest.model_dump(), {})
+    run = RunRecord(data.run_id, data.status, data.finished_at or "", data.finished_at, data.manifest.model_dump(), {})
     cells: dict[MetricKey, dict[Group, Cell]] = {}
     for each in data.scores:
         group = Group(each.slice_id, each.model, each.prompt, each.params)

@@ -16,7 +16,7 @@ from themis_plugin_stats.corpus import bootstrapped, jackknifed
 from themis_plugin_stats.procedures import Floats, Procedure, Unvaried, paired, welch
 from themis_plugin_stats.sides import By, Of, Side
 
-__all__ = ["Ledger", "Pairs", "compared", "pair"]
+__all__ = ["Ledger", "Pairs", "cells_of", "compared", "keyed_alike", "pair"]
 
 Key: TypeAlias = tuple[str, ...]
 _FIELDS = ("slice_id", "model", "prompt", "params")
@@ -70,8 +70,8 @@ class Pairs:
 
 def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
     """Pair the items of two sides, averaged over samples, and over the prompts, settings and models of both sides."""
-    cells = [_cells(side, run, metric) for side, run in (one, other)]
-    keyed = _keyed(cells[0], cells[1], by)
+    cells = [cells_of(side, run, metric) for side, run in (one, other)]
+    keyed = keyed_alike(cells[0], cells[1], by)
     common = [key for key in keyed[0] if key in keyed[1]]
     ledgers = (_ledger(*one, cells[0]), _ledger(*other, cells[1]))
     matched, digests, values_a, values_b = [], [], [], []
@@ -206,11 +206,11 @@ def _alike(a: Cell, b: Cell) -> tuple[Digests, Digests]:
     return a.digests.astype(kind), b.digests.astype(kind)
 
 
-def _cells(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
+def cells_of(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
     return {group: cell for group, cell in run.cells.get(metric, {}).items() if side.has(group)}
 
 
-def _keyed(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
+def keyed_alike(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
     """Cells by what must be equal on both sides: all names but the one that is compared, and those that each side has
     one of, whatever it is called there."""
     kept = [

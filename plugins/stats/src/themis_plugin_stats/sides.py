@@ -87,6 +87,13 @@ def choose(
 def _several(of: Sequence[Of], only: Sequence[str]) -> Chosen:
     models = [list(dict.fromkeys(group.model for group in run.groups() if side.has(group))) for side, run in of]
     common = [name for name in models[0] if all(name in each for each in models) and name in (only or models[0])]
+    if not common and not only and any(len(each) > 1 for each in models):
+        told = "; ".join(
+            f"{side.label or side.run}: {', '.join(each)}" for (side, _), each in zip(of, models, strict=True)
+        )
+        raise SpecError(
+            f"the runs have no model in common ({told}): name a model of each, such as RUN:model={models[0][0]}"
+        )
     for name in only:
         if name not in common:
             raise SpecError(f"not all of the runs have a model {name!r}. In common: {', '.join(common) or 'none'}")

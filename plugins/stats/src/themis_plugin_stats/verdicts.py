@@ -70,7 +70,10 @@ class Pair:
         if self.verdict == "worse" and not directed:
             return self._turned().sentence(margin)
         if self.difference is None:
-            return f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
+            said = f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
+            if not self.unmatched:
+                return said
+            return f"{said}: one side alone has {', '.join(self.unmatched)}; name a part of each, such as RUN:slice=ID"
         numbers = f"{self._by()} (95 % interval {_ends(self.low, self.high)}, p {_p(self.p_corrected)}, n = {self.n})"
         if self.verdict == "equivalent":
             return f"{self.b} is equivalent to {self.a} within {margin:g}: {self.name} is {numbers}"
