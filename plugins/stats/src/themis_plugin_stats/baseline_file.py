@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 __all__ = ["DIGITS", "VERSION", "Filed", "FiledScores"]
 
@@ -79,3 +88,15 @@ class Filed(_Part):
     manifest: _Manifest
     outcomes: list[tuple[str, str, str, str, Counts]]
     scores: list[FiledScores]
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Filed:
+        means = {(each.slice_id, each.score, each.metric): each.aggregates_mean for each in self.manifest.scorers}
+        for index, each in enumerate(self.scores):
+            place = (each.slice_id, each.score, each.metric)
+            if place not in means:
+                raise ValueError(f"scores.{index}: the manifest has no {'/'.join(place)}")
+            if any(isinstance(values, list) is means[place] for values in each.items.values()):
+                kind = "one score each" if means[place] else "lists of samples with their parts"
+                raise ValueError(f"scores.{index}.items: those of {each.metric} are {kind}")
+        return self

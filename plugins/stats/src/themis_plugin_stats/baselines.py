@@ -86,6 +86,8 @@ def _refused(path: Path, error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "json_invalid":
         return f"{shown_path(path)} is no baseline: {first['msg']}"
+    if first["type"] == "value_error":
+        return f"{shown_path(path)} is damaged: {first['ctx']['error']}. {_TO_DO}"
     if place in ("", "themis_baseline"):
         return f"{shown_path(path)} is no baseline that this version reads. {_TO_DO}"
     return f"{shown_path(path)} is damaged: {place}: {first['msg']}. {_TO_DO}"
