@@ -31,6 +31,12 @@ class Conclusion(Component):
     is_gate: ClassVar[bool] = False
     """True if the run counts as not met where nothing can be concluded. May be a property."""
 
+    def check_spec(self, benchmark: Any) -> None:
+        """Look for what the config names (models, scores) in the `BenchmarkSpec` that it is part of, before any call.
+
+        Raise SpecError or ValueError with a message that says what there is.
+        """
+
     @abstractmethod
     def conclude(self, results: Any, run_id: str) -> Sequence[Finding]:
         """Return what there is to say of the run `run_id` of `results`, a `themis_core.Results`; make no call.

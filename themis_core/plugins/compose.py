@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from themis_core.plugins.composed import (
     identity_of,
 )
 from themis_core.plugins.loading import Plugins
-from themis_core.plugins.making import Maker
+from themis_core.plugins.making import Maker, checked
 from themis_core.reading import LoadedSpecs, Place, resolve_path
 from themis_core.specs import (
     BenchmarkSpec,
@@ -113,7 +114,8 @@ def compose(loaded: LoadedSpecs) -> Composition:
         composer.slice(benchmark, each, place.at("slices", index)) for index, each in enumerate(benchmark.slices)
     )
     conclusions = tuple(
-        composer.conclusion(each, place.at("conclusions", index)) for index, each in enumerate(benchmark.conclusions)
+        composer.conclusion(benchmark, each, place.at("conclusions", index))
+        for index, each in enumerate(benchmark.conclusions)
     )
     return Composition(
         project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
@@ -225,8 +227,8 @@ class _Composer:
             self.base_dir,
         )
 
-    def conclusion(self, spec: ConclusionSpec, place: Place) -> tuple[str, Conclusion]:
-        return self.maker.component(
+    def conclusion(self, benchmark: BenchmarkSpec, spec: ConclusionSpec, place: Place) -> tuple[str, Conclusion]:
+        name, made = self.maker.component(
             Conclusion,  # type: ignore[type-abstract]
             spec.id,
             spec.config,
@@ -234,6 +236,8 @@ class _Composer:
             place / "config",
             self.base_dir,
         )
+        checked(partial(made.check_spec, benchmark), f"{name}.check_spec", place / "config")
+        return name, made
 
     def scorer(
         self,

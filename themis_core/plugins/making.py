@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -16,7 +17,7 @@ from themis_core.plugins.loading import Plugins
 from themis_core.reading import Place, as_meant, spec_error
 from themis_core.specs import digest
 
-__all__ = ["Maker"]
+__all__ = ["Maker", "checked"]
 
 C = TypeVar("C", bound=Component)
 
@@ -71,16 +72,17 @@ class Maker:
                     raise TypeError(f"it returned {type(fitted).__name__}, not a {cls.__name__}")
                 made, known = fitted, f"{known} {digest(models)}"
         if known not in self._made:
-            _check(made, full_name, base_dir, config_at)
+            checked(partial(made.check, base_dir), full_name, config_at)
             _read_properties(made, full_name)
             self._made[known] = (full_name, made)
         return cast(tuple[str, C], self._made[known])
 
 
-def _check(component: Component, name: str, base_dir: Path, config_at: Place) -> None:
+def checked(check: Callable[[], None], name: str, config_at: Place) -> None:
+    """Let a component check what it was given; what it raises has the place of its config."""
     with calling(name, "check"):
         try:
-            component.check(base_dir)
+            check()
         except SpecError as error:
             if error.path is not None:
                 raise

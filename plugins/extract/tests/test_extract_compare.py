@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import themis_core
 from themis_core.cli import cli
+from themis_plugin_extract.compared import Compared, OfModel
 
 ANSWERS = {
     "neat": ["A: 1", "A: 2", "A: 3", "A: 4"],
@@ -59,7 +61,7 @@ def run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> None:
     found = json.loads(themis("extract", "compare", run_id, "marked", "last", "--format", "json").stdout)
     assert found["agreement"] == {
-        "same value": 4, "different values": 2, "only A": 0, "only B": 1, "neither": 1,
+        "same value": 0, "same number": 4, "different values": 2, "only A": 0, "only B": 1, "neither": 1,
     }  # fmt: skip
     assert found["scored"] == "right/text/numeric_match"
     assert found["scores"] == [
@@ -70,7 +72,7 @@ def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> 
         "chatty": {"answers": 4, "unparsed": [2, 1], "means": [0.25, 0.5]},
         "neat": {"answers": 4, "unparsed": [0, 0], "means": [1.0, 1.0]},
     }
-    assert found["rankings"] == [["neat", "chatty"]] * 2
+    assert found["rankings"] == [[["neat"], ["chatty"]]] * 2
     assert {(each["model"], each["item"], each["score_a"], each["score_b"]) for each in found["disagreements"]} >= {
         ("chatty", "1", 1.0, 0.0), ("chatty", "2", 0.0, 1.0), ("chatty", "3", 0.0, 1.0),
     }  # fmt: skip
@@ -81,9 +83,29 @@ def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> 
 
 def test_people_see_the_ranking_and_the_most_telling_disagreements(run_id: str) -> None:
     shown = themis("extract", "compare", run_id, "marked", "last", "--examples", "1").stdout
-    assert "the ranking stays as it is" in shown
+    assert "the ranking stays as it is: neat, chatty" in shown
     assert shown.count("\n  reference: ") == 1
     assert "chatty, item 1 of s" in shown
+
+
+def test_one_number_in_two_texts_is_alike_only_where_the_metric_scores_it_alike(run_id: str) -> None:
+    found = json.loads(
+        themis("extract", "compare", run_id, "marked", "last", "--score", "raw", "--format", "json").stdout
+    )
+    scores = {(each["model"], each["item"]): (each["score_a"], each["score_b"]) for each in found["disagreements"]}
+    unlike = [place for place, (a, b) in scores.items() if place[0] == "neat" and a != b]
+    assert found["agreement"]["same number"] + len(unlike) == 4
+    assert found["agreement"]["same value"] == 0
+
+
+@pytest.mark.parametrize(("up", "ranking"), [(True, [["c"], ["a", "b"]]), (False, [["a", "b"], ["c"]])])
+def test_a_ranking_has_the_best_first_and_ties(up: bool, ranking: list[list[str]]) -> None:
+    models = {
+        name: OfModel(4, sums=[total, 0.0], scored=[n, 0])
+        for name, total, n in (("b", 0.3, 3), ("a", 0.1, 1), ("c", 2.0, 4), ("d", 0.0, 0))
+    }
+    found = Compared("r", "a", "b", "s/m", Counter(), Counter(), models, [], higher_is_better=up)
+    assert (found.ranking(0), found.ranking(1)) == (ranking, [])
 
 
 @pytest.mark.parametrize(

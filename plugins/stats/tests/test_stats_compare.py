@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.chdir(tmp_path)
 
     def run(answers: Answers, *, name: str = "b", items: Sequence[str] = (), metric: Any = "text/exact_match",
-            samples: int = 1, **benchmark: Any) -> str:  # fmt: skip
+            samples: int = 1, scored_by: Any = None, **benchmark: Any) -> str:  # fmt: skip
         ids = list(items) or [f"{i:03d}" for i in range(len(next(iter(answers.values()))))]
         rows = [{"id": each, "question": f"{each}?", "gold": "yes", "topic": str(int(each[:3]) // 2)} for each in ids]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -51,7 +52,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
                 "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "{{ item.question }}"}]}],
                 "num_samples": samples,
                 "slices": [{
-                    "slice_id": "s", "generation": {}, "scores": [{"name": "right", "metrics": [metric]}],
+                    "slice_id": "s", "generation": {}, "scores": scored_by or [{"name": "right", "metrics": [metric]}],
                     "dataset": {"source": "files/jsonl", "dataset_id": f"{name}.jsonl",
                                 "fields": {"id": "id", "reference": "gold", "metadata": ["topic"]}},
                 }],
@@ -355,3 +356,248 @@ def test_one_item_and_equal_answers_decide_nothing(ran: Callable[..., str]) -> N
     assert (seen(one)[0][2:6], one.exit_code) == ((1, 0, 1, "inconclusive"), 10)
     same = compare(ran({"a": yes(3, 2), "b": yes(3, 2)}, name="same"), margin=0.9)
     assert (same.pairs[0].p_value, same.outcome) == (1.0, "equivalent")
+
+
+# --- gates that can't be judged
+
+
+def concluded(run: str) -> list[dict[str, Any]]:
+    with themis_core.open_results() as results:
+        return results.result(run).conclusions
+
+
+@pytest.mark.parametrize("gate", [{"fail_if": ["worse"]}, {"max_drop": 0.5}])
+@pytest.mark.parametrize(
+    ("items", "answers", "why"),
+    [
+        ([f"{n}x" for n in NAMES], yes(30, 20), "nothing could be compared, so the gate can't be judged"),
+        ([*NAMES[:2], *(f"{n}x" for n in NAMES[2:])], yes(30, 20), "96 % of the scores of"),
+        (
+            NAMES[:40],
+            yes(30, 10),
+            "20 % of the scores of base.json have no pair, which is more than max_unpaired",
+        ),
+        (NAMES, [*yes(30, 15), *["-"] * 5], "5 of 50 trials of"),
+    ],
+)
+def test_a_gate_is_not_met_where_hardly_anything_was_compared(
+    ran: Callable[..., str], gate: dict[str, Any], items: list[str], answers: list[str], why: str
+) -> None:
+    themis("baseline", "set", ran({"m": yes(30, 20)}, items=NAMES), "-o", "base.json")
+    config = {"against": "base.json", **gate}
+    waived = {**config, "max_unpaired": 1}
+    run = ran(
+        {"m": answers}, items=items,
+        conclusions=[{"id": "stats/compare", "config": each} for each in (config, waived)],
+    )  # fmt: skip
+    told, free = concluded(run)
+    assert (told["met"], why in told["text"]) == (False, True), told["text"]
+    assert free["met"] is ("nothing" not in why)
+
+
+def test_a_gate_is_not_met_where_one_side_lacks_a_slice_a_prompt_or_a_model(ran: Callable[..., str]) -> None:
+    prompts = [{"id": each, "messages": [{"role": "user", "content": "{{ item.question }}"}]} for each in "pq"]
+    themis("baseline", "set", ran({"m": yes(30, 20)}, items=NAMES, prompt_variants=prompts), "-o", "base.json")
+    config = {"against": "base.json", "fail_if": ["worse"]}
+    gates = [{"id": "stats/compare", "config": each} for each in (config, {**config, "max_unpaired": 0.5})]
+    told, free = concluded(ran({"m": yes(30, 20)}, items=NAMES, conclusions=gates))
+    assert (told["met"], "one side alone has q" in told["text"], free["met"]) == (False, True, True), told["text"]
+    first = ran({"x": yes(30, 20), "y": yes(30, 20), "z": yes(30, 20)}, name="three", items=NAMES)
+    gate = {"id": "stats/compare", "config": {"against": first, "fail_if": ["worse"]}}
+    (told,) = concluded(ran({"x": yes(30, 20), "y": yes(30, 20)}, name="two", items=NAMES, conclusions=[gate]))
+    assert (told["met"], "one side alone has model z" in told["text"]) == (False, True), told["text"]
+
+
+@pytest.mark.parametrize("gate", [{"fail_if": ["worse"]}, {"fail_if": ["better"]}, {"max_drop": 0.1}])
+def test_a_gate_with_a_direction_names_what_is_compared_with_what(ran: Callable[..., str], gate: Any) -> None:
+    with pytest.raises(SpecError, match="name a `baseline` of the run, or `against` another run"):
+        ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": gate}])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"metric": ["wrong"]}, "the spec has no score or metric 'wrong'. It has: right/text/exact_match, right, text"),
+        ({"metric": ["right/exact"]}, "no score or metric 'right/exact'"),
+        ({"slice": "t"}, "the spec has no slice 't'. It has: s"),
+        ({"baseline": "c"}, "the spec has no model 'c'. It has: a, b"),
+        ({"only": ["a", "c"]}, "the spec has no model 'c'. It has: a, b"),
+        ({"only": ["a"]}, "there is one model to compare, a"),
+        ({"by": "prompt"}, "there is one prompt to compare, p"),
+        ({"by": "prompt", "baseline": "a"}, "the spec has no prompt 'a'. It has: p"),
+        ({"against": "previous", "only": ["c"]}, "the spec has no model 'c'. It has: a, b"),
+        ({"against": ""}, "at least 1 character"),
+        ({"cluster": "topic", "unpaired": True}, "leave out one of `cluster` and `unpaired`"),
+        ({"max_drop_of": "bound"}, "give `max_drop` as well"),
+        ({"max_unpaired": 0.1}, "`max_unpaired` is of a gate"),
+        ({"fail_if": ["equivalent"]}, "`equivalent` is within a `margin`"),
+        ({"margin": float("inf")}, "finite"),
+    ],
+)
+def test_a_typing_mistake_in_a_conclusion_is_found_before_the_run(
+    ran: Callable[..., str], tmp_path: Path, config: Any, message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": config}])
+    assert message in str(caught.value)
+    assert not (tmp_path / ".themis").exists()
+
+
+def test_a_run_that_missed_its_gate_is_no_reference_of_the_next(ran: Callable[..., str]) -> None:
+    gate = {"id": "stats/compare", "config": {"against": "previous", "max_drop": 0.02}}
+    other = {"id": "stats/compare", "config": {"baseline": "a", "fail_if": ["worse", "inconclusive"]}}
+    told = []
+    for name, right in (("first", 30), ("worse", 20), ("again", 20), ("better", 31), ("next", 30)):
+        answers = {"a": yes(right, 50 - right), "b": yes(right, 50 - right)}
+        metadata = {"commit": name}
+        run = ran(answers, items=NAMES, conclusions=[gate, other], metadata=metadata, num_samples=1)
+        told.append(concluded(run)[0]["met"])
+    assert told == [None, False, False, True, True]
+
+
+# --- several metrics, and what only has the same name
+
+
+def test_the_least_welcome_verdict_of_several_metrics_counts(ran: Callable[..., str]) -> None:
+    metrics = [{"name": "good", "metrics": ["text/exact_match"]}, {"name": "bad", "metrics": ["text/ter"]}]
+    run = ran({"a": ["no"] * 50, "b": [*yes(25, 0), *["a b c d"] * 25]}, scored_by=metrics)
+    found = compare(run, baseline="a", metric=["good", "bad"])
+    assert [each.verdict for each in found.pairs] == ["better", "worse"]
+    assert (found.outcome, found.exit_code) == ("worse", 1)
+    assert [line.split(":")[0] for line in found.verdict.splitlines()] == ["b is better than a", "b is worse than a"]
+    assert len(compare(run, metric=["good", "bad"]).verdict.splitlines()) == 2
+
+
+def test_different_metrics_of_one_name_are_refused(ran: Callable[..., str]) -> None:
+    named = [{"id": each, "name": "m"} for each in ("text/exact_match", "text/ter", "text/chrf")]
+    runs = [ran({"x": yes(3, 2)}, name=name, metric=each) for name, each in zip("abc", named, strict=True)]
+    for one, other in ((0, 1), (1, 0), (1, 2)):
+        with pytest.raises(SpecError, match="numbers of different metrics can't be compared") as caught:
+            compare(runs[one], runs[other])
+        assert named[one]["id"] in str(caught.value)
+        assert named[other]["id"] in str(caught.value)
+
+
+def test_a_denominator_that_is_not_that_of_the_comparison_is_told_in_the_first_lines(ran: Callable[..., str]) -> None:
+    scores = [{"name": "right", "metrics": ["text/exact_match"], "denominator": "planned_missing_worst"}]
+    run = ran({"a": yes(3, 2), "b": yes(2, 3)}, scored_by=scores)
+    assert compare(run).verdict.splitlines()[-1] == (
+        "Compared are means of scored items; the denominator of right/text/exact_match is planned_missing_worst in a, "
+        "slice s."
+    )
+    assert compare(ran({"a": yes(3, 2), "b": yes(2, 3)})).denominators == []
+
+
+# --- baseline files
+
+
+def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Callable[..., str]) -> None:
+    run = ran({"m": [*["no yes maybe", "yes", "a b"] * 14, "-"]}, items=NAMES[:43], metric="text/chrf")
+    done = themis("baseline", "set", run)
+    assert "warning: this run is failed: what it has no score of is not in the file" in done.stderr
+    shown = json.loads(themis("baseline", "show", "--format", "json").stdout)
+    with themis_core.open_results() as results:
+        (value,) = [row.value for row in results.result(run).scores]
+    assert [each["value"] for each in shown["scores"]] == [value]
+    assert (value or 0.0) > 0.3
+    assert shown["status"] == "failed"
+    other = ran({"m": ["yes"] * 43}, items=NAMES[:43], metric="text/chrf")
+    assert f"run {run} is failed: what it has no score of is not compared" in compare(FILE, other).table()
+
+
+FILE = "themis-baseline.json"
+
+
+def test_parts_of_one_file_and_files_of_one_name_are_compared(ran: Callable[..., str], tmp_path: Path) -> None:
+    themis("baseline", "set", ran({"a": yes(10, 40), "b": yes(40, 10)}))
+    assert seen(compare(f"{FILE}:model=a", f"{FILE}:model=b"))[0][:2] == (f"{FILE}:model=a", f"{FILE}:model=b")
+    (tmp_path / "old").mkdir()
+    shutil.copy(FILE, "old")
+    assert next((each.a, each.n) for each in compare(f"old/{FILE}", FILE).pairs) == (f"old/{FILE}:model=a", 50)
+    with pytest.raises(SpecError, match="is there twice"):
+        compare(FILE, FILE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["scores"][0]["items"].update(dict.fromkeys(data["scores"][0]["items"], float("nan"))),
+         "scores.0.items"),
+        (lambda data: data["scores"][0]["items"].update({"0" * 70: 1.0}), "scores.0.items.000"),
+        (lambda data: data["scores"][0]["items"].update({"xyz": 1.0}), "scores.0.items.xyz"),
+        (lambda data: data["scores"][0]["items"].update({"0" * 24: "1"}), "scores.0.items.000"),
+        (lambda data: data["manifest"].pop("scorers"), "manifest.scorers: Field required"),
+        (lambda data: data["manifest"]["scorers"][0].pop("component"), "manifest.scorers.0.component: Field required"),
+        (lambda data: data["manifest"]["scorers"][0].update(aggregates_mean=False),
+         "scores.0.items: those of text/exact_match are lists of samples with their parts"),
+        (lambda data: data["scores"][0].update(score="other"), "scores.0: the manifest has no s/other"),
+        (lambda data: data.update(outcomes=[["s"]]), "outcomes.0"),
+        (lambda data: data.update(run_id=None), "run_id: Input should be a valid string"),
+    ],
+)  # fmt: skip
+def test_a_damaged_baseline_is_an_error_that_says_where(
+    ran: Callable[..., str], tmp_path: Path, change: Callable[[Any], Any], message: str
+) -> None:
+    run = ran({"m": yes(3, 2)})
+    themis("baseline", "set", run)
+    data = json.loads((tmp_path / FILE).read_text())
+    change(data)
+    (tmp_path / FILE).write_text(json.dumps(data))
+    for arguments in (("compare", FILE, run), ("baseline", "show")):
+        done = themis(*arguments)
+        assert (done.exit_code, f"{FILE} is damaged: {message}" in done.stderr) == (2, True), done.output
+
+
+# --- what is impossible, and what only seems to differ
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "RUN", "--margin", "inf"), "a number greater than 0"),
+        (("compare", "RUN", "--margin", "nan"), "a number greater than 0"),
+        (("power", "RUN", "--difference", "inf"), "the difference is inf: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "-0.05"), "the difference is -0.05: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "0"), "the difference is 0: it is a number greater than 0"),
+        (("power", "RUN", "--difference", "5"), "of right/text/exact_match it is at most 1"),
+        (("power", "RUN", "--rate", "0.5"), "are assumed without a run"),
+        (("power", "--rate", "0.5", "--difference", "5"), "from a rate of 0.5 it is at most 0.5"),
+        (("power", "--rate", "0.5", "--difference", "0.9"), "from a rate of 0.5 it is at most 0.5"),
+        (("power", "--rate", "0.5", "--difference", "nan"), "it is a number greater than 0"),
+    ],
+)
+def test_impossible_numbers_are_refused(ran: Callable[..., str], arguments: tuple[str, ...], message: str) -> None:
+    run = ran({"a": yes(3, 2), "b": yes(2, 3)})
+    done = themis(*(each.replace("RUN", run) for each in arguments))
+    assert (done.exit_code, message in done.stderr) == (2, True), done.output
+
+
+def test_runs_of_other_models_are_told_how_to_name_one(ran: Callable[..., str]) -> None:
+    first, second = ran({"a": yes(3, 2), "b": yes(2, 3)}), ran({"c": yes(3, 2)}, name="c")
+    with pytest.raises(SpecError, match="name a model of each, such as RUN:model=a"):
+        compare(first, second)
+
+
+def test_a_prompt_differs_only_if_that_of_the_same_item_does(ran: Callable[..., str]) -> None:
+    first = ran({"m": yes(20, 10)}, name="a", items=NAMES[:30])
+    second = ran({"m": yes(20, 10)}, name="b", items=NAMES[10:40])
+    assert "prompt" not in {each["what"] for each in compare(first, second).differs}
+    other = [{"id": "p", "messages": [{"role": "user", "content": "Say: {{ item.question }}"}]}]
+    third = ran({"m": yes(20, 10)}, name="c", items=NAMES[5:35], prompt_variants=other)
+    assert "prompt" in {each["what"] for each in compare(first, third).differs}
+
+
+def test_items_are_counted_once_whatever_they_were_asked_by(ran: Callable[..., str]) -> None:
+    prompts = [{"id": each, "messages": [{"role": "user", "content": "{{ item.question }}"}]} for each in "pqr"]
+    first = ran({"m": yes(20, 30)}, name="a", items=NAMES, prompt_variants=prompts)
+    second = ran({"m": yes(25, 15)}, name="b", items=NAMES[:40], prompt_variants=prompts)
+    found = compare(first, second)
+    (pair,) = found.pairs
+    assert (pair.n, pair.ledger_a["items"], pair.ledger_a["only_here"]) == (40, 50, 10)
+    assert f"20 % of the items of {first} have no pair" in found.table()
+
+
+def test_how_many_items_would_decide_is_one_number(ran: Callable[..., str]) -> None:
+    found = compare(ran({"a": yes(20, 30), "b": [*yes(18, 0), *["no"] * 25, *yes(7, 0)]}))
+    (needed,) = set(re.findall(r"some ([\d,]+) items would decide", found.verdict + found.table()))
+    assert int(needed.replace(",", "")) >= (found.pairs[0].items_needed or 0) > 100

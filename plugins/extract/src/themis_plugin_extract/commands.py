@@ -51,8 +51,7 @@ def compare(
 
 def _show(found: Compared) -> None:
     total = found.agreement.total()
-    same = found.agreement["same value"] + found.agreement["neither"]
-    echo(f"{safe(found.a)} and {safe(found.b)} agree on {same:,} of {total:,} answers of {safe(found.run_id)}")
+    echo(f"{safe(found.a)} and {safe(found.b)} agree on {found.agreed:,} of {total:,} answers of {safe(found.run_id)}")
     told = found.to_dict()
     heading("Agreement (A is the first parse, B the second)")
     table(["found", "answers"], list(told["agreement"].items()))
@@ -61,7 +60,11 @@ def _show(found: Compared) -> None:
         table(["A", "B", "answers"], [list(each.values()) for each in told["scores"]])
     heading("By model")
     rows = [[name, of.answers, *of.unparsed, *of.means()] for name, of in found.models.items()]
-    table(["model", "answers", "unparsed A", "unparsed B", "score A", "score B"], rows)
+    table(["model", "answers", "unparsed A", "unparsed B", "mean score A", "mean score B"], rows)
+    if found.scored and not found.is_mean:
+        echo(
+            f"these are means of scores; {safe(found.scored)} makes another number of all answers, so ranks may differ"
+        )
     _show_ranking(found)
     for each in found.disagreements:
         heading(f"{each['model']}, item {each['item']} of {each['slice']}")
@@ -75,6 +78,12 @@ def _show_ranking(found: Compared) -> None:
     if not a:
         echo("no metric of the spec scores what these parses find, so there is no ranking")
     elif a == b:
-        echo("the ranking stays as it is" if len(a) > 1 else "there is one model, and so no ranking")
+        several = len(found.models) > 1
+        echo(f"the ranking stays as it is: {_ranked(a)}" if several else "there is one model, and so no ranking")
     else:
-        echo(f"the ranking CHANGES: by A {safe(', '.join(a))}; by B {safe(', '.join(b))}")
+        echo(f"the ranking CHANGES: by A {_ranked(a)}; by B {_ranked(b)}")
+
+
+def _ranked(places: list[list[str]]) -> str:
+    """The best first; a tie is a tie."""
+    return safe(", ".join(" = ".join(names) for names in places))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from itertools import groupby, islice
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ from themis_core import Extraction, Generation, Item, Reread, Results, RunRecord
 __all__ = ["Compared", "compare_parses"]
 
 BATCH: Final = 200
-AGREEMENTS: Final = ("same value", "different values", "only A", "only B", "neither")
+AGREEMENTS: Final = ("same value", "same number", "different values", "only A", "only B", "neither")
+"""`same number`: other texts or types of one number, such as `5` and `5.0`, where the metric scores them alike."""
+AGREE: Final = ("same value", "same number", "neither")
 
 
 @dataclass(slots=True)
@@ -47,17 +50,28 @@ class Compared:
     models: dict[str, OfModel]
     disagreements: list[dict[str, Any]]
     """The most telling ones: where the scores differ, then where the values do; of each model in turn."""
+    higher_is_better: bool = True
+    is_mean: bool = True
+    """Whether the metric's own number of a run is the mean of its scores, as the means here are."""
 
-    def ranking(self, side: int) -> list[str]:
-        """The models from the highest mean to the lowest, by A (0) or B (1)."""
-        means = {name: of.means()[side] for name, of in self.models.items()}
-        known = [name for name in means if means[name] is not None]
-        return sorted(known, key=lambda name: (-(means[name] or 0.0), name))
+    @property
+    def agreed(self) -> int:
+        """Answers of which both parses say the same."""
+        return sum(self.agreement[each] for each in AGREE)
+
+    def ranking(self, side: int) -> list[list[str]]:
+        """The models from the best mean to the worst, by A (0) or B (1); those with the same mean together."""
+        places: dict[float, list[str]] = {}
+        for name, of in sorted(self.models.items()):
+            if (mean := of.means()[side]) is not None:
+                places.setdefault(round(mean, 12), []).append(name)
+        return [places[mean] for mean in sorted(places, reverse=self.higher_is_better)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `--format json` prints it."""
         return {
             "run_id": self.run_id, "a": self.a, "b": self.b, "scored": self.scored,
+            "higher_is_better": self.higher_is_better, "is_mean": self.is_mean,
             "agreement": {name: self.agreement[name] for name in AGREEMENTS},
             "scores": [{"a": a, "b": b, "answers": count} for (a, b), count in sorted(self.right.items())],
             "models": {
@@ -92,7 +106,10 @@ def compare_parses(
         if each not in slices:
             continue
         scored = _scored(run, slices[each], (a, b), score)
-        found.scored = found.scored or ("/".join(scored) if scored else None)
+        if scored and found.scored is None:
+            found.scored, found.higher_is_better, found.is_mean = _described(run, each, scored)
+        if scored and "/".join(scored) != found.scored:
+            scored = None  # a mean over different metrics would be of nothing
         with ExitStack() as stack:
             readers = [stack.enter_context(rereading(results, run.run_id, each, name, scored)) for name in (a, b)]
             for row, item, generation in _answers(results, rows):
@@ -130,6 +147,14 @@ def _scored(run: RunRecord, of: dict[str, Any], parses: tuple[str, str], wanted:
     return None
 
 
+def _described(run: RunRecord, slice_id: str, scored: tuple[str, str]) -> tuple[str, bool, bool]:
+    """What it is called, whether higher is better, and whether its number is the mean."""
+    place = (slice_id, *scored)
+    scorers = run.manifest["scorers"]
+    scorer = next(each for each in scorers if (each["slice_id"], each["score"], each["metric"]) == place)
+    return "/".join(scored), bool(scorer.get("higher_is_better", True)), bool(scorer["aggregates_mean"])
+
+
 def _answers(results: Results, rows: Iterator[TrialRow]) -> Iterator[tuple[TrialRow, Item, Generation]]:
     """Each answered trial with its item and the last turn's answer, some at a time."""
     while batch := list(islice(rows, BATCH)):
@@ -153,12 +178,12 @@ def _count(
         if each.score is not None and each.score.value is not None:
             of.sums[side] += each.score.value
             of.scored[side] += 1
-    agreement = _agreement(read[0].extraction, read[1].extraction)
-    found.agreement[agreement] += 1
     scores = [None if each.score is None else each.score.value for each in read]
+    agreement = _agreement(read[0].extraction, read[1].extraction, scored_alike=scores[0] == scores[1])
+    found.agreement[agreement] += 1
     if None not in scores:
         found.right[f"{scores[0]:g}", f"{scores[1]:g}"] += 1
-    weight = 2 * (scores[0] != scores[1]) + (agreement not in ("same value", "neither"))
+    weight = 2 * (scores[0] != scores[1]) + (agreement not in AGREE)
     if weight:
         told = {
             "model": row.model_id, "item": row.item_id, "slice": row.slice_id, "trial": row.trial_id,
@@ -177,20 +202,26 @@ def _parsed(extraction: Extraction | None) -> bool:
     return extraction is not None and extraction.parsed
 
 
-def _agreement(a: Extraction | None, b: Extraction | None) -> str:
-    if _parsed(a) and _parsed(b):
-        assert a is not None
-        assert b is not None
-        return AGREEMENTS[0] if _alike(a.value) == _alike(b.value) else AGREEMENTS[1]
-    return AGREEMENTS[2] if _parsed(a) else AGREEMENTS[3] if _parsed(b) else AGREEMENTS[4]
+def _agreement(a: Extraction | None, b: Extraction | None, *, scored_alike: bool) -> str:
+    if not (_parsed(a) and _parsed(b)):
+        return "only A" if _parsed(a) else "only B" if _parsed(b) else "neither"
+    assert a is not None
+    assert b is not None
+    if type(a.value) is type(b.value) and a.value == b.value:
+        return "same value"
+    number = _number(a.value)
+    return "same number" if scored_alike and number is not None and number == _number(b.value) else "different values"
 
 
-def _alike(value: Any) -> Any:
-    """The value, in one form for a number and the text of that number: one parse may give either."""
+def _number(value: Any) -> Decimal | None:
+    """The number that a value is, or that its text is, with all its digits; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
     try:
-        return float(value) if isinstance(value, str | int | float) else value
-    except (ValueError, OverflowError):
-        return str(value).strip()
+        found = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
 
 
 def _told(extraction: Extraction | None) -> Any:

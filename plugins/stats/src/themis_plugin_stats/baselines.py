@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from themis_core import RunRecord, ScoreRow, SpecError, shown_path
+from pydantic import ValidationError
+
+from themis_core import ResultRow, RunRecord, ScoreRow, SpecError, shown_path
 from themis_output import atomic_output
+from themis_plugin_stats.baseline_file import DIGITS, VERSION, Filed, FiledScores
 from themis_plugin_stats.collecting import ALL, Cell, Collected, Group, MetricKey, chosen
 
 __all__ = ["FILE", "is_file", "read_baseline", "write_baseline"]
 
 FILE: Final = "themis-baseline.json"
-VERSION: Final = 1
-DIGITS: Final = 24
-"""Of an item's digest: enough that no two items of any benchmark share them."""
 _TO_DO: Final = "`themis baseline set RUN` writes one"
 _OF_MANIFEST: Final = ("themis", "spec_digest", "benchmark", "datasets", "plugins", "scorers")
 
@@ -27,18 +27,24 @@ def is_file(name: str) -> bool:
     return name.endswith(".json")
 
 
-def write_baseline(collected: Collected, path: Path) -> None:
-    """Write what was read of a run; one line for each item, so that changes of the file can be read."""
+def write_baseline(collected: Collected, numbers: Iterable[ResultRow], path: Path) -> None:
+    """Write what was read of a run, and its own numbers; one line for each item, so that changes can be read."""
+    values = {
+        (each.score, each.metric, each.slice_id, each.model_id, each.prompt_variant_id, each.params): each.value
+        for each in numbers
+    }
     run = collected.run
     data = {
         "themis_baseline": VERSION,
         "run_id": run.run_id,
+        "status": run.status,
         "finished_at": run.finished_at,
         "manifest": {name: run.manifest[name] for name in _OF_MANIFEST},
         "outcomes": [[*group, dict(counts)] for group, counts in sorted(collected.outcomes.items())],
         "scores": [
             {
-                "score": key[0], "metric": key[1], **group._asdict(), "ledger": dict(cell.ledger),
+                "score": key[0], "metric": key[1], **group._asdict(), "value": values.get((*key, *group)),
+                "ledger": dict(cell.ledger),
                 "items": dict(sorted(_items(cell))),
             }
             for key, cells in collected.cells.items() for group, cell in sorted(cells.items())
@@ -65,46 +71,51 @@ def read_baseline(path: Path, wanted: Collection[str] = ALL) -> Collected:
     Raises SpecError if it is none.
     """
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = Filed.model_validate_json(path.read_bytes())
     except OSError as error:
         raise SpecError(f"can't read the baseline {shown_path(path)}: {error.strerror or error}. {_TO_DO}") from error
-    except ValueError as error:
-        raise SpecError(f"{shown_path(path)} is no baseline: {error}") from error
-    if not isinstance(data, dict) or data.get("themis_baseline") != VERSION:
-        raise SpecError(f"{shown_path(path)} is no baseline that this version reads. {_TO_DO}")
-    try:
-        found = _collected(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpecError(f"{shown_path(path)} is damaged: {type(error).__name__}: {error}") from error
+    except ValidationError as error:
+        raise SpecError(_refused(path, error)) from None
+    found = _collected(data)
     found.cells = {key: found.cells.get(key, {}) for key in chosen(list(found.metrics()), wanted, found.run.run_id)}
     return found
 
 
-def _collected(data: dict[str, Any]) -> Collected:
-    outcomes = {Group(*names): Counter(counts) for *names, counts in data["outcomes"]}
-    run = RunRecord(data["run_id"], "completed", data["finished_at"], data["finished_at"], data["manifest"], {})
+def _refused(path: Path, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return f"{shown_path(path)} is no baseline: {first['msg']}"
+    if first["type"] == "value_error":
+        return f"{shown_path(path)} is damaged: {first['ctx']['error']}. {_TO_DO}"
+    if place in ("", "themis_baseline"):
+        return f"{shown_path(path)} is no baseline that this version reads. {_TO_DO}"
+    return f"{shown_path(path)} is damaged: {place}: {first['msg']}. {_TO_DO}"
+
+
+def _collected(data: Filed) -> Collected:
+    outcomes = {Group(*names): Counter(counts) for *names, counts in data.outcomes}
+    run = RunRecord(data.run_id, data.status, data.finished_at or "", data.finished_at, data.manifest.model_dump(), {})
     cells: dict[MetricKey, dict[Group, Cell]] = {}
-    for each in data["scores"]:
-        group = Group(each["slice_id"], each["model"], each["prompt"], each["params"])
-        cells.setdefault((each["score"], each["metric"]), {})[group] = _cell(each)
+    for each in data.scores:
+        group = Group(each.slice_id, each.model, each.prompt, each.params)
+        cells.setdefault((each.score, each.metric), {})[group] = _cell(each)
     return Collected(run, None, cells, outcomes, {})
 
 
-def _cell(each: dict[str, Any]) -> Cell:
-    cell = Cell(digits=DIGITS)
-    for name, values in each["items"].items():
-        samples = values if isinstance(values, list) and values and isinstance(values[0], list) else None
-        if samples is not None:
-            for value, *parts in samples:
-                cell.add(_row(each, name, value, tuple(parts)), keeps_parts=True)
+def _cell(each: FiledScores) -> Cell:
+    cell = Cell(digits=DIGITS, number=each.value)
+    for digest, values in each.items.items():
+        if isinstance(values, list):
+            for value, *parts in values:
+                cell.add(_row(each, digest, value, tuple(parts)), keeps_parts=True)
         else:
-            cell.add(_row(each, name, values[0] if isinstance(values, list) else values, ()), keeps_parts=False)
-    cell.ledger = Counter(each["ledger"])
+            mean = values[0] if isinstance(values, tuple) else values
+            cell.add(_row(each, digest, mean, ()), keeps_parts=False)
+    cell.ledger = Counter(each.ledger)
     return cell
 
 
-def _row(each: dict[str, Any], digest: str, value: float, parts: tuple[float, ...]) -> ScoreRow:
-    names = (each["slice_id"], each["model"], each["prompt"], each["params"], each["score"], each["metric"])
-    return ScoreRow(
-        *names, "", 0, "", "answered", float(value), None, None, None, None, digest, tuple(map(float, parts))
-    )
+def _row(each: FiledScores, digest: str, value: float, parts: tuple[float, ...]) -> ScoreRow:
+    names = (each.slice_id, each.model, each.prompt, each.params, each.score, each.metric)
+    return ScoreRow(*names, "", 0, "", "answered", value, None, None, None, None, digest, parts)

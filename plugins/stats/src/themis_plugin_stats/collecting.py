@@ -21,8 +21,8 @@ __all__ = ["ALL", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"
 ALL = ("*",)
 """All metrics of a run."""
 
-LOOKED_AT = 3
-"""Trials of each group whose prompt and reply a comparison looks at."""
+LOOKED_AT = 50
+"""Items of each group among which a comparison looks for some that both sides have, for their prompts and replies."""
 MetricKey: TypeAlias = tuple[str, str]
 """Score and metric, as results name them."""
 Digests: TypeAlias = NDArray[np.bytes_]
@@ -45,8 +45,10 @@ class Cell:
     """`scored` and `unparsed` answers, and the unscored ones by reason."""
     parts: list[list[Score]] = field(default_factory=list)
     """By item, of metrics whose number is not the mean."""
-    first: list[str] = field(default_factory=list)
-    """Ids of the first trials, to look at closely."""
+    first: dict[str, str] = field(default_factory=dict)
+    """By item, the first trials' ids, to look at closely."""
+    number: float | None = None
+    """What the run itself says of them; known of a baseline file alone."""
     digits: int = 64
     """Of the items' digests that are known."""
     _digests: bytearray = field(default_factory=bytearray)
@@ -58,7 +60,7 @@ class Cell:
     def add(self, row: ScoreRow, keeps_parts: bool) -> None:
         """Add a row; those of an item follow each other."""
         if len(self.first) < LOOKED_AT:
-            self.first.append(row.trial_id)
+            self.first.setdefault(row.item_digest, row.trial_id)
         value = row.value
         if value is None:
             self.ledger[row.reason or "?"] += 1

@@ -146,12 +146,16 @@ def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None
 
     with open_results(spec, project=project) as results:
         collected = collect(results, run, ALL)
+        numbers = results.result(collected.run.run_id).scores
     try:
-        write_baseline(collected, output)
+        write_baseline(collected, numbers, output)
     except CannotWrite as error:
         raise SpecError(str(error)) from error
     count = sum(len(cell.means) for cells in collected.cells.values() for cell in cells.values())
     echo(f"{safe(str(output))}: {safe(collected.run.run_id)}, {counted(count, 'score')}")
+    if collected.run.status != "completed":
+        told = f"warning: this run is {collected.run.status}: what it has no score of is not in the file"
+        echo(told, err=True)
 
 
 @baseline.command("show")
@@ -167,16 +171,21 @@ def show_baseline(file: Path, as_format: str) -> None:
     rows = [
         {
             "slice": group.slice_id, "model": group.model, "prompt": group.prompt, "params": group.params,
-            "metric": "/".join(key), "value": float(cell.means.mean()) if len(cell.means) else None,
+            "metric": "/".join(key), "value": cell.number,
             "items": len(cell.means),
         }
         for key, cells in found.cells.items() for group, cell in cells.items()
     ]  # fmt: skip
-    told = {"run_id": found.run.run_id, "finished_at": found.run.finished_at, "file": str(file)}
+    told = {
+        "run_id": found.run.run_id,
+        "status": found.run.status,
+        "finished_at": found.run.finished_at,
+        "file": str(file),
+    }
     if as_format == "json":
         echo(as_json({**told, "scores": rows}))
         return
-    echo(f"{safe(str(file))}: {safe(found.run.run_id)}, finished at {cell(found.run.finished_at)}")
+    echo(f"{safe(str(file))}: {safe(found.run.run_id)}, {found.run.status}, at {cell(found.run.finished_at)}")
     table(list(rows[0]) if rows else ["slice"], [list(row.values()) for row in rows], shared=("params", "metric"))
 
 

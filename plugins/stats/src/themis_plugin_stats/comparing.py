@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from themis_core import Results, SpecError
+from themis_plugin_stats.alike import check_alike, denominators_of
 from themis_plugin_stats.collecting import MetricKey
 from themis_plugin_stats.differing import differences, flips_between
 from themis_plugin_stats.multiple import Correction, corrected
@@ -83,8 +85,10 @@ def compare_chosen(
     flips: int = 0,
 ) -> Comparison:
     """Compare what was chosen and read."""
-    if margin is not None and not margin > 0:
-        raise SpecError(f"the margin is {margin:g}: it is the difference that does not matter, and greater than 0")
+    if margin is not None and not 0 < margin < inf:
+        raise SpecError(
+            f"the margin is {margin:g}: it is the difference that does not matter, and a number greater than 0"
+        )
     if unpaired and cluster is not None:
         raise SpecError("clusters are for paired comparisons: leave out one of cluster and unpaired")
     (first, second), *_ = chosen.pairs
@@ -93,6 +97,7 @@ def compare_chosen(
         raise SpecError("the runs have no score and metric of one name: choose others, or rename one")
     found, tests = [], []
     for key in metrics:
+        check_alike(chosen.pairs, key)
         for one, other in chosen.pairs:
             pairs = pair(one, other, key, chosen.by)
             test = _test(one, other, pairs, key, cluster, unpaired)
@@ -101,8 +106,10 @@ def compare_chosen(
     _decide(found, tests, margin, correction)
     made = Comparison(found, chosen.sides, chosen.by, chosen.baseline, margin, correction, cluster, unpaired)
     made.unfinished = _unfinished(chosen)
+    made.denominators = denominators_of(chosen.pairs, metrics)
+    made.left_out = chosen.left_out
     if len({(one[1].run.run_id, other[1].run.run_id) for one, other in chosen.pairs}) == 1:
-        made.differs = differences(first, second)
+        made.differs = differences(first, second, chosen.by)
     if len(chosen.pairs) == 1:
         made.flips = flips_between(first, second, metrics[0], chosen.by, flips)
     return made

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from themis_core import Results, ScoreRow
-from themis_plugin_stats.collecting import Group, MetricKey
+from themis_plugin_stats.collecting import Cell, Group, MetricKey
+from themis_plugin_stats.pairing import cells_of, keyed_alike
 from themis_plugin_stats.sides import By, Of
 
 __all__ = ["differences", "flips_between"]
 
 SAMPLED: Final = 3
-"""Trials of each side whose prompt and reply are looked at."""
+"""Items of which the prompt and reply of each side are looked at."""
 _VERSIONS: Final = ("model", "model_version", "system_fingerprint")
 Told = dict[str, Any]
 
 
-def differences(one: Of, other: Of) -> list[Told]:
+def differences(one: Of, other: Of, by: By) -> list[Told]:
     """What differs, each with `what` it is, and `a` and `b`; None where one side has none of it."""
     first, second = one[1].run.manifest, other[1].run.manifest
     found: list[Told] = []
@@ -25,11 +26,8 @@ def differences(one: Of, other: Of) -> list[Told]:
         found += _told("spec: ", _leaves(first.get("benchmark")), _leaves(second.get("benchmark")))
         found += _told("items of slice ", _items(first), _items(second))
         found += _told("plugin ", _plugins(first), _plugins(second))
-    sampled = _sampled(one), _sampled(other)
-    for name in ("prompt", "model version"):
-        values = [side.get(name) for side in sampled]
-        if None not in values and values[0] != values[1]:
-            found.append({"what": name, "a": values[0], "b": values[1]})
+    a, b = _sampled(one, other, by)
+    found += [{"what": what, "a": a[what], "b": b[what]} for what in a if what in b and a[what] != b[what]]
     return found
 
 
@@ -80,21 +78,33 @@ def _scores(side: Of, metric: MetricKey, by: By) -> dict[tuple[str, ...], ScoreR
     return found
 
 
-def _sampled(side: Of) -> Told:
-    """The prompt and the model version of the first trials of a side."""
-    results, run = side[1].results, side[1]
-    if results is None:
-        return {}
+def _sampled(one: Of, other: Of, by: By) -> tuple[Told, Told]:
+    """The prompt and the model versions of the first items that both sides have."""
+    if one[1].results is None or other[1].results is None:
+        return {}, {}
+    key = next(iter(one[1].cells))
+    keyed = keyed_alike(cells_of(*one, key), cells_of(*other, key), by)
+    trials = [
+        (_slice_of(one, key, a), a.first[item], _slice_of(other, key, b), b.first[item])
+        for a, b in ((a, keyed[1][name]) for name, a in keyed[0].items() if name in keyed[1])
+        for item in a.first
+        if item in b.first
+    ][:SAMPLED]
+    return _looked_at(one, [each[:2] for each in trials]), _looked_at(other, [each[2:] for each in trials])
+
+
+def _slice_of(of: Of, key: MetricKey, cell: Cell) -> str:
+    return next(group.slice_id for group, each in of[1].cells[key].items() if each is cell)
+
+
+def _looked_at(of: Of, trials: Sequence[tuple[str, str]]) -> Told:
     found: Told = {}
     versions = set()
-    cells = next(iter(run.cells.values()), {})
-    trials = [
-        (name, group.slice_id) for group, cell in sorted(cells.items()) if side[0].has(group) for name in cell.first
-    ]
-    for trial_id, slice_id in trials[:SAMPLED]:
-        turns = results.trial(run.run.run_id, trial_id, slice_id)["turns"]
+    assert of[1].results is not None
+    for slice_id, trial_id in trials:
+        turns = of[1].results.trial(of[1].run.run_id, trial_id, slice_id)["turns"]
         if turns:
-            found.setdefault("prompt", turns[0]["request"]["messages"])
+            found.setdefault("prompt", []).append(turns[0]["request"]["messages"])
             said = turns[0]["generation"]["provider"]
             versions |= {f"{name} {said[name]}" for name in _VERSIONS if said.get(name)}
     if versions:

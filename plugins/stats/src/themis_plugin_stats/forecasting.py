@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,9 +84,11 @@ def forecast(
     With a run, the spread is that of its sides against each other; else that of zeros and ones with the `rate` of A,
     which agree as far as `agreement` says. Raises SpecError if there is neither.
     """
-    if difference is not None and not 0 < abs(difference) <= 1 and run is None:
-        raise SpecError(f"the difference is {difference:g}: of two rates it is between 0 and 1")
-    wished = DIFFERENCES if difference is None else (abs(difference),)
+    if difference is not None and not 0 < difference < inf:
+        raise SpecError(f"the difference is {difference:g}: it is a number greater than 0, whichever side is better")
+    if run is not None and (rate is not None or agreement is not None):
+        raise SpecError("`rate` and `agreement` are assumed without a run: leave them out, or the run")
+    wished = DIFFERENCES if difference is None else (difference,)
     if run is None:
         return _assumed(rate, AGREEMENT if agreement is None else agreement, wished, items, wanted)
     paths = (None if each is None else Path(each) for each in (spec, project))
@@ -99,14 +102,15 @@ def _assumed(
 ) -> Forecast:
     if rate is None:
         raise SpecError("name a run, or the rate of A, such as --rate 0.7, that the forecast is to rest on")
+    most = max(rate, 1 - rate)
+    if max(wished) > most + 1e-12:
+        raise SpecError(f"the difference is {max(wished):g}: from a rate of {rate:g} it is at most {most:g}")
     told = (
         f"assumed: A is right in {100 * rate:g} % of the items; agreement {agreement:g}; zeros and ones, exact McNemar"
     )
     rows = []
     for each in wished:
-        other = rate + each if rate + each <= 1 else rate - each
-        if not 0 <= other <= 1:
-            continue
+        other = min(1.0, rate + each) if rate + each <= 1 + 1e-12 else max(0.0, rate - each)
         by_chance = rate * (1 - other) + other * (1 - rate)
         differing = agreement * each + (1 - agreement) * by_chance
         rows.append(_row(None, each, items, wanted, partial(power_of_mcnemar, differing=differing, difference=each)))
@@ -116,6 +120,9 @@ def _assumed(
 def _stored(run: str, chosen: Chosen, wished: Sequence[float], items: int | None, wanted: float) -> Forecast:
     pairs, by = chosen.pairs, chosen.by
     key = next(iter(pairs[0][1][1].cells))
+    span = pairs[0][0][1].span(key)
+    if span is not None and max(wished) > span:
+        raise SpecError(f"the difference is {max(wished):g}: of {'/'.join(key)} it is at most {span:g}")
     rows, found = [], {}
     for one, other in pairs:
         test = tested(one, other, key, by)

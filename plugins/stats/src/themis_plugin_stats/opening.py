@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def read_sides(
     runs: Sequence[str | Side], stores: Sequence[Results | None], wanted: Sequence[str] = ()
 ) -> tuple[list[Side], list[Collected]]:
     """The sides, and what is stored of each, read once. Raises SpecError where there is nothing of a name."""
-    sides = [_named(each if isinstance(each, Side) else parse_side(each)) for each in runs]
+    sides = _named([each if isinstance(each, Side) else parse_side(each) for each in runs])
     read: dict[tuple[int, str], Collected] = {}
     for side, store in zip(sides, stores, strict=True):
         if (id(store), side.run) not in read:
@@ -44,11 +45,19 @@ def read_sides(
     return sides, [read[id(store), side.run] for side, store in zip(sides, stores, strict=True)]
 
 
-def _named(side: Side) -> Side:
-    """A file is called by its name: the run in it may be one of those that it is compared with."""
-    if side.label or not is_file(side.run):
-        return side
-    return Side(side.run, side.only, Path(side.run).name)
+def _named(sides: Sequence[Side]) -> list[Side]:
+    """A file is called by its name, or as it was given if another has that name: the run in it may be one of those that
+    it is compared with."""
+    files = {side.run for side in sides if is_file(side.run)}
+    names = Counter(Path(each).name for each in files)
+    found = []
+    for side in sides:
+        if side.run in files and not side.label:
+            name = Path(side.run).name
+            told = [name if names[name] == 1 else side.run, *(f"{part}={value}" for part, value in side.only.items())]
+            side = Side(side.run, side.only, ":".join(told))
+        found.append(side)
+    return found
 
 
 def _read(side: Side, store: Results | None, wanted: Sequence[str]) -> Collected:

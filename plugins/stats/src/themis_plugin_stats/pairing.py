@@ -17,7 +17,7 @@ from themis_plugin_stats.flipping import Floats
 from themis_plugin_stats.procedures import Procedure, Unvaried, paired, welch
 from themis_plugin_stats.sides import By, Of, Side
 
-__all__ = ["Ledger", "Pairs", "compared", "pair"]
+__all__ = ["Ledger", "Pairs", "cells_of", "compared", "keyed_alike", "pair"]
 
 Key: TypeAlias = tuple[str, ...]
 _FIELDS = ("slice_id", "model", "prompt", "params")
@@ -36,12 +36,15 @@ class Ledger:
     items: int = 0
     """With a score."""
     only: int = 0
-    """Items with a score, of the trials that both sides could have, that the other side has no score of."""
+    """Items with a score that the other side has no score of: not one in its place."""
+    unpaired: float = 0.0
+    """The share of this side's scores (one for each item, prompt variant, setting, slice) that have none in place."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "trials": self.trials, "failed": self.failed, "scored": self.scored, "unparsed": self.unparsed,
             "unscored": dict(sorted(self.unscored.items())), "items": self.items, "only_here": self.only,
+            "unpaired": self.unpaired,
         }  # fmt: skip
 
 
@@ -68,8 +71,8 @@ class Pairs:
 
 def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
     """Pair the items of two sides, averaged over samples, and over the prompts, settings and models of both sides."""
-    cells = [_cells(side, run, metric) for side, run in (one, other)]
-    keyed = _keyed(cells[0], cells[1], by)
+    cells = [cells_of(side, run, metric) for side, run in (one, other)]
+    keyed = keyed_alike(cells[0], cells[1], by)
     common = [key for key in keyed[0] if key in keyed[1]]
     ledgers = (_ledger(*one, cells[0]), _ledger(*other, cells[1]))
     matched, digests, values_a, values_b = [], [], [], []
@@ -80,10 +83,12 @@ def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
         digests.append(both)
         values_a.append(a.means[at_a])
         values_b.append(b.means[at_b])
-        ledgers[0].only += len(a.means) - len(both)
-        ledgers[1].only += len(b.means) - len(both)
     unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
     found, items = _by_item(digests, values_a, values_b)
+    for ledger, of in zip(ledgers, cells, strict=True):
+        scores = sum(len(cell.means) for cell in of.values())
+        ledger.only = ledger.items - len(items)
+        ledger.unpaired = 1 - sum(map(len, digests)) / scores if scores else 0.0
     noise = (_flips_by_itself(cells[0].values()), _flips_by_itself(cells[1].values()))
     return Pairs(
         items,
@@ -202,11 +207,11 @@ def _alike(a: Cell, b: Cell) -> tuple[Digests, Digests]:
     return a.digests.astype(kind), b.digests.astype(kind)
 
 
-def _cells(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
+def cells_of(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
     return {group: cell for group, cell in run.cells.get(metric, {}).items() if side.has(group)}
 
 
-def _keyed(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
+def keyed_alike(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
     """Cells by what must be equal on both sides: all names but the one that is compared, and those that each side has
     one of, whatever it is called there."""
     kept = [

@@ -7,15 +7,15 @@ from typing import TypeAlias
 
 from themis_core import counted
 from themis_output import lines, told_once
+from themis_plugin_stats.gating import MOST_UNPAIRED, UNPAIRED
 from themis_plugin_stats.multiple import Correction
-from themis_plugin_stats.verdicts import Pair
+from themis_plugin_stats.verdicts import Pair, round_up
 
-__all__ = ["Table", "as_markdown", "as_text", "ledgers_of", "notes_of", "rows_of"]
+__all__ = ["Table", "as_markdown", "as_text", "caveats_of", "ledgers_of", "notes_of", "rows_of"]
 
 Table: TypeAlias = tuple[list[str], list[list[str]]]
 """Header and cells."""
 _LEFT = ("A", "B", "metric", "verdict", "side", "95 % interval")
-FEW = 0.05
 _METHODS = {"holm": "p (Holm)", "bh": "p (Benjamini-Hochberg)"}
 
 
@@ -60,7 +60,7 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
     could = [each for each in pairs if each.smallest is not None and each.verdict == "inconclusive"]
     for each in could:
         needed = "" if each.items_needed is None or each.items_needed <= each.n else (
-            f"; if the difference is as it seems, some {each.items_needed:,} items would decide"
+            f"; if the difference is as it seems, some {round_up(each.items_needed):,} items would decide"
         )  # fmt: skip
         said.append(
             f"{each.a} and {each.b}: {counted(each.n, 'item')} could show a difference of {each.smallest:.3f}{needed}"
@@ -72,13 +72,21 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
     if per_item:
         told = " to ".join(f"{count:.3g}" for count in dict.fromkeys((per_item[0], per_item[-1])))
         said.append(f"an item's score is the mean of {told}: of prompt variants, settings or slices")
-    said += [told for each in pairs for told in _lacking(each)]
     for each in pairs:
         for name, share in ((each.a, each.flips_a), (each.b, each.flips_b)):
             if share is not None:
                 said.append(f"two answers of {name} differ by themselves in {100 * share:.1f} % of the items")
-        if each.unmatched:
-            said.append(f"{each.a} and {each.b}: one side alone has {', '.join(each.unmatched)}: not compared")
+    return list(dict.fromkeys(said))
+
+
+def caveats_of(pairs: Sequence[Pair]) -> list[str]:
+    """What was not compared, a line each."""
+    said = [told for each in pairs for told in _lacking(each)]
+    said += [
+        f"{each.a} and {each.b}: one side alone has {', '.join(each.unmatched)}: not compared"
+        for each in pairs
+        if each.unmatched
+    ]
     return list(dict.fromkeys(said))
 
 
@@ -86,9 +94,16 @@ def _lacking(each: Pair) -> list[str]:
     """What is missing in more than a twentieth: then it may not be missing by chance."""
     told = []
     for name, ledger in ((each.a, each.ledger_a), (each.b, each.ledger_b)):
-        if each.n and ledger["only_here"] > FEW * (ledger["only_here"] + each.n):
-            share = 100 * ledger["only_here"] / (ledger["only_here"] + each.n)
+        if not each.n or each.method == UNPAIRED:
+            continue
+        if ledger["only_here"] > MOST_UNPAIRED * ledger["items"]:
+            share = 100 * ledger["only_here"] / ledger["items"]
             told.append(f"{share:.0f} % of the items of {name} have no pair: the verdict is of the others alone")
+        elif ledger["unpaired"] > MOST_UNPAIRED:
+            told.append(
+                f"{100 * ledger['unpaired']:.0f} % of the scores of {name} have no pair, by prompt variant, setting "
+                "and slice: the verdict is of the others alone"
+            )
     return told
 
 

@@ -59,6 +59,8 @@ class Chosen:
     baseline: str | None
     """What the others are compared with; None if each is compared with each."""
     pairs: list[tuple[Of, Of]]
+    left_out: list[str] = field(default_factory=list)
+    """Models of some of the runs that others lack, where several are compared model by model."""
 
 
 def choose(
@@ -85,6 +87,13 @@ def choose(
 def _several(of: Sequence[Of], only: Sequence[str]) -> Chosen:
     models = [list(dict.fromkeys(group.model for group in run.groups() if side.has(group))) for side, run in of]
     common = [name for name in models[0] if all(name in each for each in models) and name in (only or models[0])]
+    if not common and not only and any(len(each) > 1 for each in models):
+        told = "; ".join(
+            f"{side.label or side.run}: {', '.join(each)}" for (side, _), each in zip(of, models, strict=True)
+        )
+        raise SpecError(
+            f"the runs have no model in common ({told}): name a model of each, such as RUN:model={models[0][0]}"
+        )
     for name in only:
         if name not in common:
             raise SpecError(f"not all of the runs have a model {name!r}. In common: {', '.join(common) or 'none'}")
@@ -96,7 +105,8 @@ def _several(of: Sequence[Of], only: Sequence[str]) -> Chosen:
     labels = list(dict.fromkeys(side.label for each in pairs for side, _ in each))
     if twice := [one[0].label for one, other in pairs if one[0].label == other[0].label]:
         raise SpecError(f"{twice[0]} is there twice: nothing can be compared with itself")
-    return Chosen("run", labels, pairs[0][0][0].label, pairs)
+    lone = sorted({name for each in models for name in each} - set(common)) if parts != [{}] and not only else []
+    return Chosen("run", labels, pairs[0][0][0].label, pairs, [f"model {name}" for name in lone])
 
 
 def _within(side: Side, run: Collected, by: By | None, only: Sequence[str], baseline: str | None) -> Chosen:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from themis_core import counted
 from themis_plugin_stats.procedures import FEWEST_UNITS
 
-__all__ = ["EXIT_CODES", "Pair", "Verdict", "begun"]
+__all__ = ["EXIT_CODES", "Pair", "Verdict", "begun", "round_up"]
 
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "inconclusive"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"better": 0, "equivalent": 0, "worse": 1, "inconclusive": 10}
@@ -75,7 +75,10 @@ class Pair:
         if self.verdict == "worse" and not directed:
             return self._turned().sentence(margin)
         if self.difference is None:
-            return f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
+            said = f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
+            if not self.unmatched:
+                return said
+            return f"{said}: one side alone has {', '.join(self.unmatched)}; name a part of each, such as RUN:slice=ID"
         numbers = f"{self._by()} ({self._interval()}, p {_p(self.p_corrected)}, n = {self.n})"
         if self.verdict == "equivalent":
             return f"{self.b} is equivalent to {self.a} within {margin:g}: {self.name} is {numbers}"
@@ -106,7 +109,7 @@ class Pair:
             what = counted(self.n, "item") if self.units == self.n else counted(self.units, "cluster")
             could = f"{what} could show no difference, however large"
         if self.items_needed is not None and self.items_needed > self.n:
-            more = f"if it is as it seems, some {_round_up(self.items_needed):,} items would decide"
+            more = f"if it is as it seems, some {round_up(self.items_needed):,} items would decide"
             return f"{could}; {more}" if could else more
         return could or "there is nothing to judge by"
 
@@ -130,7 +133,7 @@ def _p(value: float) -> str:
     return f"= {value:.3f}" if value >= 0.0005 else f"= {value:.1e}" if value >= 1e-12 else "< 1e-12"
 
 
-def _round_up(count: int) -> int:
+def round_up(count: int) -> int:
     """Two digits are all that is known of it."""
     if count < 100:
         return count
