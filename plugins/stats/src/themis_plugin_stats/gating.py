@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from themis_core import counted
+
 if TYPE_CHECKING:
     from themis_plugin_stats.verdicts import Pair
 
@@ -23,7 +25,7 @@ def unjudged(each: Pair, most: float | None) -> list[str]:
     for name, ledger in ((each.a, each.ledger_a), (each.b, each.ledger_b)):
         failed = ledger["failed"] / ledger["trials"] if ledger["trials"] else 0.0
         if failed > limit:
-            told.append(f"{ledger['failed']} of {ledger['trials']} trials of {name} failed, {_than(limit)}")
+            told.append(f"{ledger['failed']} of {counted(ledger['trials'], 'trial')} of {name} failed, {_than(limit)}")
         if each.method != UNPAIRED and ledger["unpaired"] > limit:
             told.append(f"{100 * ledger['unpaired']:.3g} % of the scores of {name} have no pair, {_than(limit)}")
     if most is None and each.unmatched:
