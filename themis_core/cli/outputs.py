@@ -34,6 +34,15 @@ class CommandWithOutputs(click.Command):
             ctx.meta[_OPTIONS] = _options({name for each in (*own, last) for name in each.opts})
         return [*own, *ctx.meta[_OPTIONS], last]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for outputs only if one may be meant: it takes as long as a tenth of a short run."""
+        own = {name for each in super().get_params(ctx) for name in each.opts}
+        helps = set(self.get_help_option_names(ctx))
+        given = {arg.partition("=")[0] for arg in args if arg.startswith("-")}
+        if not given & helps and not any(name.startswith("--") for name in given - own):
+            ctx.meta[_OPTIONS] = []
+        return super().parse_args(ctx, args)
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
