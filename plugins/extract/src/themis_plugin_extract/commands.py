@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from themis_output import as_json, cell, echo, format_option, heading, own_stdout, quoted, safe, table
+from themis_output import as_json, cell, echo, format_option, heading, own_stdout, quoted, safe, store_options, table
 
 if TYPE_CHECKING:
     from themis_plugin_extract.compared import Compared
 
 __all__ = ["compare"]
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
@@ -26,8 +24,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--slice", "slice_id", metavar="ID", help="Only this slice.")
 @click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Disagreements shown.")
-@click.option("--spec", type=_PATH, metavar="FILE", help="Spec whose storage is read; by default ./.themis.")
-@click.option("--project", type=_PATH, metavar="FILE", help="Project file whose storage is read.")
+@store_options
 @format_option
 @own_stdout()
 def compare(

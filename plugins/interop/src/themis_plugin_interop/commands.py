@@ -10,7 +10,7 @@ import click
 
 import themis_core as themis
 from themis_core import own_exit
-from themis_output import cell, echo, own_path, own_stdout, safe
+from themis_output import cell, echo, own_path, own_stdout, safe, store_options
 from themis_plugin_interop.table_files import export_canonical, export_table
 from themis_plugin_interop.tables import FORMATS, TABLES
 
@@ -37,13 +37,7 @@ _OF_TABLES = (*FORMATS, "canonical")
 )
 @click.option("--what", type=click.Choice(list(TABLES)), help="What each row of a table is; trials by default.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An option of an exporter.")
-@click.option(
-    "--spec",
-    type=click.Path(path_type=Path),
-    metavar="SPEC",
-    help="Spec file whose storage it is; ./.themis by default.",
-)
-@click.option("--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage it is.")
+@store_options
 @own_stdout()
 @own_exit()
 def export(

@@ -21,6 +21,7 @@ from themis_output.printing import (
     safe,
     shortened,
     stdout,
+    store_options,
 )
 from themis_output.sharing import crossed, told_once
 from themis_output.tables import Figure, aligned, fits, lines, table
@@ -49,6 +50,7 @@ __all__ = [
     "safe",
     "shortened",
     "stdout",
+    "store_options",
     "table",
     "told_once",
     "whole_folder",

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ import click
 __all__ = [
     "CannotPrint", "as_json", "cell",
     "echo", "format_option", "heading", "leave_stdout", "number", "own_path",
-    "own_stdout", "printing", "quoted", "safe", "shortened", "stdout",
+    "own_stdout", "printing", "quoted", "safe", "shortened", "stdout", "store_options",
 ]  # fmt: skip
 
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
@@ -95,6 +95,15 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="For people, or one JSON object for programs.",
     )(command)
+
+
+def store_options(command: Callable[..., Any], *, also: Sequence[str] = ()) -> Callable[..., Any]:
+    """Add `--spec`, which has further names in `also`, and `--project`: where the store of the command is."""
+    path = click.Path(path_type=Path)
+    of_spec = "Spec file whose storage it is; ./.themis by default."
+    spec = click.option("--spec", *also, "spec", type=path, metavar="SPEC", help=of_spec)
+    project = click.option("--project", type=path, metavar="FILE", help="Project file whose storage it is.")
+    return spec(project(command))
 
 
 # --- standard output ----------------------------------------------------------------------------------------

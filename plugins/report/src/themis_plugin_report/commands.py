@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core import StorageError, Store, counted
-from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe
+from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe, store_options
 
 if TYPE_CHECKING:
     from themis_plugin_report.gathering import Gathered
@@ -25,16 +25,7 @@ MOST = 20_000
 
 def _store_command(command: Callable[..., Any]) -> click.Command:
     """Make a command that reads a store, with standard output to itself."""
-    spec = click.option(
-        "--spec",
-        type=click.Path(path_type=Path),
-        metavar="SPEC",
-        help="Spec file whose storage is read; ./.themis by default.",
-    )
-    project = click.option(
-        "--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage is read."
-    )
-    return click.command()(spec(project(own_stdout()(command))))
+    return click.command()(store_options(own_stdout()(command)))
 
 
 @_store_command

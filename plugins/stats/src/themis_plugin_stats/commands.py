@@ -8,17 +8,11 @@ from typing import Any
 
 import click
 
-from themis_output import as_json, cell, echo, heading, own_stdout, quoted, safe
+from themis_output import as_json, cell, echo, heading, own_stdout, quoted, safe, store_options
 
 __all__ = ["baseline", "compare", "power"]
 
 _PATH = click.Path(path_type=Path)
-
-
-def _stored(command: Callable[..., Any]) -> Callable[..., Any]:
-    spec = click.option("--spec", type=_PATH, metavar="FILE", help="Spec whose storage is read; by default ./.themis.")
-    project = click.option("--project", type=_PATH, metavar="FILE", help="Project file whose storage is read.")
-    return spec(project(command))
 
 
 def _format(*formats: str) -> Callable[..., Any]:
@@ -49,7 +43,7 @@ def _format(*formats: str) -> Callable[..., Any]:
 @click.option("--flips", type=click.IntRange(min=0), default=0, metavar="N", help="Show N items that flipped.")
 @click.option("--spec-b", type=_PATH, metavar="FILE", help="Spec of another store, for all runs but the first.")
 @click.option("--project-b", type=_PATH, metavar="FILE", help="The same by a project file.")
-@_stored
+@store_options
 @_format("text", "json", "markdown")
 @own_stdout()
 def compare(
@@ -131,7 +125,7 @@ def baseline() -> None:
 @baseline.command("set")
 @click.argument("run")
 @click.option("-o", "--output", type=_PATH, default=Path("themis-baseline.json"), show_default=True, metavar="FILE")
-@_stored
+@store_options
 @own_stdout()
 def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None) -> None:
     """Write the scores of RUN, item by item, to a file for the repository.
@@ -202,7 +196,7 @@ def show_baseline(file: Path, as_format: str) -> None:
 @click.option(
     "--power", "wanted", type=click.FloatRange(0.01, 0.999), default=0.8, show_default=True, help="Chance to find it."
 )
-@_stored
+@store_options
 @_format("text", "json")
 @own_stdout()
 def power(run: str | None, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:

@@ -11,7 +11,7 @@ import click
 
 import themis_core as themis
 from themis_core import StorageBackend, Store, StoreOutdated, own_exit
-from themis_output import own_stdout
+from themis_output import own_stdout, store_options
 
 __all__ = ["opened", "store_command"]
 
@@ -21,16 +21,7 @@ def store_command(command: Callable[..., Any]) -> click.Command:
 
     It has standard output to itself, and the exit code of a component is not its own: as the built-in commands.
     """
-    spec = click.option(
-        "--spec",
-        type=click.Path(path_type=Path),
-        metavar="SPEC",
-        help="Spec file whose storage it is; ./.themis by default.",
-    )
-    project = click.option(
-        "--project", type=click.Path(path_type=Path), metavar="FILE", help="Project file whose storage it is."
-    )
-    return click.command()(spec(project(own_stdout()(own_exit()(command)))))
+    return click.command()(store_options(own_stdout()(own_exit()(command))))
 
 
 @contextmanager
