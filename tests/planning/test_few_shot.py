@@ -89,11 +89,12 @@ DATA = {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"id": "
 
 def shown(spec: Path) -> dict[str, list[str]]:
     """The questions that are shown to each item, its own the last."""
-    from themis_core.planning import make_plan
+    from themis_core.planning import survey
     from themis_core.plugins import compose
 
     loaded = load_specs(spec, None, (), None, (), None)
-    plan = make_plan(compose(loaded), loaded.place)
+    plan = survey(compose(loaded), loaded.place)
+    plan.check()
     return {
         trial.item.id: [each["content"] for turn in trial.requests for each in turn.messages if each["role"] == "user"]
         for trial in plan.trials("replay")

@@ -15,7 +15,7 @@ import themis_core as themis
 from themis_core import InferenceParamsSpec, ModelParamsSpec, SpecError
 from themis_core.cli import cli
 from themis_core.execution.budget import output_limit
-from themis_core.planning import Plan, Trial, make_plan
+from themis_core.planning import Plan, Trial, survey
 from themis_core.plugins import compose
 from themis_core.reading import load_specs
 
@@ -87,7 +87,9 @@ def written(folder: Path, own: Any = None, grid: Any = None, **changes: Any) -> 
 
 def plan_of(path: Path) -> Plan:
     loaded = load_specs(path, None, (), None, (), None)
-    return make_plan(compose(loaded), loaded.place)
+    made = survey(compose(loaded), loaded.place)
+    made.check()
+    return made
 
 
 def trials(path: Path, model_id: str = "m") -> list[Trial]:

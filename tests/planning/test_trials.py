@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from themis_core import BenchmarkSpec, ProjectSpec, canonical_json, digest
-from themis_core.planning import Plan, Trial, make_plan, score_key
+from themis_core.planning import Plan, Trial, score_key, survey
 from themis_core.plugins.compose import compose
 from themis_core.reading import LoadedSpecs, Place
 
@@ -106,7 +106,9 @@ def planned(tmp_path: Path) -> Callable[..., Plan]:
         benchmark = BenchmarkSpec.model_validate(data["benchmark"])
         place = Place()
         composition = compose(LoadedSpecs(project, benchmark, tmp_path, tmp_path, place, place))
-        return make_plan(composition, place)
+        made = survey(composition, place)
+        made.check()
+        return made
 
     return make
 

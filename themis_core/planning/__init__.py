@@ -5,7 +5,7 @@ from themis_core.planning.items import Items
 from themis_core.planning.sampling import allot, rank
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.templates import Prompt, PromptTemplate
-from themis_core.planning.trials import Plan, PlannedSlice, make_plan, questions, survey
+from themis_core.planning.trials import Plan, PlannedSlice, questions, survey
 
 __all__ = [
     "Asked",
@@ -18,7 +18,6 @@ __all__ = [
     "Trial",
     "Unscorable",
     "allot",
-    "make_plan",
     "questions",
     "rank",
     "score_key",

@@ -36,7 +36,7 @@ from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
 from themis_plain import own
 
-__all__ = ["Plan", "PlannedSlice", "make_plan", "questions", "survey"]
+__all__ = ["Plan", "PlannedSlice", "questions", "survey"]
 
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
@@ -122,18 +122,11 @@ class Plan:
         return list(dict.fromkeys(model.engine.endpoint for each in self.slices for model in each.composed.models))
 
 
-def make_plan(composition: Composition, place: Place) -> Plan:
-    """Survey every dataset, and check all that is to be asked of every item. `place` is the benchmark's.
+def survey(composition: Composition, place: Place) -> Plan:
+    """Read every dataset: the plan says which run it is, and is still to be checked. `place` is the benchmark's.
 
     Raises SpecError.
     """
-    made = survey(composition, place)
-    made.check()
-    return made
-
-
-def survey(composition: Composition, place: Place) -> Plan:
-    """Read every dataset: what the run is, and is not checked yet."""
     check_model_params(composition, place)
     seed = composition.project.global_seed or 0
     surveyed: dict[str, Items] = {}

@@ -116,7 +116,7 @@ async def _run_composed(
     finished = await _finished(made)
     if finished is None:
         made.check()
-    unscorable = unscorable_of(made, finished.manifest if finished else None)
+    unscorable = unscorable_of(made, finished)
     for told in [*(each.told() for each in unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.

@@ -267,7 +267,7 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
         "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
-        "unscorable": [asdict(each) for each in unscorable_of(made, finished.manifest if finished else None)],
+        "unscorable": [asdict(each) for each in unscorable_of(made, finished)],
     }
 
 

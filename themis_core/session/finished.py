@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from themis_core.components import Store
 from themis_core.planning import Plan, Unscorable
 from themis_core.records import RunRecord
@@ -24,8 +21,8 @@ def finished_before(store: Store, made: Plan) -> RunRecord | None:
     return record
 
 
-def unscorable_of(made: Plan, manifest: Mapping[str, Any] | None) -> list[Unscorable]:
+def unscorable_of(made: Plan, finished: RunRecord | None) -> list[Unscorable]:
     """The items to which no answer can be scored: of a run that was finished before, as its manifest says."""
-    if manifest is None:
+    if finished is None:
         return made.unscorable
-    return [Unscorable(**{**each, "examples": tuple(each["examples"])}) for each in manifest[_UNSCORABLE]]
+    return [Unscorable(**{**each, "examples": tuple(each["examples"])}) for each in finished.manifest[_UNSCORABLE]]

@@ -103,7 +103,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         cost,
         sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
         _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
-        [asdict(each) for each in unscorable_of(made, finished.manifest if finished else None)],
+        [asdict(each) for each in unscorable_of(made, finished)],
         [asdict(each) for each in made.leaks],
         edited.rows(),
     )
