@@ -147,7 +147,7 @@ TALKATIVE = """
 from themis_core import Capabilities, Engine, Generation, hookimpl
 
 class Talkative(Engine):
-    capabilities = Capabilities(batch=True, images=True)
+    capabilities = Capabilities(local=True, images=True)
 
     async def generate(self, request):
         tokens = [

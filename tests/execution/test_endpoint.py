@@ -56,7 +56,7 @@ class Scripted(Engine):
 
 
 class Local(Scripted):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
 
 def error(code: str, **more: Any) -> EngineError:

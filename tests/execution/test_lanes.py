@@ -167,7 +167,7 @@ class Asking(Judge):
 
 
 class Local(Engine):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
     async def generate(self, request):
         return Generation("answered", text=request.messages[-1]["content"])
@@ -190,7 +190,7 @@ class Better(Judge):
 
 
 class Never(Engine):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
     async def generate(self, request):
         await asyncio.sleep(3600)

@@ -93,7 +93,7 @@ class OddEngine(Engine):
 
 
 class OddLocal(OddEngine):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
 
 class OddExtractor(Extractor):
@@ -483,7 +483,7 @@ class Stalled(Engine):
 
 
 class StalledLocal(Stalled):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
 
 @pytest.mark.parametrize("engine", [Stalled(), StalledLocal()])

@@ -172,7 +172,7 @@ from themis_core import Capabilities, Engine, Generation, hookimpl
 
 
 class Local(Engine):
-    capabilities = Capabilities(batch=True)
+    capabilities = Capabilities(local=True)
 
     async def generate(self, request):
         said = request.messages[-1]["content"]

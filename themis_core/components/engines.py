@@ -25,8 +25,8 @@ class Capabilities:
     n: bool = False
     tools: bool = False
     images: bool = False
-    batch: bool = False
-    """Answers locally at once, so requests need no limits, deadlines or retries."""
+    local: bool = False
+    """Answers at once, on this machine, so its requests need no limits and no retries."""
 
 
 class Engine(Component):

@@ -115,7 +115,7 @@ class Answering:
         """The answer to a request, and whether this run asked for it; if not, another one did just now."""
         if self._writer.error is not None:
             raise Stopped
-        is_shared = not model.engine.capabilities.batch
+        is_shared = not model.engine.capabilities.local
         if is_shared and (answer := await self._sharing.turn(request.key)) is not None:
             return answer, False
         generation: Generation | None = None

@@ -81,7 +81,7 @@ class Endpoint:
         Raises Stopped, with what failed attempts cost, if the run ended before an attempt could start, or because of
         what this one brought.
         """
-        if engine.capabilities.batch:
+        if engine.capabilities.local:
             return await self._local(engine, request, price)
         costs: list[RunCost] = []
         try:

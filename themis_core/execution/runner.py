@@ -166,9 +166,9 @@ class Runner:
     def _width(self, endpoint: str | None) -> tuple[int, int]:
         """How many workers a lane has, and how many trials each of them takes at a time."""
         models = self._plan.composition.models()
-        if not self._judged and all(model.engine.capabilities.batch for model in models):
+        if not self._judged and all(model.engine.capabilities.local for model in models):
             return BATCH // TOGETHER, TOGETHER
-        if all(model.engine.capabilities.batch for model in models if model.engine.endpoint == endpoint):
+        if all(model.engine.capabilities.local for model in models if model.engine.endpoint == endpoint):
             return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
         in_all = self._policy.max_in_flight_work_items
         return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1

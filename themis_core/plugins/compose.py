@@ -180,7 +180,7 @@ class _Composer:
             self.base_dir,
             [spec.sent],
         )
-        if self.max_cost is not None and spec.price is None and not engine.capabilities.batch:
+        if self.max_cost is not None and spec.price is None and not engine.capabilities.local:
             raise place.error(
                 f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
                 "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"

@@ -22,7 +22,7 @@ def test_it_offers_an_engine_that_answers_at_once_and_a_judge_that_asks_no_model
     assert judges == {"verdicts": Verdicts}
     assert not Verdicts.asks_models
     assert plugin.THEMIS_CONTRACT_VERSION == 1
-    assert FileEngine.capabilities.batch
+    assert FileEngine.capabilities.local
     assert FileEngine(path="x.jsonl").endpoint == "replay"
 
 

@@ -128,7 +128,7 @@ class Echo(Engine):
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]
         perhaps("engine.capabilities")
-        return Capabilities(batch=bool(os.environ.get("CHAOS_LOCAL")))
+        return Capabilities(local=bool(os.environ.get("CHAOS_LOCAL")))
 
     def check(self, base_dir: Path) -> None:
         perhaps("engine.check")
