@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from themis_core.reading import shown_path as shown_path
     from themis_core.records import ERROR_CODES as ERROR_CODES
     from themis_core.records import ERROR_REMEDIES as ERROR_REMEDIES
+    from themis_core.records import HANDED_BACK as HANDED_BACK
     from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
     from themis_core.records import UNKNOWN_COST as UNKNOWN_COST
     from themis_core.records import WARNING as WARNING
@@ -176,6 +177,7 @@ _ROOMS = {
         "Extraction",
         "Generation",
         "GenerationRecorded",
+        "HANDED_BACK",
         "Item",
         "ItemRecorded",
         "Latency",

@@ -67,6 +67,12 @@ class Sound(Echo):
         return Generation("answered", text="re: sound")
 
 
+class Signed(Engine):
+    async def generate(self, request):
+        note("signed", [message.get("handed_back") for message in request.messages])
+        return Generation("answered", text="re", provider={"handed_back": {"sign": len(request.messages)}})
+
+
 class Broken(Extractor):
     def extract(self, text):
         raise ValueError("cannot read")
@@ -119,6 +125,7 @@ class Asking(Judge):
 def themis_register_engines(register):
     register("echo", Echo)
     register("sound", Sound)
+    register("signed", Signed)
 
 
 @hookimpl
@@ -344,6 +351,16 @@ def test_turns_are_saved_one_by_one_and_only_the_failed_one_is_asked_again(bench
         (row,) = results.trials(result.run_id)
         turns = results.trial(result.run_id, row.trial_id)["turns"]
     assert [turn["generation"]["text"] for turn in turns] == ["re: q0", "re: Sure?", "re: Why?"]
+
+
+def test_an_engine_sees_again_what_it_wants_handed_back_from_the_store_too(bench: Bench) -> None:
+    models = [{"model_id": "m", "provider": "mine/signed"}]
+    first = bench.run(items=1, follow_ups=("Sure?",), models=models)
+    seen = [None, {"sign": 1}, None]
+    assert [entry[1] for entry in bench.log() if entry[0] == "signed"] == [[None], seen]
+    more = bench.run(items=1, follow_ups=("Sure?", "Why?"), models=models)
+    assert (told(first), told(more)) == (("completed", 2, 0, 0, 0), ("completed", 1, 0, 0, 0))
+    assert [entry[1] for entry in bench.log() if entry[0] == "signed"] == [[*seen, {"sign": 3}, None]]
 
 
 def test_a_dead_endpoint_does_not_hold_up_another(bench: Bench) -> None:

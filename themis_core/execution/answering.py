@@ -16,7 +16,7 @@ from themis_core.execution.sharing import Sharing
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
 from themis_core.plugins import ComposedModel, Scorer
-from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
+from themis_core.records import HANDED_BACK, Event, Generation, GenerationRecorded, Request, RunCost
 from themis_core.specs import digest
 
 __all__ = ["Answered", "Answering"]
@@ -152,6 +152,11 @@ class Answering:
 
 
 def _as_said(generation: Generation) -> dict[str, Any]:
-    """The answer as a message of the history, with the tool calls that the next turn may refer to."""
+    """The answer as a message of the history, with the tool calls that the next turn may refer to, and what its engine
+    wants to see again."""
     message: dict[str, Any] = {"role": "assistant", "content": generation.text}
-    return message | ({"tool_calls": list(generation.tool_calls)} if generation.tool_calls else {})
+    if generation.tool_calls:
+        message["tool_calls"] = list(generation.tool_calls)
+    if HANDED_BACK in generation.provider:
+        message[HANDED_BACK] = generation.provider[HANDED_BACK]
+    return message

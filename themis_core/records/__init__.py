@@ -21,6 +21,7 @@ from themis_core.records.events import (
 )
 from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
 from themis_core.records.trial import (
+    HANDED_BACK,
     WARNING,
     Extraction,
     Generation,
@@ -41,6 +42,7 @@ __all__ = [
     "Generation",
     "GenerationRecorded",
     "GenerationStatus",
+    "HANDED_BACK",
     "Item",
     "ItemRecorded",
     "Latency",

@@ -12,6 +12,7 @@ __all__ = [
     "Extraction",
     "Generation",
     "GenerationStatus",
+    "HANDED_BACK",
     "Item",
     "Request",
     "Row",
@@ -21,6 +22,11 @@ __all__ = [
 ]
 
 GenerationStatus = Literal["answered", "refused", "truncated", "empty", "absent", "failed"]
+HANDED_BACK: Final = "handed_back"
+"""In a generation's `provider`: what its engine wants to see again in the turns that follow, such as signed reasoning.
+
+JSON-like data, which the run does not read: the assistant's message of those turns has it under this name.
+"""
 WARNING: Final = "warning"
 """In a generation's `provider`: a sentence that the run is to tell, such as that nobody knows if an answer is whole.
 
