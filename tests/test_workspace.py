@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import themis_core
+from themis_core.discovery import BROUGHT_BY
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -99,6 +100,14 @@ def test_a_plugin_folder_holds_the_distribution_and_entry_point_of_its_name(fold
     package = "themis_" + own["name"].removeprefix("themis-").replace("-", "_")
     assert [each.name for each in (folder / "src").iterdir() if (each / "__init__.py").exists()] == [package]
     assert (folder / "src" / package / "py.typed").exists()
+
+
+def test_the_core_says_which_plugin_brings_a_command_that_is_missing() -> None:
+    brought = {}
+    for folder in FOLDERS:
+        points = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"].get("entry-points", {})
+        brought |= dict.fromkeys(points.get("themis.commands", {}), folder.name)
+    assert brought == BROUGHT_BY
 
 
 def test_every_room_of_the_core_is_in_a_layer() -> None:

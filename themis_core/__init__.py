@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from themis_core.errors import ThemisError as ThemisError
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import PromptTemplate as PromptTemplate
+    from themis_core.plugins import Installed as Installed
+    from themis_core.plugins import LoadedPlugin as LoadedPlugin
+    from themis_core.plugins import Plugins as Plugins
+    from themis_core.plugins import discover as discover
     from themis_core.plugins import own_exit as own_exit
     from themis_core.reading import current_folder as current_folder
     from themis_core.reading import path_kind as path_kind
@@ -163,7 +167,13 @@ _ROOMS = {
     ),
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
-    "plugins": ("own_exit",),
+    "plugins": (
+        "Installed",
+        "LoadedPlugin",
+        "Plugins",
+        "discover",
+        "own_exit",
+    ),
     "reading": (
         "current_folder",
         "path_kind",

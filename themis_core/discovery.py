@@ -10,6 +10,7 @@ from typing import Any
 from importlib_metadata import Distribution, EntryPoint
 
 __all__ = [
+    "BROUGHT_BY",
     "COMMANDS",
     "GROUP",
     "Installed",
@@ -32,6 +33,13 @@ COMMANDS = "themis.commands"
 OUTPUTS = "themis.outputs"
 """The group of forms in which a result is written to a file, each a function that makes a text of a `RunResult`:
 `junit = "themis_plugin_x.junit:as_junit"` gives `themis run` and `themis show run` the option `--junit FILE`."""
+BROUGHT_BY = {
+    **dict.fromkeys(("plugins", "schema"), "describe"),
+    **dict.fromkeys(("export", "import"), "interop"),
+    **dict.fromkeys(("report", "view"), "report"),
+    **dict.fromkeys(("baseline", "compare", "power"), "stats"),
+}
+"""Commands of the first level to the plugin of this project that brings each, for whoever lacks it."""
 
 
 @dataclass(frozen=True, slots=True)

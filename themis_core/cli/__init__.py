@@ -16,10 +16,8 @@ from typing import Any
 import click
 
 import themis_core
-from themis_core.cli.describing import plugins
 from themis_core.cli.reading import runs, show
 from themis_core.cli.running import EXIT_CODE, plan, run
-from themis_core.cli.schemas import schema
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.errors import SpecError, ThemisError
 from themis_interrupts import INTERRUPTED, exit_code, leave, leave_at_once, listen_to_signals
@@ -112,7 +110,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, runs, show, plugins, schema):
+for _command in (run, plan, runs, show):
     cli.add_command(_command)
 
 
@@ -124,15 +122,16 @@ def _own_exit() -> Iterator[None]:
         yield
 
 
-def _built_in(group: click.Group) -> Iterator[click.Command]:
-    for command in group.commands.values():
-        if isinstance(command, click.Group):
-            yield from _built_in(command)
-        else:
-            yield command
+def _all_of(command: click.Command) -> Iterator[click.Command]:
+    """The command; of a group, those that are in it at any depth."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _all_of(each)
+    else:
+        yield command
 
 
-for _command in _built_in(cli):
+for _command in _all_of(cli):
     if _command.callback is not None:
         _command.callback = own_stdout()(_own_exit()(_command.callback))
 
@@ -142,8 +141,9 @@ def _plugin_command(name: str) -> click.Command | None:
     from themis_core.plugins import load_command
 
     command: click.Command | None = load_command(name)
-    if command is not None and command.callback is not None:
-        command.callback = _own_exit()(command.callback)
+    for each in () if command is None else _all_of(command):
+        if each.callback is not None:
+            each.callback = _own_exit()(each.callback)
     return command
 
 
@@ -162,12 +162,13 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 
 
 def _no_such_command(name: str, commands: list[str]) -> str:
+    from themis_core.discovery import BROUGHT_BY, how_to_install, installed
     from themis_core.discovery import commands as brought
-    from themis_core.discovery import how_to_install, installed
     from themis_core.wording.guessing import did_you_mean
 
     hint = did_you_mean(name, [*commands, *brought(), *installed()])
-    return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}{how_to_install(name)}"
+    how = how_to_install(BROUGHT_BY.get(name, name))
+    return f"no such command {safe(name)!r}, and no plugin of that name is installed.{hint}{how}"
 
 
 def main() -> None:

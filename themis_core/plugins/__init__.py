@@ -21,7 +21,7 @@ from themis_core.plugins.calling import (
 )
 from themis_core.plugins.compose import Composition, compose, compose_chain, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
-from themis_core.plugins.loading import Loaded, Observers, Plugins, load_command, load_output
+from themis_core.plugins.loading import LoadedPlugin, Observers, Plugins, load_command, load_output
 
 __all__ = [
     "Chain",
@@ -30,8 +30,8 @@ __all__ = [
     "Composition",
     "Installed",
     "JudgingModel",
-    "Loaded",
     "LoadedDataset",
+    "LoadedPlugin",
     "Observers",
     "Plugins",
     "Scorer",

@@ -28,7 +28,7 @@ from themis_core.wording.guessing import did_you_mean
 from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 
-__all__ = ["SUPPORTED_CONTRACTS", "Loaded", "Observers", "Plugins", "load_command", "load_output"]
+__all__ = ["SUPPORTED_CONTRACTS", "LoadedPlugin", "Observers", "Plugins", "load_command", "load_output"]
 
 log = logging.getLogger("themis")
 
@@ -39,7 +39,7 @@ _UNFIT = (pluggy.PluginValidationError, ValueError)
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedPlugin:
     """An imported plugin: its module, where it came from, and what it offers by kind and name."""
 
     namespace: str
@@ -55,7 +55,7 @@ class Plugins:
         self._loose = dict(loose or {})
         self._identities = dict(identities or {})
         self._installed = installed()
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedPlugin] = {}
         self._beside: dict[str, Path] = {}
         self._manager = pluggy.PluginManager("themis")
         self._manager.add_hookspecs(hookspecs)
@@ -76,7 +76,7 @@ class Plugins:
         """All namespaces that could be named, sorted."""
         return sorted({*self._installed, *self._loose})
 
-    def load(self, namespace: str) -> Loaded:
+    def load(self, namespace: str) -> LoadedPlugin:
         """Import a plugin, once, and ask it what it offers.
 
         Raises SpecError if it is not installed; PluginError if it is broken, claimed by two distributions, or
@@ -86,7 +86,7 @@ class Plugins:
             module, provenance, label = self._import(namespace)
             self._check_contract(module, namespace, label)
             self._register(module, namespace, label)
-            loaded = Loaded(namespace, module, provenance)
+            loaded = LoadedPlugin(namespace, module, provenance)
             try:
                 for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
                     loaded.offers[kind] = self._offers(namespace, kind, hook, label)

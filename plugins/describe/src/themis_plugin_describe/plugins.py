@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_output import as_json, cell, echo, fits, format_option, heading, quoted, safe, table
+from themis_output import as_json, cell, echo, fits, format_option, heading, own_stdout, quoted, safe, table
 
 if TYPE_CHECKING:
-    from themis_core.components import Component
-    from themis_core.errors import SpecError
-    from themis_core.plugins import Installed, Loaded
+    from themis_core import Component, Installed, LoadedPlugin, SpecError
 
 __all__ = ["plugins"]
 
@@ -24,9 +23,10 @@ def plugins() -> None:
 
 @plugins.command("list")
 @format_option
+@own_stdout()
 def list_plugins(as_format: str) -> None:
     """List the installed plugins from their metadata; none is imported."""
-    from themis_core.plugins import discover
+    from themis_core import discover
 
     by_namespace, unreadable = discover()
     found = [_metadata(each) for same in by_namespace.values() for each in same]
@@ -72,12 +72,13 @@ def _origin(origin: dict[str, Any] | None) -> str:
 @plugins.command("show")
 @click.argument("name")
 @format_option
+@own_stdout()
 def show_plugin(name: str, as_format: str) -> None:
     """Import a plugin and show its components with their config; if it is broken, the full traceback.
 
     NAME is a namespace, or `namespace/name` for one component with its long texts in full, such as a judge's prompt.
     """
-    from themis_core.plugins import Plugins
+    from themis_core import Plugins
 
     namespace, _, component = name.partition("/")
     loaded = Plugins().load(namespace)
@@ -122,14 +123,13 @@ def _describe_field(name: str, field: Any) -> dict[str, Any]:
     return described
 
 
-def _no_component(name: str, loaded: Loaded) -> SpecError:
-    from themis_core.errors import SpecError
-    from themis_core.wording.guessing import close_match
+def _no_component(name: str, loaded: LoadedPlugin) -> SpecError:
+    from themis_core import SpecError
 
     namespace, _, component = name.partition("/")
     known = sorted({each for offered in loaded.offers.values() for each in offered})
-    guess = close_match(component, known)
-    hint = f" Did you mean {namespace}/{guess}?" if guess else ""
+    guesses = get_close_matches(component, known, n=1)
+    hint = f" Did you mean {namespace}/{guesses[0]}?" if guesses else ""
     return SpecError(f"plugin {namespace!r} offers no {component!r}. It offers: {', '.join(known) or 'nothing'}.{hint}")
 
 

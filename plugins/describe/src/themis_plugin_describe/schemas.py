@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_output import as_json, cell, echo
+from themis_output import as_json, cell, echo, own_stdout
 
 if TYPE_CHECKING:
-    from themis_core.components import StorageBackend
-    from themis_core.specs import Spec
+    from themis_core import Spec, StorageBackend
 
 __all__ = ["schema"]
 
 
 @click.command()
 @click.argument("part", type=click.Choice(["benchmark", "project", "file"]), default="file")
+@own_stdout()
 def schema(part: str) -> None:
     """Print the JSON Schema of spec files, for editors: of a whole file (default), a benchmark or a project.
 
     It knows the storage backends of the plugins that are installed, and imports the plugins for that.
     """
-    from themis_core.specs import BenchmarkSpec, ProjectSpec
+    from themis_core import BenchmarkSpec, ProjectSpec
 
     models: dict[str, type[Spec]] = {"benchmark": BenchmarkSpec, "project": ProjectSpec}
     body = _file_schema(models) if part == "file" else models[part].model_json_schema()
@@ -49,9 +49,7 @@ def _backends() -> dict[str, tuple[list[str], type[StorageBackend]]]:
 
     A plugin that is broken is named on standard error and left out: it harms no other.
     """
-    from themis_core.components import StorageBackend
-    from themis_core.errors import ThemisError
-    from themis_core.plugins import Plugins
+    from themis_core import Plugins, StorageBackend, ThemisError
 
     plugins, found = Plugins(), {}
     for namespace in plugins.namespaces:

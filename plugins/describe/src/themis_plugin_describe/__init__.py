@@ -1,0 +1,1 @@
+"""Commands that say what specs can name: the installed plugins, and the JSON Schema of spec files."""
