@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["JudgeAnswers"]
@@ -31,11 +31,10 @@ class JudgeAnswers:
         self._rows = [({**row}, re.compile(row.get("pattern", ""))) for row in answers.get("rows", ())]
         self._output = answers.get("output")
 
-    def output(self, body: Mapping[str, Any], model: str) -> Any:
-        """A text or an object; None if nothing fits."""
-        messages = body.get("messages", ())
-        said = "\n".join(each["content"] for each in messages if isinstance(each.get("content"), str))
-        again = any(each.get("role") == "assistant" for each in messages)
+    def output(self, messages: Sequence[tuple[str, str]], model: str) -> Any:
+        """What is said to messages, each a role and a text: a text or an object; None if nothing fits."""
+        said = "\n".join(text for _, text in messages)
+        again = any(role == "assistant" for role, _ in messages)
         for row, pattern in self._rows:
             if row.get("model", model) == model and row.get("again", again) == again and pattern.search(said):
                 return self._filled(row["output"], said)

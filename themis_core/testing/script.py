@@ -1,7 +1,7 @@
 """What a scripted model server says and does: answers, faults, a rate limit; and the bytes that come of it.
 
-No sockets: `themis_core.testing.server` sends what is made here. Standard library only, and little work per request,
-because benchmarks measure clients against it.
+No sockets: `themis_core.testing.server` sends what is made here, in the protocol (`themis_core.testing.wires`) that the
+path of a request is of. Standard library only, and little work per request, as benchmarks measure clients against it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from themis_core.testing.judge_script import JudgeAnswers
+from themis_core.testing.wires import Call, Wire, wire_of
 
 __all__ = ["Call", "Fault", "Reply", "Script"]
 
@@ -24,22 +25,6 @@ PIECE = 65_536
 REASONS = {200: "OK", 301: "Moved Permanently", 307: "Temporary Redirect", 429: "Too Many Requests"}
 
 Ending = Literal["keep", "close", "abort", "stall"]
-
-
-class Call(NamedTuple):
-    """One request to the model as the server understood it."""
-
-    ordinal: int
-    """1 for the first request after the start or the last reset."""
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-    prompt: str
-    """The last user message's text, or the prompt of a text completion."""
-
-    @property
-    def model(self) -> str:
-        return str(self.body.get("model", ""))
 
 
 class Reply(NamedTuple):
@@ -71,7 +56,7 @@ class Fault:
     headers: dict[str, Any] = field(default_factory=dict)
     """Added headers; None takes away one that would be sent, a list sends it several times."""
     error: dict[str, Any] | None = None
-    """`error` object of the body: message, type, code."""
+    """`error` object of the body: message, type, code; each protocol writes it as it does, with what more it knows."""
     body: Any = None
     """The whole body: a text, `{"base64": ...}`, `{"repeat": text, "times": n}`, or any other JSON value as JSON."""
     raw: str | None = None
@@ -79,7 +64,7 @@ class Fault:
     redirect: str | None = None
     """Location to redirect to; the status is 307 unless one is given."""
     echo_authorization: bool = False
-    """Whether the error message repeats the request's Authorization header."""
+    """Whether the error message repeats the request's key."""
     gzip: bool = False
     """Whether the body is compressed, whatever the client accepts."""
     chunked: bool = False
@@ -128,8 +113,8 @@ class Script:
     - `latency_s`: seconds between the last byte of a request and the first of its answer (0).
     - `answers`: `{"rule": "echo"}` (the prompt itself), `{"rule": "constant", "output": ...}`, or `{"rule": "table",
       "files": [paths of JSONL], "rows": [...]}` with rows of `model` (none: any model), `prompt` and `output`. A row's
-      prompt equals the request's prompt or one line of it. An output is a text, or an object with keys of the
-      message (`content`, `tool_calls`, ...) and of the choice (`finish_reason`, `logprobs`).
+      prompt equals the request's prompt or one line of it. An output is a text, or an object with `content`,
+      `reasoning`, `tool_calls`, `finish_reason` and what else the protocol knows: see its module.
       `{"rule": "judge", ...}` is described at `themis_core.testing.judge_script.JudgeAnswers`.
     - `faults`: a list of `Fault`s; the first that applies is done.
     - `bucket`: `{"rate": requests a second, "capacity": burst}`; beyond it, 429 with `Retry-After` in milliseconds and
@@ -161,33 +146,40 @@ class Script:
 
     def reply(self, call: Call) -> Reply:
         """Make the response to one request."""
+        wire = wire_of(call.path)
         fault = next((each for each in self._faults if each.applies(call)), _SOUND)
         if fault is _SOUND:
-            return self._sound(call)
-        return _with_fault(fault, call, self._sound_body, self.latency_s)
+            return self._sound(wire, call)
+        return _with_fault(fault, wire, call, self._sound_body, self.latency_s)
 
-    def _sound(self, call: Call) -> Reply:
+    def _sound(self, wire: Wire, call: Call) -> Reply:
         if self._bucket and (wait := self._bucket.take()):
-            return simple_reply(429, _error("rate limit reached", "rate_limit"), self._bucket.headers(wait))
-        if self.api_key and call.headers.get("authorization") != f"Bearer {self.api_key}":
-            given = call.headers.get("authorization", "").removeprefix("Bearer ")
-            return simple_reply(401, _error(f"Incorrect API key provided: {given}", "invalid_api_key"))
-        status, body = self._sound_body(call)
-        return simple_reply(status, body, latency_s=self.latency_s)
+            limited = {"message": "rate limit reached", "code": "rate_limit"}
+            body, headers = wire.error(429, limited)
+            return simple_reply(429, body, self._bucket.headers(wait) | headers)
+        if self.api_key and (key := wire.key(call.headers)) != self.api_key:
+            status, (body, headers) = wire.unauthorized(key)
+            return simple_reply(status, body, headers)
+        status, body, headers = self._sound_body(wire, call)
+        return simple_reply(status, body, headers, latency_s=self.latency_s)
 
-    def _sound_body(self, call: Call) -> tuple[int, Any]:
+    def _sound_body(self, wire: Wire, call: Call) -> tuple[int, Any, dict[str, str]]:
         if call.path.endswith("/models"):
-            return 200, self.models()
+            return 200, self.models(), {}
         output = self._output(call)
         if output is None:
-            return 400, _error(f"no recorded output of {call.model!r} for this prompt", "no_output")
-        return 200, self._completion(call, output)
+            message = f"no recorded output of {call.model!r} for this prompt"
+            return 400, *wire.error(400, {"message": message, "code": "no_output"})
+        given = {"content": output} if isinstance(output, str) else output
+        text = given.get("content")
+        counts = (_tokens(call.prompt), _tokens(text if isinstance(text, str) else "")) if self._usage else None
+        return 200, wire.answer(call, given, counts), {}
 
     def _output(self, call: Call) -> Any:
         """A text, an object, or None if there is none."""
         rule = self._answers["rule"]
         if self._judge is not None:
-            return self._judge.output(call.body, call.model)
+            return self._judge.output(call.messages, call.model)
         if rule == "echo":
             return call.prompt
         if rule == "constant":
@@ -197,32 +189,6 @@ class Script:
                 if (model, prompt) in self._table:
                     return self._table[model, prompt]
         return None
-
-    def _completion(self, call: Call, output: str | dict[str, Any]) -> dict[str, Any]:
-        given: dict[str, Any] = {"content": output} if isinstance(output, str) else dict(output)
-        choice = {
-            "finish_reason": given.pop("finish_reason", "stop"),
-            "logprobs": given.pop("logprobs", None),
-        }
-        chat = not call.path.endswith("/completions") or call.path.endswith("/chat/completions")
-        text = given.get("content") or ""
-        said = {"message": {"role": "assistant", **given}} if chat else {"text": text}
-        n = call.body.get("n") or 1
-        reply: dict[str, Any] = {
-            "id": f"scripted-{call.ordinal}",
-            "object": "chat.completion" if chat else "text_completion",
-            "created": 1_700_000_000,
-            "model": call.model,
-            "choices": [{"index": index, **said, **choice} for index in range(n)],
-        }
-        if self._usage:
-            counts = _tokens(call.prompt), _tokens(text) * n
-            reply["usage"] = {
-                "prompt_tokens": counts[0],
-                "completion_tokens": counts[1],
-                "total_tokens": sum(counts),
-            }
-        return reply
 
 
 @dataclass(slots=True)
@@ -266,19 +232,19 @@ def simple_reply(status: int, body: Any, headers: Mapping[str, Any] | None = Non
     return Reply(status, iter(((latency_s, _head(status, len(content), headers or {}) + content),)))
 
 
-def _with_fault(fault: Fault, call: Call, sound: Any, latency_s: float) -> Reply:
+def _with_fault(fault: Fault, wire: Wire, call: Call, sound: Any, latency_s: float) -> Reply:
     latency_s = latency_s if fault.latency_s is None else fault.latency_s
     if fault.raw is not None:
         status, parts = fault.status, iter([fault.raw.encode("latin-1")])
     else:
-        status, parts = _faulty_response(fault, call, sound)
+        status, parts = _faulty_response(fault, wire, call, sound)
     if fault.cut is not None:
         parts = iter([b"".join(parts)[: fault.cut]])
     ending = fault.ending or ("keep" if fault.cut is None and fault.raw is None else "close")
     return Reply(status, _timed(_in_writes(parts, fault.chunk), latency_s, fault.pause_s), ending)
 
 
-def _faulty_response(fault: Fault, call: Call, sound: Any) -> tuple[int, Iterator[bytes]]:
+def _faulty_response(fault: Fault, wire: Wire, call: Call, sound: Any) -> tuple[int, Iterator[bytes]]:
     status, headers = fault.status, dict(fault.headers)
     if fault.redirect is not None:
         status = 307 if status == 200 else status
@@ -286,9 +252,12 @@ def _faulty_response(fault: Fault, call: Call, sound: Any) -> tuple[int, Iterato
     if fault.body is not None:
         body = _parts(fault.body)
     elif status >= 300 or fault.error is not None:
-        body = _parts({"error": _error_object(fault, call, status)})
+        error, told = wire.error(status, _error_object(fault, wire, call, status))
+        headers = told | headers
+        body = _parts(error)
     else:
-        status, answer = sound(call)
+        status, answer, told = sound(wire, call)
+        headers = told | headers
         body = _parts(answer)
     if fault.gzip:
         headers.setdefault("Content-Encoding", "gzip")
@@ -299,10 +268,10 @@ def _faulty_response(fault: Fault, call: Call, sound: Any) -> tuple[int, Iterato
     return status, iter([_head(status, sum(map(len, whole)), headers), *whole])
 
 
-def _error_object(fault: Fault, call: Call, status: int) -> dict[str, Any]:
-    error = {"message": f"scripted status {status}", "type": "scripted", "code": None} | (fault.error or {})
+def _error_object(fault: Fault, wire: Wire, call: Call, status: int) -> dict[str, Any]:
+    error = {"message": f"scripted status {status}"} | (fault.error or {})
     if fault.echo_authorization:
-        error["message"] += f" (Authorization: {call.headers.get('authorization')})"
+        error["message"] += f" (Authorization: {wire.key(call.headers)})"
     return error
 
 
@@ -360,10 +329,6 @@ def _head(status: int, length: int | None, headers: Mapping[str, Any]) -> bytes:
         values = value if isinstance(value, list) else [] if value is None else [value]
         lines += [f"{name}: {each}" for each in values]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def _error(message: str, code: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": code, "code": code}}
 
 
 def _tokens(text: str) -> int:

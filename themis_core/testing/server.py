@@ -1,4 +1,6 @@
-"""A scripted model server that speaks OpenAI's protocol, in a process of its own, with a ledger of every request.
+"""A scripted model server, in a process of its own, with a ledger of every request.
+
+It speaks the protocols of `themis_core.testing.wires`: OpenAI's, Anthropic's, Gemini's, and Bedrock's Converse.
 
 It knows no plugin and no client: what it says is in `themis_core.testing.script`.
 
@@ -29,7 +31,8 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from themis_core.testing.script import Call, Reply, Script, simple_reply
+from themis_core.testing.script import Reply, Script, simple_reply
+from themis_core.testing.wires import understood
 
 __all__ = ["ScriptedServer", "ServedRequest"]
 
@@ -53,10 +56,7 @@ class ServedRequest:
     started: float
     finished: float | None
     """When the last byte was handed over; None if that has not come to pass."""
-
-    @property
-    def model(self) -> str:
-        return str(self.body.get("model", ""))
+    model: str = ""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ class ScriptedServer:
 
     @property
     def base_url(self) -> str:
-        """What a client is configured with: the origin and `/v1`."""
+        """What a client of OpenAI's protocol is configured with: the origin and `/v1`. Others take the `origin`."""
         return f"{self.origin}/v1"
 
     @property
@@ -183,12 +183,12 @@ class _Server:
             "status": None,
             "started": time.monotonic(),
             "finished": None,
+            "model": "",
         }
         self.ledger.append(entry)
-        body = json.loads(content) if content else {}
-        prompt = _prompt(body)
-        reply = self.script.reply(Call(entry["ordinal"], path, headers, body, prompt))
-        entry["body"], entry["prompt"], entry["status"] = body, prompt, reply.status
+        call = understood(entry["ordinal"], path, headers, json.loads(content) if content else {}, method)
+        reply = self.script.reply(call)
+        entry.update(body=call.body, prompt=call.prompt, status=reply.status, model=call.model)
         return reply, entry
 
     def _control(self, name: str, content: bytes) -> dict[str, Any]:
@@ -303,18 +303,6 @@ class _Connection(asyncio.Protocol):
             self._server.active -= 1
         self._reply = None
         self._pieces = None
-
-
-def _prompt(body: Mapping[str, Any]) -> str:
-    if "prompt" in body:
-        return str(body["prompt"])
-    for message in reversed(body.get("messages", ())):
-        if message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            return "".join(part.get("text", "") for part in content or ())
-    return ""
 
 
 async def _serve(port: int) -> None:
