@@ -14,6 +14,7 @@ FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 BENEATH = {
     *("documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets", "templates"),
+    "wording",
 }
 """Libraries that the core itself uses."""
 LIBRARIES = {"numbers", "patterns", "rows", "sql", *BENEATH}

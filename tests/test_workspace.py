@@ -24,7 +24,7 @@ BENEATH = [
     f"themis_{name}"
     for name in (
         *("documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets"),
-        "templates",
+        *("templates", "wording"),
     )
 ]
 """Libraries that the core needs; they know nothing of it."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from themis_core.errors import StoreMissing as StoreMissing
     from themis_core.errors import StoreOutdated as StoreOutdated
     from themis_core.errors import ThemisError as ThemisError
+    from themis_core.errors import counted as counted
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import PromptTemplate as PromptTemplate
     from themis_core.plugins import Installed as Installed
@@ -130,7 +131,6 @@ if TYPE_CHECKING:
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
     from themis_core.specs import settings_of as settings_of
-    from themis_core.wording import counted as counted
 
 _ROOMS = {
     "components": (
@@ -164,6 +164,7 @@ _ROOMS = {
         "StoreMissing",
         "StoreOutdated",
         "ThemisError",
+        "counted",
     ),
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
@@ -265,7 +266,6 @@ _ROOMS = {
         "looks_like_a_key",
         "settings_of",
     ),
-    "wording": ("counted",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOME)

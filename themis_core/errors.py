@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from themis_core.usage import Usage
-from themis_core.wording import shortened
+from themis_wording import counted, shortened
 
 __all__ = [
     "BudgetExceeded",
@@ -30,6 +30,7 @@ __all__ = [
     "StoreMissing",
     "StoreOutdated",
     "ThemisError",
+    "counted",
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from themis_core import SpecError
 from themis_core.reading import read_spec
-from themis_core.wording.guessing import close_match
+from themis_wording import close_match
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ LIBRARIES = sorted(
         "secrets",
         "sql",
         "templates",
+        "wording",
     ]
 )
 BESIDE = ["pytest"]

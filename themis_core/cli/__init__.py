@@ -164,7 +164,7 @@ def _plugin_commands(namespace: str) -> click.Group | None:
 def _no_such_command(name: str, commands: list[str]) -> str:
     from themis_core.discovery import BROUGHT_BY, how_to_install, installed
     from themis_core.discovery import commands as brought
-    from themis_core.wording.guessing import did_you_mean
+    from themis_wording import did_you_mean
 
     hint = did_you_mean(name, [*commands, *brought(), *installed()])
     how = how_to_install(BROUGHT_BY.get(name, name))

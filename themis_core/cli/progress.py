@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.results import cost_text
-from themis_core.wording import counted
 from themis_output import number, safe
+from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.session import Progress

@@ -18,8 +18,8 @@ from themis_core.cli.storing import store_options
 from themis_core.cli.trials import TRIAL_COLUMNS, show_items, show_trials, trial_cells, where_options
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
-from themis_core.wording import counted
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
+from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.records import RunRecord, TrialRow

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.errors import SpecError
-from themis_core.wording import counted
 from themis_output import Figure, cell, echo, fits, heading, number, safe, stdout, table
+from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.results import Gate, GroupRow, Results, RunResult

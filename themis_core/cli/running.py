@@ -13,8 +13,8 @@ import click
 
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
 from themis_core.cli.results import View, show_result, view_options, warn
-from themis_core.wording import counted
 from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
+from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.results import GroupRow

@@ -9,8 +9,8 @@ from typing import Any
 from themis_core.components import ToScore
 from themis_core.execution.scoring import Call
 from themis_core.plugins import from_outside
-from themis_core.wording import counted
 from themis_lanes import Overdue
+from themis_wording import counted
 
 __all__ = ["Batches", "GivenUp"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from themis_core.records import Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit"]
 

@@ -25,8 +25,8 @@ from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps, throwable
 from themis_core.plugins import is_async, is_quick, lane_of, seconds_for
-from themis_core.wording import counted
 from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
+from themis_wording import counted
 
 __all__ = ["GivenUp", "Lanes"]
 

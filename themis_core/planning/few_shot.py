@@ -16,7 +16,7 @@ from themis_core.plugins import LoadedDataset
 from themis_core.reading import Place
 from themis_core.records import Item
 from themis_core.specs import FewShotSpec, canonical_json, digest
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = ["Leak", "leaks_of", "taken"]
 

@@ -17,10 +17,9 @@ from themis_core.plugins import LoadedDataset, calling, policy_in_force
 from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
-from themis_core.wording import counted
-from themis_core.wording.guessing import did_you_mean
 from themis_lanes import in_time
 from themis_plain import Kept
+from themis_wording import counted, did_you_mean
 
 __all__ = ["Items"]
 

@@ -13,8 +13,8 @@ from themis_core.plugins import LoadedDataset
 from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import TransformSpec, digest
-from themis_core.wording.guessing import did_you_mean
 from themis_plain import own
+from themis_wording import did_you_mean
 
 __all__ = ["RowMapping", "where", "with_fields"]
 

@@ -11,8 +11,8 @@ from themis_core.components.scoring import Scoring
 from themis_core.planning.items import Items
 from themis_core.plugins import Scorer, each_in_its_time, from_outside, in_its_time, is_quick
 from themis_core.records import Item
-from themis_core.wording import counted
 from themis_plain import Handed
+from themis_wording import counted
 
 __all__ = ["Asked", "Unscorable"]
 

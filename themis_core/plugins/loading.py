@@ -24,9 +24,9 @@ from themis_core.discovery import Installed, commands, how_to_install, installed
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
-from themis_core.wording.guessing import did_you_mean
 from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
+from themis_wording import did_you_mean
 
 __all__ = ["SUPPORTED_CONTRACTS", "LoadedPlugin", "Observers", "Plugins", "load_command", "load_output"]
 

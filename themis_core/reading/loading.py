@@ -17,9 +17,9 @@ from themis_core.reading.paths import current_folder
 from themis_core.reading.places import Place
 from themis_core.reading.problems import spec_error
 from themis_core.specs import BenchmarkSpec, ProjectSpec
-from themis_core.wording.guessing import did_you_mean
 from themis_documents import Source
 from themis_secrets import find_key, looks_like_a_key
+from themis_wording import did_you_mean
 
 __all__ = ["LoadedSpecs", "ProjectLike", "SpecLike", "load_project", "load_specs"]
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from themis_core.errors import SpecError
 from themis_core.reading.places import Place
 from themis_core.specs import Spec
-from themis_core.wording.guessing import did_you_mean
 from themis_documents import Loc
 from themis_documents.mistakes import in_words, known_keys, written_loc
 from themis_secrets import looks_like_a_key
+from themis_wording import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

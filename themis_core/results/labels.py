@@ -11,7 +11,7 @@ from themis_core.components import Store
 from themis_core.errors import SpecError
 from themis_core.results.manifests import Arm
 from themis_core.specs import BenchmarkSpec, canonical_json, settings_of
-from themis_core.wording.guessing import did_you_mean
+from themis_wording import did_you_mean
 
 __all__ = ["Label", "Labels", "benchmark_of", "checked", "placed", "with_metadata"]
 

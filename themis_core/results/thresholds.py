@@ -12,7 +12,7 @@ from themis_core.records import Latency, OutcomeCount, RunCost
 from themis_core.results.row import ResultRow
 from themis_core.results.verdicts import answers_read, is_baseline, reasons_told, some_of, unscored
 from themis_core.specs import ThresholdSpec
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = ["Facts", "judge_all", "tolerated"]
 

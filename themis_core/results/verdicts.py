@@ -8,7 +8,7 @@ from typing import Any
 
 from themis_core.records import SCORE_FAULTS
 from themis_core.results.row import ResultRow
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = [
     "answers_read",

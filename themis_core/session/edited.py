@@ -10,7 +10,7 @@ from themis_core.components import Store
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel
 from themis_core.records import Request, RunRecord
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = ["Calls", "Edited", "told"]
 

@@ -23,9 +23,9 @@ from themis_core.results.reading import aggregates_of
 from themis_core.session.concluding import concluded
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.version import version
-from themis_core.wording import counted
 from themis_interrupts import in_good_order
 from themis_plain import own
+from themis_wording import counted
 
 __all__ = ["execute"]
 

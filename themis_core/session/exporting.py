@@ -14,7 +14,7 @@ from themis_core.plugins.making import Maker
 from themis_core.reading import Place
 from themis_core.results import Results
 from themis_core.specs import ProjectSpec
-from themis_core.wording import counted
+from themis_wording import counted
 
 __all__ = ["exported"]
 

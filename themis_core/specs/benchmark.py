@@ -14,8 +14,8 @@ from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prompts import PromptVariantSpec
 from themis_core.specs.scoring import AggregateSpec, ConclusionSpec, ParseSpec, ScoreSpec, ThresholdSpec
-from themis_core.wording.guessing import did_you_mean
 from themis_plain import digest
+from themis_wording import did_you_mean
 
 __all__ = ["BenchmarkSpec", "SliceSpec"]
 

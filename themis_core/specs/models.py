@@ -9,7 +9,7 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 
 from themis_core.specs.base import Spec
 from themis_core.specs.inference import ANSWERS_AT_TOP, InferenceParamsSpec
-from themis_core.wording.guessing import did_you_mean
+from themis_wording import did_you_mean
 
 __all__ = ["JudgeInferenceSpec", "ModelParamsSpec", "ModelSpec", "PriceSpec"]
 

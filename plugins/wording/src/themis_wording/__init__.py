@@ -1,10 +1,12 @@
-"""How messages say counts and very long names; what a name was meant to be."""
+"""How messages say counts and very long names, and what a name was probably meant to be."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "shortened"]
+from themis_wording.guessing import close_match, did_you_mean
+
+__all__ = ["close_match", "counted", "did_you_mean", "shortened"]
 
 
 def counted(number: int, noun: str, one: str = "", more: str = "") -> str:
