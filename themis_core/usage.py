@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from themis_plain import quick
+
 __all__ = ["Usage"]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts of one call; None where the provider did not say."""

@@ -20,6 +20,7 @@ from themis_core.planning.settings import own_settings
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import Item, Request
 from themis_core.specs import InferenceParamsSpec, digest
+from themis_plain import quick
 
 __all__ = [
     "Baseline",
@@ -41,6 +42,7 @@ class Baseline:
     requests: tuple[Request, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One item × prompt variant × model × settings × sample: complete, and independent of every other."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from themis_core.errors import StorageError
 from themis_core.records.trial import Extraction, Generation, GenerationStatus, Item, Request, Score, ScoreEntry
+from themis_plain import quick
 
 __all__ = [
     "Event",
@@ -31,6 +32,7 @@ class RunStarted:
     manifest: dict[str, Any]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ItemRecorded:
     """An item that trials of the store refer to by its digest."""
@@ -39,6 +41,7 @@ class ItemRecorded:
     item: Item
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GenerationRecorded:
     """A request was answered, or failed for good in this execution. A later success replaces a failure."""
@@ -51,6 +54,7 @@ class GenerationRecorded:
     generation: Generation
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
     """A trial has its outcome. A later outcome of the same run, slice and trial replaces a failed one, and one of which

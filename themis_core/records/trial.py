@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from themis_core.records.codes import SCORE_FAULTS
 from themis_core.usage import Usage
+from themis_plain import quick
 
 __all__ = [
     "Extraction",
@@ -34,6 +35,7 @@ Equal sentences are counted, so they name what is alike, and nothing of the one 
 """
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Row:
     """What a dataset loader yields: one row as it is in the source, and where it came from."""
@@ -44,6 +46,7 @@ class Row:
     """For messages, such as `data/test.jsonl:17`."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Item:
     """One dataset row after mapping."""
@@ -58,6 +61,7 @@ class Item:
     """SHA-256 of the content (id, fields, reference, metadata, output, model)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an engine is asked: complete in itself, so it can be sent from anywhere."""
@@ -79,6 +83,7 @@ class Request:
 _NO_USAGE: Final = Usage()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The answer to one request, or its failure."""
@@ -153,6 +158,7 @@ _GENERATION_DEFAULTS: tuple[tuple[str, Any], ...] = (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """What a parse found in a text: a value, or the reason why not."""
@@ -170,6 +176,7 @@ class Extraction:
         return self.reason is None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Score:
     """One number that a metric or a judge gave one generation, or the reason why not."""
@@ -197,6 +204,7 @@ class Score:
         return 2 if self.value is not None else int(self.reason not in SCORE_FAULTS)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ScoreEntry:
     """One score of a finished trial, with the names that the spec gave it."""
