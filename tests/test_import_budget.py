@@ -17,7 +17,7 @@ BENEATH = {
     "wording",
 }
 """Libraries that the core itself uses."""
-LIBRARIES = {"numbers", "patterns", "rows", "sql", *BENEATH}
+LIBRARIES = {"http", "numbers", "patterns", "rows", "sql", *BENEATH}
 BESIDE = {"pytest"}
 """A plugin of another program: no spec can name it."""
 PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES - BESIDE}

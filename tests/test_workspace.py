@@ -28,7 +28,7 @@ BENEATH = [
     )
 ]
 """Libraries that the core needs; they know nothing of it."""
-LIBRARIES = sorted(["themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
+LIBRARIES = sorted(["themis_http", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
 BESIDE = ["pytest"]
 """Of these, what is no plugin of Themis but of another program, and is installed by who wants it there."""
@@ -63,7 +63,7 @@ def names(requirements: list[str]) -> list[str]:
             layers("Plugins do not know each other"),
             [
                 [f"themis_plugin_{name}" for name in NAMESPACES],
-                ["themis_rows", "themis_sql"],
+                ["themis_http", "themis_rows", "themis_sql"],
                 ["themis_core"],
                 sorted(["themis_numbers", "themis_patterns", *BENEATH]),
             ],

@@ -13,7 +13,7 @@ import pytest
 
 import themis_core as themis
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_openai import engines
+from themis_http import engine as engines
 
 FULL = os.environ.get("THEMIS_CHAOS") == "full"
 CARRIERS = ["pyreqwest", "httpx"]

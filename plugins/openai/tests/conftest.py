@@ -9,7 +9,7 @@ import pytest
 
 from themis_core import Engine, EngineError, Generation, Request
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_openai import engines
+from themis_http import engine as engines
 from themis_plugin_openai.engines import OpenAIChat
 
 KEY = "sk-canary-5f3a9c71d2e84b60"

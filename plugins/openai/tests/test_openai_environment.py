@@ -13,8 +13,8 @@ import pytest
 
 from themis_core import EngineError, Generation, Request, SpecError
 from themis_core.testing.server import ScriptedServer
+from themis_http.environment import proxy_for
 from themis_plugin_openai.engines import OpenAIChat
-from themis_plugin_openai.environment import proxy_for
 
 pytestmark = pytest.mark.usefixtures("carrier")
 Ask = Callable[..., list[Generation | EngineError]]

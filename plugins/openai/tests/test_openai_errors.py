@@ -19,13 +19,13 @@ from pyreqwest import exceptions
 
 from themis_core import ERROR_CODES, EngineError, Generation, PluginError, Request
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_openai.carriers import Carrier, Way
+from themis_http.carriers import Carrier, Way
+from themis_http.over_httpx import HttpxCarrier
+from themis_http.over_pyreqwest import PyreqwestCarrier
+from themis_http.redaction import Redaction
+from themis_http.transport_errors import transport_error
+from themis_http.waits import retry_after
 from themis_plugin_openai.engines import OpenAIChat
-from themis_plugin_openai.over_httpx import HttpxCarrier
-from themis_plugin_openai.over_pyreqwest import PyreqwestCarrier
-from themis_plugin_openai.redaction import Redaction
-from themis_plugin_openai.transport_errors import transport_error
-from themis_plugin_openai.waits import retry_after
 
 Ask = Callable[..., list[Generation | EngineError]]
 
@@ -327,7 +327,7 @@ def test_what_a_carrier_says_of_an_address_is_not_shown_and_keys_in_it_are_not_p
 def test_a_carrier_that_is_not_installed_is_an_error_that_names_the_other(
     name: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for package in (name, f"{name}.client", f"themis_plugin_openai.over_{name}"):
+    for package in (name, f"{name}.client", f"themis_http.over_{name}"):
         monkeypatch.setitem(sys.modules, package, None)
     engine = OpenAIChat(http_client=name)
     with pytest.raises(PluginError, match=words):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from themis_core import EngineError, Usage
-from themis_plugin_openai.finish import finish_reason
+from themis_http.endings import finish_reason
 from themis_plugin_openai.reply import read_chat, read_completion
 
 ENDINGS = {

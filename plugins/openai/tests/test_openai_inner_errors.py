@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from themis_core import EngineError
-from themis_plugin_openai.redaction import Redaction
-from themis_plugin_openai.reply import json_object
+from themis_http.bodies import json_object
+from themis_http.redaction import Redaction
+from themis_plugin_openai.dialect import DIALECT
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,10 @@ from themis_plugin_openai.reply import json_object
 )
 def test_an_error_in_a_200_is_what_it_says(body: dict[str, Any], code: str, retryable: bool) -> None:
     with pytest.raises(EngineError, match="a 200 with an error in it") as caught:
-        json_object(json.dumps(body).encode(), Redaction(()))
+        json_object(json.dumps(body).encode(), Redaction(()), dialect=DIALECT)
     assert (caught.value.code, caught.value.retryable) == (code, retryable)
 
 
 def test_an_error_that_says_nothing_beside_an_answer_is_none() -> None:
     body = {"error": {"code": 0, "message": ""}, "choices": [{"message": {"content": "4"}}]}
-    assert json_object(json.dumps(body).encode(), Redaction(())) == body
+    assert json_object(json.dumps(body).encode(), Redaction(()), dialect=DIALECT) == body

@@ -18,8 +18,8 @@ import pytest
 from themis_core import EngineError, Generation, Request
 from themis_core.testing.script import Call, Script
 from themis_core.testing.server import ScriptedServer
+from themis_http import over_httpx, over_pyreqwest
 from themis_pacing import attempt_ends
-from themis_plugin_openai import over_httpx, over_pyreqwest
 from themis_plugin_openai.engines import OpenAIChat
 
 pytestmark = pytest.mark.usefixtures("carrier")

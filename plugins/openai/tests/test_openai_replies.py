@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from themis_core import EngineError, Generation, Usage
-from themis_plugin_openai.failures import status_error
-from themis_plugin_openai.redaction import Redaction
-from themis_plugin_openai.reply import STREAM, json_object, read_chat, read_completion
+from themis_http.bodies import STREAM, json_object
+from themis_http.failures import status_error
+from themis_http.redaction import Redaction
+from themis_plugin_openai.dialect import DIALECT
+from themis_plugin_openai.reply import read_chat, read_completion
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
 
@@ -225,7 +227,7 @@ HTML = "the reply is HTML, a page for people (called: http://h/v1/chat/completio
 def test_a_reply_against_the_protocol_is_an_error(content: bytes | str, retryable: bool, words: str) -> None:
     raw = content if isinstance(content, bytes) else content.encode()
     with pytest.raises(EngineError) as caught:
-        read_chat(json_object(raw, Redaction(()), "http://h/v1/chat/completions"))
+        read_chat(json_object(raw, Redaction(()), "http://h/v1/chat/completions", dialect=DIALECT))
     error = caught.value
     assert (error.code, error.message, error.retryable, error.status) == ("invalid_reply", words, retryable, 200)
     assert error.unknown_outcome == (words in (NOT_JSON, HTML, "the reply is nested too deeply"))
@@ -247,7 +249,7 @@ BILLED = {"prompt_tokens": 10, "completion_tokens": 5.0}
 def test_a_reply_that_is_no_answer_says_what_was_billed_for_it(read: Any, body: dict[str, Any]) -> None:
     for usage, expected in [(BILLED, Usage(10, 5)), (None, None), ({"total_tokens": 15}, None), ("15", None)]:
         with pytest.raises(EngineError) as caught:
-            read(json_object(json.dumps({**body, "usage": usage}).encode(), Redaction(())))
+            read(json_object(json.dumps({**body, "usage": usage}).encode(), Redaction(()), dialect=DIALECT))
         assert (caught.value.code, caught.value.usage) == ("invalid_reply", expected)
 
 
@@ -257,13 +259,13 @@ def test_a_message_without_content_that_was_billed_is_an_empty_answer_and_costs_
 
 
 def test_a_byte_order_mark_before_the_json_is_passed_over() -> None:
-    assert json_object(b'\xef\xbb\xbf {"choices": []}', Redaction(())) == {"choices": []}
+    assert json_object(b'\xef\xbb\xbf {"choices": []}', Redaction(()), dialect=DIALECT) == {"choices": []}
 
 
 def test_an_error_of_the_server_says_what_was_billed_for_it() -> None:
     body = json.dumps({"error": {"code": "content_filter"}, "usage": {**BILLED, "completion_tokens": 0}})
-    assert status_error(400, {}, body.encode(), Redaction(())).usage == Usage(10, 0)
-    assert status_error(400, {}, b"[]", Redaction(())).usage is None
+    assert status_error(400, {}, body.encode(), Redaction(()), dialect=DIALECT).usage == Usage(10, 0)
+    assert status_error(400, {}, b"[]", Redaction(()), dialect=DIALECT).usage is None
 
 
 def test_a_text_completion_without_text_is_an_error() -> None:
@@ -273,4 +275,6 @@ def test_a_text_completion_without_text_is_an_error() -> None:
 
 def test_duplicate_keys_and_unknown_fields_do_no_harm() -> None:
     raw = b'{"choices": 1, "choices": [{"message": {"content": "4", "audio": 1}}], "extra": {"deep": [1e400]}}'
-    assert read_chat(json_object(raw, Redaction(()))) == Generation("answered", text="4", provider=UNSAID)
+    assert read_chat(json_object(raw, Redaction(()), dialect=DIALECT)) == Generation(
+        "answered", text="4", provider=UNSAID
+    )

@@ -14,9 +14,9 @@ import pytest
 
 from themis_core import EngineError, Generation, Request
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_openai.config import secrets_of
+from themis_http.config import secrets_of
+from themis_http.redaction import Redaction
 from themis_plugin_openai.engines import OpenAIChat
-from themis_plugin_openai.redaction import Redaction
 
 Ask = Callable[..., list[Generation | EngineError]]
 RequestOf = Callable[..., Request]

@@ -6,20 +6,17 @@ paid for too. It is reasoning or cached input, if that is exactly what is missin
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 from themis_core import Usage
+from themis_http import MOST_TOKENS, count
 
 __all__ = ["read_usage"]
 
-MOST_TOKENS = 10**9
-"""Counts beyond are taken for nonsense."""
 _WRITES = (
     "cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
 _PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
-_DIGITS = re.compile(r"\d{1,10}(?:\.0*)?", re.ASCII)
 
 
 class _Cache(NamedTuple):
@@ -52,7 +49,7 @@ def _plain(usage: dict[str, Any]) -> Usage | None:
 def _told(usage: dict[str, Any]) -> Usage | None:
     cache = _cache(usage)
     reasoning = _reasoning(usage)
-    taken, given, rest = _with_total(usage, _input(usage, cache), _largest(usage, "completion_tokens", "output_tokens"))
+    taken, given, rest = _with_total(usage, _input(usage, cache), count(usage, "completion_tokens", "output_tokens"))
     hidden = reasoning or 0
     stored = (cache.read or 0) + (cache.written or 0)
     if rest and rest not in (hidden, hidden + stored) and rest in (cache.read, cache.written, stored):
@@ -70,12 +67,12 @@ def _told(usage: dict[str, Any]) -> Usage | None:
 
 def _input(usage: dict[str, Any], cache: _Cache) -> int | None:
     """Tokens of the prompt, those of the cache included where the server says so by its names."""
-    if (taken := _count(usage, "prompt_tokens")) is not None:
+    if (taken := count(usage, "prompt_tokens")) is not None:
         return taken
-    hit, missed = _count(usage, "prompt_cache_hit_tokens"), _count(usage, "prompt_cache_miss_tokens")
+    hit, missed = count(usage, "prompt_cache_hit_tokens"), count(usage, "prompt_cache_miss_tokens")
     if hit is not None and missed is not None:
         return hit + missed
-    taken = _count(usage, "input_tokens")
+    taken = count(usage, "input_tokens")
     if taken is not None and _has_anthropics_names(usage):  # which are on top of its `input_tokens`
         return taken + (cache.read or 0) + (cache.written or 0)
     return taken
@@ -87,50 +84,35 @@ def _has_anthropics_names(usage: dict[str, Any]) -> bool:
 
 def _cache(usage: dict[str, Any]) -> _Cache:
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    read = _largest(details, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
+    read = count(details, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
     if not read:  # some servers send the details of others with zeros in them
         names = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
-        found = _largest(usage, *names)
+        found = count(usage, *names)
         read = read if found is None else found
-    written = [count for each in (details, usage) if (count := _written(each)) is not None]
+    written = [found for each in (details, usage) if (found := _written(each)) is not None]
     return _Cache(read, max(written, default=None))
 
 
 def _written(counts: Any) -> int | None:
     """Tokens written to the cache; also in Anthropic's form by how long they are kept."""
     by_time = counts.get("cache_creation") if isinstance(counts, dict) else None
-    kept = [count for name in by_time if (count := _count(by_time, name))] if isinstance(by_time, dict) else []
-    told = _largest(counts, *_WRITES)
+    kept = [found for name in by_time if (found := count(by_time, name))] if isinstance(by_time, dict) else []
+    told = count(counts, *_WRITES)
     return told if told or not kept else sum(kept)
 
 
 def _reasoning(usage: dict[str, Any]) -> int | None:
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    within = _largest(details, "reasoning_tokens", "thinking_tokens")
-    return within if within is not None else _largest(usage, "reasoning_tokens", "thinking_tokens")
+    within = count(details, "reasoning_tokens", "thinking_tokens")
+    return within if within is not None else count(usage, "reasoning_tokens", "thinking_tokens")
 
 
 def _with_total(usage: dict[str, Any], taken: int | None, given: int | None) -> tuple[int | None, int | None, int]:
     """Both counts, one of them made from the total if it is missing, and what the total has beyond them."""
-    total = _count(usage, "total_tokens")
+    total = count(usage, "total_tokens")
     if total is None or (taken is None and given is None):
         return taken, given, 0
     if taken is None or given is None:
         missing = max(total - (taken or 0) - (given or 0), 0)
         return (missing, given, 0) if taken is None else (taken, missing, 0)
     return taken, given, max(total - taken - given, 0)
-
-
-def _largest(counts: Any, *names: str) -> int | None:
-    """The largest of the counts with these names: a server that sends two forms leaves zeros in one."""
-    found = [count for name in names if (count := _count(counts, name)) is not None]
-    return max(found, default=None)
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
-        value = float(value)
-    if isinstance(value, float) and value.is_integer():  # some servers write all numbers as floats
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from themis_core import EngineError, Request
 
-__all__ = ["chat_body", "completions_body", "encode"]
+__all__ = ["chat_body", "completions_body"]
 
 SAME_NAME = frozenset(
     {
@@ -30,13 +29,6 @@ CHAT_ONLY = frozenset({"tools", "tool_choice"})
 FURTHER = ("extra_body", "extras")
 """Settings that hold further keys of the body. The protocol is all that the engine knows, so both are of the server."""
 TRANSLATED = frozenset({"max_tokens", "seed", "logprobs", "top_logprobs", *FURTHER})
-
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """JSON in ASCII, so that lone surrogates get through without loss."""
-    return _encode(body).encode("ascii")
 
 
 def chat_body(request: Request, max_tokens_field: str) -> dict[str, Any]:

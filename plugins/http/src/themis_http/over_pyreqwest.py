@@ -18,13 +18,13 @@ from pyreqwest import exceptions
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
-from pyreqwest.request import StreamRequest
+from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response, ResponseBodyReader
 
+from themis_http import transport_errors as of
+from themis_http.carriers import JSON_TYPE, KEEP_ALIVE_S, Call, Way
+from themis_http.transport_errors import Meaning
 from themis_pacing import attempt_ends
-from themis_plugin_openai import transport_errors as of
-from themis_plugin_openai.carriers import KEEP_ALIVE_S, Way
-from themis_plugin_openai.transport_errors import Meaning
 
 __all__ = ["PyreqwestCarrier"]
 
@@ -52,11 +52,19 @@ class PyreqwestCarrier:
         self._proxied = way.proxy is not None
         self._client = _client(way)
 
-    def send(self, body: bytes) -> _Reply:
-        request = self._client.post(self._url).body_bytes(body)
+    def send(self, body: bytes | None, call: Call | None = None) -> _Reply:
+        request = self._client.post(self._url).header(*JSON_TYPE) if call is None else self._other(call)
+        if body is not None:
+            request = request.body_bytes(body)
         if (end := attempt_ends.get()) is not None:
             request = request.timeout(timedelta(seconds=max(0.0, end - time.monotonic()) + GRACE_S))
         return _Reply(request.build_streamed())
+
+    def _other(self, call: Call) -> RequestBuilder:
+        request = self._client.request(call.method, Url(call.url))
+        for name, value in call.headers.items():
+            request = request.header(name, value)
+        return request
 
     def meaning(self, error: Exception) -> tuple[Meaning, str]:
         causes = _causes(error)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from themis_core import EngineError
-from themis_plugin_openai.redaction import Redaction
+from themis_http.redaction import Redaction
 
 __all__ = ["Meaning", "certificate", "proxy_refused", "system_error", "transport_error"]
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
 from themis_core import PluginError
-from themis_plugin_openai.carriers import Carrier, Way
+from themis_http.carriers import Carrier, Way
 
 __all__ = ["CarrierName", "check_carrier", "open_carrier"]
 
@@ -23,10 +23,10 @@ def open_carrier(name: CarrierName, way: Way) -> Carrier:
     """The carrier of that name. Raises PluginError if it can't be imported."""
     try:
         if name == "httpx":
-            from themis_plugin_openai.over_httpx import HttpxCarrier
+            from themis_http.over_httpx import HttpxCarrier
 
             return HttpxCarrier(way)
-        from themis_plugin_openai.over_pyreqwest import PyreqwestCarrier
+        from themis_http.over_pyreqwest import PyreqwestCarrier
 
         return PyreqwestCarrier(way)
     except ImportError as error:
@@ -35,8 +35,8 @@ def open_carrier(name: CarrierName, way: Way) -> Carrier:
 
 def _missing(name: CarrierName) -> str:
     if name == "httpx":
-        return "themis-plugin-openai: httpx can't be imported: install it, or leave out `http_client`"
+        return "themis-http: httpx can't be imported: install it, or leave out `http_client`"
     return (
-        "themis-plugin-openai: pyreqwest, which carries requests, can't be imported: install it, or write "
+        "themis-http: pyreqwest, which carries requests, can't be imported: install it, or write "
         "`http_client: httpx` in `extras` where there is no wheel of it for the platform"
     )

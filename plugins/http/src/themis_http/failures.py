@@ -9,12 +9,13 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from themis_core import EngineError
-from themis_plugin_openai.redaction import Redaction
-from themis_plugin_openai.usage import read_usage
-from themis_plugin_openai.waits import asks_to_come_back, retry_after, violations
+from themis_http.dialect import Dialect
+from themis_http.redaction import Redaction
+from themis_http.waits import asks_to_come_back, retry_after, violations
 
-__all__ = ["error_message", "error_within", "inner_error", "path_hint", "status_error"]
+__all__ = ["error_message", "inner_error", "status_error"]
 
+USUAL: Final = Dialect()
 STATUSES: Final[dict[int, tuple[str, bool]]] = {
     400: ("bad_request", False),
     401: ("unauthorized", False),
@@ -56,8 +57,6 @@ _FILTER = re.compile(
     re.IGNORECASE,
 )
 _TO_HTTPS = re.compile(r"http request (?:was sent )?to (?:an )?https (?:port|server)", re.IGNORECASE)
-_OTHER_PATH = re.compile(r"/(completions|responses|models|embeddings|messages|generate)/(?:chat/)?completions$")
-_VERSION = re.compile(r"/v\d|/openai/deployments/")
 _UNKNOWN_MODEL = re.compile(r"model.{0,100}(?:not|no) |(?:no|unknown) (?:such )?model|model_not_found", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{0,300})", re.IGNORECASE)
 
@@ -81,27 +80,12 @@ _WORDS_OF_STATUS: Final = tuple(
 """What stands for a status in the codes and types of errors that name none."""
 
 
-def error_within(data: dict[str, Any]) -> Any:
-    """The error that the body of a 200 carries: its own, a choice's, or the whole body; None if it is none."""
-    error = data.get("error")
-    choices = data.get("choices")
-    if error and not (choices and _says_nothing(error)):
-        return data
-    if isinstance(choices, list) and choices:
-        found = next((each["error"] for each in choices if isinstance(each, dict) and each.get("error")), None)
-        return None if found is None else {"error": found, "usage": data.get("usage")}
-    if data.get("object") == "error" or data.get("type") == "error":
-        return data
-    if isinstance(data.get("base_resp"), dict):  # MiniMax
-        return {"error": data["base_resp"], "usage": data.get("usage")}
-    said = (data.get(name) for name in ("message", "msg", "detail", "error_msg", "error_message", "errors"))
-    return data if choices is None and any(each and isinstance(each, str | list) for each in said) else None
-
-
-def inner_error(data: Any, headers: Mapping[str, str], redaction: Redaction, url: str = "") -> EngineError:
-    """The error that `error_within` found, with the code and the retry rule of the status that it stands for."""
+def inner_error(
+    data: Any, headers: Mapping[str, str], redaction: Redaction, url: str = "", dialect: Dialect = USUAL
+) -> EngineError:
+    """The error that the body of a 200 is, with the code and the retry rule of the status that it stands for."""
     status = _inner_status(data)
-    code, again = _meaning(status or 400, data)
+    code, again = dialect.meaning(status or 400, data) or _meaning(status or 400, data)
     if status is None and code == "bad_request":  # it may be anything, and may pass
         code, again = "invalid_reply", True
     words = redaction.message(error_message(data)) or "it gives no reason"
@@ -113,7 +97,7 @@ def inner_error(data: Any, headers: Mapping[str, str], redaction: Redaction, url
         retry_after=retry_after(status or 200, headers, data) if again else None,
         status=status or 200,
         unknown_outcome=status in MAY_HAVE_ANSWERED,
-        usage=read_usage(data),
+        usage=dialect.read_usage(data),
     )
 
 
@@ -132,14 +116,13 @@ def _inner_status(data: Any) -> int | None:
     return None
 
 
-def _says_nothing(error: Any) -> bool:
-    if not isinstance(error, dict):
-        return error in ("none", "None", "null", "ok", "OK")
-    return not error.get("message") and error.get("code") in (None, "", 0, "0", 200, "200")
-
-
 def status_error(
-    status: int, headers: Mapping[str, str], content: bytes, redaction: Redaction, url: str = ""
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    redaction: Redaction,
+    url: str = "",
+    dialect: Dialect = USUAL,
 ) -> EngineError:
     """The error that a response with a status other than 200 stands for. Header names are in lower case.
 
@@ -151,7 +134,7 @@ def status_error(
     if status < 400:
         return _redirect(status, headers.get("location", ""), redaction, url)
     data = _json(content)
-    code, again = _meaning(status, data)
+    code, again = dialect.meaning(status, data) or _meaning(status, data)
     words = error_message(data) if data is not None else _words(content)
     if _TO_HTTPS.search(words):
         code, words = "tls", f"the server speaks https at this port: write https: in base_url ({words})"
@@ -159,7 +142,7 @@ def status_error(
         words = f"the proxy wants another user or password than the variable that names it gives ({words})"
     said = redaction.message(words) or "the server gave no reason"
     if status in (404, 405):
-        hint = "" if _UNKNOWN_MODEL.search(_signs(data)) else path_hint(url)
+        hint = "" if _UNKNOWN_MODEL.search(_signs(data)) else dialect.path_hint(url)
         said = f"{said} (called: {redaction.message(url)}{hint})" if url else said
     return EngineError(
         code,
@@ -168,20 +151,8 @@ def status_error(
         retry_after=retry_after(status, headers, data) if again else None,
         status=status,
         unknown_outcome=status in MAY_HAVE_ANSWERED,
-        usage=read_usage(data),
+        usage=dialect.read_usage(data),
     )
-
-
-def path_hint(url: str) -> str:
-    """What may be wrong with the path of an address that was called, as a clause; empty if it looks right."""
-    parts = urlsplit(url)
-    if found := _OTHER_PATH.search(parts.path):
-        return f"; the engine appends its path, so leave out what ends with /{found[1]} from base_url"
-    if "/v1/v1/" in parts.path:
-        return "; /v1 is there twice: leave one out of base_url"
-    if "/openai/deployments/" in parts.path and "api-version=" not in parts.query:
-        return "; Azure's deployments want ?api-version=... in base_url"
-    return "" if _VERSION.search(parts.path) else "; most servers want /v1 at the end of base_url"
 
 
 def _redirect(status: int, location: str, redaction: Redaction, url: str) -> EngineError:

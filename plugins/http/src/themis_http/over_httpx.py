@@ -19,9 +19,9 @@ if "httpx" not in sys.modules:
 
 import httpx
 
-from themis_plugin_openai import transport_errors as of
-from themis_plugin_openai.carriers import KEEP_ALIVE_S, Way
-from themis_plugin_openai.transport_errors import Meaning
+from themis_http import transport_errors as of
+from themis_http.carriers import JSON_TYPE, KEEP_ALIVE_S, Call, Way
+from themis_http.transport_errors import Meaning
 
 if sys.modules.get("httpx._main", httpx) is None:
     del sys.modules["httpx._main"]
@@ -50,12 +50,17 @@ class HttpxCarrier:
         self._proxy = None if way.proxy is None else httpx.Proxy(way.proxy.url, headers=way.proxy.headers)
         self._idle: list[httpx.AsyncHTTPTransport] = []
 
-    def send(self, body: bytes) -> _Reply:
+    def send(self, body: bytes | None, call: Call | None = None) -> _Reply:
         headers = httpx.Headers(self._headers)
         headers["host"] = self._url.netloc.decode("ascii")
-        headers["content-length"] = str(len(body))
-        stream = httpx.ByteStream(body)
-        request = httpx.Request("POST", self._url, headers=headers, stream=stream, extensions=self._extensions)
+        method, url, further = "POST", self._url, dict([JSON_TYPE])
+        if call is not None:
+            method, url, further = call.method, httpx.URL(call.url), dict(call.headers)
+        headers.update(further)
+        if body is not None:
+            headers["content-length"] = str(len(body))
+        stream = httpx.ByteStream(body or b"")
+        request = httpx.Request(method, url, headers=headers, stream=stream, extensions=self._extensions)
         return _Reply(self, request)
 
     def take(self) -> httpx.AsyncHTTPTransport:

@@ -1,0 +1,40 @@
+"""What engines of services share: connections, secrets, failures and waits, and an engine to build a provider on."""
+
+from themis_http.answers import (
+    billed,
+    ending_of_answer,
+    invalid,
+    names_of,
+    plain_objects,
+    status_of,
+    warning_of,
+)
+from themis_http.bodies import encode, json_object
+from themis_http.config import ServerConfig, check_shown
+from themis_http.counts import MOST_TOKENS, count
+from themis_http.dialect import Dialect
+from themis_http.endings import Ending, ending_of, finish_reason
+from themis_http.engine import HttpEngine
+from themis_http.redaction import Redaction
+
+__all__ = [
+    "Dialect",
+    "Ending",
+    "HttpEngine",
+    "MOST_TOKENS",
+    "Redaction",
+    "ServerConfig",
+    "billed",
+    "check_shown",
+    "count",
+    "encode",
+    "ending_of",
+    "ending_of_answer",
+    "finish_reason",
+    "invalid",
+    "json_object",
+    "names_of",
+    "plain_objects",
+    "status_of",
+    "warning_of",
+]
