@@ -23,8 +23,8 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 BENEATH = [
     f"themis_{name}"
     for name in (
-        *("documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets"),
-        *("templates", "wording"),
+        *("display", "documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain"),
+        *("secrets", "templates", "wording"),
     )
 ]
 """Libraries that the core needs; they know nothing of it."""
@@ -65,7 +65,8 @@ def names(requirements: list[str]) -> list[str]:
                 [f"themis_plugin_{name}" for name in NAMESPACES],
                 ["themis_http", "themis_rows", "themis_sql"],
                 ["themis_core"],
-                sorted(["themis_numbers", "themis_patterns", *BENEATH]),
+                ["themis_display"],
+                sorted(["themis_numbers", "themis_patterns", *(name for name in BENEATH if name != "themis_display")]),
             ],
             id="plugins apart",
         ),

@@ -12,12 +12,11 @@ import click
 
 from themis_core.cli.news import news_of
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
-from themis_core.cli.results import View, cost_text, show_result, view_options, warn
-from themis_core.cli.running import show_messages
 from themis_core.cli.storing import store_options
 from themis_core.cli.trials import TRIAL_COLUMNS, show_items, show_trials, trial_cells, where_options
 from themis_core.errors import SpecError
 from themis_core.records import RunCost
+from themis_display import View, cost_text, show_messages, show_result, view_options, warn
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
 from themis_wording import counted
 
@@ -118,7 +117,7 @@ def show() -> None:
 @store_options
 def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:
     """Show a run's results and what it was made of; the beginning of its id will do, and `latest`."""
-    from themis_core.session import open_results
+    from themis_core import gates_of, open_results
 
     outputs, view = asked_outputs(as_format), View.taken(options)
     with open_results(spec, project=project) as results:
@@ -131,7 +130,7 @@ def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: st
             echo(as_json({"run": record, "result": result, **({"groups": groups} if groups else {})}))
             return
         _show_record(record, results.cost(record.run_id))
-        show_result(result, view, groups)
+        show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 from pathlib import Path
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
-from themis_core.cli.results import View, show_result, view_options, warn
-from themis_output import Figure, as_json, cell, echo, format_option, heading, number, quoted, safe, table
-from themis_wording import counted
+from themis_display import ProgressLine, View, show_plan, show_result, view_options, warn
+from themis_output import as_json, echo, format_option, safe
 
 if TYPE_CHECKING:
     from themis_core.results import GroupRow
-    from themis_core.session import PlanReport
 
 __all__ = ["EXIT_CODE", "plan", "run"]
 
@@ -58,8 +56,7 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     5 trials failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an
     unexpected error, 74 the result could not be printed or written, 130 interrupted, 143 terminated.
     """
-    from themis_core import session
-    from themis_core.cli.progress import ProgressLine
+    from themis_core import gates_of, session
 
     outputs, view = asked_outputs(as_format), View.taken(options)
     _check(view, spec, options)
@@ -74,14 +71,14 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     with ExitStack() as written:  # each of them, also if one can't be, or if nobody reads what is printed
         for output in reversed(outputs):
             written.callback(output.write, result)
-        groups: list[GroupRow] = []
+        groups: Sequence[GroupRow] = []
         if view.by or view.repeats:
             with session.open_results(spec, project=options["project"], overrides=options["overrides"]) as results:
                 groups = view.groups(results, result.run_id)
         if as_format == "json":
             echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
         else:
-            show_result(result, view, groups)
+            show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)
         if result.note:
             click.echo(safe(result.note), err=True)
@@ -90,11 +87,15 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
 
 def _check(view: View, spec: Path, options: dict[str, Any]) -> None:
     """Refuse what can't be shown before a call is paid for."""
-    if view == View(wide=view.wide):
+    if view.is_plain:
         return
     from themis_core.reading import load_specs
+    from themis_core.results import check_groups
 
-    view.check(load_specs(spec, options["project"], options["overrides"], None, (), None).benchmark)
+    benchmark = load_specs(spec, options["project"], options["overrides"], None, (), None).benchmark
+    check_groups(benchmark, view.by, view.repeats)
+    scores = [score for each in benchmark.slices for score in each.scores]
+    view.check([name for each in scores for name in (*(m.label for m in each.metrics), each.name)])
 
 
 @contextmanager
@@ -125,78 +126,4 @@ def plan(spec: Path, as_format: str, **options: Any) -> None:
     if as_format == "json":
         echo(as_json(report.to_dict()))
     else:
-        _show_plan(report)
-
-
-def _show_plan(report: PlanReport) -> None:
-    from themis_core.session.edited import told
-
-    echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
-    echo(f"{counted(report.trials, 'trial')}, {report.stored} of them stored, {report.to_call} to call")
-    heading("Calls by model (input tokens are an estimate)")
-    names = ("calls", "input_tokens", "max_output_tokens", "cost")
-    labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()
-    _show_calls(report.per_model, ("model_id", *labelled, "provider", "endpoint", "trials", "stored", *names))
-    if any(row["params"] != report.per_model[0]["params"] for row in report.per_model):
-        heading("Settings by model")
-        _show_dicts(
-            [{**row, "params": each} for row in report.per_model for each in row["params"]], ("model_id", "params")
-        )
-    if report.judges:
-        heading("Calls by judge (without re-asks; tokens are an estimate)")
-        _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
-    if any(row["cost"] for row in (*report.per_model, *report.judges)):
-        echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
-    if report.unknown_cost_calls:
-        calls = counted(report.unknown_cost_calls, "call", "goes", "go")
-        echo(f"{calls} to models without a price: what is unknown is in no sum")
-    if report.may_stop:
-        echo(report.may_stop)
-    for each in report.edited:
-        echo(safe(told(each)))
-    heading("Slices")
-    _show_dicts(report.slices, ("slice_id", "items", "trials"))
-    if report.unscorable:
-        heading("Items that can't be scored, whatever the answer is")
-        _show_dicts(
-            [{**row, "such as": ", ".join(row["examples"])} for row in report.unscorable],
-            ("slice_id", "score", "metric", "reason", "items", "of_items", "such as"),
-        )
-    if report.leaks:
-        heading("Items among the examples of their own prompt")
-        _show_dicts(
-            [{**row, "such as": ", ".join(row["examples"])} for row in report.leaks],
-            ("slice_id", "prompt_variant_id", "items", "of_items", "replaced", "left_out", "allowed", "such as"),
-        )
-    for sample in report.samples:
-        heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
-        show_messages(sample["messages"])
-
-
-def _show_calls(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    bounded = [{**row, "cost": _bounded(row["cost"], row["max_output_tokens"])} for row in rows]
-    _show_dicts(bounded, columns, shared=("provider", "endpoint", "slice", "score", "metric"))
-
-
-def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None:
-    if cost is None:
-        return None
-    return Figure(f"{'≥' if max_output_tokens is None else '≤'} {number(cost)}" if cost else "0")
-
-
-def _show_dicts(rows: list[dict[str, Any]], columns: tuple[str, ...], shared: tuple[str, ...] = ()) -> None:
-    table(
-        ["sent as" if name == "model" else name.removesuffix("_id").replace("_", " ") for name in columns],
-        [[row[name] for name in columns] for row in rows],
-        shared=shared,
-    )
-
-
-def show_messages(messages: list[dict[str, Any]]) -> None:
-    """Print rendered messages: the role, and beneath it what is said; parts that are no text as JSON."""
-    for message in messages:
-        echo(f"  {cell(message.get('role'))}:")
-        content = message.get("content")
-        for part in [content] if isinstance(content, str) or content is None else content:
-            text = part if isinstance(part, str) else (part or {}).get("text")
-            echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))
+        show_plan(report, [session.edited.told(each) for each in report.edited])

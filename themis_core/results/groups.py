@@ -15,14 +15,15 @@ from typing import Any
 from themis_core.components import Judge, Metric, Store
 from themis_core.errors import SpecError
 from themis_core.records import OutcomeCount, RunRecord, ScoreRow
-from themis_core.results.labels import Label, Labels, benchmark_of, checked, placed, with_metadata
+from themis_core.results.labels import Label, Labels, benchmark_of, checked, with_metadata
 from themis_core.results.manifests import Arm, Place, planned_of, scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import NOT_PLANNED, Numbers, Scale, Tally
-from themis_core.specs import REPEATS
+from themis_core.specs import REPEATS, BenchmarkSpec
 from themis_intervals import Interval
+from themis_plain import placed
 
-__all__ = ["Aggregates", "Grouping", "checked_repeats", "grouped"]
+__all__ = ["Aggregates", "Grouping", "check_groups", "checked_repeats", "grouped"]
 
 Aggregates = Mapping[Place, Metric | Judge]
 """The components of those scores whose aggregate is not the mean."""
@@ -185,6 +186,12 @@ class _Table:
 
     def _samples(self, arm: Arm) -> int:
         return int(self._manifest.get("samples", {}).get(arm[0]) or 1)
+
+
+def check_groups(benchmark: BenchmarkSpec, by: Sequence[str], repeats: str | None) -> None:
+    """Raises SpecError for groups that results of the benchmark can't have."""
+    checked(by, benchmark)
+    checked_repeats(repeats)
 
 
 def checked_repeats(repeats: str | None) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from math import inf, isnan
 from typing import Any, Protocol, TypeVar
 
 from themis_core.components import Store
@@ -13,7 +12,7 @@ from themis_core.results.manifests import Arm
 from themis_core.specs import BenchmarkSpec, canonical_json, settings_of
 from themis_wording import did_you_mean
 
-__all__ = ["Label", "Labels", "benchmark_of", "checked", "placed", "with_metadata"]
+__all__ = ["Label", "Labels", "benchmark_of", "checked", "with_metadata"]
 
 Label = str | None
 OF_ARMS = ("slice", "model", "prompt", "params")
@@ -76,15 +75,6 @@ class Labels:
     def metadata_of(self, metadata: Mapping[str, Any]) -> tuple[Label, ...]:
         """What tells the items apart."""
         return tuple(_text(metadata.get(name)) for name in self.metadata)
-
-
-def placed(label: Label) -> tuple[bool, float, str]:
-    """What labels are sorted by: numbers by their value, then words, then what has none."""
-    try:
-        number = float(label or "inf")
-    except ValueError:
-        number = inf
-    return label is None, inf if isnan(number) else number, label or ""
 
 
 def _text(value: Any) -> Label:

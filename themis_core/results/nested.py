@@ -8,12 +8,12 @@ from itertools import groupby
 from themis_core.components import Store
 from themis_core.records import RunRecord
 from themis_core.results.groups import Aggregates, Grouping, grouped
-from themis_core.results.labels import placed
 from themis_core.results.manifests import scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import Scale
 from themis_core.specs import AggregateSpec
 from themis_intervals import Interval, Part, nested_weights, weighted_mean
+from themis_plain import placed
 
 __all__ = ["named_means"]
 

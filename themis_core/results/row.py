@@ -55,6 +55,13 @@ class ResultRow:
     """Whether the parse found nothing in so many answers, half of them if the spec says nothing else, that the row says
     more of the parse than of the model: the run ends with exit 5."""
 
+    @property
+    def group(self) -> dict[str, str | None]:
+        """What its trials have in common, by the names of `Results.groups`."""
+        return {
+            "slice": self.slice_id, "model": self.model_id, "prompt": self.prompt_variant_id, "params": self.params,
+        }  # fmt: skip
+
     def told(self) -> str:
         """The value with its ledger, such as `0.889 (80 of 90 scored; of 100 planned: 0.80 to 0.90)`."""
         return ledger_told(self)

@@ -94,13 +94,13 @@ class RunResult:
 
     def table(self) -> str:
         """The scores as a plain text table; what is the same in all rows is said once, above it."""
-        from themis_core.results.table import as_text  # with click, which a run does not need
+        from themis_display import as_text  # with click, which a run does not need
 
         return as_text(self.scores)
 
     def _repr_html_(self) -> str:
         """The scores, with what became of the trials, as a notebook shows them."""
-        from themis_core.results.table import scores_told
+        from themis_display import scores_told
         from themis_output import html_table
 
         above, header, cells = scores_told(self.scores)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from themis_core.cli.results import cost_text
+from themis_display.results import cost_text
+from themis_display.shapes import Progress
 from themis_output import number, safe
 from themis_wording import counted
-
-if TYPE_CHECKING:
-    from themis_core.session import Progress
 
 __all__ = ["ProgressLine", "progress_text"]
 

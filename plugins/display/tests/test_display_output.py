@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from themis_core.cli.progress import ProgressLine, progress_text
 from themis_core.records import Generation, RunCost, Score, Usage
+from themis_display import ProgressLine, progress_text
 from themis_output import as_json, cell, number, quoted, safe
 
 
@@ -135,7 +135,7 @@ def test_progress_in_a_log_is_rare_and_ends_with_the_last_report(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("themis_core.cli.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("themis_display.progress.time.monotonic", lambda: clock[0])
     now = report()
     with ProgressLine() as line:
         for second in range(26):

@@ -3,121 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from themis_core.errors import SpecError
+from themis_display.shapes import Gate, Mean, Result, Row
+from themis_display.tables import TEXTS, Told, columns_of, crossed_by_model, scores_told
+from themis_display.views import View
 from themis_output import Figure, cell, echo, fits, heading, number, safe, stdout, table
 from themis_wording import counted
 
-if TYPE_CHECKING:
-    from themis_core.results import Gate, GroupRow, Results, RunResult
-    from themis_core.results.table import Row, Told
-    from themis_core.specs import BenchmarkSpec
-
-__all__ = ["View", "cost_text", "show_result", "view_options", "warn"]
+__all__ = ["cost_text", "show_result", "warn"]
 
 PAGE = 120
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What of a result is shown, and how."""
-
-    by: tuple[str, ...] = ()
-    repeats: str | None = None
-    metrics: tuple[str, ...] = ()
-    sort: str | None = None
-    wide: bool = False
-
-    @classmethod
-    def taken(cls, options: dict[str, Any]) -> View:
-        """That of the options of `view_options`, which are taken out of the others."""
-        by = tuple(name.strip() for each in options.pop("by") for name in each.split(",") if name.strip())
-        return cls(by, **{name: options.pop(name) for name in ("repeats", "metrics", "sort", "wide")})
-
-    def groups(self, results: Results, run_id: str) -> list[GroupRow]:
-        """What `by` and `repeats` ask for: the groups, then their totals."""
-        if not self.by and self.repeats is None:
-            return []
-        return results.groups(run_id, self.by, repeats=self.repeats, totals=True)
-
-    def check(self, benchmark: BenchmarkSpec) -> None:
-        """Raises SpecError for what can't be shown of a run of it."""
-        from themis_core.results.groups import checked_repeats
-        from themis_core.results.labels import checked
-        from themis_core.results.table import NAMES
-
-        checked(self.by, benchmark)
-        checked_repeats(self.repeats)
-        self._check_sort(self.by or NAMES)
-        scores = [score for each in benchmark.slices for score in each.scores]
-        self._check_metrics([name for each in scores for name in (*(m.label for m in each.metrics), each.name)])
-
-    def _check_metrics(self, known: Sequence[str]) -> None:
-        if unknown := sorted(set(self.metrics) - set(known)):
-            listed = ", ".join(dict.fromkeys(known))
-            raise SpecError(f"--metric: no metric or score {', '.join(unknown)}. Known: {listed}")
-
-    def _check_sort(self, names: Sequence[str]) -> None:
-        name = (self.sort or "value").removeprefix("-")
-        if name not in ("value", "n", *names):
-            raise SpecError(f"--sort: no column {name!r}. Known: value, n, {', '.join(names)}; a leading - turns it")
-
-    def of(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that are asked for, in the order that is asked for, totals last."""
-        from themis_core.results.table import columns_of
-
-        self._check_metrics([name for row in rows for name in (row.metric, row.score)])
-        kept = [row for row in rows if not self.metrics or {row.metric, row.score} & set(self.metrics)]
-        if self.sort is None or not kept:
-            return kept
-        self._check_sort(columns_of(kept))
-        return sorted(kept, key=self._place, reverse=self.sort.startswith("-"))
-
-    def _place(self, row: Row) -> tuple[Any, ...]:
-        """What a row is sorted by: totals and rows without the value stand last, whichever way it goes."""
-        from themis_core.results.labels import placed
-        from themis_core.results.table import labels_of
-
-        sort = self.sort or ""
-        backwards, name, labels = sort.startswith("-"), sort.removeprefix("-"), labels_of(row)
-        is_total = (len(labels) < len(self.by)) != backwards
-        if name in ("value", "n"):
-            number = getattr(row, name)
-            return (is_total, (number is None) != backwards, number or 0.0)
-        lacks, *place = placed(labels.get(name))
-        return (is_total, lacks != backwards, *place)
-
-
-_VIEW_OPTIONS = (
-    click.option(
-        "--by",
-        multiple=True,
-        metavar="NAMES",
-        help="Group by slice, model, prompt, family, params, params.temperature, dimensions.subject, "
-        "metadata.category or sample; several with commas.",
-    ),
-    click.option(
-        "--repeats",
-        metavar="HOW",
-        help="What the samples of an item make: pass@3, pass^3, majority@3, best@3, worst@3.",
-    ),
-    click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric or score. Repeatable."),
-    click.option("--sort", metavar="COLUMN", help="Order by value, n or a name of --by; -value: the greatest first."),
-    click.option("--wide", is_flag=True, help="A row for each number with all its columns, whatever the width."),
-)
-
-
-def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return reduce(lambda decorated, option: option(decorated), reversed(_VIEW_OPTIONS), command)
 
 
 def cost_text(known: float | None, unknown_calls: int, at_most: float | None) -> str:
@@ -129,15 +31,13 @@ def cost_text(known: float | None, unknown_calls: int, at_most: float | None) ->
     return f"cost {number(known or 0.0)} and the {unknown}{bound}" if known else f"{unknown}{bound}"
 
 
-def show_result(result: RunResult, view: View | None = None, groups: Sequence[GroupRow] = ()) -> None:
+def show_result(result: Result, gates: Sequence[Gate], view: View | None = None, groups: Sequence[Row] = ()) -> None:
     """Print what a run gave: scores with their intervals, then the ledger that every number needs beside it.
 
-    With groups, they stand in the place of the scores.
+    `gates` are those of its thresholds. With groups, they stand in the place of the scores.
     """
-    from themis_core.results import gates_of
-
     view = view or View()
-    rows: list[Row] = view.of(groups or result.scores)
+    rows = view.of(groups or result.scores)
     if rows:
         _show_rows_of(rows, wide=view.wide, by_model=bool(groups))
     else:
@@ -156,7 +56,7 @@ def show_result(result: RunResult, view: View | None = None, groups: Sequence[Gr
             echo(f"  {cell(code)}, what to do: {cell(remedy)}")
     if result.tolerated:
         echo("  failed trials are no more than the thresholds on `failed` accept")
-    for gate in gates_of({"thresholds": result.thresholds}):
+    for gate in gates:
         _show_gate(gate)
     for each in result.conclusions:
         _show_conclusion(each)
@@ -164,10 +64,8 @@ def show_result(result: RunResult, view: View | None = None, groups: Sequence[Gr
 
 def _show_rows_of(rows: Sequence[Row], *, wide: bool, by_model: bool) -> None:
     """A row for each number; with `by_model`, or if that is too wide, a column for each model if these fit."""
-    from themis_core.results.table import TEXTS, columns_of, crossed_by_model, scores_told
-
     texts = (*columns_of(rows), *TEXTS)
-    shown: Told = scores_told(rows)
+    shown = scores_told(rows, grouped=by_model)
     is_wide = not fits(*shown[1:])
     if not wide and (by_model or is_wide):
         across = crossed_by_model(rows)
@@ -193,7 +91,7 @@ def _width(told: Told) -> int:
     return sum(max(map(len, column)) + 2 for column in zip(told[1], *told[2], strict=True))
 
 
-def _show_aggregates(rows: Sequence[GroupRow], view: View) -> None:
+def _show_aggregates(rows: Sequence[Mean], view: View) -> None:
     for name, of_name in groupby(rows, lambda row: row.aggregate):
         means = list(of_name)
         first = means[0]
@@ -214,7 +112,7 @@ def _metrics_above(above: list[str], header: list[str], cells: list[list[str]]) 
     return [*above, told], kept[0], kept[1:]
 
 
-def _show_counts(result: RunResult) -> None:
+def _show_counts(result: Result) -> None:
     ends = ("answered", "refused", "truncated", "empty", "absent", "failed", "unfinished")
     ledger = ", ".join(f"{result.ledger[name]} {name}" for name in ends if result.ledger.get(name))
     cost = cost_text(result.cost, result.unknown_cost_calls, result.cost_at_most)
@@ -227,7 +125,7 @@ def _show_counts(result: RunResult) -> None:
     echo(f"\n{ended}{parting}{work}")
 
 
-def warn(result: RunResult) -> None:
+def warn(result: Result) -> None:
     """Say on standard error what must not be overlooked, whatever else is shown."""
     for line in result.warnings:
         click.echo(safe(line), err=True)

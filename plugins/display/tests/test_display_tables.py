@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from themis_core.cli.results import show_result
-from themis_core.results import ResultRow, RunResult
+from themis_core import ResultRow, RunResult, gates_of
+from themis_display import show_result
 from themis_output import Figure, aligned, table
 
 Print = pytest.CaptureFixture[str]
@@ -28,6 +28,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def printed(capsys: Print) -> list[str]:
     return click.unstyle(capsys.readouterr().out).splitlines()
+
+
+def show(shown: RunResult) -> None:
+    show_result(shown, gates_of({"thresholds": shown.thresholds}))
 
 
 def test_a_table_in_a_file_is_aligned_text_with_numbers_to_the_right(capsys: Print) -> None:
@@ -219,15 +223,13 @@ def test_scores_fit_the_terminal_and_what_all_rows_share_is_said_once(
     capsys: Print, terminal: Any, columns: int, lines: list[str]
 ) -> None:
     terminal(columns)
-    show_result(result(*FOUR))
+    show(result(*FOUR))
     assert printed(capsys) == lines
 
 
 def test_metrics_stay_in_the_table_if_a_score_has_two(capsys: Print, terminal: Any) -> None:
     terminal(70)
-    show_result(
-        result(row("direct", "accuracy", 0.3), row("direct", "accuracy", 0.4, metric="text/rouge_of_all_lines"))
-    )
+    show(result(row("direct", "accuracy", 0.3), row("direct", "accuracy", 0.4, metric="text/rouge_of_all_lines")))
     assert printed(capsys)[:5] == [
         "all rows: slice two_steps, model small, prompt direct, method wilson, 0 unparsed, 0 unscored, 0 failed",
         "score     metric                    value   95 % interval   n",
@@ -278,7 +280,7 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
         {**whole, "score": "format", "minimum": 0.0, "judged": False, "unjudged": [unjudged], "why": no_value},
         {**whole, "score": "many", "minimum": 1.0, "max_missing": 0.0, "missed": [missed] * 23},
     ]
-    show_result(result(thresholds=thresholds))
+    show(result(thresholds=thresholds))
     one = "    all · small · direct · accuracy · m: 0.499996"
     other = "    all · small · direct · t=1 · accuracy · m: nothing was scored"
     assert printed(capsys)[3:] == [
@@ -300,7 +302,7 @@ def test_a_threshold_that_is_not_met_names_the_rows_that_miss_it(capsys: Print) 
 def test_an_example_of_each_error_is_printed_beside_the_counts(capsys: Print) -> None:
     scores = {"accuracy/mine/m": {"scored": 1, "unscored": {"metric_error": 2}}}
     errors = {"timeout": "no reply in 60 s", "metric_error": "mine/m: score: ZeroDivisionError: division by zero"}
-    show_result(result(ledger={"answered": 3, "scores": scores}, errors=errors))
+    show(result(ledger={"answered": 3, "scores": scores}, errors=errors))
     assert printed(capsys)[-3:] == [
         "  accuracy/mine/m: 2 unscored (metric_error 2)",
         "  timeout, such as: no reply in 60 s",
@@ -319,7 +321,7 @@ def test_models_are_columns_where_a_row_for_each_number_is_too_wide(capsys: Prin
         for heat, n in ((0.0, 200), (0.7, 198))
         for model in ("small", "large")
     ]  # fmt: skip
-    show_result(result(scores=rows))
+    show(result(scores=rows))
     assert printed(capsys)[:7] == [
         "all rows: params max_tokens=512, slice gsm8k, score accuracy, metric text/numeric_match",
         "prompt            params             n  unparsed                 small                 large",

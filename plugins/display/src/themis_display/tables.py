@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from themis_core.results.row import GroupRow, ResultRow
+from themis_display.shapes import Row
 from themis_intervals import shown
 from themis_output import crossed, lines, told_once
 
-__all__ = ["TEXTS", "as_text", "columns_of", "crossed_by_model", "labels_of", "scores_told"]
+__all__ = ["NAMES", "TEXTS", "Told", "as_text", "columns_of", "crossed_by_model", "scores_told"]
 
 NAMES = ("slice", "model", "prompt", "params")
 NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "means", "unparsed", "unscored", "failed")
@@ -17,32 +17,25 @@ _COUNTS = NUMBERS[-3:]
 ALL = "all"
 """What stands for a name that a total lacks."""
 _UNSAID = {"params": "default", "means": "scored", "of planned": "–"}
-_NAMED = {"slice": "slice_id", "model": "model_id", "prompt": "prompt_variant_id", "params": "params"}
 
-Row = ResultRow | GroupRow
 Told = tuple[list[str], list[str], list[list[str]]]
 """Lines above a table, its header, its cells."""
 
 
-def labels_of(row: Row) -> dict[str, str | None]:
-    """What the trials of a row have in common, by name."""
-    if isinstance(row, GroupRow):
-        return row.group
-    return {name: getattr(row, field) for name, field in _NAMED.items()}
-
-
 def columns_of(rows: Sequence[Row]) -> list[str]:
     """The names that rows are grouped by."""
-    return list(dict.fromkeys(name for row in rows for name in labels_of(row)))
+    return list(dict.fromkeys(name for row in rows for name in row.group))
 
 
-def scores_told(rows: Sequence[Row]) -> Told:
+def scores_told(rows: Sequence[Row], *, grouped: bool = False) -> Told:
     """A line of what all rows share (if there is any), then header and cells of the rest.
+
+    Rows that are `grouped` may share their score and metric as well.
 
     Shared are names, methods and parameters that are equal in all rows, and counts that are zero in all. Nothing is
     left out but `default` parameters, means of all that is scored, and a plan of which nothing is missing.
     """
-    names, grouped = columns_of(rows), any(isinstance(row, GroupRow) for row in rows)
+    names = columns_of(rows)
     header = [*names, "score", "metric", *NUMBERS]
     cells = [[*_labels(row, names), row.score, row.metric, *_cells(row)] for row in rows]
     return told_once(
@@ -62,7 +55,7 @@ def crossed_by_model(rows: Sequence[Row]) -> Told | None:
     missing. `unparsed` is of all models.
     """
     names = columns_of(rows)
-    models = {labels_of(row).get("model") for row in rows}
+    models = {row.group.get("model") for row in rows}
     if len(models) < 2 or None in models or len({row.denominator for row in rows}) > 1:
         return None
     others = [name for name in names if name != "model"]
@@ -70,7 +63,7 @@ def crossed_by_model(rows: Sequence[Row]) -> Told | None:
     for row in rows:
         together.setdefault((*_labels(row, others), row.score, row.metric), []).append(row)
     cells = [
-        ([*place, *_of_all(each)], labels_of(row)["model"] or "", _told(row, with_n=_of_all(each)[0] == "–"))
+        ([*place, *_of_all(each)], row.group["model"] or "", _told(row, with_n=_of_all(each)[0] == "–"))
         for place, each in together.items()
         for row in each
     ]
@@ -98,8 +91,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def _labels(row: Row, names: Sequence[str]) -> list[str]:
-    labels: Mapping[str, str | None] = labels_of(row)
-    return [ALL if name not in labels else labels[name] or "–" for name in names]
+    return [ALL if name not in row.group else row.group[name] or "–" for name in names]
 
 
 def _cells(row: Row) -> list[str]:

@@ -1,0 +1,85 @@
+"""A plan as people read it: calls and their costs, what can't be scored, a prompt of each variant as it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from themis_display.shapes import Plan
+from themis_output import Figure, as_json, cell, echo, heading, number, quoted, safe, table
+from themis_wording import counted
+
+__all__ = ["show_messages", "show_plan"]
+
+
+def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
+    """Print what a run would do; `edited` says which engines were edited, so that stored answers are asked again."""
+    echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
+    echo(f"{counted(report.trials, 'trial')}, {report.stored} of them stored, {report.to_call} to call")
+    heading("Calls by model (input tokens are an estimate)")
+    names = ("calls", "input_tokens", "max_output_tokens", "cost")
+    labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()
+    _show_calls(report.per_model, ("model_id", *labelled, "provider", "endpoint", "trials", "stored", *names))
+    if any(row["params"] != report.per_model[0]["params"] for row in report.per_model):
+        heading("Settings by model")
+        _show_dicts(
+            [{**row, "params": each} for row in report.per_model for each in row["params"]], ("model_id", "params")
+        )
+    if report.judges:
+        heading("Calls by judge (without re-asks; tokens are an estimate)")
+        _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
+    if any(row["cost"] for row in (*report.per_model, *report.judges)):
+        echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
+    if report.unknown_cost_calls:
+        calls = counted(report.unknown_cost_calls, "call", "goes", "go")
+        echo(f"{calls} to models without a price: what is unknown is in no sum")
+    if report.may_stop:
+        echo(report.may_stop)
+    for line in edited:
+        echo(safe(line))
+    heading("Slices")
+    _show_dicts(report.slices, ("slice_id", "items", "trials"))
+    if report.unscorable:
+        heading("Items that can't be scored, whatever the answer is")
+        _show_dicts(
+            [{**row, "such as": ", ".join(row["examples"])} for row in report.unscorable],
+            ("slice_id", "score", "metric", "reason", "items", "of_items", "such as"),
+        )
+    if report.leaks:
+        heading("Items among the examples of their own prompt")
+        _show_dicts(
+            [{**row, "such as": ", ".join(row["examples"])} for row in report.leaks],
+            ("slice_id", "prompt_variant_id", "items", "of_items", "replaced", "left_out", "allowed", "such as"),
+        )
+    for sample in report.samples:
+        heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
+        show_messages(sample["messages"])
+
+
+def _show_calls(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
+    bounded = [{**row, "cost": _bounded(row["cost"], row["max_output_tokens"])} for row in rows]
+    _show_dicts(bounded, columns, shared=("provider", "endpoint", "slice", "score", "metric"))
+
+
+def _bounded(cost: float | None, max_output_tokens: int | None) -> Figure | None:
+    if cost is None:
+        return None
+    return Figure(f"{'≥' if max_output_tokens is None else '≤'} {number(cost)}" if cost else "0")
+
+
+def _show_dicts(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], shared: tuple[str, ...] = ()) -> None:
+    table(
+        ["sent as" if name == "model" else name.removesuffix("_id").replace("_", " ") for name in columns],
+        [[row[name] for name in columns] for row in rows],
+        shared=shared,
+    )
+
+
+def show_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Print rendered messages: the role, and beneath it what is said; parts that are no text as JSON."""
+    for message in messages:
+        echo(f"  {cell(message.get('role'))}:")
+        content = message.get("content")
+        for part in [content] if isinstance(content, str) or content is None else content:
+            text = part if isinstance(part, str) else (part or {}).get("text")
+            echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))
