@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from themis_core.errors import StoreMissing as StoreMissing
     from themis_core.errors import StoreOutdated as StoreOutdated
     from themis_core.errors import ThemisError as ThemisError
-    from themis_core.errors import counted as counted
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import PromptTemplate as PromptTemplate
     from themis_core.plugins import Installed as Installed
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from themis_core.plugins import Plugins as Plugins
     from themis_core.plugins import discover as discover
     from themis_core.plugins import own_exit as own_exit
+    from themis_core.reading import counted as counted
     from themis_core.reading import current_folder as current_folder
     from themis_core.reading import path_kind as path_kind
     from themis_core.reading import resolve_path as resolve_path
@@ -164,7 +164,6 @@ _ROOMS = {
         "StoreMissing",
         "StoreOutdated",
         "ThemisError",
-        "counted",
     ),
     "hookspecs": ("hookimpl",),
     "planning": ("PromptTemplate",),
@@ -176,6 +175,7 @@ _ROOMS = {
         "own_exit",
     ),
     "reading": (
+        "counted",
         "current_folder",
         "path_kind",
         "resolve_path",

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from themis_core.usage import Usage
-from themis_wording import counted, shortened
+from themis_wording import shortened
 
 __all__ = [
     "BudgetExceeded",
@@ -30,7 +30,6 @@ __all__ = [
     "StoreMissing",
     "StoreOutdated",
     "ThemisError",
-    "counted",
 ]
 
 

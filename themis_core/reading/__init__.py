@@ -11,6 +11,7 @@ from themis_core.reading.numbers import as_meant
 from themis_core.reading.paths import PathKind, current_folder, path_kind, resolve_path, shown_path
 from themis_core.reading.places import Place
 from themis_core.reading.problems import spec_error
+from themis_wording import counted
 
 __all__ = [
     "LoadedSpecs",
@@ -19,6 +20,7 @@ __all__ = [
     "ProjectLike",
     "SpecLike",
     "as_meant",
+    "counted",
     "current_folder",
     "load_project",
     "load_specs",
