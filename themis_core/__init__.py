@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from themis_core.specs import ProjectSpec as ProjectSpec
     from themis_core.specs import PromptMessage as PromptMessage
     from themis_core.specs import PromptPart as PromptPart
+    from themis_core.specs import PromptToolCall as PromptToolCall
     from themis_core.specs import PromptVariantSpec as PromptVariantSpec
     from themis_core.specs import ScoreSpec as ScoreSpec
     from themis_core.specs import SliceSpec as SliceSpec
@@ -254,6 +255,7 @@ _ROOMS = {
         "ProjectSpec",
         "PromptMessage",
         "PromptPart",
+        "PromptToolCall",
         "PromptVariantSpec",
         "ScoreSpec",
         "SliceSpec",

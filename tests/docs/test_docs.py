@@ -49,6 +49,7 @@ from themis_core.cli import cli
 from themis_core.components import COMPONENT_KINDS
 from themis_core.planning.sampling import allot, rank
 from themis_core.plugins import Plugins
+from themis_core.testing.server import ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -500,6 +501,19 @@ def test_the_commands_on_the_page_of_results_print_what_it_says(
         assert f"`{row.told()}`" in page
         values = {tuple(row.group.values()): row.value for row in results.groups(run.run_id, ["metadata.category"])}
     assert values == {("products",): pytest.approx(3 / 5), ("sums",): pytest.approx(5 / 6)}
+
+
+def test_the_spec_on_the_page_on_message_parts_sends_sound_and_a_file(tmp_path: Path) -> None:
+    files = files_of("message-parts.md")
+    assert sorted(files) == ["clips.jsonl", "parts.yaml"]
+    (tmp_path / "hello.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 " * 1_000)
+    with ScriptedServer({"answers": {"rule": "constant", "output": "hello"}}) as server:
+        files["parts.yaml"] = files["parts.yaml"].replace("http://127.0.0.1:8000/v1", server.base_url)
+        write_files(tmp_path, files, *files)
+        assert [row.value for row in themis_core.run(tmp_path / "parts.yaml").scores] == [1.0]
+        (served,) = server.requests()
+    assert [part["type"] for part in served.messages[0]["content"]] == ["text", "input_audio", "file"]
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_parts_become_text_and_images() -> None:
             ],
         }
     ]
-    assert made.has_images
-    assert not prompt(messages=[user("x")]).has_images
+    assert made.spec.needs == {"images"}
+    assert not prompt(messages=[user("x")]).spec.needs
 
 
 SYSTEM = {"role": "system", "content": "Be brief."}

@@ -28,6 +28,10 @@ class DatasetLoader(Component):
         and line (`path`, `line`) for a missing file or a bad row. Runs in a worker thread or the event loop's.
         """
 
+    def folder(self, dataset: DatasetSpec, base_dir: Path) -> Path | None:
+        """The folder in which rows may name files, such as images: that of the dataset's own file; None if none."""
+        return None
+
     def fingerprint(self, dataset: DatasetSpec, base_dir: Path) -> dict[str, Any]:
         """What pins the data for the manifest: a resolved revision, a file's size and SHA-256. Read once per run."""
         return {}

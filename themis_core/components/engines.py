@@ -24,7 +24,14 @@ class Capabilities:
     logprobs: bool = False
     n: bool = False
     tools: bool = False
+    """Takes `tools`, and messages that hold calls of tools and what came of them."""
     images: bool = False
+    audio: bool = False
+    """Takes parts of type `input_audio`."""
+    files: bool = False
+    """Takes parts of type `file`, such as a PDF."""
+    structured: bool = False
+    """Takes `response_format`."""
     local: bool = False
     """Answers at once, on this machine, so its requests need no limits and no retries."""
 

@@ -5,7 +5,9 @@ The requests of judges take the same way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,8 +17,17 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.sharing import Sharing
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
+from themis_core.planning import Media, MediaChanged
 from themis_core.plugins import ComposedModel, Scorer
-from themis_core.records import HANDED_BACK, Event, Generation, GenerationRecorded, Request, RunCost
+from themis_core.records import (
+    HANDED_BACK,
+    Event,
+    Generation,
+    GenerationRecorded,
+    ItemRecorded,
+    Request,
+    RunCost,
+)
 from themis_core.specs import digest
 
 __all__ = ["Answered", "Answering"]
@@ -46,6 +57,7 @@ class Answering:
         claims: Claims,
         sharing: Sharing,
         progress: Progress,
+        media: Media,
     ) -> None:
         self._run_id = run_id
         self._writer = writer
@@ -53,6 +65,9 @@ class Answering:
         self._claims = claims
         self._sharing = sharing
         self._progress = progress
+        self._media = media
+        self._kept: set[str] = set()
+        """Digests of the media that the store was given."""
 
     async def answer(self, work: Work) -> Answered:
         """The answer to score; all turns but the last are saved."""
@@ -115,6 +130,8 @@ class Answering:
         """The answer to a request, and whether this run asked for it; if not, another one did just now."""
         if self._writer.error is not None:
             raise Stopped
+        if self._media:
+            await self._save_media(request)
         is_shared = not model.engine.capabilities.local
         if is_shared and (answer := await self._sharing.turn(request.key)) is not None:
             return answer, False
@@ -137,6 +154,13 @@ class Answering:
         if generation.error_code in ("engine_error", "timeout"):  # whose fault it is, is not told by the code
             generation = replace(generation, error=f"{model.component}: generate: {generation.error}")
         return generation, True
+
+    async def _save_media(self, request: Request) -> None:
+        """Keep what a request is sent beside its messages, once each, before it is paid for."""
+        with suppress(MediaChanged):  # which fails the call, and is told there
+            items = await asyncio.to_thread(lambda: [*self._media.items(request.messages, self._kept)])
+            if items:
+                await self._writer.save([ItemRecorded(each) for each in items])
 
     async def _save_cost(self, request: Request, generation: Generation) -> None:
         """Keep what failed attempts cost under a key of its own: a later answer replaces the failure itself."""

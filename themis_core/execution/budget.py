@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from themis_core.records import Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 from themis_wording import counted
 
-__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit"]
+__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit", "prompt_tokens"]
 
 ASSUMED_TOKENS = 4096
 """Taken for the most that an answer can have, where `max_tokens` is not set and the server does not say."""
 
+OF_PARTS: Final[Mapping[Any, int]] = {"image_url": 1_000, "input_audio": 1_000, "file": 5_000}
+"""Type of a part to the tokens that it is taken for before a provider has counted: those of a large image, of a minute
+or two of sound, of a paper of some pages."""
 LIMITS = (
     "max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_gen_tokens", "max_length",
     "maxOutputTokens", "maxTokens", "n_predict", "num_predict",
@@ -152,7 +155,7 @@ class Budget:
 
     def _learn(self, request: Request, usage: Usage) -> None:
         ratio, longest = self._most_seen.get(request.model_id, (1.0, 0))
-        estimate = max(estimate_tokens(request.messages), 1)
+        estimate = max(prompt_tokens(request.messages), 1)
         answers = request.params.get("n") or 1
         self._most_seen[request.model_id] = (
             max(ratio, (usage.input_tokens or 0) / estimate),
@@ -161,7 +164,7 @@ class Budget:
 
     def _input(self, request: Request) -> int:
         ratio, _ = self._most_seen.get(request.model_id, (1.0, 0))
-        return round(estimate_tokens(request.messages) * ratio)
+        return round(prompt_tokens(request.messages) * ratio)
 
     def _most(self, request: Request, price: PriceSpec) -> float | None:
         """What a call can cost at most; None without a limit before an answer of the model was paid for."""
@@ -214,7 +217,7 @@ def output_limit(params: Mapping[str, Any]) -> int | None:
 
 
 def estimate_tokens(messages: list[dict[str, Any]]) -> int:
-    """A rough count of a prompt's tokens: a quarter of its characters, plus four a message."""
+    """A rough count of the tokens of a prompt's text: a quarter of its characters, plus four a message."""
     characters = 0
     for message in messages:
         content = message["content"]
@@ -223,3 +226,9 @@ def estimate_tokens(messages: list[dict[str, Any]]) -> int:
         else:
             characters += sum(len(part.get("text", "")) for part in content)
     return characters // 4 + 4 * len(messages)
+
+
+def prompt_tokens(messages: list[dict[str, Any]]) -> int:
+    """A rough count of a prompt's tokens: those of its text, and `OF_PARTS`."""
+    parts = (part for each in messages if isinstance(each["content"], list) for part in each["content"])
+    return estimate_tokens(messages) + sum(OF_PARTS.get(part.get("type"), 0) for part in parts)

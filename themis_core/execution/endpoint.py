@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Coroutine
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from themis_core.components import Engine
 from themis_core.errors import EngineError
-from themis_core.execution.budget import Budget, Stopped, estimate_tokens, output_limit
+from themis_core.execution.budget import Budget, Stopped, output_limit, prompt_tokens
 from themis_core.execution.deadline import within
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
+from themis_core.planning import Media, MediaChanged
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
@@ -55,8 +57,16 @@ class _Failed(NamedTuple):
 class Endpoint:
     """One endpoint's limits and breaker. `slots` bounds the calls in flight in all."""
 
-    def __init__(self, name: str, policy: ExecutionPolicySpec, slots: asyncio.Semaphore, budget: Budget) -> None:
+    def __init__(
+        self,
+        name: str,
+        policy: ExecutionPolicySpec,
+        slots: asyncio.Semaphore,
+        budget: Budget,
+        media: Media | None = None,
+    ) -> None:
         self.name = name
+        self._media = media if media is not None else Media()
         self.note = ""
         """What it waits for, for people; empty if nothing."""
         self._policy = policy
@@ -146,7 +156,7 @@ class Endpoint:
     async def _in_time(self, engine: Engine, request: Request) -> Generation:
         """The answer of a local engine. It hardly ever waits, so neither a task nor a deadline is made for each."""
         limit = self._policy.attempt_timeout_s
-        answering = watched(_label(engine), limit, engine.generate(own(request)))
+        answering = watched(_label(engine), limit, self._asked(engine, request))
         try:
             waits_for = answering.send(None)
         except StopIteration as end:
@@ -158,6 +168,17 @@ class Endpoint:
             if deadline.expired():
                 raise EngineError("timeout", f"no answer within {limit:g} s") from None
             raise
+
+    def _asked(self, engine: Engine, request: Request) -> Coroutine[Any, Any, Generation]:
+        return self._with_media(engine, request) if self._media else engine.generate(own(request))
+
+    async def _with_media(self, engine: Engine, request: Request) -> Generation:
+        """Ask with what the messages hold in its place, which is read as late as this."""
+        try:
+            whole = await asyncio.to_thread(self._media.filled, request)
+        except MediaChanged as error:
+            raise EngineError("unsupported", str(error)) from error
+        return await engine.generate(own(whole))
 
     def _cost_of(self, request: Request, price: PriceSpec | None, it: Generation) -> RunCost:
         return self._budget.cost_of_call(request, price, it.usage, said=(it.text, it.reasoning or "", *it.alternatives))
@@ -229,7 +250,7 @@ class Endpoint:
         attempt_ends.set(time.monotonic() + limit)
         try:
             label = _label(engine)
-            answering = within(limit, lambda: watched(label, limit, engine.generate(own(request))))
+            answering = within(limit, lambda: watched(label, limit, self._asked(engine, request)))
             return as_generation(await answering)
         except EngineError as error:
             raise as_engine_error(error) from error.__cause__
@@ -373,7 +394,7 @@ def _label(engine: Engine) -> str:
 
 
 def _most_tokens(request: Request) -> int:
-    return estimate_tokens(request.messages) + (output_limit(request.params) or 0)
+    return prompt_tokens(request.messages) + (output_limit(request.params) or 0)
 
 
 def _wake(waking: asyncio.Future[None]) -> None:

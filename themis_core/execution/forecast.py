@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
-from themis_core.execution.budget import cost_of, estimate_tokens, output_limit
+from themis_core.execution.budget import cost_of, output_limit, prompt_tokens
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
@@ -180,7 +180,7 @@ def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, f
 
 
 def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_to_come: int) -> None:
-    tokens = estimate_tokens(request.messages) + still_to_come
+    tokens = prompt_tokens(request.messages) + still_to_come
     limit = output_limit(request.params)
     row["calls"] += 1
     row["input_tokens"] += tokens

@@ -63,7 +63,7 @@ class Runner:
         self._policy = policy
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
         names = {model.engine.endpoint for model in plan.composition.models()}
-        self._endpoints = {name: Endpoint(name, policy, self._slots, budget) for name in sorted(names)}
+        self._endpoints = {name: Endpoint(name, policy, self._slots, budget, plan.media) for name in sorted(names)}
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
         self._quick = {slice_id: all(map(are_quick, its)) for slice_id, its in scorers.items()}
         self._judged = any(scorer.judges or scorer.baseline for its in scorers.values() for scorer in its)
@@ -72,7 +72,9 @@ class Runner:
         self._sharing = Sharing(writer, plan.run_id)
         self._lanes = Lanes(budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
-        self._answering = Answering(plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress)
+        self._answering = Answering(
+            plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress, plan.media
+        )
         judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
         self._scores = Scores(plan.asked, self._answering, judging, self._lanes)
         self.saving = Saving(plan.run_id, writer, self._claims, budget, progress, self._observers)

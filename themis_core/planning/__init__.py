@@ -2,6 +2,7 @@
 
 from themis_core.planning.identities import Baseline, Trial, score_key
 from themis_core.planning.items import Items
+from themis_core.planning.media import Media, MediaChanged
 from themis_core.planning.sampling import allot, rank
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.templates import Prompt, PromptTemplate
@@ -11,6 +12,8 @@ __all__ = [
     "Asked",
     "Baseline",
     "Items",
+    "Media",
+    "MediaChanged",
     "Plan",
     "PlannedSlice",
     "Prompt",

@@ -5,14 +5,17 @@ What templates may do is not said here, but by the library that renders them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from themis_core.errors import SpecError
 from themis_core.planning.examples import Example, Examples, OwnExamples
+from themis_core.planning.media import Media
 from themis_core.reading import Place
 from themis_core.records import Item
-from themis_core.specs import PromptMessage, PromptVariantSpec, digest
+from themis_core.specs import PromptMessage, PromptPart, PromptToolCall, PromptVariantSpec, digest
 from themis_templates import Template, TemplateError
 
 __all__ = ["Prompt", "PromptTemplate", "compile_template", "item_context", "render"]
@@ -64,17 +67,23 @@ class Prompt:
         spares: Callable[[], Sequence[Example]] = tuple,
         *,
         by_id: bool = False,
+        media: Media | None = None,
+        folders: Sequence[Path] = (),
     ) -> None:
-        """`spares` can take the place of examples; `by_id`: examples and items are of one dataset."""
+        """`spares` can take the place of examples; `by_id`: examples and items are of one dataset.
+
+        What its parts hold is read from files in `folders`, in this order, and joins `media`.
+        """
         self.spec = spec
         self.place = place
         shown = [each.data for each in examples]
         self.digest = digest([spec.canonical(), shown])
-        self._messages = [_Message(m, place.at("messages", i)) for i, m in enumerate(spec.messages)]
-        self._follow_ups = [_Message(m, place.at("follow_ups", i)) for i, m in enumerate(spec.follow_ups)]
+        held = _Held(Media() if media is None else media, folders)
+        self._messages = [_Message(m, place.at("messages", i), held) for i, m in enumerate(spec.messages)]
+        self._follow_ups = [_Message(m, place.at("follow_ups", i), held) for i, m in enumerate(spec.follow_ups)]
         self._static: dict[str, Any] = {**spec.variables, "examples": shown}
         shots = spec.examples.messages if spec.examples else []
-        self._shot_messages = [_Message(m, place.at("examples", "messages", i)) for i, m in enumerate(shots)]
+        self._shot_messages = [_Message(m, place.at("examples", "messages", i), held) for i, m in enumerate(shots)]
         # Examples are the same for almost every item, so they are rendered once.
         self._shots = self._rendered_shots(shown)
         self._leading = 0
@@ -133,42 +142,84 @@ class Prompt:
         except SpecError:
             return None
 
-    @property
-    def has_images(self) -> bool:
-        shots = self.spec.examples.messages if self.spec.examples else []
-        return any(
-            part.type == "image_url"
-            for message in (*self.spec.messages, *self.spec.follow_ups, *shots)
-            if isinstance(message.content, list)
-            for part in message.content
-        )
-
 
 def _texts(messages: Sequence[dict[str, Any]]) -> str:
     return "\n".join(str(message["content"]) for message in messages)
 
 
+class _Held(NamedTuple):
+    """Where what is no text is kept, and the folders of its files."""
+
+    media: Media
+    folders: Sequence[Path]
+
+
 class _Message:
-    def __init__(self, spec: PromptMessage, place: Place) -> None:
+    def __init__(self, spec: PromptMessage, place: Place, held: _Held) -> None:
         self.head = {"role": spec.role, **({"tool_call_id": spec.tool_call_id} if spec.tool_call_id else {})}
         self.place = place / "content"
-        self.parts: list[tuple[str, Template, str | None]] | None = None
+        self.calls = [_ToolCall(each, place.at("tool_calls", i)) for i, each in enumerate(spec.tool_calls)]
+        self.parts: list[_Part] | None = None
         if isinstance(spec.content, str):
             self.template = compile_template(spec.content, self.place)
-            return
-        self.parts = []
-        for index, part in enumerate(spec.content):
-            text = part.text if part.type == "text" else part.image_url
-            self.parts.append((part.type, compile_template(text or "", self.place / index), part.detail))
+        else:
+            self.parts = [_Part(part, self.place / index, held) for index, part in enumerate(spec.content)]
 
     def render(self, context: Mapping[str, Any], item: str) -> dict[str, Any]:
+        content: Any
         if self.parts is None:
-            return {**self.head, "content": render(self.template, context, self.place, item)}
-        parts: list[dict[str, Any]] = []
-        for index, (kind, template, detail) in enumerate(self.parts):
-            text = render(template, context, self.place / index, item)
-            if kind == "text":
-                parts.append({"type": "text", "text": text})
-            else:
-                parts.append({"type": "image_url", "image_url": {"url": text} | ({"detail": detail} if detail else {})})
-        return {**self.head, "content": parts}
+            content = render(self.template, context, self.place, item)
+        else:
+            content = [part.render(context, item) for part in self.parts]
+        if not self.calls:
+            return {**self.head, "content": content}
+        return {**self.head, "content": content, "tool_calls": [call.render(context, item) for call in self.calls]}
+
+
+class _Part:
+    def __init__(self, spec: PromptPart, place: Place, held: _Held) -> None:
+        self.spec = spec
+        self.place = place
+        self.held = held
+        self.template = compile_template(spec.content, place)
+        self.filename = None if spec.filename is None else compile_template(spec.filename, place / "filename")
+
+    def render(self, context: Mapping[str, Any], item: str) -> dict[str, Any]:
+        kind = self.spec.type
+        given = render(self.template, context, self.place, item)
+        if kind == "text":
+            return {"type": "text", "text": given}
+        name = None if self.filename is None else render(self.filename, context, self.place, item)
+        try:
+            part = self.held.media.part(kind, given, self.held.folders, name)
+        except (ValueError, OSError) as error:
+            raise self.place.error(f"{error} (item {item})") from error
+        if self.spec.detail:
+            part[kind]["detail"] = self.spec.detail
+        return part
+
+
+class _ToolCall:
+    def __init__(self, spec: PromptToolCall, place: Place) -> None:
+        self.spec = spec
+        self.place = place / "arguments"
+        self.arguments = self._compiled(spec.arguments)
+
+    def render(self, context: Mapping[str, Any], item: str) -> dict[str, Any]:
+        arguments = self._rendered(self.arguments, context, item)
+        text = arguments if isinstance(self.spec.arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        return {"id": self.spec.id, "type": "function", "function": {"name": self.spec.name, "arguments": text}}
+
+    def _compiled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._compiled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._compiled(each) for each in value]
+        return compile_template(value, self.place) if isinstance(value, str) else value
+
+    def _rendered(self, value: Any, context: Mapping[str, Any], item: str) -> Any:
+        if isinstance(value, dict):
+            return {name: self._rendered(each, context, item) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._rendered(each, context, item) for each in value]
+        return render(value, context, self.place, item) if isinstance(value, Template) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
@@ -19,6 +20,7 @@ from themis_core.planning.identities import (
     seed_of,
 )
 from themis_core.planning.items import Items
+from themis_core.planning.media import Media
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
 from themis_core.planning.templates import Prompt
@@ -28,6 +30,7 @@ from themis_core.plugins import (
     Composition,
     LoadedDataset,
     Scorer,
+    calling,
     from_outside,
     in_its_time,
 )
@@ -38,6 +41,16 @@ from themis_plain import own
 
 __all__ = ["Plan", "PlannedSlice", "questions", "survey"]
 
+WANTED_BY = {
+    "logprobs": "`logprobs` or `top_logprobs` asks for it",
+    "n": "`n` asks for several choices",
+    "tools": "`tools`, or a message with calls of tools, asks for it",
+    "structured": "`response_format` asks for it",
+    "images": "a part of a prompt is an image",
+    "audio": "a part of a prompt is sound",
+    "files": "a part of a prompt is a file",
+}
+"""Capability of an engine to what in a spec needs it."""
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
 
@@ -70,6 +83,8 @@ class Plan:
 
     composition: Composition
     slices: tuple[PlannedSlice, ...]
+    media: Media
+    """What the messages hold that is no text."""
     leaks: tuple[Leak, ...]
     """The items that are among the examples of their prompts."""
     spec_digest: str
@@ -132,7 +147,9 @@ def survey(composition: Composition, place: Place) -> Plan:
     surveyed: dict[str, Items] = {}
     slices = []
     leaks: list[Leak] = []
-    prompts = _Prompts(composition, seed, place)
+    media = Media()
+    prompts = _Prompts(composition, seed, place, media)
+    shown = []
     for each in composition.slices:
         known = digest([each.spec.dataset.canonical(), each.spec.dataset_query.canonical()])
         if known not in surveyed:
@@ -142,6 +159,7 @@ def survey(composition: Composition, place: Place) -> Plan:
         _check_settings(planned)
         slices.append(planned)
         leaks += leaks_of(each.spec.slice_id, planned.items, planned.prompts)
+        shown += _shown(planned)
     spec_digest = composition.benchmark.spec_digest()
     identity = [
         composition.project.project_name,
@@ -151,18 +169,29 @@ def survey(composition: Composition, place: Place) -> Plan:
         [leak.digest for leak in leaks],
         [model.identity() for model in composition.models()],
         [[scorer.digest for scorer in each.scorers] for each in slices],
+        *([shown] if shown else ()),
     ]
-    return Plan(composition, tuple(slices), tuple(leaks), spec_digest, digest(identity))
+    return Plan(composition, tuple(slices), media, tuple(leaks), spec_digest, digest(identity))
+
+
+def _shown(planned: PlannedSlice) -> list[str]:
+    """A digest of what each item is shown, of prompts that hold more than text: a file may change, and its name not."""
+    return [
+        digest([digest([prompt.messages(item), prompt.follow_ups(item)]) for item in planned.items])
+        for prompt in planned.prompts
+        if prompt.spec.holds_media
+    ]
 
 
 class _Prompts:
     """The prompts of a benchmark, each once for slices on the dataset of its examples and once for all others."""
 
-    def __init__(self, composition: Composition, seed: int, place: Place) -> None:
+    def __init__(self, composition: Composition, seed: int, place: Place, media: Media) -> None:
         self._composition = composition
         self._seed = seed
         self._place = place
-        self._made: dict[tuple[str, bool], Prompt] = {}
+        self._media = media
+        self._made: dict[tuple[str, bool, tuple[Path, ...]], Prompt] = {}
 
     def of(self, each: ComposedSlice) -> tuple[Prompt, ...]:
         variants = self._composition.benchmark.prompt_variants
@@ -171,11 +200,24 @@ class _Prompts:
     def _prompt(self, variant: PromptVariantSpec, index: int, each: ComposedSlice) -> Prompt:
         dataset = self._composition.examples.get(variant.id)
         by_id = dataset is not None and _dataset_identity(dataset) == _dataset_identity(each.dataset)
-        if (variant.id, by_id) not in self._made:
+        datasets = [each.dataset, *([dataset] if dataset else ())] if variant.holds_media else []
+        folders = self._folders(datasets)
+        if (variant.id, by_id, folders) not in self._made:
             at = self._place.at("prompt_variants", index)
             shown, spares = taken(variant.examples, dataset, self._composition.base_dir, self._seed, at)
-            self._made[variant.id, by_id] = Prompt(variant, shown, at, spares, by_id=by_id)
-        return self._made[variant.id, by_id]
+            self._made[variant.id, by_id, folders] = Prompt(
+                variant, shown, at, spares, by_id=by_id, media=self._media, folders=folders
+            )
+        return self._made[variant.id, by_id, folders]
+
+    def _folders(self, datasets: Sequence[LoadedDataset]) -> tuple[Path, ...]:
+        """Where parts of messages may be files: in the folders of these datasets, and in the spec's."""
+        base = self._composition.base_dir
+        found = []
+        for each in datasets:
+            with calling(each.component, "folder"):
+                found.append(each.loader.folder(each.spec, base))
+        return (*(each for each in found if each is not None), base)
 
 
 def _check_settings(planned: PlannedSlice) -> None:
@@ -272,12 +314,17 @@ def _check_capabilities(
     wants = {
         "logprobs": bool(params.logprobs or params.top_logprobs),
         "n": (params.n or 1) > 1,
-        "tools": bool(params.tools),
-        "images": any(prompt.has_images for prompt in prompts),
+        "tools": bool(params.tools or params.tool_choice),
+        "structured": params.response_format is not None,
     }
-    for capability, wanted in wants.items():
-        if wanted and not getattr(able, capability):
-            raise place.error(f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability}")
+    needed = [name for name, wanted in wants.items() if wanted]
+    needed += sorted(each for prompt in prompts for each in prompt.spec.needs if each not in needed)
+    for capability in needed:
+        if not getattr(able, capability):
+            raise place.error(
+                f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability} "
+                f"({WANTED_BY[capability]}): use another engine for it, or leave that out"
+            )
     model.check_params(params.given(), place)
 
 
@@ -303,6 +350,8 @@ def _generated_trials(
             messages_digest = digest(messages)
             follow_ups = prompt.follow_ups(item)
             prompt_digest = prompt.digest_for(item)
+            if prompt.spec.holds_media:
+                prompt_digest = digest([prompt_digest, messages_digest, follow_ups])
             for condition, rivals in conditions:
                 for sample in samples:
                     asked = [

@@ -287,7 +287,7 @@ class _Composer:
     def judging(self, name: str, judge: Judge, spec: JudgeInferenceSpec, place: Place) -> JudgingModel:
         model = self.model(spec.model, place / "model", spec.extras)
         given = {**spec.params.given(), **spec.model.params.set.given()}
-        wanted = {*judge.requires, *(("logprobs",) if given.get("logprobs") or given.get("top_logprobs") else ())}
+        wanted = set(judge.requires) | _needs(given)
         for capability in sorted(wanted):
             if not getattr(model.engine.capabilities, capability):
                 raise place.error(
@@ -295,6 +295,15 @@ class _Composer:
                     "can't do: choose another engine, or a config of the judge without it"
                 )
         return JudgingModel(model, spec.params, spec.repeats)
+
+
+def _needs(params: Mapping[str, Any]) -> set[str]:
+    """The capabilities that settings need."""
+    by_setting = {
+        "logprobs": "logprobs", "top_logprobs": "logprobs", "response_format": "structured",
+        "tools": "tools", "tool_choice": "tools",
+    }  # fmt: skip
+    return {capability for name, capability in by_setting.items() if params.get(name)}
 
 
 def _check_judges(judges: Sequence[JudgingModel], place: Place) -> None:

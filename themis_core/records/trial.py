@@ -69,8 +69,15 @@ class Request:
     model_id: str
     """The name that the server is sent: `model` of the model's spec, or its `model_id` if that is absent."""
     messages: list[dict[str, Any]]
-    """`{"role": ..., "content": text or list of parts}`, rendered; a part is `{"type": "text", "text": ...}` or
-    `{"type": "image_url", "image_url": {"url": ..., "detail": ...}}`."""
+    """`{"role": ..., "content": text or list of parts}`, rendered. A part is one of
+
+    - `{"type": "text", "text": ...}`
+    - `{"type": "image_url", "image_url": {"url": ..., "detail": ...}}`, with an `https:` or a `data:` URL
+    - `{"type": "input_audio", "input_audio": {"data": Base64, "format": "wav" or "mp3"}}`
+    - `{"type": "file", "file": {"filename": ..., "file_data": a `data:` URL}}`
+
+    An assistant's message may have `tool_calls`: a list of `{"id": ..., "type": "function", "function": {"name": ...,
+    "arguments": JSON text}}`. One of the role `tool` has the `tool_call_id` of the call whose result it is."""
     params: dict[str, Any] = field(default_factory=dict)
     """The inference settings that are set, by their names in `InferenceParamsSpec`."""
     item_id: str = ""

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from themis_core.components import Store
-from themis_core.execution import Counted, JudgeForecast, cost_of, estimate_tokens, goes_on, output_limit
+from themis_core.execution import Counted, JudgeForecast, cost_of, goes_on, output_limit, prompt_tokens
 from themis_core.planning import Plan, Trial
 from themis_core.records import Request, RunCost, RunRecord, Usage
 from themis_core.session.edited import Calls, Edited, told
@@ -190,7 +190,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
     for request in missing:
         if not counted.is_new(trial.item.id, request.key):
             continue
-        tokens = estimate_tokens(request.messages)
+        tokens = prompt_tokens(request.messages)
         row["calls"] += 1
         row["input_tokens"] += tokens
         limit = output_limit(request.params)

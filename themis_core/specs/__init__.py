@@ -9,7 +9,7 @@ from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSp
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec, settings_of
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
-from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptVariantSpec
+from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptToolCall, PromptVariantSpec
 from themis_core.specs.scoring import (
     REPEATS,
     AggregateSpec,
@@ -49,6 +49,7 @@ __all__ = [
     "ProjectSpec",
     "PromptMessage",
     "PromptPart",
+    "PromptToolCall",
     "PromptVariantSpec",
     "ScoreSpec",
     "SliceSpec",

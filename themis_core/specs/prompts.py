@@ -9,24 +9,55 @@ from pydantic import Field, field_validator, model_validator
 from themis_core.specs.base import Spec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 
-__all__ = ["FewShotSpec", "PromptMessage", "PromptPart", "PromptVariantSpec"]
+__all__ = ["FewShotSpec", "PromptMessage", "PromptPart", "PromptToolCall", "PromptVariantSpec"]
 
 RESERVED_VARIABLES = frozenset({"item", "examples"})
+_CAPABILITIES = {"image_url": "images", "input_audio": "audio", "file": "files"}
 
 
 class PromptPart(Spec):
-    """One part of a message: text, or an image by URL (`https:` or `data:`)."""
+    """One part of a message: text, an image, sound or a file.
 
-    type: Literal["text", "image_url"] = Field("text", description="What the part is.")
+    What is not text is given by a path, or by a `data:` URL, and an image by an `https:` URL as well. A path is one in
+    the folder of the dataset's file, or else in that of the spec; the file is read in planning, and its content is
+    what counts: it is in the keys, not its name.
+    """
+
+    type: Literal["text", "image_url", "input_audio", "file"] = Field("text", description="What the part is.")
     text: str | None = Field(None, description="Template of a text part.")
-    image_url: str | None = Field(None, description="Template of an image part's URL.")
+    image_url: str | None = Field(None, description="Template of an image's URL or path: PNG, JPEG, GIF or WebP.")
     detail: Literal["auto", "low", "high"] | None = Field(None, description="Resolution asked for an image.")
+    input_audio: str | None = Field(None, description="Template of the path or `data:` URL of sound: WAV or MP3.")
+    file: str | None = Field(None, description="Template of the path or `data:` URL of a file, such as a PDF.")
+    filename: str | None = Field(
+        None, description="Template of the name by which the model is told of the file; by default the file's own."
+    )
 
     @model_validator(mode="after")
     def _has_its_content(self) -> PromptPart:
-        if (self.text is None) == (self.type == "text") or (self.image_url is None) == (self.type == "image_url"):
+        given = [kind for kind in ("text", "image_url", "input_audio", "file") if getattr(self, kind) is not None]
+        if given != [self.type]:
             raise ValueError(f"a part of type {self.type} needs {self.type} and nothing else")
+        for name, kind in (("detail", "image_url"), ("filename", "file")):
+            if getattr(self, name) is not None and self.type != kind:
+                raise ValueError(f"{name} is for parts of type {kind}; this one is of type {self.type}")
         return self
+
+    @property
+    def content(self) -> str:
+        """The template of what it holds."""
+        return str(getattr(self, self.type))
+
+
+class PromptToolCall(Spec):
+    """A call of a tool that an assistant's message shows, as if the model had made it."""
+
+    id: str = Field(min_length=1, description="Id of the call, to which the message with its result refers.")
+    name: str = Field(min_length=1, description="Name of the function that is called.")
+    arguments: str | dict[str, Any] = Field(
+        default_factory=dict,
+        description="Its arguments: a mapping, whose texts are templates, or a template of JSON text.",
+    )
 
 
 class PromptMessage(Spec):
@@ -34,7 +65,12 @@ class PromptMessage(Spec):
 
     role: Literal["system", "developer", "user", "assistant", "tool"] = Field(description="Who speaks.")
     content: str | list[PromptPart] = Field(
-        description="Jinja2 template (sandboxed, undefined names are errors), or a list of parts."
+        "",
+        description="Jinja2 template (sandboxed, undefined names are errors), or a list of parts. Only a message with "
+        "`tool_calls` may go without.",
+    )
+    tool_calls: list[PromptToolCall] = Field(
+        default_factory=list, description="For the role `assistant`: calls of tools that it makes."
     )
     tool_call_id: str | None = Field(
         None, min_length=1, description="For the role `tool`: id of the call whose result this is."
@@ -48,6 +84,10 @@ class PromptMessage(Spec):
                 if self.role == "tool"
                 else f"tool_call_id is for the role tool; this message is of the role {self.role}"
             )
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"tool_calls are for the role assistant; this message is of the role {self.role}")
+        if "content" not in self.model_fields_set and not self.tool_calls:
+            raise ValueError("a message without tool_calls needs content")
         return self
 
 
@@ -101,3 +141,16 @@ class PromptVariantSpec(Spec):
         if taken := RESERVED_VARIABLES & value.keys():
             raise ValueError(f"{', '.join(sorted(taken))}: this name is taken, choose another")
         return value
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The capabilities that an engine needs for its messages: `images`, `audio`, `files`, `tools`."""
+        messages = (*self.messages, *self.follow_ups, *(self.examples.messages if self.examples else ()))
+        parts = {part.type for each in messages if isinstance(each.content, list) for part in each.content}
+        calls = any(each.tool_calls or each.role == "tool" for each in messages)
+        return frozenset({_CAPABILITIES[kind] for kind in parts if kind != "text"} | ({"tools"} if calls else set()))
+
+    @property
+    def holds_media(self) -> bool:
+        """Whether it has parts that may be files, whose content is then what is asked about."""
+        return bool(self.needs - {"tools"})

@@ -39,8 +39,10 @@ class TestCompletions(TestChat):
 
 
 def test_they_can_do_what_they_say() -> None:
-    assert OpenAIChat.capabilities == Capabilities(seed=True, logprobs=True, n=True, tools=True, images=True)
-    assert OpenAICompletions.capabilities == Capabilities(seed=True, logprobs=True, n=True)
+    assert OpenAIChat.capabilities == Capabilities(
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+    )
+    assert OpenAICompletions.capabilities == Capabilities(seed=True, logprobs=True, n=True, structured=True)
 
 
 @pytest.mark.usefixtures("carrier")

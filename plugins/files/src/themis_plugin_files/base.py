@@ -26,6 +26,9 @@ class FileLoader(DatasetLoader):
         for path in files_of(dataset, base_dir):
             yield from self.read(path, dataset, query)
 
+    def folder(self, dataset: DatasetSpec, base_dir: Path) -> Path | None:
+        return files_of(dataset, base_dir)[0].parent
+
     def fingerprint(self, dataset: DatasetSpec, base_dir: Path) -> dict[str, Any]:
         return {"files": [fingerprint(path, base_dir) for path in files_of(dataset, base_dir)]}
 

@@ -15,7 +15,7 @@ from typing import IO, Any, ClassVar, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from themis_core import Exporter, RunRecord, ScoreEntry, SpecError, Store, Usage
-from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, rows_by_group, scorers_of
+from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, named_part, rows_by_group, scorers_of
 from themis_plugin_interop.writing import TaskNames, as_json, names_of, safe_name, uuid_of
 from themis_secrets import without_secrets
 
@@ -245,6 +245,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part.get("type") == "text":
         return {"type": "text", "text": part.get("text", "")}
     image = part.get("image_url") or {}
+    if not image or "sha256:" in image.get("url", "")[:100]:  # what is long is known to the store alone
+        return {"type": "text", "text": named_part(part)}
     return {"type": "image", "image": image.get("url", ""), "detail": image.get("detail") or "auto"}
 
 

@@ -124,10 +124,18 @@ class Lost:
 
 
 def plain_text(content: Any) -> str:
-    """A message's content as text; an image is `[image]`."""
+    """A message's content as text; what is none is named, such as `[image]` or `[file paper.pdf]`."""
     if content is None or isinstance(content, str):
         return content or ""
-    return "".join(part.get("text", "") if part.get("type") == "text" else "[image]" for part in content)
+    return "".join(part.get("text", "") if part.get("type") == "text" else named_part(part) for part in content)
+
+
+def named_part(part: Mapping[str, Any]) -> str:
+    """What a part of a message is, where it can't be shown itself."""
+    kind = part.get("type")
+    if kind == "file":
+        return f"[file {part['file'].get('filename', '')}]".replace(" ]", "]")
+    return {"image_url": "[image]", "input_audio": "[sound]"}.get(str(kind), f"[{kind}]")
 
 
 def clean(value: Any) -> Any:

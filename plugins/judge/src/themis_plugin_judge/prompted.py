@@ -105,7 +105,8 @@ class PromptedJudge(Judge):
 
     @property
     def requires(self) -> frozenset[str]:
-        return frozenset() if self.logprobs is None else frozenset({"logprobs"})
+        wanted = {"logprobs": self.logprobs is not None, "structured": self.verdict == "json"}
+        return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
     @abstractmethod
     def questions(self, judged: JudgedAnswer) -> Sequence[Question] | Score:
@@ -271,5 +272,9 @@ def _listed(labels: Labels, *, quoted: bool = False) -> str:
 def _text_of(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, list):
-        return "\n".join(part.get("text") or "(an image)" for part in content)
+        return "\n".join(part.get("text") or _UNSEEN.get(part.get("type", ""), "(a part)") for part in content)
     return str(content or "")
+
+
+_UNSEEN = {"image_url": "(an image)", "input_audio": "(sound)", "file": "(a file)"}
+"""What a judge reads in the place of what it is not shown."""

@@ -18,7 +18,9 @@ class OpenAIChat(OpenAIEngine):
     """Chat completions of OpenAI or any compatible server: `POST <base_url>/chat/completions`."""
 
     path = "/chat/completions"
-    capabilities = Capabilities(seed=True, logprobs=True, n=True, tools=True, images=True)
+    capabilities = Capabilities(
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+    )
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens",
@@ -39,7 +41,7 @@ class OpenAICompletions(OpenAIEngine):
     """
 
     path = "/completions"
-    capabilities = Capabilities(seed=True, logprobs=True, n=True)
+    capabilities = Capabilities(seed=True, logprobs=True, n=True, structured=True)
 
     separator: str = Field("\n\n", description="Put between the texts of several messages.")
 

@@ -44,7 +44,9 @@ class FileEngine(Engine):
     # Where the files are changes no answer; what is in them does, see `identity`.
     not_identity: ClassVar[frozenset[str]] = frozenset({"path"})
     # A recording made with tools or images needs no support for them when it is replayed.
-    capabilities: ClassVar[Capabilities] = Capabilities(local=True, tools=True, images=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        local=True, tools=True, images=True, audio=True, files=True, structured=True
+    )
 
     _recording: Recording | None = PrivateAttr(None)
     _models: tuple[str, ...] = PrivateAttr(())

@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from themis_core import GenerationRecorded, Item, ScoreEntry, Store, canonical_json
+from themis_output import shortened
 from themis_plugin_report.index import Entry, Index, facet_of
 
 __all__ = ["groups", "text_of"]
@@ -55,7 +56,8 @@ def _group(
     told = [_trial(store, index, each, [turn(replies[key]) for key in each.keys if key in replies]) for each in entries]
     shown: dict[str, Any] = {"id": entries[0].item_id}
     if item is not None:
-        shown |= {"fields": item.fields, "reference": item.reference, "metadata": item.metadata}
+        told_of = {"fields": item.fields, "reference": item.reference, "metadata": item.metadata}
+        shown |= {name: _without_data(value) for name, value in told_of.items()}
         # Scripts write numbers in their own way, 1.0 as 1: the filter compares these.
         numbers = {name: facet_of(value) for name, value in item.metadata.items() if isinstance(value, int | float)}
         shown |= {"numbers": numbers} if numbers else {}
@@ -63,18 +65,33 @@ def _group(
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as it was sent, with long URLs, which are images, cut."""
+    """A message as it was sent, with what is long and no text cut."""
     content = message.get("content")
     if isinstance(content, list):
         content = [_part(part) for part in content]
-    return {**message, "content": content}
+    return {**message, "content": _without_data(content)}
 
 
 def _part(part: Any) -> Any:
-    url = part.get("image_url", {}).get("url", "") if isinstance(part, dict) else ""
-    if len(url) <= LONGEST_URL:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in (None, "text") or not isinstance(inner := part.get(kind), dict):
         return part
-    return {**part, "image_url": {"url": f"{url[:60]}… ({len(url)} characters)"}}
+    return {**part, kind: {name: _cut(value) for name, value in inner.items() if name != "detail" or value}}
+
+
+def _cut(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) <= LONGEST_URL:
+        return value
+    return f"{value[:60]}… ({len(value)} characters)"
+
+
+def _without_data(value: Any) -> Any:
+    """Plain data, the contents of its `data:` URLs cut: a page is to be read."""
+    if isinstance(value, dict):
+        return {name: _without_data(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_data(each) for each in value]
+    return shortened(value) if isinstance(value, str) and len(value) > LONGEST_URL else value
 
 
 def _turn(record: GenerationRecorded) -> dict[str, Any]:
