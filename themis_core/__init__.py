@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     __version__: str
+    from themis_core.components import BATCH_KEY_LENGTH as BATCH_KEY_LENGTH
     from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
+    from themis_core.components import BatchLimits as BatchLimits
+    from themis_core.components import BatchReply as BatchReply
+    from themis_core.components import BatchState as BatchState
     from themis_core.components import Capabilities as Capabilities
     from themis_core.components import Component as Component
     from themis_core.components import Conclusion as Conclusion
@@ -60,6 +64,10 @@ if TYPE_CHECKING:
     from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
     from themis_core.records import UNKNOWN_COST as UNKNOWN_COST
     from themis_core.records import WARNING as WARNING
+    from themis_core.records import BatchEnded as BatchEnded
+    from themis_core.records import BatchIntended as BatchIntended
+    from themis_core.records import BatchRecord as BatchRecord
+    from themis_core.records import BatchSubmitted as BatchSubmitted
     from themis_core.records import Event as Event
     from themis_core.records import Extraction as Extraction
     from themis_core.records import Generation as Generation
@@ -77,6 +85,7 @@ if TYPE_CHECKING:
     from themis_core.records import Score as Score
     from themis_core.records import ScoreEntry as ScoreEntry
     from themis_core.records import ScoreRow as ScoreRow
+    from themis_core.records import Ticket as Ticket
     from themis_core.records import TrialFinished as TrialFinished
     from themis_core.records import TrialRow as TrialRow
     from themis_core.records import Usage as Usage
@@ -135,6 +144,10 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "components": (
+        "BATCH_KEY_LENGTH",
+        "BatchLimits",
+        "BatchReply",
+        "BatchState",
         "CONTRACT_VERSION",
         "Capabilities",
         "Component",
@@ -183,6 +196,10 @@ _ROOMS = {
         "shown_path",
     ),
     "records": (
+        "BatchEnded",
+        "BatchIntended",
+        "BatchRecord",
+        "BatchSubmitted",
         "ERROR_CODES",
         "ERROR_REMEDIES",
         "Event",
@@ -204,6 +221,7 @@ _ROOMS = {
         "Score",
         "ScoreEntry",
         "ScoreRow",
+        "Ticket",
         "TrialFinished",
         "TrialRow",
         "UNKNOWN_COST",

@@ -30,6 +30,7 @@ DERIVED = (
     "runs",
     "executions",
     "arms",
+    "batches",
     "scorers",
     "settings",
     "items",

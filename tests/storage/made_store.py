@@ -16,6 +16,9 @@ from pathlib import Path
 from themis_core import Event, Extraction, Generation, Score, Store, Usage
 from themis_core.testing.append_rules import EVERY_FIELD, LATER
 from themis_core.testing.events import (
+    batch_ended,
+    batch_intended,
+    batch_submitted,
     generation_recorded,
     item_recorded,
     key_of,
@@ -71,6 +74,12 @@ def batches() -> Sequence[Sequence[Event]]:
                 "2", run_id=second, slice_id="other\0slice", at=LATER, reused=True, scores=(replace(raw, new=False),)
             ),
             run_finished(second, at=LATER),
+        ],
+        [
+            batch_intended(run_id=second),
+            batch_submitted(run_id=second),
+            batch_intended("n2", run_id=second, at=LATER, names="3"),
+            batch_ended(run_id=second, at=LATER),
         ],
     ]  # fmt: skip
 

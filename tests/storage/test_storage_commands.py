@@ -113,12 +113,12 @@ def test_a_backup_can_be_merged_and_both_are_equal(folder: Path, store: Store, t
     storage("backup", copy)
     os.chdir(tmp_path)
     told = json.loads(storage("merge", copy, "--format", "json"))
-    assert told == {"runs": 2, "events": 17, "earlier_executions": 0}
+    assert told == {"runs": 2, "events": 21, "earlier_executions": 0}
     with closing(BACKEND.open(tmp_path, mode="read")) as merged:
         assert lines(merged) == lines(store)
     assert storage("merge", copy) == f"nothing new: all of it is in {tmp_path / '.themis' / 'themis.sqlite3'} already\n"
     (tmp_path / ".themis").rename(tmp_path / "merged")
-    assert storage("merge", copy).startswith("merged 2 runs, 17 new events into ")
+    assert storage("merge", copy).startswith("merged 2 runs, 21 new events into ")
 
 
 def test_a_store_is_not_merged_into_itself(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from themis_core.components.base import CONTRACT_VERSION, Component, Lane
+from themis_core.components.batching import BATCH_KEY_LENGTH, BatchLimits, BatchReply, BatchState
 from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
@@ -18,6 +19,10 @@ from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
 from themis_core.components.storage import Damage, StorageBackend, Store, UnusedFile
 
 __all__ = [
+    "BATCH_KEY_LENGTH",
+    "BatchLimits",
+    "BatchReply",
+    "BatchState",
     "COMPONENT_KINDS",
     "CONTRACT_VERSION",
     "Capabilities",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from themis_core.components.base import Component
-from themis_core.records import (
-    Generation,
-    Request,
-)
+from themis_core.components.batching import BatchLimits, BatchState
+from themis_core.errors import EngineError
+from themis_core.records import Generation, Request, Ticket
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -34,12 +34,15 @@ class Capabilities:
     """Takes `response_format`."""
     local: bool = False
     """Answers at once, on this machine, so its requests need no limits and no retries."""
+    batches: bool = False
+    """Takes batches: has `submit`, `find`, `collect` and `cancel`."""
 
 
 class Engine(Component):
     """Turns one request into one generation. Used from one event loop only."""
 
     capabilities: ClassVar[Capabilities] = Capabilities()
+    batch_limits: ClassVar[BatchLimits] = BatchLimits()
 
     @property
     def endpoint(self) -> str:
@@ -79,3 +82,30 @@ class Engine(Component):
         becomes a failed generation with code `engine_error`. The deadline is the caller's, which cancels; a call that
         goes on half a second later is left alone.
         """
+
+    async def submit(self, nonce: str, requests: Sequence[Request]) -> Ticket:
+        """Hand in requests as one batch that carries the nonce; never retry. All are of one `model_id`.
+
+        The nonce is `themis-<UTC time as %Y%m%d%H%M%S>-<16 hexadecimal digits>`. Where `EngineError.unknown_outcome`
+        is true, the batch may have been made all the same: the run then asks `find` before it submits it again.
+        """
+        raise _no_batches(self)
+
+    async def find(self, nonce: str) -> Ticket | None:
+        """The batch that carries the nonce, if the provider has it: asked by a run that was killed as it submitted.
+
+        Raises EngineError where it can't be told (yet): the run asks again if that is `retryable`, and ends if not.
+        """
+        raise _no_batches(self)
+
+    async def collect(self, ticket: Ticket) -> BatchState:
+        """Look once where a batch stands, and let its replies be read if it is over."""
+        raise _no_batches(self)
+
+    async def cancel(self, ticket: Ticket) -> None:
+        """Ask the provider to stop work on a batch. What was answered until then is still to be collected."""
+        raise _no_batches(self)
+
+
+def _no_batches(engine: Engine) -> EngineError:
+    return EngineError("unsupported", f"{type(engine).__name__} takes no batches")

@@ -13,6 +13,7 @@ from themis_core.components.base import Component
 from themis_core.errors import StorageError
 from themis_core.records import (
     SCORE_FAULTS,
+    BatchRecord,
     Event,
     Extraction,
     Generation,
@@ -26,6 +27,7 @@ from themis_core.records import (
     ScoreEntry,
     ScoreRow,
     TrialRow,
+    open_batches_of,
 )
 
 __all__ = ["Damage", "StorageBackend", "Store", "UnusedFile"]
@@ -165,6 +167,10 @@ class Store(ABC):
     @abstractmethod
     def is_held(self, run_id: str) -> bool:
         """Whether a process holds the run: one that was killed does not, at once or after some seconds."""
+
+    def open_batches(self) -> Sequence[BatchRecord]:
+        """The batches of all runs that are intended and not ended, in the order in which they were appended."""
+        return open_batches_of(self.events())
 
     def has_others_at_work(self, run_id: str) -> bool:
         """Whether a run other than this one is held; asked twice a second while a run makes calls, so it is fast.

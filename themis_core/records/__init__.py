@@ -6,8 +6,17 @@ One trial's records, in the order in which they come to be:
 
     Item ─ Trial ─ Request ─ Generation ─ Extraction ─ Score
     events: RunStarted · ItemRecorded · GenerationRecorded · TrialFinished (with its scores) · RunFinished
+    of batches: BatchIntended · BatchSubmitted · GenerationRecorded · BatchEnded
 """
 
+from themis_core.records.batches import (
+    BatchEnded,
+    BatchIntended,
+    BatchRecord,
+    BatchSubmitted,
+    Ticket,
+    open_batches_of,
+)
 from themis_core.records.codes import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
 from themis_core.records.costs import UNKNOWN_COST, RunCost
 from themis_core.records.events import (
@@ -35,6 +44,10 @@ from themis_core.records.trial import (
 from themis_core.usage import Usage
 
 __all__ = [
+    "BatchEnded",
+    "BatchIntended",
+    "BatchRecord",
+    "BatchSubmitted",
     "ERROR_CODES",
     "ERROR_REMEDIES",
     "Event",
@@ -57,10 +70,12 @@ __all__ = [
     "Score",
     "ScoreEntry",
     "ScoreRow",
+    "Ticket",
     "TrialFinished",
     "TrialRow",
     "UNKNOWN_COST",
     "Usage",
     "WARNING",
     "event_from",
+    "open_batches_of",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from themis_core.errors import StorageError
+from themis_core.records.batches import BatchEnded, BatchIntended, BatchSubmitted, Ticket
 from themis_core.records.trial import Extraction, Generation, GenerationStatus, Item, Request, Score, ScoreEntry
 from themis_plain import quick
 
@@ -88,13 +89,22 @@ class RunFinished:
     kind: ClassVar[str] = "run_finished"
     run_id: str
     at: str
-    status: Literal["completed", "failed", "interrupted", "stopped"]
+    status: Literal["completed", "failed", "interrupted", "stopped", "waiting"]
     """`completed` all trials have an answer; `failed` some trials failed; `interrupted` by the user;
-    `stopped` by a budget, a quota or the store."""
+    `stopped` by a budget, a quota or the store; `waiting` for batches, which a later execution collects."""
     counts: dict[str, Any]
 
 
-Event: TypeAlias = RunStarted | ItemRecorded | GenerationRecorded | TrialFinished | RunFinished
+Event: TypeAlias = (
+    RunStarted
+    | ItemRecorded
+    | GenerationRecorded
+    | TrialFinished
+    | RunFinished
+    | BatchIntended
+    | BatchSubmitted
+    | BatchEnded
+)
 
 
 def event_from(data: Mapping[str, Any]) -> Event:
@@ -136,4 +146,7 @@ _MAKERS: Mapping[str, Callable[[dict[str, Any]], Event]] = {
     "generation": _generation,
     "trial": _trial,
     "run_finished": lambda data: RunFinished(**data),
+    "batch_intended": lambda data: BatchIntended(**{**data, "keys": tuple(data["keys"])}),
+    "batch_submitted": lambda data: BatchSubmitted(**{**data, "ticket": Ticket(**data["ticket"])}),
+    "batch_ended": lambda data: BatchEnded(**data),
 }

@@ -11,9 +11,22 @@ from typing import Any
 import pytest
 
 from themis_core.components import Store
-from themis_core.records import SCORE_FAULTS, Event, Extraction, Generation, RunRecord, Score, Usage
+from themis_core.records import (
+    SCORE_FAULTS,
+    BatchRecord,
+    Event,
+    Extraction,
+    Generation,
+    RunRecord,
+    Score,
+    Usage,
+    event_from,
+)
 from themis_core.testing.events import (
     AT,
+    batch_ended,
+    batch_intended,
+    batch_submitted,
     generation_recorded,
     item_recorded,
     key_of,
@@ -173,6 +186,34 @@ class AppendRules:
         assert list(store.generation_records([key_of("1")])) == []
         store.append([generation_recorded("1", EVERY_FIELD)])
         assert store.generations([key_of("1")]) == {key_of("1"): EVERY_FIELD}
+
+    @pytest.mark.parametrize("together", [True, False], ids=["in one append", "in several"])
+    def test_a_batch_is_open_from_its_intent_to_its_end(self, store: Store, *, together: bool) -> None:
+        intended, submitted = batch_intended(), batch_submitted()
+        other = batch_intended("n2", run_id="other", at=LATER, names="3")
+        events: list[Event] = [run_started(), intended, submitted, other]
+        for batch in [events] if together else [[each] for each in events]:
+            store.append(batch)
+        first = BatchRecord("run", AT, "n1", intended.endpoint, "small", intended.keys, submitted.ticket)
+        second = BatchRecord("other", LATER, "n2", other.endpoint, "small", other.keys)
+        assert list(store.open_batches()) == [first, second]
+        assert [event_from(each) for each in store.events()] == events
+
+        store.append([batch_ended()])
+        assert list(store.open_batches()) == [second]
+        store.append([batch_ended("n2", run_id="other", outcome="abandoned")])
+        assert list(store.open_batches()) == []
+
+    def test_a_batch_is_intended_submitted_and_ended_once(self, store: Store) -> None:
+        store.append([batch_submitted("unknown"), batch_ended("unknown")])
+        assert list(store.events()) == [], "what was never intended is no batch"
+        intended, submitted, ended = batch_intended(), batch_submitted(), batch_ended()
+        store.append([intended, batch_intended(names="3"), submitted, batch_submitted(number="another")])
+        (found,) = store.open_batches()
+        assert (found.keys, found.ticket) == (intended.keys, submitted.ticket)
+        store.append([ended, batch_ended(outcome="failed"), batch_intended(), batch_submitted()])
+        assert [event_from(each) for each in store.events()] == [intended, submitted, ended]
+        assert list(store.open_batches()) == []
 
     def test_an_empty_batch_changes_nothing(self, store: Store) -> None:
         store.append([])

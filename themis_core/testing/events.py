@@ -9,6 +9,9 @@ import hashlib
 from typing import Any, Literal
 
 from themis_core.records import (
+    BatchEnded,
+    BatchIntended,
+    BatchSubmitted,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -19,10 +22,14 @@ from themis_core.records import (
     RunStarted,
     Score,
     ScoreEntry,
+    Ticket,
     TrialFinished,
 )
 
 __all__ = [
+    "batch_ended",
+    "batch_intended",
+    "batch_submitted",
     "generation_recorded",
     "item_recorded",
     "key_of",
@@ -48,7 +55,7 @@ def run_finished(
     run_id: str = "run",
     *,
     at: str = AT,
-    status: Literal["completed", "failed", "interrupted", "stopped"] = "completed",
+    status: Literal["completed", "failed", "interrupted", "stopped", "waiting"] = "completed",
     counts: dict[str, Any] | None = None,
 ) -> RunFinished:
     return RunFinished(run_id, at, status, counts or {"trials": 1})
@@ -98,3 +105,16 @@ def trial_finished(item_id: str = "1", *, scores: tuple[ScoreEntry, ...] = (), *
         "reused": False,
     }
     return TrialFinished(**{**values, **more}, scores=scores)
+
+
+def batch_intended(nonce: str = "n1", *, run_id: str = "run", at: str = AT, names: str = "12") -> BatchIntended:
+    """Return the intent of a batch whose requests are those of the items with these one-letter names."""
+    return BatchIntended(run_id, at, nonce, "https://api.example.com", "small", tuple(map(key_of, names)))
+
+
+def batch_submitted(nonce: str = "n1", *, run_id: str = "run", at: str = AT, number: str = "batch_1") -> BatchSubmitted:
+    return BatchSubmitted(run_id, at, nonce, Ticket(number, {"input_file_id": "file_1"}))
+
+
+def batch_ended(nonce: str = "n1", *, run_id: str = "run", at: str = AT, outcome: str = "ended") -> BatchEnded:
+    return BatchEnded(run_id, at, nonce, outcome)

@@ -20,6 +20,9 @@ from pydantic import Field
 from themis_core.components import StorageBackend, Store
 from themis_core.errors import RunLocked, StorageError, StoreMissing
 from themis_core.records import (
+    BatchEnded,
+    BatchIntended,
+    BatchSubmitted,
     Event,
     Extraction,
     Generation,
@@ -65,6 +68,8 @@ class _Content:
     held: set[str] = field(default_factory=set)
     claims: dict[str, str] = field(default_factory=dict)
     """Generation key to the run that asks for it."""
+    batches: set[tuple[str, str]] = field(default_factory=set)
+    """Kind of event and nonce, of all that is stored of batches."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -310,6 +315,18 @@ def _apply(content: _Content, event: Event) -> bool:
             content.executions.append(_Execution(event.run_id, event.at, event.manifest))
         case RunFinished():
             return _apply_run_finished(content, event)
+        case BatchIntended() | BatchSubmitted() | BatchEnded():
+            return _apply_batch(content, event)
+    return True
+
+
+def _apply_batch(content: _Content, event: BatchIntended | BatchSubmitted | BatchEnded) -> bool:
+    place = (event.kind, event.nonce)
+    if place in content.batches:
+        return False
+    if not isinstance(event, BatchIntended) and (BatchIntended.kind, event.nonce) not in content.batches:
+        return False
+    content.batches.add(place)
     return True
 
 

@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 
 from themis_core import Generation, GenerationRecorded, Request, StorageBackend, StorageError, Usage
 from themis_core.testing.events import (
+    batch_ended,
+    batch_intended,
+    batch_submitted,
     generation_recorded,
     item_recorded,
     key_of,
@@ -205,6 +208,7 @@ def full_store(backend: StorageBackend, folder: Path) -> SqlStore:
     store.append([run_started(at=later), generation_recorded("1"), generation_recorded("judge", text="judge!")])
     turns = (key_of("judge"), key_of("1"))
     store.append([trial_finished(at=later, generation_keys=turns, scores=(score_entry("b"),)), run_finished(at=later)])
+    store.append([batch_intended(), batch_submitted(), batch_ended()])
     return store
 
 

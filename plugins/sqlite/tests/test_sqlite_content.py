@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 from themis_core import Extraction, Generation, GenerationRecorded, Request, Score, StorageError, Usage
 from themis_core.testing.events import (
+    batch_ended,
+    batch_intended,
+    batch_submitted,
     generation_recorded,
     item_recorded,
     key_of,
@@ -118,6 +121,7 @@ def full_store(folder: Path) -> SqlStore:
     store.append([run_started(at=later), generation_recorded("1"), generation_recorded("judge", text="judge!")])
     turns = (key_of("judge"), key_of("1"))
     store.append([trial_finished(at=later, generation_keys=turns, scores=(good,)), run_finished(at=later)])
+    store.append([batch_intended(), batch_submitted(), batch_ended()])
     return store
 
 

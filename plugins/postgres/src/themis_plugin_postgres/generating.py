@@ -21,6 +21,7 @@ _INDICES: Final = {
     "settings": "USING hash (params)",
     "scorers": "USING hash (score)",
     "arms": "(run)",
+    "batches": "USING hash (nonce)",
 }
 """In place of unique constraints over names: B-trees refuse values above some 2,700 bytes, and one process at a time
 gives out ids."""

@@ -10,6 +10,24 @@ CREATE TABLE arms (
 
 CREATE INDEX arms_names ON arms (run);
 
+CREATE TABLE batches (
+  id BIGINT NOT NULL,
+  nonce TEXT COLLATE "C" NOT NULL,
+  run BIGINT NOT NULL,
+  intended_at TEXT COLLATE "C" NOT NULL,
+  endpoint TEXT COLLATE "C" NOT NULL,
+  model_id TEXT COLLATE "C" NOT NULL,
+  requests INTEGER NOT NULL,
+  keys BIGINT NOT NULL,
+  ticket TEXT COLLATE "C",
+  submitted_at TEXT COLLATE "C",
+  outcome TEXT COLLATE "C",
+  ended_at TEXT COLLATE "C",
+  PRIMARY KEY (id)
+);
+
+CREATE INDEX batches_names ON batches USING hash (nonce);
+
 CREATE TABLE chains (
   id BIGINT NOT NULL,
   run_id TEXT COLLATE "C",

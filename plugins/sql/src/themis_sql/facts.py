@@ -10,6 +10,9 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from themis_core import (
+    BatchEnded,
+    BatchIntended,
+    BatchSubmitted,
     Event,
     Generation,
     GenerationRecorded,
@@ -25,7 +28,17 @@ from themis_core import (
 from themis_sql.codec import from_json, json_text
 from themis_sql.payloads import NewPayloads
 
-__all__ = ["COUNTS", "Fact", "fact_of", "generation_from", "item_from", "messages_of", "payload_ids", "plain_event"]
+__all__ = [
+    "COUNTS",
+    "Fact",
+    "fact_of",
+    "generation_from",
+    "item_from",
+    "keys_from",
+    "messages_of",
+    "payload_ids",
+    "plain_event",
+]
 
 Fact: TypeAlias = dict[str, Any]
 
@@ -57,7 +70,23 @@ def fact_of(event: Event, messages: str, payloads: NewPayloads) -> Fact:
         return {**fact, **manifest, **({"dimensions": dimensions} if dimensions else {})}
     if isinstance(event, RunFinished):
         return {**fact, "status": event.status, "counts": event.counts}
+    if isinstance(event, BatchIntended | BatchSubmitted | BatchEnded):
+        return {**fact, "nonce": event.nonce, **_batch_fact(event, payloads)}
     raise TypeError(f"not an event: {type(event).__name__}")
+
+
+def _batch_fact(event: BatchIntended | BatchSubmitted | BatchEnded, payloads: NewPayloads) -> Fact:
+    if isinstance(event, BatchIntended):
+        keys = payloads.own("\n".join(event.keys))
+        return {"endpoint": event.endpoint, "model_id": event.model_id, "requests": len(event.keys), "keys": keys}
+    if isinstance(event, BatchSubmitted):
+        return {"ticket": {"id": event.ticket.id, "details": event.ticket.details}}
+    return {"outcome": event.outcome}
+
+
+def keys_from(text: str) -> tuple[str, ...]:
+    """The generation keys of a batch, from the text that holds them."""
+    return tuple(text.split("\n")) if text else ()
 
 
 def _dimensions(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +242,7 @@ def _score_fact(entry: ScoreEntry, payloads: NewPayloads) -> Fact:
 def payload_ids(facts: Iterable[Fact]) -> Iterator[int]:
     """Yield the ids of all payloads that the facts refer to."""
     for fact in facts:
-        for name in ("manifest", "content", "messages", "answer", "detail", "details", "extracted_payload"):
+        for name in ("manifest", "content", "messages", "answer", "detail", "details", "extracted_payload", "keys"):
             if isinstance(number := fact.get(name), int):
                 yield number
         yield from payload_ids(fact.get("scores", ()))
@@ -234,6 +263,9 @@ def plain_event(fact: Fact, texts: Mapping[int, str], at: str) -> dict[str, Any]
     if kind == "run_started":
         told = {name: value for name, value in fact.items() if name != "dimensions"}
         return {**told, "manifest": from_json(texts[fact["manifest"]])}
+    if kind == "batch_intended":
+        told = {name: value for name, value in fact.items() if name != "requests"}
+        return {**told, "keys": list(keys_from(texts[fact["keys"]]))}
     return dict(fact)
 
 

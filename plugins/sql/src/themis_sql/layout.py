@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
@@ -20,6 +20,7 @@ WIDTHS: Final = {
     "runs": 2,
     "executions": 7,
     "arms": 6,
+    "batches": 12,
     "scorers": 4,
     "settings": 3,
     "slices": 4,

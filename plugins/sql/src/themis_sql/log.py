@@ -26,7 +26,12 @@ UNREADABLE: Final = (
     ZstdError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError
 )  # fmt: skip
 """What decoding raises for a value that is not as it was written."""
-_KINDS: Final = frozenset({"run_started", "item", "generation", "trial", "run_finished"})
+_KINDS: Final = frozenset(
+    {
+        "run_started", "item", "generation", "trial", "run_finished",
+        "batch_intended", "batch_submitted", "batch_ended",
+    }
+)  # fmt: skip
 _WHOLE: Final = 0
 """Number of the chain that stands for the whole log."""
 _MOST: Final = 2**31

@@ -81,7 +81,17 @@ def _texts_of(database: Database, seq: int, encoding: int, body: bytes) -> dict[
         raise StorageError(f"events {seq} does not decode: bring the store back from a backup") from error
 
 
-MIGRATIONS: Final = (Migration(2, _link_log), Migration(3), Migration(4), Migration(5))
+def _add_batches(database: VersionedDatabase) -> None:
+    database.make_tables(("batches",))
+
+
+MIGRATIONS: Final = (
+    Migration(2, _link_log),
+    Migration(3),
+    Migration(4),
+    Migration(5),
+    Migration(6, _add_batches, rebuild=False),
+)
 """From version 1 on, without a gap."""
 
 

@@ -12,6 +12,9 @@ from itertools import chain
 from typing import Any, Final
 
 from themis_core import (
+    BatchEnded,
+    BatchIntended,
+    BatchSubmitted,
     Event,
     GenerationRecorded,
     ItemRecorded,
@@ -21,6 +24,7 @@ from themis_core import (
     ScoreEntry,
     TrialFinished,
 )
+from themis_sql.batches import Batches
 from themis_sql.codec import json_ascii, json_text, lookup_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import COUNTS, Fact
@@ -125,6 +129,7 @@ class Projection:
         self._generations = Rows("generations", first_ids["generations"])
         self._trials = Rows("trials", first_ids["trials"])
         self._scores = Rows("scores", first_ids["scores"])
+        self._batches = Batches(database, names)
         self._links: dict[int, list[tuple[Any, ...]]] = {}
         self._unlinked: list[tuple[int]] = []
 
@@ -175,6 +180,8 @@ class Projection:
             return bool(event.outcome != FAILED or event.at > at)
         if isinstance(event, ItemRecorded):
             return self.items[event.item.digest, event.item.id].state is None
+        if isinstance(event, BatchIntended | BatchSubmitted | BatchEnded):
+            return self._batches.changes(event)
         return not self._has_run_event(event)
 
     def _raises_rank(self, entry: ScoreEntry) -> bool:
@@ -188,7 +195,10 @@ class Projection:
         return self._database.row(sql, (run, event.at)) is not None
 
     def add(self, fact: Fact) -> None:
-        getattr(self, f"_add_{fact['kind']}")(fact)
+        if fact["kind"].startswith("batch_"):
+            self._batches.add(fact)
+        else:
+            getattr(self, f"_add_{fact['kind']}")(fact)
 
     def _add_run_started(self, fact: Fact) -> None:
         self._start(fact["run_id"], fact["at"], fact["manifest"])

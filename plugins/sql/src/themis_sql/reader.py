@@ -13,6 +13,7 @@ from typing import Any
 from themis_core import (
     SCORE_FAULTS,
     UNKNOWN_COST,
+    BatchRecord,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -29,6 +30,7 @@ from themis_core import (
     Store,
     TrialRow,
 )
+from themis_sql.batches import open_batches
 from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, unpack_body, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
@@ -148,6 +150,10 @@ class SqlReader(Store):
         # Items of stores that an earlier version made may have their metadata in their content alone.
         unknown = [key for key, text in rows if text is None and key in wanted and key not in found]
         return found | (super().metadata(unknown) if unknown else {})
+
+    def open_batches(self) -> list[BatchRecord]:
+        with self._reading():
+            return open_batches(self._database, self._payloads)
 
     def runs(self) -> Iterator[RunRecord]:
         with self._reading():

@@ -12,6 +12,7 @@ from sqlalchemy.schema import UniqueConstraint
 
 __all__ = [
     "arms",
+    "batches",
     "chains",
     "events",
     "executions",
@@ -93,6 +94,22 @@ arms = Table(
     Column("prompt_variant_id", Text, nullable=False),
     Column("params", Text, nullable=False),
     UniqueConstraint("run", "slice_id", "model_id", "prompt_variant_id", "params"),
+)
+batches = Table(
+    "batches",
+    metadata,
+    _id(),
+    Column("nonce", Text, nullable=False, unique=True),
+    Column("run", Number, nullable=False),
+    Column("intended_at", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("keys", Number, nullable=False),
+    Column("ticket", Text),
+    Column("submitted_at", Text),
+    Column("outcome", Text),
+    Column("ended_at", Text),
 )
 scorers = Table(
     "scorers",

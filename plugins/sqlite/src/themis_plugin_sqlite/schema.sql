@@ -9,6 +9,23 @@ CREATE TABLE arms (
   UNIQUE (run, slice_id, model_id, prompt_variant_id, params)
 );
 
+CREATE TABLE batches (
+  id INTEGER NOT NULL,
+  nonce TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  intended_at TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  model_id TEXT NOT NULL,
+  requests INTEGER NOT NULL,
+  keys INTEGER NOT NULL,
+  ticket TEXT,
+  submitted_at TEXT,
+  outcome TEXT,
+  ended_at TEXT,
+  PRIMARY KEY (id),
+  UNIQUE (nonce)
+);
+
 CREATE TABLE chains (
   id INTEGER NOT NULL,
   run_id TEXT,

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core import (
+    BatchEnded,
+    BatchIntended,
+    BatchSubmitted,
     Event,
     GenerationRecorded,
     ItemRecorded,
@@ -30,6 +33,7 @@ __all__ = ["Merged", "merge"]
 _EVENTS = 500
 _CHARACTERS = 4_000_000
 """A batch ends with whichever of the two comes first."""
+_OF_BATCHES = (BatchIntended, BatchSubmitted, BatchEnded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class _Lacking:
         self._known = known
         """The runs that the target had before the merge."""
         self._failed: dict[str, set[tuple[str, str]]] = {}
+        self._batches: set[tuple[str, str]] | None = None
 
     def count(self, batch: Sequence[Event]) -> int:
         """How many of these events the target lacks."""
@@ -90,6 +95,7 @@ class _Lacking:
             + self._trials([each for each in batch if isinstance(each, TrialFinished)])
             + sum(self._is_new_start(each) for each in batch if isinstance(each, RunStarted))
             + sum(self._is_new_end(each) for each in batch if isinstance(each, RunFinished))
+            + sum(self._is_new_of_batch(each) for each in batch if isinstance(each, _OF_BATCHES))
         )
 
     def _generations(self, recorded: Sequence[GenerationRecorded]) -> int:
@@ -137,6 +143,13 @@ class _Lacking:
     def _is_new_end(self, finished: RunFinished) -> bool:
         known = self._known.get(finished.run_id)
         return known is None or finished.at > (known.finished_at or "")
+
+    def _is_new_of_batch(self, event: BatchIntended | BatchSubmitted | BatchEnded) -> bool:
+        """Whether the target had no such event of the batch of requests before the merge; its log is read once."""
+        if self._batches is None:
+            kinds = {each.kind for each in _OF_BATCHES}
+            self._batches = {(each["kind"], each["nonce"]) for each in self._target.events() if each["kind"] in kinds}
+        return (event.kind, event.nonce) not in self._batches
 
 
 def _without_earlier(
