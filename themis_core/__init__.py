@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     __version__: str
+    from themis_core.cli import CommandWithOutputs as CommandWithOutputs
+    from themis_core.cli import asked_outputs as asked_outputs
     from themis_core.components import BATCH_KEY_LENGTH as BATCH_KEY_LENGTH
     from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
     from themis_core.components import BatchLimits as BatchLimits
@@ -143,6 +145,7 @@ if TYPE_CHECKING:
     from themis_core.specs import settings_of as settings_of
 
 _ROOMS = {
+    "cli": ("CommandWithOutputs", "asked_outputs"),
     "components": (
         "BATCH_KEY_LENGTH",
         "BatchLimits",

@@ -78,7 +78,7 @@ def loaded_by(*args: str) -> list[str]:
     return [str(name) for name in json.loads(done.stderr)]
 
 
-@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["show", "trial", "--help"], ["--version"]])
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["--version"]])
 def test_help_imports_no_plugin_and_nothing_heavy(args: list[str]) -> None:
     roots = {name.partition(".")[0] for name in loaded_by(*args)}
     assert {root for root in roots if root in HEAVY or root.startswith("themis_plugin_")} == set()

@@ -165,7 +165,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def strangers(links: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Core, some first-party plugins, the stranger's and the broken one."""
-    wanted = ("describe", "files", "sqlite", "stranger", "broken")
+    wanted = ("describe", "files", "show", "sqlite", "stranger", "broken")
     return make_environment(tmp_path_factory.mktemp("strangers"), links, *(f"themis-plugin-{name}" for name in wanted))
 
 
@@ -184,7 +184,7 @@ def test_the_core_alone_installs_and_imports(links: Path, tmp_path: Path) -> Non
     assert Path(found["file"]).is_relative_to(alone.prefix)
     assert found["entry_points"] == {}
     assert alone.run("themis", "--help").returncode == 0
-    for command, plugin in {"storage": "storage", "plugins": "describe", "compare": "stats"}.items():
+    for command, plugin in {"storage": "storage", "plugins": "describe", "runs": "show", "compare": "stats"}.items():
         order = alone.run("themis", command)
         assert (order.returncode, f"To install it: pip install themis-plugin-{plugin}" in order.stderr) == (2, True)
     missing = alone.run("themis", "run", alone.spec("stranger/shared_prefix"))

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.news import news_of
-from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
-from themis_core.cli.storing import store_options
-from themis_core.cli.trials import TRIAL_COLUMNS, show_items, show_trials, trial_cells, where_options
-from themis_core.errors import SpecError
-from themis_core.records import RunCost
+from themis_core import CommandWithOutputs, RunCost, SpecError, asked_outputs, counted
 from themis_display import View, cost_text, show_messages, show_result, view_options, warn
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
-from themis_wording import counted
+from themis_plugin_show.news import news_of
+from themis_plugin_show.trials import (
+    TRIAL_COLUMNS,
+    show_items,
+    show_trials,
+    store_options,
+    trial_cells,
+    where_options,
+)
 
 if TYPE_CHECKING:
-    from themis_core.records import RunRecord, TrialRow
-    from themis_core.results import Results
+    from themis_core import Results, RunRecord, TrialRow
 
 __all__ = ["runs", "show"]
 
@@ -37,7 +39,7 @@ UNMISTAKABLE = 6
 @store_options
 def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
     """List the stored runs, latest first."""
-    from themis_core.session import open_results
+    from themis_core import open_results
 
     with open_results(spec, project=project) as results:
         records = _with_news(results)
@@ -164,7 +166,7 @@ def show_trial(
     TRIAL is the id of an item, or the beginning of a trial's id. Where an item has several trials, --model, --prompt,
     --slice and --where (`sample=2`) say which is meant. Slices that share their items may have trials of the same id.
     """
-    from themis_core.session import open_results
+    from themis_core import open_results
 
     with open_results(spec, project=project) as results:
         record = results.run(run_id)

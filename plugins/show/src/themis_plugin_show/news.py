@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from themis_wording import counted
+from themis_core import counted
 
 __all__ = ["news_of"]
 

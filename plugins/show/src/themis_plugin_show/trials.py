@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core.cli.storing import store_options
-from themis_core.errors import SpecError
-from themis_output import aligned, as_json, echo, table
+import themis_output
+from themis_core import SpecError
+from themis_output import aligned, as_json, echo, format_option, own_stdout, table
 
 if TYPE_CHECKING:
-    from themis_core.records import RunRecord, ScoreRow, TrialRow
-    from themis_core.results import Results
+    from themis_core import Results, RunRecord, ScoreRow, TrialRow
 
-__all__ = ["TRIAL_COLUMNS", "show_items", "show_trials", "trial_cells", "where_options"]
+__all__ = ["TRIAL_COLUMNS", "show_items", "show_trials", "store_options", "trial_cells", "where_options"]
 
 TRIAL_COLUMNS = ("trial", "outcome", "slice", "model", "prompt", "params", "item", "sample")
 Scores = dict[str, "ScoreRow"]
@@ -38,6 +37,11 @@ _WHERE = (
         "Repeatable.",
     ),
 )
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which store is shown, and how."""
+    return themis_output.store_options(format_option(own_stdout()(command)), also=("--storage-from",))
 
 
 def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,7 +91,7 @@ def show_trials(
 
     A score is a number, or in brackets the reason why there is none.
     """
-    from themis_core.session import open_results
+    from themis_core import open_results
 
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
@@ -124,7 +128,7 @@ def show_items(
     as_format: str,
 ) -> None:
     """List the items of a run on which its models did worst: the mean of all answers to each."""
-    from themis_core.session import open_results
+    from themis_core import open_results
 
     with open_results(spec, project=project) as results:
         found = results.worst_items(run_id, limit, where=where, metric=metric)
@@ -155,13 +159,11 @@ def _scored(
 
 
 def _has(scores: Scores, record: RunRecord, scored: str, metric: str | None) -> bool:
-    from themis_core.results.manifests import scales_of
-
-    scales = scales_of(record.manifest)
+    bests = {(each["slice_id"], each["score"], each["metric"]): _best(each) for each in record.manifest["scorers"]}
     for row in scores.values():
         if metric not in (None, row.metric, row.score):
             continue
-        best = scales[row.slice_id, row.score, row.metric].best
+        best = bests[row.slice_id, row.score, row.metric]
         is_so = {
             "right": row.value is not None and row.value == best,
             "wrong": row.value is not None and best is not None and row.value != best,
@@ -171,6 +173,12 @@ def _has(scores: Scores, record: RunRecord, scored: str, metric: str | None) -> 
         if is_so[scored]:
             return True
     return False
+
+
+def _best(scorer: Mapping[str, Any]) -> float | None:
+    """The best end of a scorer's range; None if it has no such end."""
+    best: float | None = scorer.get("highest" if scorer.get("higher_is_better", True) else "lowest")
+    return best
 
 
 def _plain(row: TrialRow, scores: Scores) -> dict[str, Any]:
