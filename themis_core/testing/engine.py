@@ -19,7 +19,7 @@ import asyncio
 import copy
 import gc
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from themis_core.errors import EngineError
 from themis_core.records import ERROR_CODES, Generation, Request, Usage
 from themis_core.specs import canonical_json
 
-__all__ = ["EngineSuite"]
+__all__ = ["EngineSuite", "outcomes"]
 
 T = TypeVar("T")
 
@@ -145,6 +145,27 @@ class EngineSuite:
 
         engine.check(base_dir)
         asyncio.run(story())
+
+
+def outcomes(engine: Engine, requests: Iterable[Request]) -> list[Generation | EngineError]:
+    """Start an engine, send requests one after another, stop it; what each came to."""
+
+    async def outcome(request: Request) -> Generation | EngineError:
+        try:
+            return await engine.generate(request)
+        except EngineError as error:
+            return error
+
+    async def life() -> list[Generation | EngineError]:
+        await engine.start()
+        try:
+            return [await outcome(request) for request in requests]
+        finally:
+            await engine.stop()
+
+    found = asyncio.run(life())
+    gc.collect()  # a connection left open warns now, in the test that left it
+    return found
 
 
 def assert_sound(generation: Any) -> None:

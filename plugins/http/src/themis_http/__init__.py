@@ -15,7 +15,9 @@ from themis_http.counts import MOST_TOKENS, count
 from themis_http.dialect import Dialect
 from themis_http.endings import Ending, ending_of, finish_reason
 from themis_http.engine import HttpEngine
+from themis_http.environment import secrets_in_environment
 from themis_http.redaction import Redaction
+from themis_http.waits import retry_after
 
 __all__ = [
     "Dialect",
@@ -35,6 +37,8 @@ __all__ = [
     "json_object",
     "names_of",
     "plain_objects",
+    "retry_after",
+    "secrets_in_environment",
     "status_of",
     "warning_of",
 ]
