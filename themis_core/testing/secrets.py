@@ -26,11 +26,11 @@ from urllib.parse import quote
 
 import pytest
 
-import themis_core as themis
 from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.plugins import Plugins
 from themis_core.records import Generation, Request
+from themis_core.session import open_results, run
 from themis_core.testing.engine import outcomes
 from themis_core.testing.server import ScriptedServer
 
@@ -166,8 +166,8 @@ class KeySuite:
         server.reset({"faults": faults, "answers": {"rule": "constant", "output": f"it is {key}"}})
         path = tmp_path / "spec.json"
         path.write_text(json.dumps(_spec(model, params)), encoding="utf-8")
-        result = themis.run(path)
-        with themis.open_results(path) as results:
+        result = run(path)
+        with open_results(path) as results:
             trials = [results.trial(result.run_id, each.trial_id) for each in results.trials(result.run_id)]
         said = json.dumps([trials, result.ledger], default=str) + result.table() + "".join(capfd.readouterr())
         assert server.count > 0, "the engine asked the server"
