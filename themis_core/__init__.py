@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from themis_core.components import JudgeReply as JudgeReply
     from themis_core.components import JudgeRequest as JudgeRequest
     from themis_core.components import Metric as Metric
+    from themis_core.components import PriceTable as PriceTable
     from themis_core.components import StorageBackend as StorageBackend
     from themis_core.components import Store as Store
     from themis_core.components import ToScore as ToScore
@@ -128,6 +129,9 @@ if TYPE_CHECKING:
     from themis_core.specs import ModelSpec as ModelSpec
     from themis_core.specs import ParseSpec as ParseSpec
     from themis_core.specs import PriceSpec as PriceSpec
+    from themis_core.specs import PricesSpec as PricesSpec
+    from themis_core.specs import PriceTableSpec as PriceTableSpec
+    from themis_core.specs import PriceTierSpec as PriceTierSpec
     from themis_core.specs import ProjectSpec as ProjectSpec
     from themis_core.specs import PromptMessage as PromptMessage
     from themis_core.specs import PromptPart as PromptPart
@@ -166,6 +170,7 @@ _ROOMS = {
         "JudgeRequest",
         "JudgedAnswer",
         "Metric",
+        "PriceTable",
         "StorageBackend",
         "Store",
         "ToScore",
@@ -273,6 +278,9 @@ _ROOMS = {
         "ModelSpec",
         "ParseSpec",
         "PriceSpec",
+        "PriceTableSpec",
+        "PriceTierSpec",
+        "PricesSpec",
         "ProjectSpec",
         "PromptMessage",
         "PromptPart",

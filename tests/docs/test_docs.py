@@ -503,6 +503,24 @@ def test_the_commands_on_the_page_of_results_print_what_it_says(
     assert values == {("products",): pytest.approx(3 / 5), ("sums",): pytest.approx(5 / 6)}
 
 
+def test_the_spec_on_the_page_on_prices_costs_what_it_says(tmp_path: Path) -> None:
+    files = files_of("prices.md")
+    assert sorted(files) == ["asked.yaml", "prices.yaml"]
+    page = (DOCS / "prices.md").read_text("utf-8")
+    with ScriptedServer({"answers": {"rule": "constant", "output": "12"}}) as server:
+        files["asked.yaml"] = files["asked.yaml"].replace("http://127.0.0.1:8000/v1", server.base_url)
+        write_files(tmp_path, files, *files)
+        report = themis_core.plan(tmp_path / "asked.yaml")
+        told = CliRunner().invoke(cli, ["plan", str(tmp_path / "asked.yaml")]).stdout
+        result = themis_core.run(tmp_path / "asked.yaml")
+    assert [row["cost"] is None for row in report.per_model] == [False, True]
+    (said,) = re.findall(r"^    (\d call goes .*)$", page, re.MULTILINE)
+    assert said in told
+    with themis_core.open_results(tmp_path / "asked.yaml") as results:
+        prices = results.run(result.run_id).manifest["prices"]
+    assert (prices["currency"], list(prices["models"])) == ("USD", ["large"])
+
+
 def test_the_spec_on_the_page_on_message_parts_sends_sound_and_a_file(tmp_path: Path) -> None:
     files = files_of("message-parts.md")
     assert sorted(files) == ["clips.jsonl", "parts.yaml"]

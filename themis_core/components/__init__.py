@@ -15,6 +15,7 @@ from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Engine
 from themis_core.components.exporting import Exporter
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
+from themis_core.components.pricing import PriceTable
 from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
 from themis_core.components.storage import Damage, StorageBackend, Store, UnusedFile
 
@@ -38,6 +39,7 @@ __all__ = [
     "Lane",
     "JudgeReply",
     "JudgeRequest",
+    "PriceTable",
     "JudgedAnswer",
     "Metric",
     "Scoring",

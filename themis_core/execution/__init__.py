@@ -1,6 +1,6 @@
 """Executing a plan: calls, retries, limits, scores, commits. It composes nothing and reports nothing."""
 
-from themis_core.execution.budget import Budget, cost_of, estimate_tokens, output_limit, prompt_tokens
+from themis_core.execution.budget import Budget, cost_of, estimate_tokens, foreseen_cost, output_limit, prompt_tokens
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
 from themis_core.execution.progress import Progress, now
@@ -17,6 +17,7 @@ __all__ = [
     "Runner",
     "Writer",
     "cost_of",
+    "foreseen_cost",
     "estimate_tokens",
     "prompt_tokens",
     "goes_on",

@@ -11,10 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from themis_core.records import Request, RunCost, Usage
-from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_core.specs import ExecutionPolicySpec, PriceSpec, PriceTierSpec
 from themis_wording import counted
 
-__all__ = ["ASSUMED_TOKENS", "Budget", "Stopped", "cost_of", "estimate_tokens", "output_limit", "prompt_tokens"]
+__all__ = [
+    "ASSUMED_TOKENS",
+    "Budget",
+    "Stopped",
+    "cost_of",
+    "foreseen_cost",
+    "estimate_tokens",
+    "output_limit",
+    "prompt_tokens",
+]
 
 ASSUMED_TOKENS = 4096
 """Taken for the most that an answer can have, where `max_tokens` is not set and the server does not say."""
@@ -182,26 +191,50 @@ def _is_usable(usage: Usage, said: bool) -> bool:
 
 
 def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
-    """Cost of one answer; None without a price or without token counts."""
+    """Cost of one answer; None without a price, or without a token count that it depends on."""
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
+    rates = price.rates(usage.input_tokens)
+    given, reasoning = usage.output_tokens, usage.reasoning_tokens
+    if rates.reasoning_per_million in (None, rates.output_per_million):
+        reasoning = 0
+    elif reasoning is None:
+        return None
+    reasoning = min(reasoning, given)
     read, written = usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
-    tokens = (max(usage.input_tokens - read - written, 0), read, written, usage.output_tokens)
-    prices = (*_input_prices(price), price.output_per_million)
+    tokens = (max(usage.input_tokens - read - written, 0), read, written, given - reasoning, reasoning)
+    prices = (*_input_prices(rates), *_output_prices(rates))
     return sum(count * each for count, each in zip(tokens, prices, strict=True)) / 1e6
 
 
+def foreseen_cost(taken: int, given: int, price: PriceSpec | None) -> float | None:
+    """Cost of so many input and output tokens, if none is of a cache and the output is what is dearest."""
+    if price is None:
+        return None
+    rates = price.rates(taken)
+    return (taken * rates.input_per_million + given * max(_output_prices(rates))) / 1e6
+
+
 def _most_of(taken: int, given: int, price: PriceSpec) -> float:
-    """Cost of so many input and output tokens if the dearest is done with the prompt, such as writing it to a cache."""
-    return (taken * max(_input_prices(price)) + given * price.output_per_million) / 1e6
+    """Cost of so many input and output tokens if the dearest is done with them, such as writing them to a cache."""
+    # All tiers, for the estimate of the input may be on the wrong side of a bound.
+    every: list[PriceSpec | PriceTierSpec] = [price, *price.tiers]
+    inputs, outputs = (max(p for each in every for p in of(each)) for of in (_input_prices, _output_prices))
+    return (taken * inputs + given * outputs) / 1e6
 
 
-def _input_prices(price: PriceSpec) -> tuple[float, float, float]:
+def _input_prices(price: PriceSpec | PriceTierSpec) -> tuple[float, float, float]:
     """Of a million tokens of the prompt that are fresh, read from the provider's cache, and written to it."""
     fresh = price.input_per_million
     special = (price.cached_input_per_million, price.cache_write_per_million)
     read, written = (fresh if each is None else each for each in special)
     return fresh, read, written
+
+
+def _output_prices(price: PriceSpec | PriceTierSpec) -> tuple[float, float]:
+    """Of a million tokens of the answer, and of its reasoning."""
+    answer, reasoning = price.output_per_million, price.reasoning_per_million
+    return answer, answer if reasoning is None else reasoning
 
 
 def output_limit(params: Mapping[str, Any]) -> int | None:

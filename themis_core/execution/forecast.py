@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
-from themis_core.execution.budget import cost_of, output_limit, prompt_tokens
+from themis_core.execution.budget import foreseen_cost, output_limit, prompt_tokens
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
 from themis_core.planning import Plan, Trial, questions
 from themis_core.plugins import JudgingModel, Scorer, from_outside, in_its_time
-from themis_core.records import Generation, Request, Score, Usage
+from themis_core.records import Generation, Request, Score
 from themis_core.specs import digest
 
 __all__ = ["Counted", "JudgeForecast", "goes_on"]
@@ -187,6 +187,6 @@ def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_t
     row["max_output_tokens"] = (
         None if limit is None or row["max_output_tokens"] is None else row["max_output_tokens"] + limit
     )
-    cost = cost_of(Usage(tokens, (limit or 0) * (request.params.get("n") or 1)), judging.model.spec.price)
+    cost = foreseen_cost(tokens, (limit or 0) * (request.params.get("n") or 1), judging.model.spec.price)
     if cost is not None:
         row["cost"] = (row["cost"] or 0.0) + cost

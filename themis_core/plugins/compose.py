@@ -33,6 +33,7 @@ from themis_core.plugins.composed import (
 )
 from themis_core.plugins.loading import Plugins
 from themis_core.plugins.making import Maker, checked
+from themis_core.plugins.pricing import Prices
 from themis_core.reading import LoadedSpecs, Place, resolve_path
 from themis_core.specs import (
     BenchmarkSpec,
@@ -68,6 +69,8 @@ class Composition:
     plugins: Plugins
     base_dir: Path
     project_dir: Path
+    prices: Mapping[str, Any] | None = None
+    """Where prices are from, and which were taken; None if each model has its own, or none."""
 
     def models(self) -> list[ComposedModel]:
         """All models that may be called, judges included, each once; those of equal config share an engine."""
@@ -94,7 +97,8 @@ def compose(loaded: LoadedSpecs) -> Composition:
     """
     project, benchmark, place, project_place = loaded.project, loaded.benchmark, loaded.place, loaded.project_place
     plugins = plugins_of(project, loaded.project_dir)
-    composer = _Composer(plugins, loaded.base_dir, project.execution_policy.max_cost)
+    prices = Prices(benchmark.prices, loaded.base_dir, place / "prices")
+    composer = _Composer(plugins, loaded.base_dir, project.execution_policy.max_cost, prices)
     for namespace in project.plugins:
         composer.maker.named(namespace, project_place.at("plugins", namespace))
     for index, namespace in enumerate(project.observers):
@@ -117,10 +121,15 @@ def compose(loaded: LoadedSpecs) -> Composition:
         composer.conclusion(benchmark, each, place.at("conclusions", index))
         for index, each in enumerate(benchmark.conclusions)
     )
-    return Composition(
+    composition = Composition(
         project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
-        loaded.base_dir, loaded.project_dir,
+        loaded.base_dir, loaded.project_dir, prices.provenance(),
     )  # fmt: skip
+    for index, threshold in enumerate(benchmark.thresholds):
+        if threshold.measure == "cost" and not composition.priced:
+            told = "cost can't be measured: `prices` has none for any model"
+            raise place.at("thresholds", index, "measure").error(told)
+    return composition
 
 
 def compose_chain(plugins: Plugins, parse: ParseSpec, base_dir: Path) -> Chain:
@@ -145,7 +154,10 @@ def plugins_of(project: ProjectSpec, project_dir: Path) -> Plugins:
 class _Composer:
     """One composition under way."""
 
-    def __init__(self, plugins: Plugins, base_dir: Path, max_cost: float | None = None) -> None:
+    def __init__(
+        self, plugins: Plugins, base_dir: Path, max_cost: float | None = None, prices: Prices | None = None
+    ) -> None:
+        self.prices = prices or Prices(None, base_dir, Place())
         self.plugins = plugins
         self.base_dir = base_dir
         self.max_cost = max_cost
@@ -180,7 +192,10 @@ class _Composer:
             self.base_dir,
             [spec.sent],
         )
-        if self.max_cost is not None and spec.price is None and not engine.capabilities.local:
+        price = self.prices.of(spec, name, engine)
+        if price is not spec.price:
+            spec = spec.model_copy(update={"price": price})
+        if self.max_cost is not None and price is None and not engine.capabilities.local:
             raise place.error(
                 f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
                 "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"

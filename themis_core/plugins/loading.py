@@ -20,7 +20,7 @@ import pluggy
 
 from themis_core import hookspecs
 from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
-from themis_core.discovery import Installed, commands, how_to_install, installed, outputs
+from themis_core.discovery import Installed, commands, how_to_install, installed, outputs, price_tables
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
@@ -257,6 +257,11 @@ def load_command(name: str) -> Any:
 def load_output(name: str) -> Any:
     """Import the function that writes a result in the form of this name, as `load_command` imports a command."""
     return _imported("output", name, outputs(), "__call__", "no function")
+
+
+def load_price_table(name: str) -> Any:
+    """Import the table of prices of this name, as `load_command` imports a command."""
+    return _imported("table of prices", name, price_tables(), "price", "no PriceTable")
 
 
 def _imported(kind: str, name: str, declared: Mapping[str, list[Installed]], method: str, otherwise: str) -> Any:

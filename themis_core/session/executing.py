@@ -256,6 +256,7 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
         "benchmark": composition.benchmark.canonical(),
         "storage": composition.storage_name,
         "plugins": composition.plugins.provenance(),
+        **({"prices": dict(composition.prices)} if composition.prices is not None else {}),
         "models": [model.identity() for model in composition.models()],
         "datasets": datasets,
         "scorers": scorers,

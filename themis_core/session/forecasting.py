@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from themis_core.components import Store
-from themis_core.execution import Counted, JudgeForecast, cost_of, goes_on, output_limit, prompt_tokens
+from themis_core.execution import Counted, JudgeForecast, foreseen_cost, goes_on, output_limit, prompt_tokens
 from themis_core.planning import Plan, Trial
-from themis_core.records import Request, RunCost, RunRecord, Usage
+from themis_core.records import Request, RunCost, RunRecord
 from themis_core.session.edited import Calls, Edited, told
 from themis_core.session.finished import unscorable_of
 
@@ -198,7 +198,7 @@ def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence
             row["max_output_tokens"] = None
         else:
             row["max_output_tokens"] += limit
-        cost = cost_of(Usage(tokens, (limit or 0) * (request.params.get("n") or 1)), model.spec.price)
+        cost = foreseen_cost(tokens, (limit or 0) * (request.params.get("n") or 1), model.spec.price)
         if cost is not None:
             row["cost"] = (row["cost"] or 0.0) + cost
         calls.append((request, cost))

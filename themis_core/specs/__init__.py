@@ -7,7 +7,8 @@ from themis_core.specs.base import Spec
 from themis_core.specs.benchmark import BenchmarkSpec, SliceSpec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSpec, TransformSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec, settings_of
-from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec, PriceSpec
+from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec
+from themis_core.specs.prices import PriceSpec, PricesSpec, PriceTableSpec, PriceTierSpec
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptToolCall, PromptVariantSpec
 from themis_core.specs.scoring import (
@@ -46,6 +47,9 @@ __all__ = [
     "ModelSpec",
     "ParseSpec",
     "PriceSpec",
+    "PriceTableSpec",
+    "PriceTierSpec",
+    "PricesSpec",
     "ProjectSpec",
     "PromptMessage",
     "PromptPart",

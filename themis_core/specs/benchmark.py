@@ -12,6 +12,7 @@ from themis_core.specs.base import Spec
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
+from themis_core.specs.prices import PricesSpec
 from themis_core.specs.prompts import PromptVariantSpec
 from themis_core.specs.scoring import AggregateSpec, ConclusionSpec, ParseSpec, ScoreSpec, ThresholdSpec
 from themis_plain import digest
@@ -89,6 +90,11 @@ class BenchmarkSpec(Spec):
         default_factory=list,
         description="What is said of the whole run once it is over, such as which model is better.",
     )
+    prices: PricesSpec | None = Field(
+        None,
+        description="What models cost that have no `price` of their own: the path of a file, a table, or prices by "
+        "model. In no identity.",
+    )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything to record with the run.")
 
     @model_validator(mode="after")
@@ -146,7 +152,8 @@ class BenchmarkSpec(Spec):
         self._check_measure((*loc, "measure"), threshold)
 
     def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:
-        if threshold.measure == "cost" and all(model.price is None for model in self._asked()):
+        priced = self.prices is not None or any(model.price is not None for model in self._asked())
+        if threshold.measure == "cost" and not priced:
             raise _mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
         if threshold.measure == "unparsed":
             slices = [each for each in self.slices if threshold.slice_id in (None, each.slice_id)]
@@ -202,7 +209,7 @@ class BenchmarkSpec(Spec):
     def spec_digest(self) -> str:
         """SHA-256 of all that the benchmark says; metadata and prices stay out."""
         data = self.canonical()
-        del data["metadata"]
+        del data["metadata"], data["prices"]
         judges = (
             judge["model"]
             for each in data["slices"]

@@ -9,9 +9,10 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 
 from themis_core.specs.base import Spec
 from themis_core.specs.inference import ANSWERS_AT_TOP, InferenceParamsSpec
+from themis_core.specs.prices import PriceSpec
 from themis_wording import did_you_mean
 
-__all__ = ["JudgeInferenceSpec", "ModelParamsSpec", "ModelSpec", "PriceSpec"]
+__all__ = ["JudgeInferenceSpec", "ModelParamsSpec", "ModelSpec"]
 
 _IN_BODY = "extra_body."
 _NOT_RENAMED = {
@@ -20,19 +21,6 @@ _NOT_RENAMED = {
     "n": "budgets have to know how many answers are paid for",
     "seed": "each sample has one of its own, which the engine sends; leave_out: [seed] sends none",
 }
-
-
-class PriceSpec(Spec):
-    """What a model's tokens cost, for plans, budgets and cost accounts. One currency per benchmark."""
-
-    input_per_million: float = Field(ge=0, description="Price of a million input tokens.")
-    output_per_million: float = Field(ge=0, description="Price of a million output tokens, reasoning included.")
-    cached_input_per_million: float | None = Field(
-        None, ge=0, description="Price of a million input tokens read from the provider's cache."
-    )
-    cache_write_per_million: float | None = Field(
-        None, ge=0, description="Price of a million input tokens written to it; by default that of input tokens."
-    )
 
 
 class ModelParamsSpec(Spec):
@@ -137,7 +125,7 @@ class ModelSpec(Spec):
     )
     provider: str = Field(description="Engine, `namespace/name`, such as `openai/chat`.", min_length=1)
     extras: dict[str, Any] = Field(default_factory=dict, description="Config of the engine (base URL, key variable).")
-    price: PriceSpec | None = Field(None, description="Token prices, if cost is to be counted.")
+    price: PriceSpec | None = Field(None, description="Token prices, if cost is to be counted; before `prices`.")
     params: ModelParamsSpec = Field(
         default_factory=lambda: ModelParamsSpec(), description="How its settings differ from those of the others."
     )

@@ -32,7 +32,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     if report.unknown_cost_calls:
         calls = counted(report.unknown_cost_calls, "call", "goes", "go")
-        echo(f"{calls} to models without a price: what is unknown is in no sum")
+        asked = (*report.per_model, *report.judges)
+        unpriced = dict.fromkeys(row["model_id"] for row in asked if row["cost"] is None and row["calls"])
+        echo(f"{calls} to models without a price ({safe(', '.join(unpriced))}): what is unknown is in no sum")
     if report.may_stop:
         echo(report.may_stop)
     for line in edited:
