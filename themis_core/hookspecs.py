@@ -60,8 +60,11 @@ REGISTRATION_HOOKS: Mapping[str, str] = {
 
 
 @hookspec
-def themis_register_dataset_loaders(register: Callable[[str, type[DatasetLoader]], None]) -> None:
+def themis_register_dataset_loaders(register: Callable[[str, type[DatasetLoader] | str], None]) -> None:
     """Offer dataset loaders: call `register(name, cls)` for each; specs name it `namespace/name`.
+
+    Instead of the class, `register` takes its place as a text, such as `"my_plugin.loaders:Rows"`: that module is
+    imported when the component is first named. So a plugin of many components starts as fast as one of few.
 
     Called once per session in the main thread, when a spec first names the plugin. Import heavy modules inside. An
     exception becomes a PluginError that names the plugin. What it returns is ignored.
@@ -69,37 +72,37 @@ def themis_register_dataset_loaders(register: Callable[[str, type[DatasetLoader]
 
 
 @hookspec
-def themis_register_engines(register: Callable[[str, type[Engine]], None]) -> None:
+def themis_register_engines(register: Callable[[str, type[Engine] | str], None]) -> None:
     """Offer engines: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_extractors(register: Callable[[str, type[Extractor]], None]) -> None:
+def themis_register_extractors(register: Callable[[str, type[Extractor] | str], None]) -> None:
     """Offer extractors: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> None:
+def themis_register_metrics(register: Callable[[str, type[Metric] | str], None]) -> None:
     """Offer metrics: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_judges(register: Callable[[str, type[Judge]], None]) -> None:
+def themis_register_judges(register: Callable[[str, type[Judge] | str], None]) -> None:
     """Offer judges: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_conclusions(register: Callable[[str, type[Conclusion]], None]) -> None:
+def themis_register_conclusions(register: Callable[[str, type[Conclusion] | str], None]) -> None:
     """Offer conclusions: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_storage_backends(register: Callable[[str, type[StorageBackend]], None]) -> None:
+def themis_register_storage_backends(register: Callable[[str, type[StorageBackend] | str], None]) -> None:
     """Offer storage backends: call `register(name, cls)` for each. Called as `themis_register_dataset_loaders` is."""
 
 
 @hookspec
-def themis_register_exporters(register: Callable[[str, type[Exporter]], None]) -> None:
+def themis_register_exporters(register: Callable[[str, type[Exporter] | str], None]) -> None:
     """Offer exporters: call `register(name, cls)` for each; `themis export --to` names it `namespace/name`.
 
     Called as `themis_register_dataset_loaders` is, also when a command first names the plugin.

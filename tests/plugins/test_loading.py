@@ -12,7 +12,7 @@ from typing import Any
 import click
 import pytest
 
-from themis_core import BenchmarkSpec, Extraction, Extractor, PluginError, ProjectSpec, SpecError
+from themis_core import BenchmarkSpec, Extraction, Extractor, Metric, PluginError, ProjectSpec, SpecError
 from themis_core.plugins import Plugins, compose, installed
 from themis_core.reading import LoadedSpecs, Place, read_spec
 
@@ -223,6 +223,12 @@ def test_a_name_that_leads_nowhere_says_what_there_is(kind: str, name: str, prin
             "the name is registered twice",
             id="a name twice",
         ),
+        pytest.param(
+            REGISTER.format(body="register('sound', 'poems.sounds')"),
+            "plugin 'poems' (themis-plugin-poems 1.2.0): themis_register_metrics: register('sound', …): "
+            "'poems.sounds' is no place of a class, such as 'my_plugin.metrics:Polite'",
+            id="a place that names no class",
+        ),
     ],
 )
 def test_an_unfit_plugin_is_named_with_what_it_does_wrong(code: str, printed: str, site: Site) -> None:
@@ -233,6 +239,32 @@ def test_an_unfit_plugin_is_named_with_what_it_does_wrong(code: str, printed: st
             plugins.load("poems")
         assert str(raised.value) == printed.format(file=path)
     assert plugins.provenance() == []
+
+
+def test_a_class_that_is_registered_by_its_place_is_imported_when_it_is_named(site: Site) -> None:
+    site.install(REGISTER.format(body="register('sound', Sound); register('far', 'fractions:nobody')"))
+    sys.modules.pop("wave", None)
+    waves = REGISTER.format(body="register('sound', Sound); register('wave', 'wave:Wave_read')")
+    site.install(waves, "waves", "themis-plugin-waves")
+    plugins = Plugins()
+    assert list(plugins.load("waves").offers["metric"]) == ["sound", "wave"]
+    assert "wave" in plugins.load("waves").offers["metric"]
+    assert "wave" not in sys.modules
+    assert issubclass(plugins.resolve("metric", "waves/sound")[1], Metric)
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"register\('wave', …\): <class 'wave.Wave_read'> is no subclass of"):
+            plugins.resolve("metric", "waves/wave")
+    with pytest.raises(
+        PluginError, match=r"plugin 'poems' \(.*\) failed at import of fractions:nobody: AttributeError"
+    ):
+        plugins.resolve("metric", "poems/far")
+
+
+def test_a_loose_file_registers_no_places_for_what_lies_there_is_not_in_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(REGISTER.format(body="register('sound', 'beside:Sound')"), "utf-8")
+    with pytest.raises(PluginError, match="a loose file registers the class itself, not 'beside:Sound'"):
+        Plugins({"mine": path}).load("mine")
 
 
 def test_a_hook_with_a_wrong_argument_is_named_with_the_argument(site: Site) -> None:

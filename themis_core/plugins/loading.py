@@ -5,7 +5,6 @@ Each `Plugins` starts empty: nothing is shared between sessions, and nothing is 
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,11 +18,12 @@ from typing import Any
 import pluggy
 
 from themis_core import hookspecs
-from themis_core.components import COMPONENT_KINDS, CONTRACT_VERSION, Component
+from themis_core.components import CONTRACT_VERSION, Component
 from themis_core.discovery import Installed, commands, how_to_install, installed, outputs, price_tables
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
+from themis_core.plugins.offered import Offered
 from themis_lanes import Overdue, in_time
 from themis_loose import content_of, content_of_one, import_loose, neighbours
 from themis_wording import did_you_mean
@@ -45,7 +45,7 @@ class LoadedPlugin:
     namespace: str
     module: ModuleType
     provenance: dict[str, Any]
-    offers: dict[str, dict[str, type[Component]]] = field(default_factory=dict)
+    offers: dict[str, Mapping[str, type[Component]]] = field(default_factory=dict)
 
 
 class Plugins:
@@ -89,7 +89,10 @@ class Plugins:
             loaded = LoadedPlugin(namespace, module, provenance)
             try:
                 for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
-                    loaded.offers[kind] = self._offers(namespace, kind, hook, label)
+                    who = f"plugin {namespace!r} ({label})"
+                    loaded.offers[kind] = offered = Offered(who, kind, hook, is_loose=namespace in self._loose)
+                    with _blaming(namespace, label, hook):
+                        self._only(namespace, hook)(register=offered.register)
             except PluginError:
                 self._manager.unregister(module)  # it must not observe runs, and may be asked again
                 raise
@@ -213,21 +216,6 @@ class Plugins:
                 raise
             raise PluginError(f"plugin {namespace!r} ({label}): {str(error).strip()}") from error
 
-    def _offers(self, namespace: str, kind: str, hook: str, label: str) -> dict[str, type[Component]]:
-        offered: dict[str, type[Component]] = {}
-
-        def register(name: str, cls: type[Component]) -> None:
-            problem = _unfit(name, cls, kind)
-            if name in offered:
-                problem = "the name is registered twice"
-            if problem:
-                raise PluginError(f"plugin {namespace!r} ({label}): {hook}: register({name!r}, …): {problem}")
-            offered[name] = cls
-
-        with _blaming(namespace, label, hook):
-            self._only(namespace, hook)(register=register)
-        return offered
-
     def _only(self, namespace: str, hook: str) -> Any:
         others = [plugin for name, plugin in self._manager.list_name_plugin() if name != namespace]
         return self._manager.subset_hook_caller(hook, remove_plugins=others)
@@ -327,17 +315,6 @@ class Observers:
 def _tell(implementation: pluggy.HookImpl, **facts: Any) -> None:
     """Call an implementation as pluggy does: it takes those of the hook's arguments that it names."""
     implementation.function(*[facts[name] for name in implementation.argnames])
-
-
-def _unfit(name: object, cls: object, kind: str) -> str | None:
-    base = COMPONENT_KINDS[kind]
-    if not isinstance(name, str) or not name.isidentifier():
-        return "a component's name is letters, digits and underscores"
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        return f"{cls!r} is no subclass of themis_core.{base.__name__}"
-    if inspect.isabstract(cls):
-        return f"{cls.__name__} lacks {', '.join(sorted(cls.__abstractmethods__))}"
-    return None
 
 
 def _label(provenance: Mapping[str, Any]) -> str:

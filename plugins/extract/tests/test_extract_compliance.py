@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from themis_core import Extractor
+from themis_core import Extractor, Plugins
 from themis_core.testing.extractor import ExtractorSuite
-from themis_plugin_extract import plugin
 from themis_plugin_extract.boxes import Boxed
 from themis_plugin_extract.choices import Choice
 from themis_plugin_extract.json_values import Json
@@ -53,9 +52,7 @@ class TestExtractors(ExtractorSuite):
 
 
 def test_the_plugin_registers_each_extractor_under_its_name() -> None:
-    registered: dict[str, type[Extractor]] = {}
-    plugin.themis_register_extractors(registered.__setitem__)
-    assert registered == {
+    assert Plugins().load("extract").offers["extractor"] == {
         "boxed": Boxed,
         "choice": Choice,
         "first_number": FirstNumber,

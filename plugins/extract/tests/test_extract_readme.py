@@ -8,16 +8,13 @@ from typing import Any
 
 import yaml
 
-from themis_core import Extractor
-from themis_plugin_extract import plugin
+from themis_core import Extractor, Plugins
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def registered() -> dict[str, type[Extractor]]:
-    found: dict[str, type[Extractor]] = {}
-    plugin.themis_register_extractors(found.__setitem__)
-    return found
+    return dict(Plugins().load("extract").offers["extractor"])
 
 
 def named_in(example: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from themis_core import Generation, Item, Judge, JudgedAnswer, JudgeRequest
+from themis_core import Generation, Item, Judge, JudgedAnswer, JudgeRequest, Plugins
 from themis_core.testing.judge import JudgeSuite
 from themis_plugin_judge import plugin
 from themis_plugin_judge.correctness import Correctness
@@ -88,8 +87,6 @@ class TestPairwise(OfTheJudges):
 
 
 def test_the_plugin_offers_its_judges() -> None:
-    offered: dict[str, type[Judge]] = {}
-    register: Callable[[str, type[Judge]], None] = offered.__setitem__
-    plugin.themis_register_judges(register=register)
+    offered = Plugins().load("judge").offers["judge"]
     assert offered == {"correctness": Correctness, "pairwise": Pairwise, "rubric": Rubric, "scale": Scale}
     assert plugin.THEMIS_CONTRACT_VERSION == 1

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from themis_core import Item, Metric
+from themis_core import Item, Metric, Plugins
 from themis_core.testing.metric import MetricSuite
-from themis_plugin_text import plugin
 from themis_plugin_text.choices import ChoiceAccuracy, ChoiceSet
 from themis_plugin_text.corpus import Bleu, Chrf, Ter
 from themis_plugin_text.json_match import JsonMatch
@@ -124,9 +123,7 @@ class TestJsonMatch(MetricSuite):
 
 
 def test_the_plugin_registers_each_metric_under_its_name() -> None:
-    registered: dict[str, type[Metric]] = {}
-    plugin.themis_register_metrics(registered.__setitem__)
-    assert registered == {
+    assert Plugins().load("text").offers["metric"] == {
         "bleu": Bleu,
         "chrf": Chrf,
         "choice_accuracy": ChoiceAccuracy,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from themis_core import Extractor, Generation, Item
+from themis_core import Extractor, Generation, Item, Plugins
 from themis_plugin_text.numeric import NumericMatch
 
 ROOT = Path(__file__).parents[3]
@@ -23,11 +22,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def regex_extractor() -> Extractor:
-    """`extract/regex` by its entry point, since plugins do not know each other."""
-    (entry,) = entry_points(group="themis", name="extract")
-    registered: dict[str, type[Extractor]] = {}
-    entry.load().themis_register_extractors(registered.__setitem__)
-    return registered["regex"].model_validate({"pattern": PATTERN, "which": "last"})
+    """`extract/regex` by its name, since plugins do not know each other."""
+    _, extractor = Plugins().resolve("extractor", "extract/regex")
+    found = extractor.model_validate({"pattern": PATTERN, "which": "last"})
+    assert isinstance(found, Extractor)
+    return found
 
 
 def test_numeric_match_agrees_with_every_published_verdict() -> None:

@@ -10,32 +10,23 @@ from themis_core import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from themis_core import Extractor
 
 THEMIS_CONTRACT_VERSION = 1
 
 
 @hookimpl
-def themis_register_extractors(register: Callable[[str, type[Extractor]], None]) -> None:
-    from themis_plugin_extract.boxes import Boxed
-    from themis_plugin_extract.choices import Choice
-    from themis_plugin_extract.json_values import Json
-    from themis_plugin_extract.marked import Tag, WithoutReasoning
-    from themis_plugin_extract.numbers import FirstNumber, LastNumber, Number
-    from themis_plugin_extract.patterns import Regex
-    from themis_plugin_extract.plain import Line, Normalized
-
-    register("boxed", Boxed)
-    register("choice", Choice)
-    register("first_number", FirstNumber)
-    register("json", Json)
-    register("last_number", LastNumber)
-    register("line", Line)
-    register("normalized", Normalized)
-    register("number", Number)
-    register("regex", Regex)
-    register("tag", Tag)
-    register("without_reasoning", WithoutReasoning)
+def themis_register_extractors(register: Callable[[str, str], None]) -> None:
+    register("boxed", "themis_plugin_extract.boxes:Boxed")
+    register("choice", "themis_plugin_extract.choices:Choice")
+    register("first_number", "themis_plugin_extract.numbers:FirstNumber")
+    register("json", "themis_plugin_extract.json_values:Json")
+    register("last_number", "themis_plugin_extract.numbers:LastNumber")
+    register("line", "themis_plugin_extract.plain:Line")
+    register("normalized", "themis_plugin_extract.plain:Normalized")
+    register("number", "themis_plugin_extract.numbers:Number")
+    register("regex", "themis_plugin_extract.patterns:Regex")
+    register("tag", "themis_plugin_extract.marked:Tag")
+    register("without_reasoning", "themis_plugin_extract.marked:WithoutReasoning")
 
 
 @hookimpl

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from themis_core import hookimpl
-
-if TYPE_CHECKING:
-    from themis_core import Exporter
 
 THEMIS_CONTRACT_VERSION = 1
 
 
 @hookimpl
-def themis_register_exporters(register: Callable[[str, type[Exporter]], None]) -> None:
-    from themis_plugin_interop.every_eval_ever import EveryEvalEver
-    from themis_plugin_interop.hub_results import HubResults
-    from themis_plugin_interop.inspect_logs import InspectLogs
-    from themis_plugin_interop.lm_eval_files import LmEvalFiles
-    from themis_plugin_interop.openai_evals_logs import OpenAiEvalsLogs
-
-    register("every_eval_ever", EveryEvalEver)
-    register("hub_results", HubResults)
-    register("inspect", InspectLogs)
-    register("lm_eval", LmEvalFiles)
-    register("openai_evals", OpenAiEvalsLogs)
+def themis_register_exporters(register: Callable[[str, str], None]) -> None:
+    register("every_eval_ever", "themis_plugin_interop.every_eval_ever:EveryEvalEver")
+    register("hub_results", "themis_plugin_interop.hub_results:HubResults")
+    register("inspect", "themis_plugin_interop.inspect_logs:InspectLogs")
+    register("lm_eval", "themis_plugin_interop.lm_eval_files:LmEvalFiles")
+    register("openai_evals", "themis_plugin_interop.openai_evals_logs:OpenAiEvalsLogs")

@@ -10,22 +10,16 @@ from themis_core import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from themis_core import Judge
 
 THEMIS_CONTRACT_VERSION = 1
 
 
 @hookimpl
-def themis_register_judges(register: Callable[[str, type[Judge]], None]) -> None:
-    from themis_plugin_judge.correctness import Correctness
-    from themis_plugin_judge.pairwise import Pairwise
-    from themis_plugin_judge.rubric import Rubric
-    from themis_plugin_judge.scale import Scale
-
-    register("correctness", Correctness)
-    register("pairwise", Pairwise)
-    register("rubric", Rubric)
-    register("scale", Scale)
+def themis_register_judges(register: Callable[[str, str], None]) -> None:
+    register("correctness", "themis_plugin_judge.correctness:Correctness")
+    register("pairwise", "themis_plugin_judge.pairwise:Pairwise")
+    register("rubric", "themis_plugin_judge.rubric:Rubric")
+    register("scale", "themis_plugin_judge.scale:Scale")
 
 
 @hookimpl
