@@ -1,4 +1,4 @@
-"""The scores of a run as columns of numbers: what a comparison reads, once, in some 60 bytes for each item of a group.
+"""The scores of a run as columns of numbers: what a comparison reads, once, in some 24 bytes for each item of a group.
 
 A group is what has one slice, model, prompt variant, setting, score and metric. Samples are averaged within items.
 """
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from themis_core import Results, RunRecord, Score, ScoreRow, SpecError
 
-__all__ = ["ALL", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"]
+__all__ = ["ALL", "DIGITS", "WHOLE", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"]
 
 ALL = ("*",)
 """All metrics of a run."""
 
+DIGITS = 32
+"""Of an item's SHA-256: 16 bytes tell items apart, and half as many are kept."""
+WHOLE = 64
+"""All of its digits, which the store is asked by."""
 LOOKED_AT = 50
 """Items of each group among which a comparison looks for some that both sides have, for their prompts and replies."""
 MetricKey: TypeAlias = tuple[str, str]
@@ -49,11 +53,12 @@ class Cell:
     """By item, the first trials' ids, to look at closely."""
     number: float | None = None
     """What the run itself says of them; known of a baseline file alone."""
-    digits: int = 64
-    """Of the items' digests that are known."""
+    digits: int = DIGITS
+    """Of the items' digests that are kept."""
     _digests: bytearray = field(default_factory=bytearray)
     _means: array[float] = field(default_factory=lambda: array("d"))
     _counts: array[int] = field(default_factory=lambda: array("l"))
+    """Empty for as long as each item has one sample, and so is the next one."""
     _within: array[float] = field(default_factory=lambda: array("d"))
     _last: str = ""
 
@@ -70,24 +75,32 @@ class Cell:
             self.ledger["unparsed"] += 1
         if row.item_digest != self._last:
             self._last = row.item_digest
-            self._digests += bytes.fromhex(row.item_digest)
-            self._means.append(0.0)
-            self._counts.append(0)
-            self._within.append(0.0)
+            self._digests += bytes.fromhex(row.item_digest[: self.digits])
+            self._means.append(value)
+            if self._counts:
+                self._counts.append(1)
+                self._within.append(0.0)
             if keeps_parts:
                 self.parts.append([])
+        else:
+            self._add_sample(value)
+        if keeps_parts:
+            self.parts[-1].append(Score(value, parts=row.parts))
+
+    def _add_sample(self, value: float) -> None:
+        if not self._counts:
+            self._counts = array("l", [1]) * len(self._means)
+            self._within = array("d", [0.0]) * len(self._means)
         # Welford 1962: mean and squares in one pass.
         self._counts[-1] += 1
         off = value - self._means[-1]
         self._means[-1] += off / self._counts[-1]
         self._within[-1] += off * (value - self._means[-1])
-        if keeps_parts:
-            self.parts[-1].append(Score(value, parts=row.parts))
 
     @property
     def digests(self) -> Digests:
-        """SHA-256 of each item, its last zero bytes cut off, as numpy does."""
-        return np.frombuffer(bytes(self._digests), dtype=f"S{self.digits // 2}")
+        """The beginning of each item's SHA-256, its last zero bytes cut off, as numpy does."""
+        return np.frombuffer(self._digests, dtype=f"S{self.digits // 2}")
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -96,12 +109,12 @@ class Cell:
     @property
     def counts(self) -> NDArray[np.float64]:
         """Samples of each item."""
-        return np.asarray(self._counts, dtype=np.float64)
+        return np.asarray(self._counts, dtype=np.float64) if self._counts else np.ones(len(self._means))
 
     @property
     def within(self) -> NDArray[np.float64]:
         """Sum of squares of the samples around their item's mean."""
-        return np.frombuffer(self._within, dtype=np.float64)
+        return np.frombuffer(self._within, dtype=np.float64) if self._within else np.zeros(len(self._means))
 
 
 @dataclass(slots=True)
@@ -135,10 +148,11 @@ class Collected:
         return None
 
 
-def collect(results: Results, run_id: str, wanted: Collection[str] = ()) -> Collected:
+def collect(results: Results, run_id: str, wanted: Collection[str] = (), digits: int = DIGITS) -> Collected:
     """Read the scores of a run. `wanted` are names of scores, metrics or both as `score/metric`; all by default.
 
-    Raises SpecError if the run has none of a name, or no such run is stored.
+    Of the items' digests so many digits are kept. Raises SpecError if the run has none of a name, or no such run is
+    stored.
     """
     run = results.run(run_id)
     outcomes: dict[Group, Counter[str]] = {}
@@ -148,11 +162,11 @@ def collect(results: Results, run_id: str, wanted: Collection[str] = ()) -> Coll
     found = Collected(run, results, {}, outcomes, results.aggregates(run.run_id))
     keys = chosen(list(found.metrics()), wanted, run.run_id)
     found.cells = {key: {} for key in keys}
-    _read(found, results)
+    _read(found, results, digits)
     return found
 
 
-def _read(found: Collected, results: Results) -> None:
+def _read(found: Collected, results: Results, digits: int) -> None:
     current: tuple[str, ...] | None = None
     cell: Cell | None = None
     keeps_parts = False
@@ -161,7 +175,7 @@ def _read(found: Collected, results: Results) -> None:
         if place != current:
             current = place
             groups = found.cells.get(place[4:])
-            cell = None if groups is None else groups.setdefault(Group(*place[:4]), Cell())
+            cell = None if groups is None else groups.setdefault(Group(*place[:4]), Cell(digits=digits))
             keeps_parts = (place[0], place[4], place[5]) in found.aggregates
         if cell is not None:
             cell.add(row, keeps_parts)

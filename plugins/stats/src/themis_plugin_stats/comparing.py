@@ -12,7 +12,7 @@ import numpy as np
 
 from themis_core import Results, SpecError
 from themis_plugin_stats.alike import check_alike, denominators_of
-from themis_plugin_stats.collecting import MetricKey
+from themis_plugin_stats.collecting import DIGITS, WHOLE, MetricKey
 from themis_plugin_stats.differing import differences, flips_between
 from themis_plugin_stats.multiple import Correction, corrected
 from themis_plugin_stats.opening import opened, read_sides
@@ -67,7 +67,7 @@ def compare(
             stores = stack.enter_context(opened(names, _path(spec), _path(project)))
         else:
             stores = [results] * len(runs) if isinstance(results, Results) else list(results)
-        sides, collected = read_sides(runs, stores, wanted)
+        sides, collected = read_sides(runs, stores, wanted, DIGITS if cluster is None else WHOLE)
         return compare_chosen(choose(sides, collected, by=by, only=only, baseline=baseline), **options)
 
 

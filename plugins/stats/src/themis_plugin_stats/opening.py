@@ -9,7 +9,7 @@ from pathlib import Path
 
 from themis_core import Results, SpecError, open_results
 from themis_plugin_stats.baselines import is_file, read_baseline
-from themis_plugin_stats.collecting import Collected, collect
+from themis_plugin_stats.collecting import DIGITS, Collected, collect
 from themis_plugin_stats.sides import Side, parse_side
 
 __all__ = ["opened", "read_sides"]
@@ -34,14 +34,17 @@ def opened(
 
 
 def read_sides(
-    runs: Sequence[str | Side], stores: Sequence[Results | None], wanted: Sequence[str] = ()
+    runs: Sequence[str | Side],
+    stores: Sequence[Results | None],
+    wanted: Sequence[str] = (),
+    digits: int = DIGITS,
 ) -> tuple[list[Side], list[Collected]]:
     """The sides, and what is stored of each, read once. Raises SpecError where there is nothing of a name."""
     sides = _named([each if isinstance(each, Side) else parse_side(each) for each in runs])
     read: dict[tuple[int, str], Collected] = {}
     for side, store in zip(sides, stores, strict=True):
         if (id(store), side.run) not in read:
-            read[id(store), side.run] = _read(side, store, wanted)
+            read[id(store), side.run] = _read(side, store, wanted, digits)
     return sides, [read[id(store), side.run] for side, store in zip(sides, stores, strict=True)]
 
 
@@ -60,9 +63,9 @@ def _named(sides: Sequence[Side]) -> list[Side]:
     return found
 
 
-def _read(side: Side, store: Results | None, wanted: Sequence[str]) -> Collected:
+def _read(side: Side, store: Results | None, wanted: Sequence[str], digits: int) -> Collected:
     if is_file(side.run):
         return read_baseline(Path(side.run), wanted)
     if store is None:
         raise SpecError(f"no store is open that could have the run {side.run}")
-    return collect(store, side.run, wanted)
+    return collect(store, side.run, wanted, digits)

@@ -125,7 +125,8 @@ def compared(
 def clusters_of(pairs: Pairs, one: Collected, other: Collected, field_name: str) -> NDArray[Any]:
     """What each item's metadata (or else its field) of this name says.
 
-    Raises SpecError if an item has none, or both sides are files, which don't hold the items.
+    The items' digests must be known whole. Raises SpecError if an item has none, or both sides are files, which don't
+    hold the items.
     """
     of_a = other.results is None
     results = one.results if of_a else other.results
