@@ -173,7 +173,10 @@ class Script:
         given = {"content": output} if isinstance(output, str) else output
         text = given.get("content")
         counts = (_tokens(call.prompt), _tokens(text if isinstance(text, str) else "")) if self._usage else None
-        return 200, wire.answer(call, given, counts), {}
+        answer = wire.answer(call, given, counts)
+        if (events := wire.events(call, answer)) is not None:
+            return 200, "".join(events), {"Content-Type": "text/event-stream"}
+        return 200, answer, {}
 
     def _output(self, call: Call) -> Any:
         """A text, an object, or None if there is none."""
@@ -227,8 +230,8 @@ def _number(ordinal: int) -> float:
 
 
 def simple_reply(status: int, body: Any, headers: Mapping[str, Any] | None = None, latency_s: float = 0) -> Reply:
-    """A response that is sent whole."""
-    content = json.dumps(body).encode()
+    """A response that is sent whole; a text is sent as it is, all else as JSON."""
+    content = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode()
     return Reply(status, iter(((latency_s, _head(status, len(content), headers or {}) + content),)))
 
 

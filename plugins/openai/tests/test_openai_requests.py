@@ -159,7 +159,7 @@ def test_the_prompt_of_a_text_completion_is_the_text_of_the_messages(
     [
         (OpenAICompletions, "a", {"tools": TOOLS}, "this engine has no setting 'tools'"),
         (OpenAIChat, "a", {"best_of": 2}, "this engine has no setting 'best_of'"),
-        (OpenAIChat, "a", {"extra_body": {"stream": True}}, "replies are not streamed"),
+        (OpenAIChat, "a", {"extra_body": {"stream": True}}, "write `stream: true`"),
         (OpenAICompletions, [{"type": "image_url", "image_url": {"url": "https://h"}}], {}, "take no images"),
         (OpenAIChat, [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}], {}, "https: or data:"),
     ],

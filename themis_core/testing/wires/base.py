@@ -64,6 +64,10 @@ class Wire(ABC):
     def answer(self, call: Call, output: Output, counts: tuple[int, int] | None) -> dict[str, Any]:
         """The body of an answer. `counts` are the tokens of prompt and text, None if none are told."""
 
+    def events(self, call: Call, answer: dict[str, Any]) -> Iterator[str] | None:
+        """The answer as a stream of events, if the request asks for one and the protocol has it."""
+        return None
+
 
 def text_of(content: Any) -> str:
     """The text of a message's content: a text, or the texts of its parts."""

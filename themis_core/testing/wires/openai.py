@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from themis_core.testing.wires.base import Call, Output, Told, Wire, text_of
@@ -50,3 +52,43 @@ class OpenAI(Wire):
             taken, made = counts[0], counts[1] * n
             reply["usage"] = {"prompt_tokens": taken, "completion_tokens": made, "total_tokens": taken + made}
         return reply
+
+    def events(self, call: Call, answer: dict[str, Any]) -> Iterator[str] | None:
+        if not call.body.get("stream"):
+            return None
+        return map(_event, (*self._chunks(call, answer), "[DONE]"))
+
+    def _chunks(self, call: Call, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        head = {name: value for name, value in answer.items() if name not in ("choices", "usage")}
+        for choice in answer["choices"]:
+            index, last = choice["index"], {"finish_reason": choice["finish_reason"]}
+            for field in _pieces(choice.get("message")) if "message" in choice else _words(choice["text"]):
+                said = {"delta": field} if "message" in choice else {"text": field}
+                yield head | {"choices": [{"index": index, **said, "finish_reason": None}]}
+            empty: dict[str, Any] = {"delta": {}} if "message" in choice else {"text": ""}
+            yield head | {"choices": [{"index": index, **empty, **last, "logprobs": choice["logprobs"]}]}
+        if "usage" in answer and (call.body.get("stream_options") or {}).get("include_usage"):
+            yield head | {"choices": [], "usage": answer["usage"]}
+
+
+def _event(data: Any) -> str:
+    return f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"
+
+
+def _pieces(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a message grows by: its role, its texts word by word, each tool call in two pieces, all else at once."""
+    for name, value in message.items():
+        if name == "tool_calls" and value:
+            for index, tool in enumerate(value):
+                function = tool.get("function", {})
+                named = {**tool, "index": index, "function": {**function, "arguments": ""}}
+                yield {name: [named]}
+                yield {name: [{"index": index, "function": {"arguments": function.get("arguments", "")}}]}
+        elif isinstance(value, str) and name != "role":
+            yield from ({name: word} for word in _words(value))
+        else:
+            yield {name: value}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+\s*|\s+", text)

@@ -10,21 +10,27 @@ from themis_http.answers import (
     warning_of,
 )
 from themis_http.bodies import encode, json_object
+from themis_http.carriers import Call
 from themis_http.config import ServerConfig, check_shown
 from themis_http.counts import MOST_TOKENS, count
 from themis_http.dialect import Dialect
 from themis_http.endings import Ending, ending_of, finish_reason
 from themis_http.engine import HttpEngine
 from themis_http.environment import secrets_in_environment
+from themis_http.events import EventReader, ServerEvent
+from themis_http.failures import inner_error
 from themis_http.redaction import Redaction
 from themis_http.waits import retry_after
 
 __all__ = [
+    "Call",
     "Dialect",
     "Ending",
+    "EventReader",
     "HttpEngine",
     "MOST_TOKENS",
     "Redaction",
+    "ServerEvent",
     "ServerConfig",
     "billed",
     "check_shown",
@@ -33,6 +39,7 @@ __all__ = [
     "ending_of",
     "ending_of_answer",
     "finish_reason",
+    "inner_error",
     "invalid",
     "json_object",
     "names_of",

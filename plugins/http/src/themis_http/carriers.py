@@ -38,6 +38,8 @@ class Call(NamedTuple):
     url: str
     headers: Mapping[str, str] = {}
     """Beside those of each request, or in place of them, such as the body's type; names in lower case."""
+    piecemeal: bool = False
+    """Whether pieces of the reply are wanted as they come, and not when there are enough of them."""
 
 
 class Reply(Protocol):

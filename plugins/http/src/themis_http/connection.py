@@ -5,9 +5,11 @@ What carries it is in `carriers`; here is what is made of a reply, whoever carri
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from themis_core import EngineError
@@ -24,6 +26,7 @@ SUCCESSES: Final = frozenset({200, 201, 202, 203})
 """Statuses whose body may be a completion; some gateways say that one was created, or accepted."""
 LONGEST_ERROR_BODY: Final = 65_536
 UNPACKED_PIECE: Final = 65_536
+LINGER_S: Final = 0.25
 
 
 class Received(NamedTuple):
@@ -129,9 +132,18 @@ async def _read(reply: Reply, take: Callable[[bytes], object], most_bytes: int) 
             if size > most_bytes:
                 raise _too_large(most_bytes)
             if take(part) is True:
+                await _linger(reply)
                 return
     if unpack is not None and (not unpack.eof or unpack.unused_data):
         raise _undecodable("the compressed reply is cut, or goes on after its end")
+
+
+async def _linger(reply: Reply) -> None:
+    """Wait a little for the end of a body that holds nothing more of worth: its connection can then be used again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while await reply.piece() is not None:
+                pass
 
 
 def _too_large(most_bytes: int) -> EngineError:

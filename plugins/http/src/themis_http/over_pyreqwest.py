@@ -64,7 +64,7 @@ class PyreqwestCarrier:
         request = self._client.request(call.method, Url(call.url))
         for name, value in call.headers.items():
             request = request.header(name, value)
-        return request
+        return request.streamed_read_buffer_limit(0) if call.piecemeal else request
 
     def meaning(self, error: Exception) -> tuple[Meaning, str]:
         causes = _causes(error)

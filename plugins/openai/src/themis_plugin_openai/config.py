@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from themis_http import Dialect, HttpEngine, check_shown
+from themis_core import EngineError, Generation, Request
+from themis_http import Call, Dialect, HttpEngine, check_shown, encode
 from themis_plugin_openai.dialect import DIALECT
+from themis_plugin_openai.streaming import CompletionStream, Stream
+
+if TYPE_CHECKING:
+    from themis_http.connection import Connection
 
 __all__ = ["OpenAIEngine"]
 
@@ -21,7 +27,12 @@ class OpenAIEngine(HttpEngine):
 
     dialect: ClassVar[Dialect] = DIALECT
     agent: ClassVar[str] = "themis-plugin-openai"
-    not_identity: ClassVar[frozenset[str]] = HttpEngine.not_identity | {"organization", "project"}
+    not_identity: ClassVar[frozenset[str]] = HttpEngine.not_identity | {
+        "organization",
+        "project",
+        "stream",
+        "stream_usage",
+    }
 
     base_url: str = Field(
         "https://api.openai.com/v1",
@@ -35,6 +46,14 @@ class OpenAIEngine(HttpEngine):
     )
     organization: str | None = Field(None, description="Sent as OpenAI-Organization: whose account is billed.")
     project: str | None = Field(None, description="Sent as OpenAI-Project: whose account is billed.")
+
+    stream: bool = Field(
+        False, description="Whether replies are asked for as a stream of events, for servers that give no other."
+    )
+    stream_usage: bool = Field(
+        True,
+        description="Whether a stream is asked to count tokens (`stream_options`), which some servers don't take.",
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -51,3 +70,36 @@ class OpenAIEngine(HttpEngine):
     def plain_headers(self) -> dict[str, str]:
         billed = {"openai-organization": self.organization, "openai-project": self.project}
         return super().plain_headers() | {name: value for name, value in billed.items() if value is not None}
+
+    def stream_of(self, connection: Connection, request: Request) -> Stream:
+        """What the streamed reply to a request is read by."""
+        said = connection.redaction, self.dialect, connection.url
+        return CompletionStream(*said, choices=request.params.get("n") or 1)
+
+    def body_of_stream(self, request: Request) -> dict[str, Any]:
+        """What is sent for a stream."""
+        counting = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
+        return self.body(request) | {"stream": True} | counting
+
+    async def generate(self, request: Request) -> Generation:
+        return await (self._streamed(request) if self.stream else super().generate(request))
+
+    async def _streamed(self, request: Request) -> Generation:
+        connection = self.connection()
+        stream = self.stream_of(connection, request)
+        headers = {"accept": "text/event-stream", "content-type": "application/json"}
+        call = Call("POST", self.url(self.path_of(request)), headers, piecemeal=True)
+        begun = latest = time.perf_counter()
+
+        def take(piece: bytes) -> bool:
+            nonlocal latest
+            latest = time.perf_counter()
+            return stream.take(piece)
+
+        try:
+            await connection.stream(encode(self.body_of_stream(request)), call, take)
+        except EngineError as error:
+            # What comes after the whole answer is no more than its count of tokens: not worth paying twice.
+            if error.code != "connection" or not stream.complete:
+                raise
+        return self.read(stream.reply(), round(latest - begun, 6))

@@ -6,10 +6,10 @@ No I/O. Text of a server's own making gets into no error message here unless it 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from themis_core import Generation, Usage
+from themis_core import HANDED_BACK, Generation, Usage
 from themis_http import (
     Ending,
     billed,
@@ -28,18 +28,26 @@ __all__ = ["read_chat", "read_completion"]
 LONGEST_PROVIDER_TEXT = 200
 
 
-def read_chat(data: dict[str, Any], latency_s: float | None = None) -> Generation:
-    """Turn a chat completion, which took so long, into a generation."""
+def read_chat(
+    data: dict[str, Any],
+    latency_s: float | None = None,
+    reasoning_tag: str | None = None,
+    hand_back: Collection[str] = (),
+) -> Generation:
+    """Turn a chat completion, which took so long, into a generation.
+
+    Text in the tag at its beginning is reasoning. Fields of the message that are to be handed back are kept.
+    """
     with billed(data, read_usage):
-        return _chat(data, latency_s)
+        return _chat(data, latency_s, reasoning_tag, hand_back)
 
 
-def _chat(data: dict[str, Any], latency_s: float | None) -> Generation:
+def _chat(data: dict[str, Any], latency_s: float | None, tag: str | None, hand_back: Collection[str]) -> Generation:
     first, *others = _choices(data)
     finish = finish_reason(first)
     ending = ending_of_answer(finish)
     message = _message(first, ending)
-    text, reasoning, refusal = _said(message)
+    text, reasoning, refusal = _said(message, tag)
     tool_calls = plain_objects(message.get("tool_calls"), "tool_calls")
     usage = read_usage(data)
     nothing = message.get("content") is None and not (tool_calls or refusal or reasoning or "function_call" in message)
@@ -54,11 +62,16 @@ def _chat(data: dict[str, Any], latency_s: float | None) -> Generation:
         finish_reason=finish,
         usage=usage or Usage(),
         latency_s=latency_s,
-        alternatives=tuple(_said(_message(each, ending_of_answer(finish_reason(each))))[0] for each in others),
+        alternatives=tuple(_said(_message(each, ending_of_answer(finish_reason(each))), tag)[0] for each in others),
         tool_calls=tool_calls,
         logprobs=_logprobs(first, _chat_logprobs),
-        provider=_provider(data) | warning_of(finish, ending, status),
+        provider=_provider(data) | _handed_back(message, hand_back) | warning_of(finish, ending, status),
     )
+
+
+def _handed_back(message: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    kept = {name: message[name] for name in names if message.get(name) is not None}
+    return {HANDED_BACK: plain_objects([kept], "what is to be handed back")[0]} if kept else {}
 
 
 def read_completion(data: dict[str, Any], latency_s: float | None = None) -> Generation:
@@ -112,7 +125,7 @@ def _message(choice: dict[str, Any], ending: Ending) -> dict[str, Any]:
     return message
 
 
-def _said(message: dict[str, Any]) -> tuple[str, str | None, str | None]:
+def _said(message: dict[str, Any], tag: str | None = None) -> tuple[str, str | None, str | None]:
     """Text, reasoning and refusal of one message."""
     content = message.get("content")
     text, reasoning, refusal = "", "", ""
@@ -122,9 +135,24 @@ def _said(message: dict[str, Any]) -> tuple[str, str | None, str | None]:
         text, reasoning, refusal = _parts(content)
     elif content is not None:
         raise invalid("the content is neither text nor a list of parts")
+    if tag is not None:
+        inline, text = _tagged(text, tag)
+        reasoning += inline
     reasoning += _optional_text(message, "reasoning_content") or _optional_text(message, "reasoning")
     refusal += _optional_text(message, "refusal")
     return text, reasoning or None, refusal or None
+
+
+def _tagged(text: str, tag: str) -> tuple[str, str]:
+    """Reasoning in a tag at the beginning of a text, and the rest. The opening tag may be missing, as where the prompt
+    ends with it; of what is never closed all is reasoning."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    opened = text.lstrip().startswith(opening)
+    inside, found, rest = text.partition(closing)
+    if not (opened or found):
+        return "", text
+    inside = inside.lstrip().removeprefix(opening)
+    return inside.strip(), rest.lstrip()
 
 
 def _parts(parts: Iterable[Any]) -> tuple[str, str, str]:

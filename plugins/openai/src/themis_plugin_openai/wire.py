@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from themis_core import EngineError, Request
+from themis_core import HANDED_BACK, EngineError, Request
+from themis_plugin_openai.roles import SystemRole, with_roles
 
-__all__ = ["chat_body", "completions_body"]
+__all__ = ["Names", "chat_body", "completions_body"]
 
 SAME_NAME = frozenset(
     {
@@ -31,18 +32,26 @@ FURTHER = ("extra_body", "extras")
 TRANSLATED = frozenset({"max_tokens", "seed", "logprobs", "top_logprobs", *FURTHER})
 
 
-def chat_body(request: Request, max_tokens_field: str) -> dict[str, Any]:
+class Names(NamedTuple):
+    """Names of settings that servers differ in."""
+
+    max_tokens: str = "max_tokens"
+    seed: str = "seed"
+
+
+def chat_body(request: Request, names: Names, system_role: SystemRole) -> dict[str, Any]:
     """The body of a chat request. Raises EngineError `unsupported` for what can't be asked."""
     params = request.params
-    body: dict[str, Any] = {"model": request.model_id, "messages": [_message(m) for m in request.messages]}
+    messages = [_message(each) for each in with_roles(request.messages, system_role)]
+    body: dict[str, Any] = {"model": request.model_id, "messages": messages}
     _add_plain(body, params, SAME_NAME | CHAT_ONLY)
     if "max_tokens" in params:
-        body[max_tokens_field] = params["max_tokens"]
+        body[names.max_tokens] = params["max_tokens"]
     if "logprobs" in params or "top_logprobs" in params:
         body["logprobs"] = params.get("logprobs", True)
     if "top_logprobs" in params:
         body["top_logprobs"] = params["top_logprobs"]
-    return _finished(body, request)
+    return _finished(body, request, names.seed)
 
 
 def completions_body(request: Request, separator: str) -> dict[str, Any]:
@@ -67,24 +76,25 @@ def _add_plain(body: dict[str, Any], params: Mapping[str, Any], plain: frozenset
             raise _unsupported(f"this engine has no setting {name!r}")
 
 
-def _finished(body: dict[str, Any], request: Request) -> dict[str, Any]:
+def _finished(body: dict[str, Any], request: Request, seed_field: str = "seed") -> dict[str, Any]:
     seed = request.params.get("seed") if request.seed is None else request.seed
     if seed is not None:
-        body["seed"] = seed
+        body[seed_field] = seed
     for field in FURTHER:
         further = request.params.get(field, {})
-        if twice := sorted(
-            further.keys() & body.keys() - {"seed"}
-        ):  # a seed may be derived, and then the given one wins
+        # A seed may be derived, and then the given one wins.
+        if twice := sorted(further.keys() & body.keys() - {seed_field}):
             raise _unsupported(f"{field} can't set {', '.join(twice)}, which the request says already")
         body.update(further)
         if further.get("stream"):
-            raise _unsupported(f"replies are not streamed: take `stream` out of {field}")
+            raise _unsupported(f"take `stream` out of {field}, and write `stream: true` in the model's `extras`")
     return body
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
     content = message.get("content")
+    if HANDED_BACK in message:
+        message = {name: each for name, each in message.items() if name != HANDED_BACK} | message[HANDED_BACK]
     if not isinstance(content, list):
         return message
     return message | {"content": [_part(part) for part in content]}
