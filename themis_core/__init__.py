@@ -80,6 +80,9 @@ if TYPE_CHECKING:
     from themis_core.records import Latency as Latency
     from themis_core.records import OutcomeCount as OutcomeCount
     from themis_core.records import Request as Request
+    from themis_core.records import RequestFailed as RequestFailed
+    from themis_core.records import RequestFinished as RequestFinished
+    from themis_core.records import RequestStarted as RequestStarted
     from themis_core.records import Row as Row
     from themis_core.records import RunCost as RunCost
     from themis_core.records import RunFinished as RunFinished
@@ -220,6 +223,9 @@ _ROOMS = {
         "Latency",
         "OutcomeCount",
         "Request",
+        "RequestFailed",
+        "RequestFinished",
+        "RequestStarted",
         "Row",
         "RunCost",
         "RunFinished",

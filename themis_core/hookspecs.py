@@ -13,6 +13,9 @@ A run, hook by hook (only plugins that the spec names are imported and asked):
     themis_register_storage_backends│
     themis_register_exporters       ┘
     themis_run_started                once
+      themis_request_started          ┐ once per attempt at a request, those of judges too: one before, and one of
+      themis_request_finished         │ the other two after it
+      themis_request_failed           ┘
       themis_trial_finished           once per trial, after its commit returned
     themis_run_finished               once, also after an interruption or error
 
@@ -39,7 +42,14 @@ if TYPE_CHECKING:  # click would cost `import themis_core` its import time
         Metric,
         StorageBackend,
     )
-    from themis_core.records import RunFinished, RunStarted, TrialFinished
+    from themis_core.records import (
+        RequestFailed,
+        RequestFinished,
+        RequestStarted,
+        RunFinished,
+        RunStarted,
+        TrialFinished,
+    )
 
 __all__ = ["REGISTRATION_HOOKS", "hookimpl", "hookspec"]
 
@@ -124,6 +134,33 @@ def themis_run_started(event: RunStarted) -> None:
 
     Called once, in the event loop's thread: return fast. An exception, SystemExit among them, is logged with the
     plugin's name and passed over. What it returns is ignored.
+    """
+
+
+@hookspec
+def themis_request_started(event: RequestStarted) -> None:
+    """Observe that an attempt at a request is about to be sent: to which model, for which trial, with what.
+
+    Called once per attempt, those at requests of judges included, in the event loop's thread: return fast. Where no
+    plugin has one of the three hooks of requests, no event is made. What is answered from the store is no request, and
+    what is asked in batches is told of by none of them. Treated like `themis_run_started` otherwise.
+    """
+
+
+@hookspec
+def themis_request_finished(event: RequestFinished) -> None:
+    """Observe what an attempt brought. It is not saved yet.
+
+    Called once per attempt that brought a generation. Treated like `themis_request_started` otherwise.
+    """
+
+
+@hookspec
+def themis_request_failed(event: RequestFailed) -> None:
+    """Observe that an attempt failed, and how; the run may try again.
+
+    Called once per attempt that failed, or that was cut off as the run ended. Treated like `themis_request_started`
+    otherwise.
     """
 
 

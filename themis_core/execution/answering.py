@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from themis_core.execution.claims import Claims
 from themis_core.execution.endpoint import Endpoint, Stopped
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.sharing import Sharing
+from themis_core.execution.watching import RequestWatch
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
 from themis_core.planning import Media, MediaChanged
@@ -58,7 +59,9 @@ class Answering:
         sharing: Sharing,
         progress: Progress,
         media: Media,
+        watch: RequestWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._run_id = run_id
         self._writer = writer
         self._endpoints = endpoints
@@ -169,7 +172,8 @@ class Answering:
         await self._writer.save([GenerationRecorded(key, self._run_id, at, request, generation)])
 
     async def call_judge(self, model: ComposedModel, request: Request) -> Generation:
-        reply, is_new = await self._call(model, request)
+        with nullcontext() if self._watch is None else self._watch.judging():
+            reply, is_new = await self._call(model, request)
         if is_new and not reply.failed:
             self._progress.judged += 1
         return reply

@@ -24,6 +24,7 @@ from themis_core.execution.budget import Budget, Stopped, output_limit, prompt_t
 from themis_core.execution.deadline import within
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
+from themis_core.execution.watching import CUT_OFF, RequestWatch
 from themis_core.planning import Media, MediaChanged
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
@@ -64,8 +65,10 @@ class Endpoint:
         slots: asyncio.Semaphore,
         budget: Budget,
         media: Media | None = None,
+        watch: RequestWatch | None = None,
     ) -> None:
         self.name = name
+        self._watch = watch
         self._media = media if media is not None else Media()
         self.note = ""
         """What it waits for, for people; empty if nothing."""
@@ -92,7 +95,8 @@ class Endpoint:
         what this one brought.
         """
         if engine.capabilities.local:
-            return await self._local(engine, request, price)
+            answering = self._local(engine, request, price)
+            return await (answering if self._watch is None else self._watched(self._watch, answering, engine, request))
         costs: list[RunCost] = []
         try:
             return await self._retried(engine, request, price, costs)
@@ -109,7 +113,7 @@ class Endpoint:
         attempt = 0
         while True:
             attempt += 1
-            result = await self._attempt(engine, request, price)
+            result = await self._attempt(engine, request, price, attempt)
             if isinstance(result, Generation):
                 if attempt == 1:
                     return result
@@ -153,6 +157,19 @@ class Endpoint:
         finally:
             self._budget.settle(reserved, cost)
 
+    async def _watched(
+        self, watch: RequestWatch, answering: Coroutine[Any, Any, Generation], engine: Engine, request: Request
+    ) -> Generation:
+        """Tell observers of a local engine's answer."""
+        asked = watch.started(self.name, engine, request, 1)
+        try:
+            generation = await answering
+        except BaseException:
+            watch.failed(asked, CUT_OFF)
+            raise
+        watch.ended(asked, generation)
+        return generation
+
     async def _in_time(self, engine: Engine, request: Request) -> Generation:
         """The answer of a local engine. It hardly ever waits, so neither a task nor a deadline is made for each."""
         limit = self._policy.attempt_timeout_s
@@ -187,7 +204,9 @@ class Endpoint:
         billed = error.unknown_outcome or error.code in MAY_BE_BILLED
         return self._budget.cost_of_call(request, price, error.usage, billed=billed)
 
-    async def _attempt(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation | _Failed:
+    async def _attempt(
+        self, engine: Engine, request: Request, price: PriceSpec | None, attempt: int
+    ) -> Generation | _Failed:
         if not self._limit.take():
             await self._limit.wait()
         probing = False
@@ -202,7 +221,7 @@ class Endpoint:
                     if open_now and time.monotonic() >= self._pace.shut_until:
                         reserved = self._budget.reserve(request, price)
                         if reserved is not None:
-                            return await self._send(engine, request, price, probing, reserved)
+                            return await self._send(engine, request, price, probing, reserved, attempt)
                 probing = self._end_probe(probing)
                 if reserved is None:
                     await self._doze(POLL_S)
@@ -219,12 +238,14 @@ class Endpoint:
         return False
 
     async def _send(
-        self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool, reserved: float
+        self, engine: Engine, request: Request, price: PriceSpec | None, probing: bool, reserved: float, attempt: int
     ) -> Generation | _Failed:
         self._budget.start_call()
         self._under_way += 1
         self._allowance.earn()
         cost = RunCost()
+        watch = self._watch
+        asked = None if watch is None else watch.started(self.name, engine, request, attempt)
         begun = time.monotonic()
         try:
             generation = await self._timed(engine, request)
@@ -234,7 +255,13 @@ class Endpoint:
             if error.retry_after is not None and not (error.retryable and error.retry_after > 0):
                 error.retry_after = None  # to wait no time, or for what can't pass, is no wait; NaN is none either
             self._failed(error, request, probing, begun)
+            if watch is not None and asked is not None:
+                watch.failed(asked, error)
             return _Failed(error, begun, cost)
+        except BaseException:
+            if watch is not None and asked is not None:
+                watch.failed(asked, CUT_OFF)
+            raise
         finally:
             self._under_way -= 1
             self._budget.end_call()
@@ -243,7 +270,11 @@ class Endpoint:
         if self._has_rates:
             self._learn_tokens(request, generation.usage)
         measured = _measured(generation, round(time.monotonic() - begun, 6), cost.known)
-        return cost.put_into(measured) if cost.unknown_calls or "unknown_cost" in measured.provider else measured
+        if cost.unknown_calls or "unknown_cost" in measured.provider:
+            measured = cost.put_into(measured)
+        if watch is not None and asked is not None:
+            watch.ended(asked, measured)
+        return measured
 
     async def _timed(self, engine: Engine, request: Request) -> Generation:
         limit = self._policy.attempt_timeout_s

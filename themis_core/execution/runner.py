@@ -33,6 +33,7 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.saving import Ended, Saving
 from themis_core.execution.scores import Scores, are_quick
 from themis_core.execution.sharing import Sharing
+from themis_core.execution.watching import watch_of
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
 from themis_core.planning import Plan
@@ -62,8 +63,11 @@ class Runner:
         policy = plan.composition.project.execution_policy
         self._policy = policy
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
+        self._watch = watch_of(plan.composition, plan.run_id)
         names = {model.engine.endpoint for model in plan.composition.models()}
-        self._endpoints = {name: Endpoint(name, policy, self._slots, budget, plan.media) for name in sorted(names)}
+        self._endpoints = {
+            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch) for name in sorted(names)
+        }
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
         self._quick = {slice_id: all(map(are_quick, its)) for slice_id, its in scorers.items()}
         self._judged = any(scorer.judges or scorer.baseline for its in scorers.values() for scorer in its)
@@ -73,7 +77,7 @@ class Runner:
         self._lanes = Lanes(budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
         self._answering = Answering(
-            plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress, plan.media
+            plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress, plan.media, self._watch
         )
         judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
         self._scores = Scores(plan.asked, self._answering, judging, self._lanes)
@@ -110,6 +114,8 @@ class Runner:
             for model in started:
                 await self._stop(model)
             self._observers.count_failures()
+            if self._watch is not None:
+                self._watch.count_failures()
 
     @property
     def note(self) -> str:
@@ -201,6 +207,8 @@ class Runner:
             try:
                 if self._budget.stopped is not None:
                     raise Stopped
+                if self._watch is not None:
+                    self._watch.trial(work.trial.slice_id, work.trial.trial_id)
                 answered = await self._answering.answer(work)
             except Stopped:
                 self._claims.let_go(work.owned, None)
@@ -232,6 +240,8 @@ class Runner:
 
     async def _score(self, work: Work, answered: Answered) -> None:
         """Score a trial whose answer is saved, and end it. A run that ends leaves it to the next one."""
+        if self._watch is not None:
+            self._watch.trial(work.trial.slice_id, work.trial.trial_id)
         try:
             scores = await self._scores.of(work, answered.generation)
         except Stopped:

@@ -28,6 +28,7 @@ from themis_core.records.events import (
     TrialFinished,
     event_from,
 )
+from themis_core.records.requests import RequestFailed, RequestFinished, RequestStarted
 from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
 from themis_core.records.trial import (
     HANDED_BACK,
@@ -61,6 +62,9 @@ __all__ = [
     "Latency",
     "OutcomeCount",
     "Request",
+    "RequestFailed",
+    "RequestFinished",
+    "RequestStarted",
     "Row",
     "RunCost",
     "RunFinished",
