@@ -91,6 +91,8 @@ if TYPE_CHECKING:
     from themis_core.records import Score as Score
     from themis_core.records import ScoreEntry as ScoreEntry
     from themis_core.records import ScoreRow as ScoreRow
+    from themis_core.records import Step as Step
+    from themis_core.records import StepKind as StepKind
     from themis_core.records import Ticket as Ticket
     from themis_core.records import TrialFinished as TrialFinished
     from themis_core.records import TrialRow as TrialRow
@@ -235,6 +237,8 @@ _ROOMS = {
         "Score",
         "ScoreEntry",
         "ScoreRow",
+        "Step",
+        "StepKind",
         "Ticket",
         "TrialFinished",
         "TrialRow",

@@ -52,6 +52,22 @@ class Engine(Component):
         """
         return type(self).__name__
 
+    @property
+    def item_fields(self) -> tuple[str, ...]:
+        """What of each item the engine is handed, as `Request.item` and as part of the generation key.
+
+        Names of fields; `metadata`; `reference`; `*` for all fields but the column of the reference. An item without
+        one of them is an error in planning; a name with `?` at its end is handed over if the item has it. The reference
+        is handed over only if it is named, and then the plan says so. Read after `check`.
+        """
+        return ()
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether requests carry messages. If not, a slice needs no prompt variant for the engine, and has the engine
+        asked once for all variants that there are. Read after `check`."""
+        return True
+
     def check_params(self, params: dict[str, Any]) -> None:
         """Refuse settings that the engine doesn't take. Raise ValueError with a message that says what to do.
 

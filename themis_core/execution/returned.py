@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from themis_core.components import JudgeRequest
 from themis_core.errors import EngineError
+from themis_core.execution.steps import as_steps, left_out_told
 from themis_core.plugins import told
-from themis_core.records import Extraction, Generation, GenerationStatus, Score, Usage
+from themis_core.records import WARNING, Extraction, Generation, GenerationStatus, Score, Usage
 from themis_core.specs import InferenceParamsSpec
 from themis_documents.mistakes import in_words
 from themis_plain import (
@@ -160,6 +161,8 @@ def _has_plain_values(it: Any) -> bool:
         and it.alternatives == ()
         and it.tool_calls == ()
         and it.logprobs is None
+        and it.steps == ()
+        and it.steps_left_out == 0
         and type(it.status) is str
     )
 
@@ -178,6 +181,11 @@ def _plain(generation: Generation) -> Generation:
                 values[name] = plain(value, f"Generation.{name}")
     for name in ("alternatives", "tool_calls", "logprobs"):
         values[name] = _listed(name, getattr(generation, name))
+    steps, left_out = as_steps(generation.steps, "Generation.steps")
+    left_out += as_count(generation.steps_left_out, "Generation.steps_left_out")
+    values |= {"steps": steps, "steps_left_out": left_out}
+    if (told := left_out_told(steps, left_out)) and isinstance(generation.provider, dict):
+        values["provider"] = {WARNING: told, **generation.provider}
     return Generation(**values)
 
 

@@ -1,5 +1,6 @@
 """Pure planning: which items, which prompts, which trials, with which identities. Nothing is called or stored."""
 
+from themis_core.planning.handing import NO_PROMPT, HandedRow, handed_rows
 from themis_core.planning.identities import Baseline, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.media import Media, MediaChanged
@@ -11,9 +12,11 @@ from themis_core.planning.trials import Plan, PlannedSlice, questions, survey
 __all__ = [
     "Asked",
     "Baseline",
+    "HandedRow",
     "Items",
     "Media",
     "MediaChanged",
+    "NO_PROMPT",
     "Plan",
     "PlannedSlice",
     "Prompt",
@@ -21,6 +24,7 @@ __all__ = [
     "Trial",
     "Unscorable",
     "allot",
+    "handed_rows",
     "questions",
     "rank",
     "score_key",

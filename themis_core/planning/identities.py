@@ -3,6 +3,7 @@
 The keys, and what each holds (all SHA-256 over canonical JSON):
 
     generation key = engine, its identity and version, model as sent, params · messages · item id · sample index · seed
+                     · what the engine is handed of the item, if it names something
                      (a follow-up turn: the key of the turn before · its own message)
     score key      = generation key · item content · parse chain and metric or judge, each with config and version
                      (a judge that compares: the generation key of the baseline's answer as well)
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from themis_core.components import Judge
 from themis_core.planning.settings import own_settings
@@ -25,6 +26,7 @@ from themis_plain import quick
 __all__ = [
     "Baseline",
     "Condition",
+    "Handed",
     "Trial",
     "condition_of",
     "conditions_of",
@@ -86,6 +88,13 @@ class Trial:
         return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label)
 
 
+class Handed(NamedTuple):
+    """What an engine is handed of an item, and its digest."""
+
+    item: dict[str, Any]
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One model with one setting: what is the same for all trials that share them."""
@@ -116,16 +125,19 @@ def requests_of(
     item_id: str,
     sample: int,
     seed: int | None,
+    handed: Handed | None = None,
 ) -> tuple[Request, ...]:
+    """One request per turn. `handed` is what the engine is handed of the item, if it names something."""
     model_id = condition.model.spec.sent
-    key = digest([condition.head, messages_digest, item_id, sample, seed])
-    first = Request(model_id, messages, condition.params, item_id, sample, seed, key)
+    item, item_part = ({}, ()) if handed is None else (handed.item, ({"item": handed.digest},))
+    key = digest([condition.head, messages_digest, item_id, sample, seed, *item_part])
+    first = Request(model_id, messages, condition.params, item_id, sample, seed, key, item)
     if not follow_ups:
         return (first,)
     turns = [first]
     for message in follow_ups:
         key = digest([key, message])
-        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key))
+        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key, item))
     return tuple(turns)
 
 

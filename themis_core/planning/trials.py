@@ -10,14 +10,14 @@ from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
 from themis_core.errors import SpecError
+from themis_core.planning.arms import UNPROMPTED, arms_of, asking_of
 from themis_core.planning.few_shot import Leak, leaks_of, taken
+from themis_core.planning.handing import NO_PROMPT, handing_of
 from themis_core.planning.identities import (
     Baseline,
     Trial,
     condition_of,
     conditions_of,
-    requests_of,
-    seed_of,
 )
 from themis_core.planning.items import Items
 from themis_core.planning.media import Media
@@ -73,8 +73,11 @@ class PlannedSlice:
         if self.composed.spec.generation is None:
             return self.items.count
         chosen = self.composed.models if models is None else [m for m in self.composed.models if m in models]
-        settings = sum(len(conditions_of(model, self.composed.params)) for model in chosen)
-        return self.items.count * len(self.prompts) * settings * self.composed.num_samples
+        asked = sum(
+            len(conditions_of(model, self.composed.params)) * (len(self.prompts) if model.reads_prompt else 1)
+            for model in chosen
+        )
+        return self.items.count * asked * self.composed.num_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,20 @@ def _check_settings(planned: PlannedSlice) -> None:
             sent = own_settings(model.spec, params)
             _check_capabilities(model, sent, planned.prompts, composed.place / "generation")
     _check_labels(composed)
+    _check_baselines(planned)
+
+
+def _check_baselines(planned: PlannedSlice) -> None:
+    """Refuse to compare what is asked without a prompt with the answers to several."""
+    if len(planned.prompts) < 2 or all(model.reads_prompt for model in planned.composed.models):
+        return
+    for scorer in planned.scorers:
+        if scorer.baseline is not None and scorer.baseline.reads_prompt:
+            lone = next(model.spec.model_id for model in planned.composed.models if not model.reads_prompt)
+            raise (planned.composed.place / "scores").error(
+                f"{scorer.metric} compares with model {scorer.baseline.spec.model_id!r}, which is put "
+                f"{len(planned.prompts)} prompt variants, and model {lone!r} reads none: take one variant for the slice"
+            )
 
 
 def _check(planned: PlannedSlice) -> None:
@@ -238,10 +255,18 @@ def _check(planned: PlannedSlice) -> None:
                     f"item {item.id!r} carries no output, and none is generated"
                 )
         return
+    handings = [each for model in composed.models if (each := handing_of(model, composed)) is not None]
     for item in planned.items:
         for prompt in planned.prompts:
             prompt.messages(item)
             prompt.follow_ups(item)
+        for handing in handings:
+            try:
+                handing.of(item)
+            except SpecError as error:
+                where = planned.items.places({item.id}).get(item.id)
+                at = f" ({where})" if where else ""
+                raise (composed.place / "generation").error(f"{error.message}{at}") from error
 
 
 def _check_labels(composed: ComposedSlice) -> None:
@@ -268,16 +293,18 @@ def _check_judges(planned: PlannedSlice) -> None:
     ]
     judges = [(scorer, place) for scorer, place in zip(planned.scorers, places, strict=True) if scorer.judges]
     asked: dict[str, list[dict[str, Any]]] = {}
+    unprompted = any(not model.reads_prompt for model in composed.models)
     for item in planned.items if judges else ():
-        messages = planned.prompts[0].messages(item) if planned.prompts else ()
-        for scorer, place in judges:
-            try:
-                written = questions(scorer, item, messages)
-            except SpecError as error:
-                raise (place / "config").error(error.message) from error
-            # What is no request costs the judge its score in the run, and is told there.
-            if params := [each.params for each in written or () if _is_request(each)]:
-                asked.setdefault(scorer.digest, params)
+        sent: list[Sequence[dict[str, Any]]] = [planned.prompts[0].messages(item)] if planned.prompts else []
+        for messages in sent if sent and not unprompted else [*sent, ()]:
+            for scorer, place in judges:
+                try:
+                    written = questions(scorer, item, messages)
+                except SpecError as error:
+                    raise (place / "config").error(error.message) from error
+                # What is no request costs the judge its score in the run, and is told there.
+                if params := [each.params for each in written or () if _is_request(each)]:
+                    asked.setdefault(scorer.digest, params)
     for scorer, place in judges:
         if scorer.digest in asked:  # else no question can be written before there is an answer
             check_judging_params(scorer, asked[scorer.digest], place)
@@ -318,7 +345,8 @@ def _check_capabilities(
         "structured": params.response_format is not None,
     }
     needed = [name for name, wanted in wants.items() if wanted]
-    needed += sorted(each for prompt in prompts for each in prompt.spec.needs if each not in needed)
+    if model.reads_prompt:
+        needed += sorted(each for prompt in prompts for each in prompt.spec.needs if each not in needed)
     for capability in needed:
         if not getattr(able, capability):
             raise place.error(
@@ -337,48 +365,38 @@ def _generated_trials(
     planned: PlannedSlice, items: Iterable[Item], models: Sequence[ComposedModel], seed: int | None
 ) -> Iterator[Trial]:
     composed = planned.composed
-    conditions = [
-        (condition, [condition_of(each, params) for each in _rivals(planned.scorers, model)])
-        for model in models
-        for condition, params in conditions_of(model, composed.params)
-    ]
+    arms = arms_of(planned.composed, models)
+    prompted = [each for each in arms if each.condition.model.reads_prompt]
+    unprompted = [each for each in arms if each not in prompted]
     samples = range(composed.num_samples)
+    # What is asked without a prompt may be compared with what is answered to the one that there is.
+    needs_prompt = bool(prompted) or any(rival.model.reads_prompt for each in unprompted for rival in each.rivals)
     for item in items:
         item_part = digest([planned.dataset_identity, item.id, item.digest])
-        for prompt in planned.prompts:
-            messages = prompt.messages(item)
-            messages_digest = digest(messages)
-            follow_ups = prompt.follow_ups(item)
-            prompt_digest = prompt.digest_for(item)
-            if prompt.spec.holds_media:
-                prompt_digest = digest([prompt_digest, messages_digest, follow_ups])
-            for condition, rivals in conditions:
+        handed = [(arm, arm.handed(item)) for arm in arms]
+        askings = [asking_of(prompt, item) for prompt in planned.prompts] if needs_prompt else []
+        for variant, identity, asking, of_prompt in (
+            *((each.variant, each.identity, each, True) for each in askings if prompted),
+            (NO_PROMPT, NO_PROMPT, askings[0] if askings else UNPROMPTED, False),
+        ):
+            for arm, of_item in handed:
+                condition = arm.condition
+                if condition.model.reads_prompt is not of_prompt:
+                    continue
                 for sample in samples:
-                    asked = [
-                        requests_of(
-                            each, messages, messages_digest, follow_ups, item.id, sample,
-                            seed_of(each, seed, item.id, messages_digest, sample),
-                        )
-                        for each in (condition, *rivals)
-                    ]  # fmt: skip
+                    asked = arm.requests(asking, of_item, item.id, sample, seed)
                     yield Trial(
                         composed.spec.slice_id,
-                        digest([item_part, prompt.spec.id, prompt_digest, condition.head, sample]),
+                        digest([item_part, variant, identity, condition.head, sample]),
                         item,
-                        prompt.spec.id,
+                        variant,
                         condition.model.spec.model_id,
                         condition.label,
                         sample,
                         asked[0],
                         condition.model,
-                        tuple(Baseline(each.model, of) for each, of in zip(rivals, asked[1:], strict=True)),
+                        tuple(Baseline(each.model, of) for each, of in zip(arm.rivals, asked[1:], strict=True)),
                     )
-
-
-def _rivals(scorers: Sequence[Scorer], model: ComposedModel) -> list[ComposedModel]:
-    """The models with which judges compare this one."""
-    found = {each.baseline.spec.model_id: each.baseline for each in scorers if each.baseline is not None}
-    return [each for each in found.values() if each is not model]
 
 
 def _recorded_trials(planned: PlannedSlice, items: Iterable[Item]) -> Iterator[Trial]:

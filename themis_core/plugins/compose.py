@@ -45,6 +45,7 @@ from themis_core.specs import (
     ModelSpec,
     ParseSpec,
     ProjectSpec,
+    PromptVariantSpec,
     ScoreSpec,
     SliceSpec,
     digest,
@@ -211,12 +212,14 @@ class _Composer:
             for index, score in enumerate(spec.scores)
             for number, metric in enumerate(score.metrics)
         ]
+        variants = tuple(benchmark.variants_for(spec)) if generation else ()
+        _check_variants(spec, models, variants, place)
         grid = generation.inference_grid if generation and generation.inference_grid else benchmark.inference_grid
         return ComposedSlice(
             spec,
             self.dataset(spec.dataset, place / "dataset"),
             models,
-            tuple(benchmark.variants_for(spec)) if generation else (),
+            variants if any(model.reads_prompt for model in models) else (),
             tuple(grid.expand()),
             (generation.num_samples if generation else None) or benchmark.num_samples,
             tuple(scorers),
@@ -301,6 +304,7 @@ class _Composer:
 
     def judging(self, name: str, judge: Judge, spec: JudgeInferenceSpec, place: Place) -> JudgingModel:
         model = self.model(spec.model, place / "model", spec.extras)
+        _check_asks(model, name, place)
         given = {**spec.params.given(), **spec.model.params.set.given()}
         wanted = set(judge.requires) | _needs(given)
         for capability in sorted(wanted):
@@ -319,6 +323,32 @@ def _needs(params: Mapping[str, Any]) -> set[str]:
         "tools": "tools", "tool_choice": "tools",
     }  # fmt: skip
     return {capability for name, capability in by_setting.items() if params.get(name)}
+
+
+def _check_variants(
+    spec: SliceSpec, models: Sequence[ComposedModel], variants: Sequence[PromptVariantSpec], place: Place
+) -> None:
+    """Refuse models that are to be put a prompt where there is none, and prompts that nobody reads."""
+    reading = [model for model in models if model.reads_prompt]
+    if reading and not variants:
+        others = f" (model {reading[0].spec.model_id!r} reads one)" if len(reading) < len(models) else ""
+        raise (place / "generation").error(f"the slice generates, but no prompt variant applies to it{others}")
+    named = next((name for name in ("prompt_variants", "prompt_families") if getattr(spec, name) is not None), None)
+    if models and not reading and named:
+        engines = ", ".join(dict.fromkeys(model.component for model in models))
+        raise (place / named).error(f"no model of the slice reads a prompt ({engines}): remove {named}")
+
+
+def _check_asks(model: ComposedModel, judge: str, place: Place) -> None:
+    """Refuse a judging model that would not be asked the judge's questions."""
+    who = f"engine {model.component!r} of model {model.spec.model_id!r}"
+    if not model.reads_prompt:
+        raise place.error(f"{who} reads no prompt, so it can't be asked the questions of {judge}")
+    if needed := [name for name in model.engine.item_fields if not name.endswith("?")]:
+        raise place.error(
+            f"{who} has to be handed parts of the item ({', '.join(needed)}), and a judge's question has none: choose "
+            f"another engine for {judge}, or a config of this one that reads the messages alone"
+        )
 
 
 def _check_judges(judges: Sequence[JudgingModel], place: Place) -> None:

@@ -40,6 +40,11 @@ class ComposedModel:
         content = {"content": self.content} if self.content else {}
         return {**identity_of(self.component, self.engine), **content, "model": self.spec.sent}
 
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether the model is put a prompt."""
+        return bool(self.engine.reads_prompt)
+
     def check_params(self, params: dict[str, Any], place: Place) -> None:
         """Let the engine refuse settings, as requests will hold them, that it doesn't take. Raises SpecError there."""
         try:

@@ -95,7 +95,7 @@ _OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
 _OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Conclusion: ("is_gate",),
-    Engine: ("capabilities", "endpoint"),
+    Engine: ("capabilities", "endpoint", "item_fields", "reads_prompt"),
     Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
     Metric: (*_OF_SCORES, "batch_size"),
 }
@@ -114,6 +114,15 @@ def _read_properties(component: Component, name: str) -> None:
             getattr(component, each)
     with calling(name, "runs_in"):
         _check_lane(component)
+    if isinstance(component, Engine):
+        with calling(name, "item_fields"):
+            _check_fields(component.item_fields)
+
+
+def _check_fields(names: object) -> None:
+    """Raise TypeError for what is no list of names; a text alone would be one of letters."""
+    if not isinstance(names, tuple | list) or not all(isinstance(each, str) and each for each in names):
+        raise TypeError(f"item_fields is {names!r:.80}, not a tuple of names")
 
 
 def _check_lane(component: Component) -> None:

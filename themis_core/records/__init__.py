@@ -29,6 +29,7 @@ from themis_core.records.events import (
     event_from,
 )
 from themis_core.records.requests import RequestFailed, RequestFinished, RequestStarted
+from themis_core.records.steps import Step, StepKind
 from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
 from themis_core.records.trial import (
     HANDED_BACK,
@@ -74,6 +75,8 @@ __all__ = [
     "Score",
     "ScoreEntry",
     "ScoreRow",
+    "Step",
+    "StepKind",
     "Ticket",
     "TrialFinished",
     "TrialRow",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from themis_core.records.codes import SCORE_FAULTS
+from themis_core.records.steps import Step
 from themis_core.usage import Usage
 from themis_plain import quick
 
@@ -77,7 +78,9 @@ class Request:
     - `{"type": "file", "file": {"filename": ..., "file_data": a `data:` URL}}`
 
     An assistant's message may have `tool_calls`: a list of `{"id": ..., "type": "function", "function": {"name": ...,
-    "arguments": JSON text}}`. One of the role `tool` has the `tool_call_id` of the call whose result it is."""
+    "arguments": JSON text}}`. One of the role `tool` has the `tool_call_id` of the call whose result it is.
+
+    Empty if the engine reads no prompt."""
     params: dict[str, Any] = field(default_factory=dict)
     """The inference settings that are set, by their names in `InferenceParamsSpec`."""
     item_id: str = ""
@@ -85,6 +88,8 @@ class Request:
     seed: int | None = None
     key: str = ""
     """The generation key."""
+    item: dict[str, Any] = field(default_factory=dict)
+    """What of the item the engine is handed: what `Engine.item_fields` names, by these names; empty by default."""
 
 
 _NO_USAGE: Final = Usage()
@@ -119,6 +124,11 @@ class Generation:
     """One dict per token: `token`, `logprob`, `top_logprobs`."""
     provider: dict[str, Any] = field(default_factory=dict)
     """What else the provider said: response id, model version, fingerprint."""
+    steps: tuple[Step, ...] = ()
+    """How an application came to its answer, in order: the first 1,000 steps, with up to 256 KiB of input and output
+    each and 1 MiB in all. The run keeps these bounds, and says so where something is left out."""
+    steps_left_out: int = 0
+    """Steps beyond the first 1,000."""
 
     @property
     def failed(self) -> bool:
@@ -133,6 +143,8 @@ class Generation:
                 data[name] = value
         if self.usage != _NO_USAGE:
             data["usage"] = {each: count for each in _USAGE_FIELDS if (count := getattr(self.usage, each)) is not None}
+        if self.steps:
+            data["steps"] = [each.to_dict() for each in self.steps]
         return data
 
     @classmethod
@@ -144,6 +156,8 @@ class Generation:
         for name in ("alternatives", "tool_calls", "logprobs"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
+        if "steps" in values:
+            values["steps"] = tuple(map(Step.from_dict, values["steps"]))
         return cls(**values)
 
 
@@ -162,6 +176,7 @@ _GENERATION_DEFAULTS: tuple[tuple[str, Any], ...] = (
     ("tool_calls", ()),
     ("logprobs", None),
     ("provider", {}),
+    ("steps_left_out", 0),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast, foreseen_cost, goes_on, output_limit, prompt_tokens
-from themis_core.planning import Plan, Trial
+from themis_core.planning import Plan, Trial, handed_rows
 from themis_core.records import Request, RunCost, RunRecord
 from themis_core.session.edited import Calls, Edited, told
 from themis_core.session.finished import unscorable_of
@@ -55,6 +55,9 @@ class PlanReport:
     edited: list[dict[str, Any]]
     """Engines of loose files that were edited, so that stored answers are asked again: `component, path, files` (what
     differs), `since` (a run id), `content` (what counted then), `calls, cost`."""
+    handed: list[dict[str, Any]]
+    """Models that are handed something of each item besides the prompt, or no prompt: `slice_id, model_id, item` (names
+    of fields), `reference` (whether they are handed it), `prompt` (whether they are put one)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -106,6 +109,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         [asdict(each) for each in unscorable_of(made, finished)],
         [asdict(each) for each in made.leaks],
         edited.rows(),
+        [asdict(each) for each in handed_rows([each.composed for each in made.slices])],
     )
 
 
@@ -140,7 +144,7 @@ def _tally_stored(made: Plan, per_model: dict[str, dict[str, Any]], samples: dic
 def _sample(samples: dict[str, dict[str, Any]], batch: Sequence[Trial]) -> None:
     """Keep the first request of each prompt variant."""
     for trial in batch:
-        if trial.model is not None and trial.prompt_variant_id not in samples:
+        if trial.requests[0].messages and trial.prompt_variant_id not in samples:
             samples[trial.prompt_variant_id] = {
                 "prompt_variant_id": trial.prompt_variant_id,
                 "slice_id": trial.slice_id,

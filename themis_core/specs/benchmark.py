@@ -21,6 +21,8 @@ from themis_wording import did_you_mean
 __all__ = ["BenchmarkSpec", "SliceSpec"]
 
 Loc = tuple[str | int, ...]
+_NO_PROMPT = ("none",)
+"""Prompt variant of what is asked without one; which models are is not known from the spec alone."""
 
 
 class SliceSpec(Spec):
@@ -129,8 +131,6 @@ class BenchmarkSpec(Spec):
             _known((*loc, "generation", "models", place), "model", name, models)
         if not self.models_for(each):
             raise _mistake((*loc, "generation"), "the slice generates, but no model is given: add one to `models`")
-        if not self.variants_for(each):
-            raise _mistake((*loc, "generation"), "the slice generates, but no prompt variant applies to it")
 
     def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
         scores = [score for each in self.slices for score in each.scores]
@@ -144,7 +144,7 @@ class BenchmarkSpec(Spec):
                 "prompt_variant_id",
                 "prompt variant",
                 threshold.prompt_variant_id,
-                [v.id for v in self.prompt_variants],
+                [*(v.id for v in self.prompt_variants), *_NO_PROMPT],
             ),
         ):
             if value is not None:

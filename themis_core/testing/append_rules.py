@@ -19,6 +19,7 @@ from themis_core.records import (
     Generation,
     RunRecord,
     Score,
+    Step,
     Usage,
     event_from,
 )
@@ -56,6 +57,11 @@ EVERY_FIELD = Generation(
     tool_calls=({"name": "add", "arguments": {"a": 1}},),
     logprobs=({"token": "A", "logprob": -0.1, "top_logprobs": []},),
     provider={"id": "x-1", "nested": [1, None, "ü"]},
+    steps=(
+        Step("retrieval", "index", {"query": "ü"}, ["d\0", {"id": 1}], 0.5, 0.25, Usage(1, 2, 3, 4, 5), "slow", 7),
+        Step("other", output=[]),
+    ),
+    steps_left_out=2,
 )
 
 

@@ -27,7 +27,7 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core.components import Metric
-from themis_core.records import Generation, Item, Score
+from themis_core.records import Generation, Item, Score, Step
 from themis_core.specs import canonical_json
 from themis_core.testing.hostile import HOSTILE_TEXTS
 from themis_plain import Handed
@@ -202,7 +202,13 @@ def scores_of(metric: Metric, item: Item, values: Sequence[Any]) -> list[Score]:
 
 def _score_of(metric: Metric, item: Item, value: Any) -> Score:
     text = value if isinstance(value, str) else ""
-    rich = Generation("answered", text=text, provider={"id": ["x"]}, tool_calls=({"name": "f", "arguments": {}},))
+    rich = Generation(
+        "answered",
+        text=text,
+        provider={"id": ["x"]},
+        tool_calls=({"name": "f", "arguments": {}},),
+        steps=(Step("tool_call", "f", {"a": []}, ["x"]),),
+    )
     handed = Handed(item=item, generation=rich, value=value)
     score = metric.score(handed["item"], handed["generation"], handed["value"])
     check_unchanged(handed)

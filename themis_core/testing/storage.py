@@ -160,7 +160,7 @@ class StorageBackendSuite(AppendRules):
             "at": AT,
             "request": {
                 "model_id": "small", "messages": record.request.messages, "params": {"temperature": 0.0},
-                "item_id": "1", "sample_index": 0, "seed": None, "key": record.key,
+                "item_id": "1", "sample_index": 0, "seed": None, "key": record.key, "item": {},
             },
             "generation": {"status": "answered", "text": "A: 4"},
         }  # fmt: skip

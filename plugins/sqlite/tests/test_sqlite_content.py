@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from themis_core import Extraction, Generation, GenerationRecorded, Request, Score, StorageError, Usage
+from themis_core import Extraction, Generation, GenerationRecorded, Request, Score, Step, StorageError, Usage
 from themis_core.testing.events import (
     batch_ended,
     batch_intended,
@@ -45,6 +45,18 @@ json_values = st.recursive(
 objects = st.dictionaries(texts, json_values, max_size=3)
 lists_of_objects = st.lists(objects, max_size=2).map(tuple)
 counts = st.none() | st.integers(0, 2**80)
+steps = st.builds(
+    Step,
+    kind=st.sampled_from(["tool_call", "retrieval", "model", "message", "other"]),
+    name=texts,
+    input=json_values,
+    output=json_values,
+    seconds=st.none() | floats,
+    cost=st.none() | floats,
+    usage=st.builds(Usage, counts, counts, counts, counts),
+    error=st.none() | texts,
+    left_out=st.integers(0, 2**40),
+)
 generations = st.builds(
     Generation,
     status=st.sampled_from(["answered", "refused", "truncated", "empty", "failed"]),
@@ -62,6 +74,8 @@ generations = st.builds(
     tool_calls=lists_of_objects,
     logprobs=st.none() | lists_of_objects,
     provider=objects,
+    steps=st.lists(steps, max_size=2).map(tuple),
+    steps_left_out=st.integers(0, 100),
 )
 requests = st.builds(
     Request,
@@ -72,6 +86,7 @@ requests = st.builds(
     sample_index=st.integers(0, 1000),
     seed=st.none() | whole,
     key=texts,
+    item=objects,
 )
 
 

@@ -4,6 +4,7 @@ from themis_display.plans import show_messages, show_plan
 from themis_display.progress import ProgressLine, progress_text
 from themis_display.results import cost_text, show_result, warn
 from themis_display.shapes import Gate, Plan, Progress, Result, Row
+from themis_display.steps import show_steps
 from themis_display.tables import as_text, scores_told
 from themis_display.views import View, view_options
 
@@ -22,6 +23,7 @@ __all__ = [
     "show_messages",
     "show_plan",
     "show_result",
+    "show_steps",
     "view_options",
     "warn",
 ]

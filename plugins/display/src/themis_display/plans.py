@@ -41,6 +41,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         echo(safe(line))
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
+    if report.handed:
+        heading("What engines are handed of each item")
+        _show_dicts([_handed(row) for row in report.handed], ("slice_id", "model_id", "item", "reference", "prompt"))
     if report.unscorable:
         heading("Items that can't be scored, whatever the answer is")
         _show_dicts(
@@ -56,6 +59,12 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
+
+
+def _handed(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ", ".join("all fields" if each == "*" else each for each in row["item"])
+    reference = "HANDED OVER" if row["reference"] else "no"
+    return {**row, "item": names or "nothing", "reference": reference, "prompt": "yes" if row["prompt"] else "none"}
 
 
 def _show_calls(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> None:

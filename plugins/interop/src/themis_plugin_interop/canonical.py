@@ -82,7 +82,10 @@ def _record(record: GenerationRecorded) -> dict[str, Any]:
     kept = {name: value for name, value in generation.items() if name not in _CIRCUMSTANCES}
     if "cost" in kept:
         kept["cost"] = _number(record.generation.cost)
-    return {"key": record.key, "request": asdict(record.request), "generation": kept}
+    asked = asdict(record.request)
+    if not record.request.item:  # so that requests without it are written as they always were
+        del asked["item"]
+    return {"key": record.key, "request": asked, "generation": kept}
 
 
 def _score(entry: ScoreEntry, records: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class _Log:
             "messages": messages,
             "output": {"model": trial.model_id, "choices": [], "completion": ""},
             "scores": {self._names[place]: score for place, score in self._scores(answer)},
-            "metadata": clean(answer.item.metadata),
+            "metadata": clean(answer.item.metadata) | _more(answer),
             "store": {"themis_trial": trial.trial_id, "themis_status": generation.status},
             "events": [],
             "model_usage": {trial.model_id: usage},
@@ -261,6 +261,17 @@ def _answer(answer: Answer) -> dict[str, Any]:
     if generation.reasoning:
         content = [{"type": "reasoning", "reasoning": generation.reasoning}, {"type": "text", "text": generation.text}]
     return {"role": "assistant", "content": content, "source": "generate", "model": answer.trial.model_id}
+
+
+def _more(answer: Answer) -> dict[str, Any]:
+    """What Inspect has no place for: what the engine was handed of the item, and the steps of an application.
+
+    Its own events are of its agents and solvers, each with states that nobody recorded here.
+    """
+    handed = answer.turns[-1].request.item if answer.turns else {}
+    steps = [each.to_dict() for each in answer.generation.steps]
+    more = {"themis_handed": handed, "themis_steps": steps, "themis_steps_left_out": answer.generation.steps_left_out}
+    return {name: clean(value) for name, value in more.items() if value}
 
 
 def _target(reference: Any) -> str | list[str]:

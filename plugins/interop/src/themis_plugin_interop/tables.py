@@ -48,7 +48,7 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         " sample_index:integer seed:integer status error_code error finish_reason messages:json answer reasoning"
         " refusal input_tokens:integer output_tokens:integer reasoning_tokens:integer cached_input_tokens:integer"
         " cache_write_tokens:integer cost:number latency_s:number attempts:integer alternatives:json tool_calls:json"
-        " logprobs:json provider:json at"
+        " logprobs:json provider:json at item:json steps:json steps_left_out:integer"
     ),
     "items": _columns("item_id item_digest fields:json reference:json metadata:json output model"),
 }
@@ -165,6 +165,7 @@ def _generation(record: GenerationRecorded) -> Row:
     request, generation = asdict(record.request), asdict(record.generation)
     del request["key"]
     usage, answer = generation.pop("usage"), generation.pop("text")
+    generation["steps"] = [each.to_dict() for each in record.generation.steps]
     return {**request, **generation, **usage, "generation_key": record.key, "answer": answer, "at": record.at}
 
 

@@ -5,6 +5,7 @@ A form of judgement says what to ask (`questions`) and what its verdicts are wor
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from themis_core import (
 from themis_plugin_judge.ballots import Ballot, Combine, combined
 from themis_plugin_judge.markers import as_text, marker_of, wrapped
 from themis_plugin_judge.prompts import SYSTEM
+from themis_plugin_judge.steps import STEPS
 from themis_plugin_judge.verdicts import Labels, Verdict, json_key, read_verdicts, text_tag
 
 __all__ = ["PromptedJudge", "Question", "check_logprobs"]
@@ -202,11 +204,16 @@ class PromptedJudge(Judge):
         )
 
     def material(self, judged: JudgedAnswer) -> dict[str, str]:
-        """Question, answer and, if the item has one, reference."""
+        """Question, answer and, if the item has one, reference; the answer's steps, if the prompt shows them."""
         material = {"question": self._question(judged), "answer": as_text(judged.value)}
         if judged.item.reference is not None:
             material["reference"] = as_text(judged.item.reference)
-        return material
+        return material | {name: told(judged.generation.steps) for name, told in STEPS.items() if name in self._shows}
+
+    @cached_property
+    def _shows(self) -> frozenset[str]:
+        """What of the steps the prompt names: others' requests are what they were without it."""
+        return frozenset(name for name in STEPS if re.search(rf"\b{name}\b", self.prompt))
 
     def _question(self, judged: JudgedAnswer) -> str:
         if self._question_template is not None:
@@ -214,8 +221,8 @@ class PromptedJudge(Judge):
         said = [_text_of(message) for message in judged.messages if message.get("role") == "user"]
         if not said:
             raise SpecError(
-                "question: the answers are recorded, so what was asked is not known: set it to a template such as "
-                "{{ item.question }}"
+                "question: the answers are recorded, or of a model that reads no prompt, so what was asked is not "
+                "known: set it to a template such as {{ item.question }}"
             )
         return "\n\n".join(said)
 

@@ -108,6 +108,9 @@ def _turn(record: GenerationRecorded) -> dict[str, Any]:
         "tool_calls": list(answer.tool_calls),
         "logprobs": [[each.get("token"), each.get("logprob")] for each in (answer.logprobs or ())[:TOKENS]],
         "provider": answer.provider,
+        "handed": record.request.item,
+        "steps": [each.to_dict() for each in answer.steps],
+        "steps_left_out": answer.steps_left_out or None,
     }
     return told | {name: value for name, value in more.items() if value not in (None, [], {})}
 

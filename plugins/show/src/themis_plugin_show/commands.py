@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from themis_core import CommandWithOutputs, RunCost, SpecError, asked_outputs, counted
-from themis_display import View, cost_text, show_messages, show_result, view_options, warn
+from themis_display import View, cost_text, show_messages, show_result, show_steps, view_options, warn
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
 from themis_plugin_show.news import news_of
 from themis_plugin_show.trials import (
@@ -234,6 +234,10 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
     answer = turn["generation"]
     heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
     show_messages(turn["request"]["messages"])
+    if turn["request"]["item"]:
+        echo("  handed of the item:")
+        for field, value in turn["request"]["item"].items():
+            echo(f"    {cell(field)}: {cell(value)}")
     took = "" if answer["latency_s"] is None else f" in {number(answer['latency_s'], 3)} s"
     unknown = answer["provider"].get("unknown_cost")
     spent = RunCost(**unknown) if unknown else RunCost(answer["cost"])
@@ -247,6 +251,7 @@ def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
             echo(f"  {part}:\n{quoted(answer[part])}")
     for call in answer["tool_calls"]:
         echo(f"  tool call:\n{quoted(as_json(call, indent=None))}")
+    show_steps(answer["steps"], answer["steps_left_out"])
     for ordinal, text in enumerate(answer["alternatives"], 2):
         echo(f"  choice {ordinal}:\n{quoted(text)}")
     if answer["logprobs"]:

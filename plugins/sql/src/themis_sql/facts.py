@@ -22,6 +22,7 @@ from themis_core import (
     RunFinished,
     RunStarted,
     ScoreEntry,
+    Step,
     TrialFinished,
     Usage,
 )
@@ -145,6 +146,8 @@ def _generation_fact(event: GenerationRecorded, messages: str, payloads: NewPayl
         (fact if fits else detail)["usage"] = usage
     if request.key != event.key:
         detail["request_key"] = request.key
+    if request.item:
+        detail["request_item"] = request.item
     for name in _OPTIONAL:
         if (value := getattr(generation, name)) is not None:
             fact[name] = value
@@ -162,6 +165,10 @@ def _add_texts(generation: Generation, fact: Fact, detail: Fact, payloads: NewPa
     for name in _DETAIL_LISTS:
         if value := getattr(generation, name):
             detail[name] = value
+    if generation.steps:
+        detail["steps"] = [each.to_dict() for each in generation.steps]
+    if generation.steps_left_out:
+        detail["steps_left_out"] = generation.steps_left_out
     if detail:
         fact["detail"] = payloads.own(json_text(detail))
 
@@ -170,10 +177,12 @@ def generation_from(values: Mapping[str, Any], answer: str, detail: str | None) 
     """Build a generation from its columns (or its fact) and texts; also return the detail that is the request's."""
     more = from_json(detail) if detail else {}
     usage = more.pop("usage", values.get("usage")) or ()
-    of_request = {name: more.pop(name) for name in ("request_key", "seed") if name in more}
+    of_request = {name: more.pop(name) for name in ("request_key", "request_item", "seed") if name in more}
     for name in _TUPLES:
         if name in more:
             more[name] = tuple(more[name])
+    if "steps" in more:
+        more["steps"] = tuple(map(Step.from_dict, more["steps"]))
     generation = Generation(
         values["status"],
         answer,
@@ -281,6 +290,7 @@ def _plain_generation(fact: Fact, texts: Mapping[int, str]) -> dict[str, Any]:
         sample_index=fact["sample_index"],
         seed=of_request.get("seed", fact.get("seed")),
         key=str(of_request.get("request_key", fact["key"])),
+        item=of_request.get("request_item", {}),
     )
     data = {name: _as_list(value) for name, value in generation.to_dict().items()}
     asked = {name: getattr(request, name) for name in Request.__slots__}

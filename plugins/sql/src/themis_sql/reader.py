@@ -369,6 +369,7 @@ class SqlReader(Store):
             sample_index=sample_index,
             seed=of_request.get("seed", seed),
             key=str(of_request.get("request_key", key)),
+            item=of_request.get("request_item", {}),
         )
         return GenerationRecorded(key, unpack_name(run_id), at, request, generation)
 

@@ -188,11 +188,19 @@
 
   const folded = (title, ...children) => make("details", {}, make("summary", {}, title), ...children);
 
+  function steps(turn) {
+    const shown = (turn.steps || []).map(({ kind, name, usage, left_out, ...rest }) => make("li", {},
+      `${kind}${name ? ` ${name}` : ""}`, pairs({ ...rest, ...usage, "bytes left out": left_out })));
+    const more = turn.steps_left_out ? make("p", { className: "soft" }, `and ${turn.steps_left_out} further steps, left out`) : null;
+    return shown.length ? [folded(`Steps (${shown.length})`, make("ol", {}, shown), more)] : [];
+  }
+
   function answerOf(turn, found) {
     const tokens = (turn.logprobs || []).map(([token, value], at) => [`${at + 1} ${JSON.stringify(token)}`, value]);
     return [
       turn.reasoning ? folded("Reasoning", text(turn.reasoning)) : null,
       turn.text ? text(turn.text, found) : make("p", { className: "soft" }, turn.refusal || turn.error || `no text (${turn.status})`),
+      ...steps(turn),
       ...(turn.tool_calls ? [heading("Tool calls"), text(turn.tool_calls)] : []),
       ...(turn.choices || []).map((each, at) => folded(`Choice ${at + 2}`, text(each))),
       tokens.length ? folded("Log-probabilities of the first tokens", pairs(Object.fromEntries(tokens))) : null,
@@ -238,7 +246,7 @@
     const several = turns.length > 1;
     const turn = (each, at) => [
       folded(several ? `Prompt of turn ${at + 1}, as sent` : "Prompt as sent", messages(group.prompts[each.prompt]),
-        pairs({ parameters: each.params, seed: each.seed })),
+        pairs({ parameters: each.params, seed: each.seed, "handed of the item": each.handed })),
       heading(several ? `Answer ${at + 1}` : "Answer"),
       answerOf(each, at === turns.length - 1 && isSomething(found) ? plain(found) : ""),
     ];
