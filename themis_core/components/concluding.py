@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from themis_core.components.base import Component, Lane
+from themis_core.records import Item
 
 __all__ = ["Conclusion", "Finding"]
 
@@ -35,6 +36,12 @@ class Conclusion(Component):
         """Look for what the config names (models, scores) in the `BenchmarkSpec` that it is part of, before any call.
 
         Raise SpecError or ValueError with a message that says what there is.
+        """
+
+    def check_run(self, results: Any, items: Mapping[str, Iterable[Item]]) -> None:
+        """Look for what the config names in what is stored and in the items of each slice, before any call.
+
+        `results` is a `themis_core.Results`; None if nothing was ever stored. Raise SpecError or ValueError as above.
         """
 
     @abstractmethod

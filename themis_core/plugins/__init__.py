@@ -22,6 +22,7 @@ from themis_core.plugins.calling import (
 from themis_core.plugins.compose import Composition, compose, compose_chain, open_storage, plugins_of
 from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
 from themis_core.plugins.loading import LoadedPlugin, Observers, Plugins, load_command, load_output
+from themis_core.plugins.making import checked
 
 __all__ = [
     "Chain",
@@ -38,6 +39,7 @@ __all__ = [
     "Unreadable",
     "blaming",
     "calling",
+    "checked",
     "compose",
     "compose_chain",
     "discover",

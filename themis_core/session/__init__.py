@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, curre
 from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.answers_again import Reread, rereading
+from themis_core.session.concluding import check_conclusions
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before, unscorable_of
@@ -116,6 +118,7 @@ async def _run_composed(
     finished = await _finished(made)
     if finished is None:
         made.check()
+        await asyncio.to_thread(check_conclusions, made, place)
     unscorable = unscorable_of(made, finished)
     for told in [*(each.told() for each in unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
@@ -172,10 +175,12 @@ def _plan(loaded: LoadedSpecs) -> PlanReport:
             store = composition.storage.open(composition.project_dir, mode="read")
         except StoreMissing:
             made.check()
+            check_conclusions(made, loaded.place)
             return report_of(made, None)
         try:
             if (finished := finished_before(store, made)) is None:
                 made.check()
+                check_conclusions(made, loaded.place)
             return report_of(made, store, finished)
         finally:
             store.close()

@@ -16,6 +16,8 @@ import themis_core
 from themis_core import SpecError
 from themis_core.cli import cli
 from themis_plugin_stats import Comparison, Side, compare
+from themis_plugin_stats.conclusion import Compare
+from themis_plugin_stats.naming import compared_slices
 
 ROOT = Path(__file__).parents[3]
 Answers = Mapping[str, Sequence[str]]
@@ -412,6 +414,63 @@ def test_a_gate_is_not_met_where_one_side_lacks_a_slice_a_prompt_or_a_model(ran:
 def test_a_gate_with_a_direction_names_what_is_compared_with_what(ran: Callable[..., str], gate: Any) -> None:
     with pytest.raises(SpecError, match="name a `baseline` of the run, or `against` another run"):
         ran({"a": yes(1, 1), "b": yes(2, 0)}, conclusions=[{"id": "stats/compare", "config": gate}])
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"against": "b-0123"}, r"conclusions\[0\].config: against: (no run begins with 'b-0123'|there is no run)"),
+        ({"against": "b-0123:model=a"}, r"against: (no run begins with 'b-0123'|there is no run 'b-0123')"),
+        (
+            {"cluster": "topik"},
+            "cluster: item '000' of slice 's' has no metadata 'topik' to cluster by. It has: ",
+        ),
+    ],
+    ids=["run", "part of a run", "cluster"],
+)
+def test_what_a_conclusion_lacks_in_the_store_or_in_the_items_is_found_before_the_run(
+    ran: Callable[..., str], tmp_path: Path, config: dict[str, Any], told: str, stored: bool
+) -> None:
+    answers = {"a": yes(1, 1), "b": yes(2, 0)}
+    if stored:
+        ran(answers, name="first")
+    with pytest.raises(SpecError, match=told) as caught:
+        ran(answers, conclusions=[{"id": "stats/compare", "config": config}])
+    assert caught.value.path == str(tmp_path / "b.json")
+    with pytest.raises(SpecError, match=told):
+        themis_core.plan(tmp_path / "b.json")
+    if stored:
+        with themis_core.open_results() as results:
+            assert [run.run_id.partition("-")[0] for run in results.runs()] == ["first"]
+    else:
+        assert not (tmp_path / ".themis").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "slices"),
+    [
+        ({}, ["s", "both"]),
+        ({"metric": ["long"]}, ["both", "t"]),
+        ({"metric": ["text/exact_match"]}, ["s", "both"]),
+        ({"slice": "t", "metric": ["long/text/rouge"]}, ["t"]),
+    ],
+)
+def test_items_of_slices_that_are_not_compared_need_no_cluster(config: dict[str, Any], slices: list[str]) -> None:
+    right, long = (
+        {"name": name, "metrics": [f"text/{of}"]} for name, of in (("right", "exact_match"), ("long", "rouge"))
+    )
+    dataset = {"source": "files/inline"}
+    benchmark = themis_core.BenchmarkSpec.model_validate(
+        {
+            "benchmark_id": "b",
+            "slices": [
+                {"slice_id": name, "dataset": dataset, "scores": scores}
+                for name, scores in {"s": [right], "both": [right, long], "t": [long]}.items()
+            ],
+        }
+    )
+    assert compared_slices(Compare(cluster="topic", **config), benchmark) == slices
 
 
 @pytest.mark.parametrize(

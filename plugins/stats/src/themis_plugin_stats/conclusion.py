@@ -5,15 +5,15 @@ scipy is imported when it concludes, so that a spec that names it is planned as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from themis_core import Conclusion, Finding, Results, SpecError, counted, current_folder, path_kind, resolve_path
+from themis_core import Conclusion, Finding, Item, Results, SpecError, counted, current_folder, path_kind, resolve_path
 from themis_plugin_stats.gating import unjudged
-from themis_plugin_stats.naming import check_names
+from themis_plugin_stats.naming import check_clusters, check_names, check_stored, compared_slices
 from themis_plugin_stats.previous import reference_before
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Compare(Conclusion):
         "the gate is not met if more have. By default 0.05, and no slice, prompt or model that one side alone has.",
     )
     _base_dir: Path | None = PrivateAttr(None)
+    _slices: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
     def _fits(self) -> Compare:
@@ -107,6 +108,15 @@ class Compare(Conclusion):
 
     def check_spec(self, benchmark: Any) -> None:
         check_names(self, benchmark)
+        self._slices = compared_slices(self, benchmark)
+
+    def check_run(self, results: Results | None, items: Mapping[str, Iterable[Item]]) -> None:
+        """Look for the run that this one is compared with, and for what the items are clustered by."""
+        if self.against is not None and self.against != PREVIOUS and not self.against.endswith(".json"):
+            check_stored(self.against, results)
+        if self.cluster is not None:
+            for name in self._slices:
+                check_clusters(self.cluster, name, items[name])
 
     def conclude(self, results: Results, run_id: str) -> Sequence[Finding]:
         from themis_plugin_stats.comparing import compare

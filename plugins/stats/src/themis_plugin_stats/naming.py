@@ -1,13 +1,13 @@
-"""Whether what `stats/compare` names is in the spec, so that a typing mistake is found before a run is paid for."""
+"""Whether what `stats/compare` names is there, so that a typing mistake is found before a run is paid for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from themis_core import SpecError
+from themis_core import Item, Results, SpecError
 
-__all__ = ["check_names"]
+__all__ = ["check_clusters", "check_names", "check_stored", "compared_slices"]
 
 
 def check_names(compare: Any, benchmark: Any) -> None:
@@ -36,6 +36,41 @@ def check_names(compare: Any, benchmark: Any) -> None:
     parts = {*(compare.only or names[by]), *([compare.baseline] if compare.baseline is not None else [])}
     if compare.against is None and len(parts) < 2:
         raise SpecError(f"there is one {by} to compare, {', '.join(parts)}: name a second one, or `against` a run")
+
+
+def compared_slices(compare: Any, benchmark: Any) -> list[str]:
+    """The slices whose scores a `Compare` compares: of those that it may, the ones that have its metrics."""
+    of_slice = {
+        each.slice_id: [(score.name, metric.label) for score in each.scores for metric in score.metrics]
+        for each in benchmark.slices
+        if compare.slice in (None, each.slice_id)
+    }
+    first = next((pair for pairs in of_slice.values() for pair in pairs), ("", ""))
+    wanted = set(compare.metric or ["/".join(first)])
+    return [name for name, pairs in of_slice.items() if any({"/".join(pair), *pair} & wanted for pair in pairs)]
+
+
+def check_stored(against: str, results: Results | None) -> None:
+    """Raise SpecError if no stored run is meant by `against`."""
+    from themis_plugin_stats.sides import parse_side
+
+    run = parse_side(against).run
+    otherwise = "name a stored run, a file that `themis baseline set` wrote, or `previous`"
+    if results is None:
+        raise SpecError(f"against: there is no run {run!r}, for nothing is stored yet: {otherwise}")
+    try:
+        results.run(run)
+    except SpecError as error:
+        raise SpecError(f"against: {error.message}. Or {otherwise}") from error
+
+
+def check_clusters(field: str, slice_id: str, items: Iterable[Item]) -> None:
+    """Raise SpecError if an item says nothing by which it belongs to a cluster."""
+    for item in items:
+        if item.metadata.get(field, item.fields.get(field)) is None:
+            known = ", ".join(sorted({*item.metadata, *item.fields})) or "nothing"
+            told = f"cluster: item {item.id!r} of slice {slice_id!r} has no metadata {field!r} to cluster by"
+            raise SpecError(f"{told}. It has: {known}")
 
 
 def _named(what: str, wanted: Sequence[str], known: Iterable[str]) -> None:
