@@ -460,7 +460,7 @@ def test_items_of_slices_that_are_not_compared_need_no_cluster(config: dict[str,
     right, long = (
         {"name": name, "metrics": [f"text/{of}"]} for name, of in (("right", "exact_match"), ("long", "rouge"))
     )
-    dataset = {"source": "files/inline"}
+    dataset = {"source": "files/inline", "fields": {"output": "said"}}
     benchmark = themis_core.BenchmarkSpec.model_validate(
         {
             "benchmark_id": "b",
