@@ -47,7 +47,7 @@ def _of_threshold(threshold: Mapping[str, Any]) -> Gate:
     told = {name: value for name, value in threshold.items() if name not in _JUDGEMENT}
     if told["measure"] == "value":
         del told["measure"]
-    name = ", ".join(f"{key} {_number(value) if isinstance(value, float) else value}" for key, value in told.items())
+    name = ", ".join(f"{key} {_told(value)}" for key, value in told.items())
     lines = tuple(_line(row) for row in (*threshold["missed"], *threshold["unjudged"]))
     if threshold["why"] and not lines:
         lines = (threshold["why"],)
@@ -63,6 +63,8 @@ def _compared(threshold: Mapping[str, Any]) -> str:
 
 def _line(row: Mapping[str, Any]) -> str:
     shown = [str(row[name]) for name in _ROW if name in row and (name, row[name]) != ("params", "default")]
+    if row.get("aggregate"):
+        shown = [row["aggregate"], *(str(label) for label in row["group"].values() if label not in (None, "default"))]
     names = " · ".join(dict.fromkeys(shown)) or "all"  # outputs of items are `recorded` by model, prompt and params
     return f"{names}: {row['why'] if 'why' in row else _number(row['value'])}"
 
@@ -76,6 +78,12 @@ def _of_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Gate]:
         state = "not judged" if why and state == "missed" else state
         lines = tuple(line.strip() for line in (*rest, *([str(why)] if why else ())))
         yield Gate(f"{by}{first}", state, lines=lines)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={each}" for name, each in value.items())
+    return _number(value) if isinstance(value, float) else str(value)
 
 
 def _number(value: float) -> str:

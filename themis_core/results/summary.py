@@ -148,7 +148,8 @@ def summarise(
     if outcomes["absent"] == planned:
         warnings.append("all answers are absent, so there is no number: is that what the recording should be?")
     unfinished = planned - outcomes.total()
-    facts = Facts(rows, unfinished, ends, cost, lambda: store.latencies(run.run_id))
+    means = named_means(store, run, aggregates)
+    facts = Facts(rows, unfinished, ends, cost, lambda: store.latencies(run.run_id), means)
     thresholds = judge_all([ThresholdSpec.model_validate(each) for each in manifest["thresholds"]], facts)
     ledger = {
         "planned": planned,
@@ -162,7 +163,7 @@ def summarise(
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, concluded, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
-        named_means(store, run, aggregates),
+        means,
         status == "failed" and tolerated(thresholds, facts),
     )  # fmt: skip
 

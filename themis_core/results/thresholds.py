@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from themis_core.records import Latency, OutcomeCount, RunCost
-from themis_core.results.row import ResultRow
+from themis_core.results.row import GroupRow, ResultRow
 from themis_core.results.verdicts import answers_read, is_baseline, reasons_told, some_of, unscored
 from themis_core.specs import ThresholdSpec
 from themis_wording import counted
@@ -33,6 +33,7 @@ class Facts:
     cost: RunCost = field(default_factory=RunCost)
     latencies: Callable[[], Iterable[Latency]] = lambda: _NO_LATENCIES
     """Gives `Store.latencies` of the run; asked by thresholds on latency alone."""
+    aggregates: Sequence[GroupRow] = ()
     percentiles: Mapping[ThresholdSpec, float] = field(default_factory=dict)
     """Of the latencies, for each threshold that compares one; made by `judge_all`."""
 
@@ -115,6 +116,12 @@ def _margin(threshold: ThresholdSpec, measured: _Measured) -> float:
 
 
 def _measured(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[str, Any]]) -> Iterator[_Measured]:
+    if threshold.aggregate is not None:
+        accepted = all(_accepted(of_failed, each) for each in facts.outcomes if each.outcome == "failed")
+        for group in facts.aggregates:
+            if group.aggregate == threshold.aggregate and threshold.wanted.items() <= group.group.items():
+                yield _of_aggregate(threshold, group, tolerated=accepted)
+        return
     if threshold.is_of_scores:
         for row in facts.rows:
             if _matches(threshold, row, _NAMED) and not is_baseline(row):
@@ -141,6 +148,15 @@ def _matches(threshold: ThresholdSpec, of: object, names: Sequence[str]) -> bool
 def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Measured:
     names = {**{name: getattr(row, name) for name in _NAMED}, "params": row.params}
     why = _missing(threshold, row, tolerated=tolerated) or _unread(threshold, row)
+    return _compared(threshold, row, names, why)
+
+
+def _of_aggregate(threshold: ThresholdSpec, row: GroupRow, *, tolerated: bool) -> _Measured:
+    names = {"aggregate": row.aggregate, "score": row.score, "metric": row.metric, "group": row.group}
+    return _compared(threshold, row, names, _lacking(threshold, row, tolerated=tolerated) or _unread(threshold, row))
+
+
+def _compared(threshold: ThresholdSpec, row: ResultRow | GroupRow, names: dict[str, Any], why: str | None) -> _Measured:
     value = row.value
     if threshold.measure == "unparsed":
         value = row.unparsed / read if (read := answers_read(row)) else None
@@ -149,6 +165,22 @@ def _of_row(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> _Me
         if value is None and why is None:
             why = f"there is no interval ({row.no_interval})"
     return _Measured(names, value, why)
+
+
+def _lacking(threshold: ThresholdSpec, row: GroupRow, *, tolerated: bool) -> str | None:
+    """As `_missing` says it of a row; what is missing is told by what was planned, of which samples may make one."""
+    failed = row.failed if tolerated and threshold.max_missing is None else 0
+    planned = row.n + row.failed + unscored(row) if row.planned is None else row.planned
+    missing = 0 if row.denominator == "planned_missing_worst" else max(0, planned - row.n - failed)
+    if row.value is None or missing > (threshold.max_missing or 0.0) * planned + 1e-9:
+        if not missing:
+            return f"it has no value ({row.no_interval})"
+        told = [*([f"failed {row.failed}"] if row.failed else []), *([reasons_told(row)] if unscored(row) else [])]
+        why = f" ({', '.join(told)})" if told else ""
+        return (
+            f"{some_of(missing, planned, 'score')} missing{why}, and max_missing is {threshold.max_missing or 0.0:.4g}"
+        )
+    return None
 
 
 def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> str | None:
@@ -162,7 +194,7 @@ def _missing(threshold: ThresholdSpec, row: ResultRow, *, tolerated: bool) -> st
     return f"{some_of(missing, trials, 'score')} missing ({', '.join(told)}), and max_missing is {allowed:.4g}"
 
 
-def _unread(threshold: ThresholdSpec, row: ResultRow) -> str | None:
+def _unread(threshold: ThresholdSpec, row: ResultRow | GroupRow) -> str | None:
     if threshold.measure == "unparsed":
         return None
     read = answers_read(row)

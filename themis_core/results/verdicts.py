@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from themis_core.records import SCORE_FAULTS
-from themis_core.results.row import ResultRow
+from themis_core.results.row import GroupRow, ResultRow
 from themis_wording import counted
 
 __all__ = [
@@ -41,7 +41,7 @@ def only_absent(rows: Iterable[ResultRow]) -> list[str]:
     return [name for name, count in counts.items() if 0 < count[ABSENT] == count.total()]
 
 
-def unscored(row: ResultRow) -> int:
+def unscored(row: ResultRow | GroupRow) -> int:
     """The answers whose score is missing; one that is absent is not."""
     return row.unscored - row.reasons.get(ABSENT, 0)
 
@@ -60,7 +60,7 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
     return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
 
 
-def answers_read(row: ResultRow) -> int:
+def answers_read(row: ResultRow | GroupRow) -> int:
     """Answers that were scored, whatever the parse found."""
     return row.n + row.unparsed if row.denominator == "parsed" else row.n
 
@@ -121,6 +121,6 @@ def some_of(some: int, total: int, noun: str) -> str:
     return f"{some} of {counted(total, noun)} {'is' if some == 1 else 'are'}"
 
 
-def reasons_told(row: ResultRow) -> str:
+def reasons_told(row: ResultRow | GroupRow) -> str:
     """Why scores of the row are missing, each reason with its count."""
     return ", ".join(f"{reason} {count}" for reason, count in row.reasons.items() if reason != ABSENT)

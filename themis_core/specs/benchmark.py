@@ -23,6 +23,7 @@ __all__ = ["BenchmarkSpec", "SliceSpec"]
 Loc = tuple[str | int, ...]
 _NO_PROMPT = ("none",)
 """Prompt variant of what is asked without one; which models are is not known from the spec alone."""
+_IDS = {"slice": "slice_id", "model": "model_id", "prompt": "prompt_variant_id"}
 
 
 class SliceSpec(Spec):
@@ -149,13 +150,21 @@ class BenchmarkSpec(Spec):
         ):
             if value is not None:
                 _known((*loc, field), kind, value, known)
+        if threshold.aggregate is not None:
+            _known((*loc, "aggregate"), "aggregate", threshold.aggregate, [each.name for each in self.aggregates])
+            by = next(each.by for each in self.aggregates if each.name == threshold.aggregate)
+            for name in threshold.wanted:
+                place = (*loc, "group", name) if name in (threshold.group or ()) else (*loc, _IDS[name])
+                if name not in by:
+                    told = f"the aggregate {threshold.aggregate!r} has no numbers by {name!r}"
+                    raise _mistake(place, f"{told}, but by {', '.join(by)}")
         self._check_measure((*loc, "measure"), threshold)
 
     def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:
         priced = self.prices is not None or any(model.price is not None for model in self._asked())
         if threshold.measure == "cost" and not priced:
             raise _mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
-        if threshold.measure == "unparsed":
+        if threshold.measure == "unparsed" and threshold.score is not None:
             slices = [each for each in self.slices if threshold.slice_id in (None, each.slice_id)]
             raw = [each.slice_id for each in slices if _reads_raw_answers(each, threshold.score)]
             if raw:

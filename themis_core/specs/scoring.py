@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from themis_core.specs.base import Spec
 from themis_core.specs.models import JudgeInferenceSpec
+from themis_plain import canonical_json
 
 __all__ = [
     "REPEATS",
@@ -169,9 +170,10 @@ class ThresholdSpec(Spec):
     """A bound on a result, also called a gate; if it is not met, the command exits with 1.
 
     What it measures of a score (`value`, `low`, `high`, `unparsed`) is judged in every matching row of the results; an
-    id that is left out matches all. What it measures of trials and calls is judged once, over all that match. It is
-    judged on what was planned: where more scores are missing than it allows, and in a run that is unfinished, it is not
-    judged, which is not met. The rows of a judge's own baseline are left out.
+    id that is left out matches all. With `aggregate` it is judged in every row of that aggregate instead. What it
+    measures of trials and calls is judged once, over all that match. It is judged on what was planned: where more
+    scores are missing than it allows, and in a run that is unfinished, it is not judged, which is not met. The rows of
+    a judge's own baseline are left out.
     """
 
     measure: Measure = Field(
@@ -181,11 +183,22 @@ class ThresholdSpec(Spec):
         "reason for exit 5. Of the calls: their `cost`, all executions together, and percentiles of their latency in "
         "seconds, `latency_p50`, `latency_p95` and `latency_p99`.",
     )
-    score: str | None = Field(None, description="Name of the score; needed if a score is measured.")
+    score: str | None = Field(
+        None, description="Name of the score; needed if a score is measured, unless `aggregate` has one."
+    )
     metric: str | None = Field(None, description="Name of the metric in the score.")
     slice_id: str | None = Field(None, description="Slice that the bound is for.")
     model_id: str | None = Field(None, description="Model that the bound is for.")
     prompt_variant_id: str | None = Field(None, description="Prompt variant that the bound is for.")
+    aggregate: str | None = Field(
+        None, description="Name of the aggregate whose numbers are measured, in the place of those of a score."
+    )
+    group: dict[str, str | int | float | bool] | None = Field(
+        None,
+        description="Which numbers of the aggregate, by the names of its `by`: `{metadata.category: sums}`. All by "
+        "default.",
+        min_length=1,
+    )
     minimum: float | None = Field(None, description="Least value that is accepted.")
     maximum: float | None = Field(None, description="Greatest value that is accepted.")
     max_missing: float | None = Field(
@@ -209,6 +222,13 @@ class ThresholdSpec(Spec):
         return self.measure in _OF_SCORES
 
     @property
+    def wanted(self) -> dict[str, str]:
+        """What numbers of an aggregate are measured: values by the names of its `by`."""
+        ids = {"slice": self.slice_id, "model": self.model_id, "prompt": self.prompt_variant_id}
+        values = {**{name: value for name, value in ids.items() if value is not None}, **(self.group or {})}
+        return {name: value if isinstance(value, str) else canonical_json(value) for name, value in values.items()}
+
+    @property
     def percentile(self) -> float | None:
         """Which percentile of the latencies is measured, in (0, 1); None if something else is."""
         return float(self.measure[len("latency_p") :]) / 100 if self.measure.startswith("latency_p") else None
@@ -223,8 +243,12 @@ class ThresholdSpec(Spec):
 
     @model_validator(mode="after")
     def _fits_what_is_measured(self) -> ThresholdSpec:
-        if self.is_of_scores and self.score is None:
-            raise ValueError(f"measure {self.measure} is of a score: name it in `score`")
+        if self.is_of_scores and self.score is None and self.aggregate is None:
+            raise ValueError(f"measure {self.measure} is of a score: name it in `score`, or an `aggregate`")
+        if self.group is not None and self.aggregate is None:
+            raise ValueError("`group` is of an aggregate: name it in `aggregate`")
+        if self.aggregate is not None and (self.score is not None or self.metric is not None):
+            raise ValueError("an aggregate says which score it is of: leave out `score` and `metric`")
         if given := [name for name in self._out_of_place() if getattr(self, name) is not None]:
             of_what = {"cost": "the whole run", "unparsed": "answers", "failed": "trials"}.get(self.measure, "calls")
             raise ValueError(f"measure {self.measure} is of {of_what}: leave out {', '.join(given)}")
@@ -233,7 +257,7 @@ class ThresholdSpec(Spec):
     def _out_of_place(self) -> tuple[str, ...]:
         if self.is_of_scores:
             return ("max_unparsed",) if self.measure == "unparsed" else ()
-        of_scores = ("score", "metric", "max_missing", "max_unparsed")
+        of_scores = ("score", "metric", "aggregate", "max_missing", "max_unparsed")
         return (*of_scores, "slice_id", "model_id", "prompt_variant_id") if self.measure == "cost" else of_scores
 
     @model_validator(mode="after")
