@@ -170,8 +170,9 @@ def test_registering_and_configuring_imports_no_http_library() -> None:
         "import sys; from themis_plugin_openai import plugin\n"
         "assert 'themis_plugin_openai.engines' not in sys.modules\n"
         "found = {}; plugin.themis_register_engines(found.__setitem__)\n"
-        "found['chat'](base_url='http://127.0.0.1:1').secret_headers()\n"
+        "from themis_plugin_openai.engines import OpenAIChat\n"
+        "OpenAIChat(base_url='http://127.0.0.1:1').secret_headers()\n"
         "print(sorted(found), sorted({'httpx', 'pyreqwest', 'ssl'} & sys.modules.keys()))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "['chat', 'completions'] []\n"
+    assert ran.stdout == "['azure', 'chat', 'completions', 'responses'] []\n"

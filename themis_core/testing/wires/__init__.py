@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from themis_core.testing.wires.anthropic import Anthropic
+from themis_core.testing.wires.azure import Azure
 from themis_core.testing.wires.base import Call, Wire
 from themis_core.testing.wires.converse import Converse
 from themis_core.testing.wires.gemini import Gemini
 from themis_core.testing.wires.openai import OpenAI
+from themis_core.testing.wires.responses import Responses
 
 __all__ = ["WIRES", "Call", "Wire", "understood", "wire_of"]
 
-WIRES: Final[tuple[Wire, ...]] = (Anthropic(), Gemini(), Converse(), OpenAI())
+WIRES: Final[tuple[Wire, ...]] = (Anthropic(), Gemini(), Converse(), Azure(), Responses(), OpenAI())
 """The first that serves a path is meant. OpenAI's serves any, as its servers put it below all kinds of paths."""
 
 

@@ -85,8 +85,9 @@ def inner_error(
 ) -> EngineError:
     """The error that the body of a 200 is, with the code and the retry rule of the status that it stands for."""
     status = _inner_status(data)
-    code, again = dialect.meaning(status or 400, data) or _meaning(status or 400, data)
-    if status is None and code == "bad_request":  # it may be anything, and may pass
+    told = dialect.meaning(status or 400, data)
+    code, again = told or _meaning(status or 400, data)
+    if told is None and status is None and code == "bad_request":  # it may be anything, and may pass
         code, again = "invalid_reply", True
     words = redaction.message(error_message(data)) or "it gives no reason"
     called = f" (called: {redaction.message(url)})" if url and status == 404 else ""

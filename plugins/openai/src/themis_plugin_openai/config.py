@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIEngine"]
 
-_WHOLE_PATH = re.compile(r"(/(?:chat/)?completions)/*$")
+_WHOLE_PATH = re.compile(r"(/(?:chat/)?completions|/responses)/*$")
 
 
 class OpenAIEngine(HttpEngine):

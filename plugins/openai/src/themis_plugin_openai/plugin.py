@@ -14,8 +14,8 @@ THEMIS_CONTRACT_VERSION = 1
 
 
 @hookimpl
-def themis_register_engines(register: Callable[[str, type[Engine]], None]) -> None:
-    from themis_plugin_openai.engines import OpenAIChat, OpenAICompletions
-
-    register("chat", OpenAIChat)
-    register("completions", OpenAICompletions)
+def themis_register_engines(register: Callable[[str, type[Engine] | str], None]) -> None:
+    register("azure", "themis_plugin_openai.azure:AzureChat")
+    register("chat", "themis_plugin_openai.engines:OpenAIChat")
+    register("completions", "themis_plugin_openai.engines:OpenAICompletions")
+    register("responses", "themis_plugin_openai.responses:OpenAIResponses")

@@ -23,7 +23,7 @@ from themis_http import (
 )
 from themis_plugin_openai.usage import read_usage
 
-__all__ = ["read_chat", "read_completion"]
+__all__ = ["provider_of", "read_chat", "read_completion", "tokens_of"]
 
 LONGEST_PROVIDER_TEXT = 200
 
@@ -64,8 +64,8 @@ def _chat(data: dict[str, Any], latency_s: float | None, tag: str | None, hand_b
         latency_s=latency_s,
         alternatives=tuple(_said(_message(each, ending_of_answer(finish_reason(each))), tag)[0] for each in others),
         tool_calls=tool_calls,
-        logprobs=_logprobs(first, _chat_logprobs),
-        provider=_provider(data) | _handed_back(message, hand_back) | warning_of(finish, ending, status),
+        logprobs=tokens_of(first.get("logprobs")),
+        provider=provider_of(data) | _handed_back(message, hand_back) | warning_of(finish, ending, status),
     )
 
 
@@ -93,8 +93,8 @@ def _completion(data: dict[str, Any], latency_s: float | None) -> Generation:
         usage=read_usage(data) or Usage(),
         latency_s=latency_s,
         alternatives=tuple(alternatives),
-        logprobs=_logprobs(choices[0], _completion_logprobs),
-        provider=_provider(data) | warning_of(finish, ending, status),
+        logprobs=tokens_of(choices[0].get("logprobs"), _completion_logprobs),
+        provider=provider_of(data) | warning_of(finish, ending, status),
     )
 
 
@@ -184,28 +184,28 @@ def _optional_text(message: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _provider(data: dict[str, Any]) -> dict[str, Any]:
+def provider_of(data: dict[str, Any]) -> dict[str, Any]:
+    """What else is kept of a reply: its id, and which model it is of."""
     names = ("id", "model", "system_fingerprint")
     return {name: value[:LONGEST_PROVIDER_TEXT] for name in names if isinstance(value := data.get(name), str)}
-
-
-def _logprobs(
-    choice: dict[str, Any], read: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
-) -> tuple[dict[str, Any], ...] | None:
-    """One dict per token, or None if there are none, or none that can be read: the answer is good without them."""
-    given = choice.get("logprobs")
-    if not isinstance(given, dict):
-        return None
-    try:
-        return tuple(read(given)) or None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
 
 
 def _chat_logprobs(given: dict[str, Any]) -> Iterable[dict[str, Any]]:
     for entry in given["content"]:
         others = [_token(each["token"], each["logprob"]) for each in entry.get("top_logprobs") or ()]
         yield _token(entry["token"], entry["logprob"]) | {"top_logprobs": others}
+
+
+def tokens_of(
+    given: Any, read: Callable[[dict[str, Any]], Iterable[dict[str, Any]]] = _chat_logprobs
+) -> tuple[dict[str, Any], ...] | None:
+    """One dict per token, or None if there are none, or none that can be read: the answer is good without them."""
+    if not isinstance(given, dict):
+        return None
+    try:
+        return tuple(read(given)) or None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _completion_logprobs(given: dict[str, Any]) -> Iterable[dict[str, Any]]:

@@ -54,6 +54,8 @@ class Stream(ABC):
             message = "the stream of the reply ended before the answer did"
             raise EngineError("connection", message, retryable=True, status=200, unknown_outcome=True)
         said = self.said()
+        if (found := self._dialect.error_within(said)) is not None:
+            raise inner_error(found, {}, self._redaction, self._url, self._dialect)
         content = encode(said)
         clean = self._redaction.answer(content)
         return said if clean == content else dict(json.loads(clean))

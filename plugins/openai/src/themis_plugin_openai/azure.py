@@ -1,0 +1,106 @@
+"""Chat completions of Azure: a deployment's path, a version, and a key or a token of Entra."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from themis_core import Generation, Request
+from themis_http import Dialect
+from themis_plugin_openai.dialect import error_within
+from themis_plugin_openai.engines import OpenAIChat
+from themis_plugin_openai.usage import read_usage
+
+__all__ = ["AzureChat"]
+
+_DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
+def _hint(url: str) -> str:
+    if "/openai/deployments/" in url:
+        return "; is a deployment of that name in this resource, and does it know this api_version"
+    return ""
+
+
+class AzureChat(OpenAIChat):
+    """Chat completions of a deployment: `POST <base_url>/openai/deployments/<deployment>/chat/completions`."""
+
+    dialect: ClassVar[Dialect] = Dialect(read_usage=read_usage, error_within=error_within, path_hint=_hint)
+
+    base_url: str = Field(
+        description="Address of the resource, such as https://my-resource.openai.azure.com. Part of identity."
+    )
+    api_key_env: str | None = Field(
+        "AZURE_OPENAI_API_KEY", description="Environment variable that holds the resource's key, sent as `api-key`."
+    )
+    token_env: str | None = Field(
+        None,
+        description="Environment variable that holds a token of Entra, sent as bearer token in place of the key.",
+    )
+    api_version: str = Field(
+        "2024-10-21",
+        pattern=r"^\d{4}-\d\d-\d\d(-preview)?$",
+        description="Version of the interface. Part of identity: versions filter differently.",
+    )
+    deployment: str | None = Field(
+        None, description="Name of the deployment; by default the name that the model is sent under."
+    )
+
+    not_identity: ClassVar[frozenset[str]] = OpenAIChat.not_identity | {"token_env"}
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_that_of_a_resource(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if "/deployments/" in parts.path or "api-version" in parts.query:
+            raise ValueError(
+                "write the address of the resource alone, such as https://my-resource.openai.azure.com, and the rest "
+                "in `deployment` and `api_version`"
+            )
+        return value.removesuffix("/openai")
+
+    @field_validator("deployment")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not _DEPLOYMENT.fullmatch(value):
+            raise ValueError("a deployment's name has letters, digits, hyphens, dots and underscores")
+        return value
+
+    @field_validator("token_env")
+    @classmethod
+    def _names_a_variable_too(cls, value: str | None) -> str | None:
+        return cls._names_a_variable(value)
+
+    def key_headers(self, key: str) -> dict[str, str]:
+        return {"api-key": key}
+
+    def secret_headers(self) -> dict[str, str]:
+        if self.token_env is None:
+            return super().secret_headers()
+        headers = {name.lower(): self.variable(variable) for name, variable in self.headers_env.items()}
+        return headers | {"authorization": f"Bearer {self.variable(self.token_env)}"}
+
+    def path_of(self, request: Request) -> str:
+        name = self.deployment or request.model_id
+        return f"/openai/deployments/{name}/chat/completions?api-version={self.api_version}"
+
+    def read(self, data: dict[str, Any], latency_s: float) -> Generation:
+        generation = super().read(data, latency_s)
+        if generation.status != "refused" or generation.refusal is not None:
+            return generation
+        found = _filtered(data["choices"][0])
+        return replace(generation, refusal=f"filtered by Azure: {', '.join(found)}") if found else generation
+
+
+def _filtered(choice: dict[str, Any]) -> list[str]:
+    """Which of the filters took the answer away, and how sure they were, in their own words."""
+    results = choice.get("content_filter_results")
+    given = (
+        {name: each for name, each in results.items() if isinstance(each, dict)} if isinstance(results, dict) else {}
+    )
+    named = [(name, each.get("severity")) for name, each in given.items() if each.get("filtered") is True]
+    return [f"{name} ({severity})" if isinstance(severity, str) else name for name, severity in named][:10]
