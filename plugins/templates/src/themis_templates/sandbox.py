@@ -8,6 +8,7 @@ Importing it imports Jinja2, so `template` does that late.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from datetime import time as time_of_day
@@ -16,7 +17,18 @@ from functools import partial, wraps
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, Literal, NoReturn
 
-from jinja2 import StrictUndefined, Template, TemplateRuntimeError, Undefined, UndefinedError, nodes, pass_context
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateRuntimeError,
+    TemplateSyntaxError,
+    Undefined,
+    UndefinedError,
+    nodes,
+    pass_context,
+)
+from jinja2.meta import find_undeclared_variables
+from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
@@ -77,9 +89,39 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.tests[name] = _counted_test(function)
         self.filters |= {_LOOPED: looped, _JOINED: _joined, _MADE: made}
 
-    def template(self, text: str) -> Template:
-        """Compile a text. Raises what Jinja or Python's own compiler raises for it."""
-        return self.from_string(text, globals={_LITERAL: len(text)})
+    def template(self, text: str, source: nodes.Template | None = None) -> Template:
+        """Compile a text, or what was parsed of it. Raises what Jinja or Python's own compiler raises for it."""
+        return self.from_string(text if source is None else source, globals={_LITERAL: len(text)})
+
+    def condition(self, text: str) -> nodes.Template:
+        """Parse an expression: a template that gives `True` or `False`."""
+        parser = Parser(self, text, state="variable")
+        value = parser.parse_expression()
+        if not parser.stream.eos:
+            raise TemplateSyntaxError("there is more after the expression", parser.stream.current.lineno)
+        # No `if`: within one, Jinja would find a filter that is not there only when it gets to it.
+        holds = nodes.Not(nodes.Not(value, lineno=1), lineno=1)
+        source = nodes.Template([nodes.Output([holds], lineno=1)], lineno=1)
+        source.set_environment(self)
+        return source
+
+    def reads(self, source: nodes.Template) -> dict[str, frozenset[str] | None]:
+        """The names that nothing in a template defines, each with the fields that it names of it; None if it is read in
+        another way than by fields that are named."""
+        fields: dict[str, set[str]] = {}
+        names: Counter[str] = Counter()
+        by_field: Counter[str] = Counter()
+        for node in source.find_all(nodes.Name):
+            names[node.name] += 1
+        for each in source.find_all((nodes.Getattr, nodes.Getitem)):
+            if (field := _field(each)) is not None:
+                by_field[field[0]] += 1
+                fields.setdefault(field[0], set()).add(field[1])
+        for call in source.find_all(nodes.Call):  # `item.values()` may be a method, which reads them all
+            if (field := _field(call.node)) is not None:
+                by_field[field[0]] -= 1
+        undeclared = find_undeclared_variables(source) - self.globals.keys()
+        return {name: frozenset(fields[name]) if names[name] == by_field[name] else None for name in sorted(undeclared)}
 
     def pieces(self, text: str) -> tuple[tuple[str, tuple[str, str] | None], ...] | None:
         """Literal text and the variable and field that follow it, piece by piece; None if there is more to it."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from themis_templates.sandbox import Absent, Sandbox
 
-__all__ = ["NotThere", "Template", "TemplateError"]
+__all__ = ["Expression", "NotThere", "Template", "TemplateError"]
 
 MAX_RENDERED = 20_000_000
 """Characters that one template may give; a loop in a template must not fill the memory."""
@@ -34,23 +35,31 @@ class TemplateError(ValueError):
 class NotThere(TemplateError):
     """A template asks for what nothing defines; the message names what there is."""
 
+    def __init__(self, message: str, of: str | None) -> None:
+        super().__init__(message)
+        self.of = of
+        """The variable that it was looked for in, or that is not there itself; None if it was looked for deeper."""
+
+
+Reads = Mapping[str, frozenset[str] | None]
+
 
 class Template:
     """A template as Jinja2 compiled it. Raises TemplateError, with the line in the template, if it can't be."""
 
     def __init__(self, text: str) -> None:
-        from jinja2 import TemplateSyntaxError
-
+        self._text = text
         environment = _environment(_line_end(text))
-        try:
+        with _compiling("template"):
             self._jinja = environment.template(text)
             self.pieces: Pieces | None = environment.pieces(text)
             """Literal text and the variable and field that follow it; None if the template does anything else."""
-        except TemplateSyntaxError as error:
-            raise TemplateError(f"template, line {error.lineno}: {error.message}") from error
-        except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
-            # Jinja makes Python code of it, and Python has limits of its own.
-            raise TemplateError(f"the template nests too deeply, or holds too large a number: {error}") from error
+
+    @cached_property
+    def reads(self) -> Reads:
+        """The variables that it names, each with the fields that it names of it; None if it reads it in another way."""
+        environment = _environment(_line_end(self._text))
+        return environment.reads(environment.parse(self._text))
 
     def render(self, context: Mapping[str, Any], of: str) -> str:
         """Render for these variables; `of`, such as `item 7`, says in messages for what. Raises TemplateError."""
@@ -60,6 +69,40 @@ class Template:
         if len(text) > MAX_RENDERED:
             raise TemplateError(f"the template gives more than {MAX_RENDERED:,} characters for {of}")
         return text
+
+
+class Expression:
+    """An expression as templates have it between braces, such as `'yes' in answer`: it holds, or it does not.
+
+    Raises TemplateError if it can't be compiled.
+    """
+
+    def __init__(self, text: str) -> None:
+        if text.lstrip().startswith(("{{", "{%")):
+            raise TemplateError("an expression stands without braces, as in: 'yes' in answer")
+        environment = _environment("\n")
+        with _compiling("expression"):
+            source = environment.condition(text)
+            self.reads: Reads = environment.reads(source)
+            """As for templates."""
+            self._jinja = environment.template(text, source)
+
+    def holds(self, context: Mapping[str, Any], of: str) -> bool:
+        """Whether it is true for these variables; `of` says in messages for what. Raises TemplateError."""
+        return _rendered(self._jinja, context, of) == "True"
+
+
+@contextmanager
+def _compiling(what: str) -> Iterator[None]:
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        yield
+    except TemplateSyntaxError as error:
+        raise TemplateError(f"{what}, line {error.lineno}: {error.message}") from error
+    except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
+        # Jinja makes Python code of it, and Python has limits of its own.
+        raise TemplateError(f"the {what} nests too deeply, or holds too large a number: {error}") from error
 
 
 def _line_end(text: str) -> Any:
@@ -102,18 +145,25 @@ def _rendered(template: JinjaTemplate, context: Mapping[str, Any], of: str) -> s
         with counting():
             return template.render(context)
     except Absent as error:
-        raise NotThere(f"{_not_there(error, context)} ({of})") from error
+        raise NotThere(f"{_not_there(error, context)} ({of})", _owner(error, context)) from error
     except (MemoryError, RecursionError, OverflowError) as error:
         raise TemplateError(f"the template asks for too much at {of}: {error}") from error
     except (JinjaError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise TemplateError(f"the template can't be rendered for {of}: {error}") from error
 
 
+def _owner(error: Absent, context: Mapping[str, Any]) -> str | None:
+    """The variable that a name was looked for in, or the name itself if it is that of a variable."""
+    if error.is_variable:
+        return error.name
+    return next((each for each, value in context.items() if isinstance(value, dict) and value is error.owner), None)
+
+
 def _not_there(error: Absent, context: Mapping[str, Any]) -> str:
     name = error.name
     mappings = {each: value for each, value in context.items() if isinstance(value, dict)}
     owner = error.owner if isinstance(error.owner, dict) else {}
-    variable = next((each for each, value in mappings.items() if value is error.owner), None)
+    variable = _owner(error, context)
     if error.is_variable:
         what = f"the template names {name!r}, which nothing defines"
         within = next((f"{each}.{name}" for each, value in mappings.items() if name in value), None)
