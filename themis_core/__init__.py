@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from themis_core.records import ERROR_REMEDIES as ERROR_REMEDIES
     from themis_core.records import HANDED_BACK as HANDED_BACK
     from themis_core.records import SCORE_FAULTS as SCORE_FAULTS
+    from themis_core.records import SIMULATED_USER as SIMULATED_USER
     from themis_core.records import UNKNOWN_COST as UNKNOWN_COST
     from themis_core.records import WARNING as WARNING
     from themis_core.records import BatchEnded as BatchEnded
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
     from themis_core.specs import ConclusionSpec as ConclusionSpec
+    from themis_core.specs import ConversationSpec as ConversationSpec
     from themis_core.specs import DatasetQuerySpec as DatasetQuerySpec
     from themis_core.specs import DatasetSpec as DatasetSpec
     from themis_core.specs import ExecutionPolicySpec as ExecutionPolicySpec
@@ -143,11 +145,13 @@ if TYPE_CHECKING:
     from themis_core.specs import PromptToolCall as PromptToolCall
     from themis_core.specs import PromptVariantSpec as PromptVariantSpec
     from themis_core.specs import ScoreSpec as ScoreSpec
+    from themis_core.specs import SimulatedUserSpec as SimulatedUserSpec
     from themis_core.specs import SliceSpec as SliceSpec
     from themis_core.specs import Spec as Spec
     from themis_core.specs import StorageConfig as StorageConfig
     from themis_core.specs import ThresholdSpec as ThresholdSpec
     from themis_core.specs import TransformSpec as TransformSpec
+    from themis_core.specs import TurnRuleSpec as TurnRuleSpec
     from themis_core.specs import canonical_json as canonical_json
     from themis_core.specs import digest as digest
     from themis_core.specs import looks_like_a_key as looks_like_a_key
@@ -234,6 +238,7 @@ _ROOMS = {
         "RunRecord",
         "RunStarted",
         "SCORE_FAULTS",
+        "SIMULATED_USER",
         "Score",
         "ScoreEntry",
         "ScoreRow",
@@ -272,6 +277,7 @@ _ROOMS = {
         "AggregateSpec",
         "BenchmarkSpec",
         "ConclusionSpec",
+        "ConversationSpec",
         "DatasetQuerySpec",
         "DatasetSpec",
         "ExecutionPolicySpec",
@@ -297,11 +303,13 @@ _ROOMS = {
         "PromptToolCall",
         "PromptVariantSpec",
         "ScoreSpec",
+        "SimulatedUserSpec",
         "SliceSpec",
         "Spec",
         "StorageConfig",
         "ThresholdSpec",
         "TransformSpec",
+        "TurnRuleSpec",
         "canonical_json",
         "digest",
         "looks_like_a_key",

@@ -285,7 +285,7 @@ def judged(of: dict[str, Any], **config: Any) -> list[dict[str, Any]]:
         (model("j"), "reads no prompt, so it can't be asked the questions of judge/correctness"),
         (
             model("j", ["q"], prompted=True),
-            r"has to be handed parts of the item \(q\), and a judge's question has none",
+            r"has to be handed parts of the item \(q\), and the questions of judge/correctness have none",
         ),
     ],
 )

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core import Generation, Item, PromptMessage, PromptVariantSpec
-from themis_core.execution.answering import _as_said
 from themis_core.planning.templates import Prompt
 from themis_core.reading import Place
 
@@ -41,6 +40,6 @@ def test_the_result_of_a_tool_is_sent_with_the_id_of_its_call() -> None:
 
 def test_an_answer_stays_in_the_history_with_its_tool_calls() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
-    said = _as_said(Generation("answered", tool_calls=(call,)))
+    said = Generation("answered", tool_calls=(call,)).as_message()
     assert said == {"role": "assistant", "content": "", "tool_calls": [call]}
-    assert _as_said(Generation("answered", "4")) == {"role": "assistant", "content": "4"}
+    assert Generation("answered", "4").as_message() == {"role": "assistant", "content": "4"}

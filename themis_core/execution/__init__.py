@@ -2,7 +2,7 @@
 
 from themis_core.execution.budget import Budget, cost_of, estimate_tokens, foreseen_cost, output_limit, prompt_tokens
 from themis_core.execution.endpoint import Endpoint
-from themis_core.execution.forecast import Counted, JudgeForecast, goes_on
+from themis_core.execution.forecast import Counted, JudgeForecast
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.runner import Runner
 from themis_core.execution.scoring import here, measuring, reading
@@ -20,7 +20,6 @@ __all__ = [
     "foreseen_cost",
     "estimate_tokens",
     "prompt_tokens",
-    "goes_on",
     "here",
     "measuring",
     "now",

@@ -1,6 +1,6 @@
 """Second stage of a trial: its answer, stored, from another trial or run, or by a call that is paid for once.
 
-The requests of judges take the same way.
+The requests of judges take the same way, and so do those of models that play users.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from themis_core.execution.claims import Claims
 from themis_core.execution.endpoint import Endpoint, Stopped
@@ -18,10 +18,9 @@ from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import RequestWatch
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
-from themis_core.planning import Media, MediaChanged
+from themis_core.planning import Dialogue, Media, MediaChanged, Trial, as_user
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import (
-    HANDED_BACK,
     Event,
     Generation,
     GenerationRecorded,
@@ -83,32 +82,36 @@ class Answering:
             if request.key in work.owned and request.key not in work.generations:
                 events.append(GenerationRecorded(request.key, self._run_id, now(), request, generation))
             return Answered(generation, [request.key], False, events)
+        talk = Dialogue(trial.requests, trial.talk)
         called = False
-        keys: list[str] = []
-        said: list[dict[str, Any]] = []
-        generation = Generation("empty")
-        for turn, request in enumerate(trial.requests):
-            whole = replace(request, messages=[*said, *request.messages]) if said else request
-            keys.append(request.key)
-            stored = work.generations.get(request.key) or work.together.get(request.key)
-            if stored is None and request.key not in work.owned:
-                stored = await self._claims.elsewhere(request.key, work.owned)
-            if stored is not None:
-                generation = stored
-            else:
-                generation, is_new = await self._call(trial.model, whole)
+        while (asked := talk.next) is not None:
+            said = await self._known(work, asked.key)
+            if said is None:
+                said, is_new = await self._ask(trial, talk, asked)
                 called |= is_new
-                event = GenerationRecorded(request.key, self._run_id, now(), whole, generation)
-                if turn + 1 < len(trial.requests):
-                    await self._writer.save([event])  # paid for: safe before the next turn is
-                    self._claims.settle(request.key, generation)
-                else:
-                    events.append(event)
-                    work.together[request.key] = generation
-            if generation.status not in ("answered", "truncated"):
-                break
-            said = [*whole.messages, _as_said(generation)]
-        return Answered(generation, keys, called, events)
+                events = [GenerationRecorded(asked.key, self._run_id, now(), asked, said)]
+            of_user = talk.is_of_user
+            talk.take(said)
+            if events and (talk.next is not None or of_user or talk.fault is not None):
+                await self._writer.save(events)  # paid for: safe before the next turn is
+                self._claims.settle(asked.key, said)
+                events = []
+        if talk.fault is not None:
+            assert talk.failed is not None
+            events.append(GenerationRecorded(talk.fault.key, self._run_id, now(), talk.fault, talk.failed))
+        answer = talk.answer
+        assert answer is not None
+        if events:
+            work.together[talk.keys[-1]] = answer
+        work.asked, work.heard = talk.asked, talk.heard
+        return Answered(answer, talk.keys, called, events)
+
+    async def _known(self, work: Work, key: str) -> Generation | None:
+        """What is stored, or what another trial gets; None if this one has to ask."""
+        known = work.generations.get(key) or work.together.get(key)
+        if known is None and key not in work.owned:
+            known = await self._claims.elsewhere(key, work.owned)
+        return known
 
     async def baseline(self, work: Work, scorer: Scorer) -> Generation | None:
         """What the judge compares with: the answer of another model to the same, called for here if need be."""
@@ -118,16 +121,34 @@ class Answering:
         key = baseline.requests[-1].key
         if key in work.baselines:
             return work.baselines[key]
-        trial = replace(work.trial, model=baseline.model, requests=baseline.requests, baselines=())
-        generation, keys, _, unsaved = await self.answer(replace(work, trial=trial))
+        its = replace(work, trial=replace(
+            work.trial, model=baseline.model, requests=baseline.requests, talk=baseline.talk, baselines=()
+        ))  # fmt: skip
+        generation, keys, _, unsaved = await self.answer(its)
         if unsaved:  # paid for, and judges of other trials may wait for it
             await self._writer.save(unsaved)
         if keys[-1] in work.owned:
             self._claims.settle(keys[-1], generation)
         if generation.failed:
             generation = replace(generation, error=f"the baseline {baseline.model.spec.model_id}: {generation.error}")
+        if its.heard:
+            generation = replace(generation, conversation=its.heard)
         work.baselines[key] = generation
         return generation
+
+    async def _ask(self, trial: Trial, talk: Dialogue, request: Request) -> tuple[Generation, bool]:
+        """What `_call` gives for the next turn of the model, or for what a simulated user says next."""
+        if not talk.is_of_user:
+            assert trial.model is not None
+            return await self._call(trial.model, request)
+        assert trial.talk is not None
+        assert trial.talk.user is not None
+        reply, is_new = await self._call(trial.talk.user, request)
+        said = as_user(reply, talk.turns, trial.talk.user.spec.model_id)
+        if said.failed and RunCost.of(said):  # it answered, but nothing that can be said
+            await self._save_cost(request, said)
+            said = RunCost().put_into(said)
+        return said, is_new
 
     async def _call(self, model: ComposedModel, request: Request) -> tuple[Generation, bool]:
         """The answer to a request, and whether this run asked for it; if not, another one did just now."""
@@ -177,14 +198,3 @@ class Answering:
         if is_new and not reply.failed:
             self._progress.judged += 1
         return reply
-
-
-def _as_said(generation: Generation) -> dict[str, Any]:
-    """The answer as a message of the history, with the tool calls that the next turn may refer to, and what its engine
-    wants to see again."""
-    message: dict[str, Any] = {"role": "assistant", "content": generation.text}
-    if generation.tool_calls:
-        message["tool_calls"] = list(generation.tool_calls)
-    if HANDED_BACK in generation.provider:
-        message[HANDED_BACK] = generation.provider[HANDED_BACK]
-    return message

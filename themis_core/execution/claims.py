@@ -53,7 +53,7 @@ class Claims:
 
     def release_baselines(self, work: Work) -> None:
         """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""
-        own = {request.key for request in work.trial.requests}
+        own = {request.key for request in work.trial.own}
         self.let_go([key for key in work.owned if key not in own], None)
         work.owned[:] = [key for key in work.owned if key in own]
 

@@ -16,12 +16,12 @@ from themis_core.execution.budget import foreseen_cost, output_limit, prompt_tok
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
-from themis_core.planning import Plan, Trial, questions
+from themis_core.planning import Plan, Trial, followed, questions
 from themis_core.plugins import JudgingModel, Scorer, from_outside, in_its_time
 from themis_core.records import Generation, Request, Score
 from themis_core.specs import digest
 
-__all__ = ["Counted", "JudgeForecast", "goes_on"]
+__all__ = ["Counted", "JudgeForecast"]
 
 
 class Counted:
@@ -45,21 +45,6 @@ class Counted:
         before = len(self._keys)
         self._keys.add(short)
         return len(self._keys) > before
-
-
-def goes_on(generation: Generation) -> bool:
-    """Whether a trial's next turn follows on this answer; if not, it is the one that is scored."""
-    return generation.status in ("answered", "truncated")
-
-
-def _scored(requests: Sequence[Request], answers: Mapping[str, Generation]) -> Generation | None:
-    """The answer that a run will score; None if there is a call before it."""
-    generation = None
-    for request in requests:
-        generation = answers.get(request.key)
-        if generation is None or not goes_on(generation):
-            break
-    return generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +129,23 @@ def _stand_in(trial: Trial, scorer: Scorer, number: int, request: Request) -> st
 
 
 def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) -> _Written:
-    messages = [message for request in trial.requests for message in request.messages]
-    generation = _scored(trial.requests, answers)
+    talk = followed(trial, answers)
+    messages, generation = talk.asked, talk.scored
     if trial.model is None:
         output = trial.item.output or ""
         generation = Generation("answered" if output.strip() else "empty", text=output)
     if generation is None:
-        to_come = output_limit(trial.requests[-1].params) or 0
-        return _as_sent(lambda: questions(scorer, trial.item, messages), to_come, final=False)
+        turns = trial.own if trial.talk else trial.requests[-1:]
+        to_come = sum(output_limit(each.params) or 0 for each in turns)
+        asked = [message for request in trial.requests for message in request.messages]
+        return _as_sent(lambda: questions(scorer, trial.item, asked), to_come, final=False)
+    if generation.failed:
+        return _Written()
     extraction = here(reading(scorer.chain, generation))
     if isinstance(extraction, Score) or nothing_to_read(generation, extraction):
         return _Written()
     baseline = trial.baseline_of(scorer)
-    against = _scored(baseline.requests, answers) if baseline else None
+    against = followed(baseline, answers).scored if baseline else None
     if against is not None and against.status == "absent":
         return _Written()
     missing = baseline is not None and against is None

@@ -9,7 +9,7 @@ from themis_core.execution.claims import Claims
 from themis_core.execution.progress import Progress
 from themis_core.execution.work import Stored, Work
 from themis_core.execution.writer import Writer
-from themis_core.planning import Trial
+from themis_core.planning import Trial, followed
 from themis_core.plugins import Scorer
 from themis_core.records import Generation
 
@@ -54,5 +54,10 @@ class LookUps:
         finished = store.finished_trials(self._run_id, [(each.slice_id, each.trial_id) for each in batch])
         left = [index for index, each in enumerate(batch) if (each.slice_id, each.trial_id) not in finished]
         generations = store.generations([r.key for index in left for r in batch[index].needed]) if left else {}
-        answered = [key for index in left if batch[index].key in generations for key in keys[index]]
+        answered = [key for index in left if _is_answered(batch[index], generations) for key in keys[index]]
         return finished, generations, store.scores(answered) if answered else {}
+
+
+def _is_answered(trial: Trial, generations: Mapping[str, Generation]) -> bool:
+    """Whether the answer that is scored is stored, which may be that of an earlier turn than the last."""
+    return trial.key in generations or (len(trial.requests) > 1 and followed(trial, generations).next is None)

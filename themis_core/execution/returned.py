@@ -163,6 +163,7 @@ def _has_plain_values(it: Any) -> bool:
         and it.logprobs is None
         and it.steps == ()
         and it.steps_left_out == 0
+        and it.conversation == ()
         and type(it.status) is str
     )
 

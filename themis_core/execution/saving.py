@@ -123,7 +123,9 @@ class Saving:
             except Unsavable:
                 ended = [await self._alone(each) for each in ended]
         for each in ended:
-            self._claims.let_go(each.work.owned, each.generation)
+            last = each.finished.generation_keys[-1]
+            for key in each.work.owned:  # what a conversation did not come to is for others to ask
+                self._claims.let_go((key,), each.generation if key == last else None)
             self._count(each.finished, each.error)
             if WARNING in each.generation.provider and not each.finished.reused:
                 self.warnings[str(each.generation.provider[WARNING])] += 1

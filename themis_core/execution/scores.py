@@ -6,6 +6,7 @@ It decides what is asked of which component; where that runs is the business of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from themis_core.components import Component, JudgedAnswer
 from themis_core.execution.answering import Answering
@@ -47,6 +48,8 @@ class Scores:
         """One score for each scorer of the trial, in their order; equal ones are made once."""
         entries: dict[str, ScoreEntry] = {}
         scores = []
+        if work.heard:
+            generation = replace(generation, conversation=work.heard)
         for scorer, key in zip(work.scorers, work.score_keys, strict=True):
             if (made := entries.get(key)) is not None:
                 parse = scorer.chain.name if scorer.chain else None
@@ -94,8 +97,7 @@ class Scores:
         if baseline is not None and baseline.status == "absent":
             return Score(reason="no_baseline"), ()
         value = extraction.value if extraction is not None else generation.text
-        asked = [message for request in trial.requests for message in request.messages]
-        judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, asked, baseline)
+        judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, work.asked, baseline)
         return await self._judging.score(scorer, judged)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from themis_core.planning import Trial
 from themis_core.plugins import Scorer
@@ -30,3 +31,7 @@ class Work:
     """By generation key, what its judges have compared with so far."""
     together: dict[str, Generation] = field(default_factory=dict)
     """Answers that are to be saved together with this trial."""
+    asked: Sequence[dict[str, Any]] = ()
+    """What the model was sent in all turns, without its own answers, once it has answered."""
+    heard: tuple[dict[str, Any], ...] = ()
+    """The whole conversation; empty for a prompt of one turn."""

@@ -1,7 +1,8 @@
 """Pure planning: which items, which prompts, which trials, with which identities. Nothing is called or stored."""
 
+from themis_core.planning.dialogues import Dialogue, as_user, followed, goes_on
 from themis_core.planning.handing import NO_PROMPT, HandedRow, handed_rows
-from themis_core.planning.identities import Baseline, Trial, score_key
+from themis_core.planning.identities import Baseline, Talk, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.media import Media, MediaChanged
 from themis_core.planning.sampling import allot, rank
@@ -12,6 +13,7 @@ from themis_core.planning.trials import Plan, PlannedSlice, questions, survey
 __all__ = [
     "Asked",
     "Baseline",
+    "Dialogue",
     "HandedRow",
     "Items",
     "Media",
@@ -21,9 +23,13 @@ __all__ = [
     "PlannedSlice",
     "Prompt",
     "PromptTemplate",
+    "Talk",
     "Trial",
     "Unscorable",
     "allot",
+    "as_user",
+    "followed",
+    "goes_on",
     "handed_rows",
     "questions",
     "rank",

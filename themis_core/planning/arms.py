@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from themis_core.planning.conversations import Conversation
+from themis_core.planning.dialogues import Speaking
 from themis_core.planning.handing import NO_PROMPT, Handing, handing_of
-from themis_core.planning.identities import Condition, Handed, condition_of, conditions_of, requests_of, seed_of
+from themis_core.planning.identities import Condition, Handed, Talk, condition_of, conditions_of, requests_of, seed_of
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import ComposedModel, ComposedSlice, Scorer
 from themis_core.records import Item, Request
@@ -25,17 +27,25 @@ class Asking(NamedTuple):
     digest: str
     """Of the messages."""
     follow_ups: list[dict[str, Any]]
+    speaking: Speaking | None = None
+    """The conversation that the prompt has."""
 
 
 UNPROMPTED = Asking(NO_PROMPT, NO_PROMPT, [], digest([]), [])
 
 
-def asking_of(prompt: Prompt, item: Item) -> Asking:
+def asking_of(
+    prompt: Prompt, item: Item, conversation: Conversation | None = None, user: Condition | None = None
+) -> Asking:
+    """What a prompt asks about an item; `user` is the model that plays the user of its conversation."""
     messages, follow_ups, identity = prompt.messages(item), prompt.follow_ups(item), prompt.digest_for(item)
     messages_digest = digest(messages)
     if prompt.spec.holds_media:
         identity = digest([identity, messages_digest, follow_ups])
-    return Asking(prompt.spec.id, identity, messages, messages_digest, follow_ups)
+    speaking = None
+    if conversation is not None:
+        speaking = Speaking(conversation, item, user, prompt.told(item), prompt.opening(messages))
+    return Asking(prompt.spec.id, identity, messages, messages_digest, follow_ups, speaking)
 
 
 class Arm(NamedTuple):
@@ -52,16 +62,15 @@ class Arm(NamedTuple):
 
     def requests(
         self, asking: Asking, handed: Sequence[Handed | None], item_id: str, sample: int, seed: int | None
-    ) -> list[tuple[Request, ...]]:
+    ) -> list[tuple[tuple[Request, ...], Talk | None]]:
         """What the condition is asked, then what each rival is; what reads no prompt is asked without one."""
-        found = []
+        found: list[tuple[tuple[Request, ...], Talk | None]] = []
         for each, of_item in zip((self.condition, *self.rivals), handed, strict=True):
             own_asking = asking if each.model.reads_prompt else UNPROMPTED
-            _, _, messages, messages_digest, follow_ups = own_asking
+            _, _, messages, messages_digest, follow_ups, speaking = own_asking
             own_seed = seed_of(each, seed, item_id, messages_digest, sample)
-            found.append(
-                requests_of(each, messages, messages_digest, follow_ups, item_id, sample, own_seed, of_item)
-            )  # fmt: skip
+            asked = requests_of(each, messages, messages_digest, follow_ups, item_id, sample, own_seed, of_item)
+            found.append((asked, None) if speaking is None else speaking.of(asked[0]))
         return found
 
 

@@ -4,9 +4,13 @@ The keys, and what each holds (all SHA-256 over canonical JSON):
 
     generation key = engine, its identity and version, model as sent, params · messages · item id · sample index · seed
                      · what the engine is handed of the item, if it names something
-                     (a follow-up turn: the key of the turn before · its own message)
+                     (a follow-up turn: the key of the turn before · its own message; a turn of a conversation: the
+                     key of the turn before · the rules, and what they read of item and variables · the simulated
+                     user's engine, model, params and messages; a reply of that user: the key of the turn before ·
+                     the same of the user)
     score key      = generation key · item content · parse chain and metric or judge, each with config and version
-                     (a judge that compares: the generation key of the baseline's answer as well)
+                     (a judge that compares: the generation key of the baseline's answer as well; a conversation:
+                     what says that it is over)
     trial id       = dataset identity · item id and content · prompt variant · model and params · sample index
 """
 
@@ -17,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from themis_core.components import Judge
+from themis_core.planning.conversations import Conversation
 from themis_core.planning.settings import own_settings
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import Item, Request
@@ -27,6 +32,7 @@ __all__ = [
     "Baseline",
     "Condition",
     "Handed",
+    "Talk",
     "Trial",
     "condition_of",
     "conditions_of",
@@ -37,11 +43,29 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Talk:
+    """What of a conversation is known before anything is said."""
+
+    conversation: Conversation
+    item: Item
+    user: ComposedModel | None
+    """The model that plays the user, if there is one."""
+    replies: tuple[Request, ...]
+    """What that is asked after each answer but the last, as far as it is known; none without such a model."""
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """What another model of the slice is asked where this trial's model is asked the same."""
 
     model: ComposedModel
     requests: tuple[Request, ...]
+    talk: Talk | None = None
+
+    @property
+    def needed(self) -> tuple[Request, ...]:
+        """Its requests, and those to a simulated user."""
+        return self.requests if self.talk is None else self.requests + self.talk.replies
 
 
 @quick
@@ -57,23 +81,31 @@ class Trial:
     params: str
     sample_index: int
     requests: tuple[Request, ...]
-    """One per turn, the messages of each without the model's earlier answers."""
+    """One per turn, the messages of each without the model's earlier answers. Of a conversation it is the most that
+    there can be, and what is said from the second one on is not known."""
     model: ComposedModel | None
     """None if the item carries its output."""
     baselines: tuple[Baseline, ...] = ()
     """What its judges compare with."""
+    talk: Talk | None = None
+    """Of a conversation whose turns depend on what is said."""
 
     @property
     def key(self) -> str:
-        """Key of the generation that is scored: the last turn's."""
+        """Key of the last turn, whose answer is scored if no earlier one ends the trial."""
         return self.requests[-1].key
+
+    @property
+    def own(self) -> tuple[Request, ...]:
+        """Its own requests, those to a simulated user included."""
+        return self.requests if self.talk is None else self.requests + self.talk.replies
 
     @property
     def needed(self) -> tuple[Request, ...]:
         """Its own requests, and those of its baselines."""
         if not self.baselines:
-            return self.requests
-        return self.requests + tuple(request for each in self.baselines for request in each.requests)
+            return self.own
+        return self.own + tuple(request for each in self.baselines for request in each.needed)
 
     def baseline_of(self, scorer: Scorer) -> Baseline | None:
         """What a judge compares this trial with; None if with nothing, or if the trial is of the baseline itself."""
@@ -85,7 +117,8 @@ class Trial:
         """Identity of one score: equal keys have equal scores."""
         baseline = self.baseline_of(scorer)
         label = self.model_id if self.model is not None and self.model.spec.sent != self.model_id else None
-        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label)
+        end = self.talk.conversation.end if self.talk else None
+        return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label, end)
 
 
 class Handed(NamedTuple):
@@ -107,13 +140,21 @@ class Condition:
 
 
 def score_key(
-    generation_key: str, item: Item, scorer: Scorer, baseline_key: str | None = None, label: str | None = None
+    generation_key: str,
+    item: Item,
+    scorer: Scorer,
+    baseline_key: str | None = None,
+    label: str | None = None,
+    end: str | None = None,
 ) -> str:
     """Identity of one score: equal keys have equal scores. `baseline_key` is that of the answer compared with.
 
-    `label` is the model's, where that is not the name in the generation key: judges are told the label.
+    `label` is the model's, where that is not the name in the generation key: judges are told the label. `end` says when
+    a conversation is over, and so which of its answers is scored.
     """
     parts: list[Any] = [generation_key, item.digest, scorer.digest, *([baseline_key] if baseline_key else ())]
+    if end is not None:
+        parts.append({"end": end})
     return digest([*parts, {"label": label}] if label and isinstance(scorer.scoring, Judge) else parts)
 
 

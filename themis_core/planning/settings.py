@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from themis_core.plugins import Composition, Scorer
+from themis_core.plugins import Composition, Scorer, SimulatedUser
 from themis_core.reading import Place
 from themis_core.specs import InferenceParamsSpec, ModelParamsSpec, ModelSpec
 from themis_documents.mistakes import in_words
 
-__all__ = ["check_judging_params", "check_model_params", "own_settings"]
+__all__ = ["check_judging_params", "check_model_params", "check_user_params", "own_settings"]
 
 
 def own_settings(model: ModelSpec, params: InferenceParamsSpec) -> InferenceParamsSpec:
@@ -41,6 +41,19 @@ def check_judging_params(scorer: Scorer, asked: Sequence[dict[str, Any]], place:
         _check(own, given, at, "neither its `params` nor the judge sets it")
         for each in given:
             judging.model.check_params(own.applied(each), place.at("judge", index))
+
+
+def check_user_params(users: Iterable[SimulatedUser]) -> None:
+    """The same for models that play users, and what their engines can't do. Raises SpecError."""
+    for user in users:
+        model, given = user.model, user.params.given()
+        at = user.place.at("model", "params")
+        _check(model.spec.params, [given], at, "`params` of the user don't set it")
+        sent = model.spec.params.applied(given)
+        _check_once(sent, at)
+        if (sent.get("logprobs") or sent.get("top_logprobs")) and not model.engine.capabilities.logprobs:
+            raise user.place.error(f"engine {model.component!r} of the simulated user can't do logprobs")
+        model.check_params(sent, user.place / "params")
 
 
 def _check(own: ModelParamsSpec, given: Sequence[dict[str, Any]], place: Place, otherwise: str) -> None:

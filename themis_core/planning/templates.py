@@ -77,10 +77,13 @@ class Prompt:
         self.spec = spec
         self.place = place
         shown = [each.data for each in examples]
-        self.digest = digest([spec.canonical(), shown])
+        self.digest = digest([spec.identity(), shown])
         held = _Held(Media() if media is None else media, folders)
         self._messages = [_Message(m, place.at("messages", i), held) for i, m in enumerate(spec.messages)]
         self._follow_ups = [_Message(m, place.at("follow_ups", i), held) for i, m in enumerate(spec.follow_ups)]
+        user = spec.conversation.user if spec.conversation else None
+        at = place.at("conversation", "user", "messages")
+        self._told = [_Message(m, at / i, held) for i, m in enumerate(user.messages if user else ())]
         self._static: dict[str, Any] = {**spec.variables, "examples": shown}
         shots = spec.examples.messages if spec.examples else []
         self._shot_messages = [_Message(m, place.at("examples", "messages", i), held) for i, m in enumerate(shots)]
@@ -104,6 +107,15 @@ class Prompt:
     def follow_ups(self, item: Item) -> list[dict[str, Any]]:
         """The further user turns for one item, in order."""
         return self._rendered(self._follow_ups, item, self._own_if_replaced(item)) if self._follow_ups else []
+
+    def told(self, item: Item) -> list[dict[str, Any]]:
+        """What a model that plays the user is told before the conversation."""
+        return self._rendered(self._told, item, self._own_if_replaced(item)) if self._told else []
+
+    def opening(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of `messages` with which the conversation begins: without leading system messages and examples."""
+        rest = len(self._messages) - self._leading
+        return list(messages[len(messages) - rest :])
 
     def digest_for(self, item: Item) -> str:
         """Identity of the prompt as one item gets it, with its examples."""

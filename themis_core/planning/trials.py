@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 
 from themis_core.components import Capabilities, Judge, JudgedAnswer, JudgeRequest
 from themis_core.errors import SpecError
-from themis_core.planning.arms import UNPROMPTED, arms_of, asking_of
+from themis_core.planning.arms import UNPROMPTED, Asking, arms_of, asking_of
+from themis_core.planning.conversations import Conversation
 from themis_core.planning.few_shot import Leak, leaks_of, taken
 from themis_core.planning.handing import NO_PROMPT, handing_of
 from themis_core.planning.identities import (
@@ -22,7 +23,7 @@ from themis_core.planning.identities import (
 from themis_core.planning.items import Items
 from themis_core.planning.media import Media
 from themis_core.planning.scorable import Asked, Unscorable
-from themis_core.planning.settings import check_judging_params, check_model_params, own_settings
+from themis_core.planning.settings import check_judging_params, check_model_params, check_user_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import (
     ComposedModel,
@@ -63,6 +64,8 @@ class PlannedSlice:
     items: Items
     prompts: tuple[Prompt, ...]
     dataset_identity: str
+    conversations: Mapping[str, Conversation] = field(default_factory=dict)
+    """By prompt variant id, those that depend on what is said."""
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:
@@ -158,7 +161,8 @@ def survey(composition: Composition, place: Place) -> Plan:
         if known not in surveyed:
             at = each.place / "dataset_query"
             surveyed[known] = Items(each.dataset, each.spec.dataset_query, composition.base_dir, seed, at)
-        planned = PlannedSlice(each, surveyed[known], prompts.of(each), _dataset_identity(each.dataset))
+        own = prompts.of(each)
+        planned = PlannedSlice(each, surveyed[known], own, _dataset_identity(each.dataset), _conversations(own))
         _check_settings(planned)
         slices.append(planned)
         leaks += leaks_of(each.spec.slice_id, planned.items, planned.prompts)
@@ -223,8 +227,17 @@ class _Prompts:
         return (*(each for each in found if each is not None), base)
 
 
+def _conversations(prompts: Sequence[Prompt]) -> dict[str, Conversation]:
+    return {
+        each.spec.id: Conversation(each.spec.conversation, each.spec.variables, each.place / "conversation")
+        for each in prompts
+        if each.spec.conversation is not None
+    }
+
+
 def _check_settings(planned: PlannedSlice) -> None:
     composed = planned.composed
+    check_user_params(composed.users.values())
     for model in composed.models:
         for _, params in conditions_of(model, composed.params):
             sent = own_settings(model.spec, params)
@@ -260,6 +273,9 @@ def _check(planned: PlannedSlice) -> None:
         for prompt in planned.prompts:
             prompt.messages(item)
             prompt.follow_ups(item)
+            prompt.told(item)
+        for conversation in planned.conversations.values():
+            conversation.check(item)
         for handing in handings:
             try:
                 handing.of(item)
@@ -267,6 +283,8 @@ def _check(planned: PlannedSlice) -> None:
                 where = planned.items.places({item.id}).get(item.id)
                 at = f" ({where})" if where else ""
                 raise (composed.place / "generation").error(f"{error.message}{at}") from error
+    for conversation in planned.conversations.values():
+        conversation.check_fields(planned.items)
 
 
 def _check_labels(composed: ComposedSlice) -> None:
@@ -374,7 +392,7 @@ def _generated_trials(
     for item in items:
         item_part = digest([planned.dataset_identity, item.id, item.digest])
         handed = [(arm, arm.handed(item)) for arm in arms]
-        askings = [asking_of(prompt, item) for prompt in planned.prompts] if needs_prompt else []
+        askings = [_asking(planned, prompt, item) for prompt in planned.prompts] if needs_prompt else []
         for variant, identity, asking, of_prompt in (
             *((each.variant, each.identity, each, True) for each in askings if prompted),
             (NO_PROMPT, NO_PROMPT, askings[0] if askings else UNPROMPTED, False),
@@ -393,10 +411,16 @@ def _generated_trials(
                         condition.model.spec.model_id,
                         condition.label,
                         sample,
-                        asked[0],
+                        asked[0][0],
                         condition.model,
-                        tuple(Baseline(each.model, of) for each, of in zip(arm.rivals, asked[1:], strict=True)),
+                        tuple(Baseline(each.model, *of) for each, of in zip(arm.rivals, asked[1:], strict=True)),
+                        asked[0][1],
                     )
+
+
+def _asking(planned: PlannedSlice, prompt: Prompt, item: Item) -> Asking:
+    conversation, user = planned.conversations.get(prompt.spec.id), planned.composed.users.get(prompt.spec.id)
+    return asking_of(prompt, item, conversation, condition_of(user.model, user.params) if user else None)
 
 
 def _recorded_trials(planned: PlannedSlice, items: Iterable[Item]) -> Iterator[Trial]:

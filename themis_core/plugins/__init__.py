@@ -20,7 +20,15 @@ from themis_core.plugins.calling import (
     seconds_for,
 )
 from themis_core.plugins.compose import Composition, compose, compose_chain, open_storage, plugins_of
-from themis_core.plugins.composed import Chain, ComposedModel, ComposedSlice, JudgingModel, LoadedDataset, Scorer
+from themis_core.plugins.composed import (
+    Chain,
+    ComposedModel,
+    ComposedSlice,
+    JudgingModel,
+    LoadedDataset,
+    Scorer,
+    SimulatedUser,
+)
 from themis_core.plugins.loading import LoadedPlugin, Observers, Plugins, load_command, load_output
 from themis_core.plugins.making import checked
 
@@ -36,6 +44,7 @@ __all__ = [
     "Observers",
     "Plugins",
     "Scorer",
+    "SimulatedUser",
     "Unreadable",
     "blaming",
     "calling",

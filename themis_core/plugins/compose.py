@@ -29,6 +29,7 @@ from themis_core.plugins.composed import (
     JudgingModel,
     LoadedDataset,
     Scorer,
+    SimulatedUser,
     identity_of,
 )
 from themis_core.plugins.loading import Plugins
@@ -47,6 +48,7 @@ from themis_core.specs import (
     ProjectSpec,
     PromptVariantSpec,
     ScoreSpec,
+    SimulatedUserSpec,
     SliceSpec,
     digest,
 )
@@ -74,7 +76,8 @@ class Composition:
     """Where prices are from, and which were taken; None if each model has its own, or none."""
 
     def models(self) -> list[ComposedModel]:
-        """All models that may be called, judges included, each once; those of equal config share an engine."""
+        """All models that may be called, judges and simulated users included, each once; those of equal config share an
+        engine."""
         found: dict[tuple[int, str], ComposedModel] = {}
         for model in self._called():
             found.setdefault((id(model.engine), model.spec.sent), model)
@@ -88,6 +91,7 @@ class Composition:
     def _called(self) -> Iterator[ComposedModel]:
         for each in self.slices:
             yield from each.models
+            yield from (user.model for user in each.users.values())
             yield from (judge.model for scorer in each.scorers for judge in scorer.judges or ())
 
 
@@ -107,6 +111,11 @@ def compose(loaded: LoadedSpecs) -> Composition:
     storage_name, storage = composer.storage(project, project_place, loaded.project_dir)
     composer.models = {
         model.model_id: composer.model(model, place.at("models", index)) for index, model in enumerate(benchmark.models)
+    }
+    composer.users = {
+        variant.id: composer.user(user, place.at("prompt_variants", index, "conversation", "user"))
+        for index, variant in enumerate(benchmark.prompt_variants)
+        if variant.conversation is not None and (user := variant.conversation.user) is not None
     }
     examples = {
         variant.id: composer.dataset(
@@ -163,6 +172,7 @@ class _Composer:
         self.base_dir = base_dir
         self.max_cost = max_cost
         self.models: dict[str, ComposedModel] = {}
+        self.users: dict[str, SimulatedUser] = {}
         self.maker = Maker(plugins)
 
     def storage(self, project: ProjectSpec, place: Place, project_dir: Path) -> tuple[str, StorageBackend]:
@@ -203,6 +213,11 @@ class _Composer:
             )
         return ComposedModel(spec, name, engine, self.plugins.loose_engine_content(name.partition("/")[0]))
 
+    def user(self, spec: SimulatedUserSpec, place: Place) -> SimulatedUser:
+        model = self.model(spec.model, place / "model")
+        _check_asks(model, "the turns of a simulated user", place / "model")
+        return SimulatedUser(model, spec.params, place)
+
     def slice(self, benchmark: BenchmarkSpec, spec: SliceSpec, place: Place) -> ComposedSlice:
         chains = {parse.name: self.chain(parse, place.at("parses", index)) for index, parse in enumerate(spec.parses)}
         generation = spec.generation
@@ -224,6 +239,7 @@ class _Composer:
             (generation.num_samples if generation else None) or benchmark.num_samples,
             tuple(scorers),
             place,
+            {variant.id: self.users[variant.id] for variant in variants if variant.id in self.users},
         )
 
     def chain(self, spec: ParseSpec, place: Place) -> Chain:
@@ -304,7 +320,7 @@ class _Composer:
 
     def judging(self, name: str, judge: Judge, spec: JudgeInferenceSpec, place: Place) -> JudgingModel:
         model = self.model(spec.model, place / "model", spec.extras)
-        _check_asks(model, name, place)
+        _check_asks(model, f"the questions of {name}", place)
         given = {**spec.params.given(), **spec.model.params.set.given()}
         wanted = set(judge.requires) | _needs(given)
         for capability in sorted(wanted):
@@ -339,15 +355,15 @@ def _check_variants(
         raise (place / named).error(f"no model of the slice reads a prompt ({engines}): remove {named}")
 
 
-def _check_asks(model: ComposedModel, judge: str, place: Place) -> None:
-    """Refuse a judging model that would not be asked the judge's questions."""
+def _check_asks(model: ComposedModel, asked: str, place: Place) -> None:
+    """Refuse a model that would not be asked what a judge or a conversation asks; `asked` says what that is."""
     who = f"engine {model.component!r} of model {model.spec.model_id!r}"
     if not model.reads_prompt:
-        raise place.error(f"{who} reads no prompt, so it can't be asked the questions of {judge}")
+        raise place.error(f"{who} reads no prompt, so it can't be asked {asked}")
     if needed := [name for name in model.engine.item_fields if not name.endswith("?")]:
         raise place.error(
-            f"{who} has to be handed parts of the item ({', '.join(needed)}), and a judge's question has none: choose "
-            f"another engine for {judge}, or a config of this one that reads the messages alone"
+            f"{who} has to be handed parts of the item ({', '.join(needed)}), and {asked} have none: choose "
+            "another engine, or a config of this one that reads the messages alone"
         )
 
 

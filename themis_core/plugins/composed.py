@@ -5,7 +5,8 @@ Plain values with their identities; nothing is resolved here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
@@ -13,7 +14,16 @@ from themis_core.plugins.calling import calling
 from themis_core.reading import Place
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 
-__all__ = ["Chain", "ComposedModel", "ComposedSlice", "JudgingModel", "LoadedDataset", "Scorer", "identity_of"]
+__all__ = [
+    "Chain",
+    "ComposedModel",
+    "ComposedSlice",
+    "JudgingModel",
+    "LoadedDataset",
+    "Scorer",
+    "SimulatedUser",
+    "identity_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,15 @@ class JudgingModel:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedUser:
+    """A model that plays the user of a conversation, and its settings."""
+
+    model: ComposedModel
+    params: InferenceParamsSpec
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Scorer:
     """One metric or judge of one scoring pass, with the parse that it reads."""
 
@@ -108,6 +127,8 @@ class ComposedSlice:
     num_samples: int
     scorers: tuple[Scorer, ...]
     place: Place
+    users: Mapping[str, SimulatedUser] = field(default_factory=dict)
+    """By prompt variant id, the models that play the user."""
 
 
 def identity_of(name: str, component: Component) -> dict[str, Any]:

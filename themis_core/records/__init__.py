@@ -33,6 +33,7 @@ from themis_core.records.steps import Step, StepKind
 from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
 from themis_core.records.trial import (
     HANDED_BACK,
+    SIMULATED_USER,
     WARNING,
     Extraction,
     Generation,
@@ -72,6 +73,7 @@ __all__ = [
     "RunRecord",
     "RunStarted",
     "SCORE_FAULTS",
+    "SIMULATED_USER",
     "Score",
     "ScoreEntry",
     "ScoreRow",

@@ -32,6 +32,8 @@ ERROR_CODES: Final = {
     "circuit_open": "not called: the endpoint failed too often",
     "engine_error": "the engine raised an unexpected exception",
     "cancelled": "stopped before the reply came",
+    "no_user_reply": "the model that plays the user refused, or said nothing",
+    "conversation_error": "a rule of the conversation can't be applied to what was said",
 }
 """Stable codes of failed generations, with their meaning."""
 
@@ -61,6 +63,8 @@ ERROR_REMEDIES: Final = {
     "circuit_open": "mend what the message names",
     "engine_error": "report it to the engine's author",
     "cancelled": "let the run come to its end",
+    "no_user_reply": "change what the simulated user is told, or its settings, such as `max_tokens`",
+    "conversation_error": "mend the rule that the message names: the answers before it are kept",
 }
 """What to do about the failures of each code, before the run is started again."""
 SCORE_FAULTS: Final = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from themis_core.errors import StorageError
@@ -53,6 +53,10 @@ class GenerationRecorded:
     at: str
     request: Request
     generation: Generation
+
+    def heard(self) -> Generation:
+        """The generation with its `conversation`, as those who score are handed it in a trial of several turns."""
+        return replace(self.generation, conversation=(*self.request.messages, self.generation.as_message()))
 
 
 @quick

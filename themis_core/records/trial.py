@@ -18,6 +18,7 @@ __all__ = [
     "Item",
     "Request",
     "Row",
+    "SIMULATED_USER",
     "Score",
     "ScoreEntry",
     "WARNING",
@@ -29,6 +30,8 @@ HANDED_BACK: Final = "handed_back"
 
 JSON-like data, which the run does not read: the assistant's message of those turns has it under this name.
 """
+SIMULATED_USER: Final = "simulated_user"
+"""In a generation's `provider`: that a simulated user said it, and after which answer of the conversation: 1, 2, …"""
 WARNING: Final = "warning"
 """In a generation's `provider`: a sentence that the run is to tell, such as that nobody knows if an answer is whole.
 
@@ -129,10 +132,23 @@ class Generation:
     each and 1 MiB in all. The run keeps these bounds, and says so where something is left out."""
     steps_left_out: int = 0
     """Steps beyond the first 1,000."""
+    conversation: tuple[dict[str, Any], ...] = ()
+    """What was said in a trial of several turns: the messages of its last request, and this answer as the last one.
+    Metrics and judges are handed it. It is empty for prompts of one turn, and in what is stored: the request has it."""
 
     @property
     def failed(self) -> bool:
         return self.status == "failed"
+
+    def as_message(self) -> dict[str, Any]:
+        """The answer as a message of the turns that follow, with the tool calls that they may refer to, and what its
+        engine wants to see again."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.text}
+        if self.tool_calls:
+            message["tool_calls"] = list(self.tool_calls)
+        if HANDED_BACK in self.provider:
+            message[HANDED_BACK] = self.provider[HANDED_BACK]
+        return message
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data without the fields that have their default; `from_dict` reverses it."""

@@ -50,29 +50,36 @@ class Edited:
         slices = []
         for each in self._plan.slices:
             models = tuple(self._before(model) for model in each.composed.models)
-            slices.append(replace(each, composed=replace(each.composed, models=models, scorers=())))
+            users = {name: replace(user, model=self._before(user.model)) for name, user in each.composed.users.items()}
+            slices.append(replace(each, composed=replace(each.composed, models=models, users=users, scorers=())))
         return replace(self._plan, slices=tuple(slices)).trials(endpoint)
 
     def add(self, batch: Sequence[tuple[Trial, Calls]], before: Sequence[Trial]) -> None:
         """Count what of a batch is asked again: trials with the calls that they make, and the trials as they were."""
         asked = [
-            (trial.model, former.requests[trial.requests.index(request)].key, cost)
+            (component, former.own[trial.own.index(request)].key, cost)
             for (trial, calls), former in zip(batch, before, strict=False)
-            if trial.model is not None and trial.model.component in self._former
+            if (component := self._edited_of(trial)) is not None
             for request, cost in calls
         ]
         if not asked or self._store is None:
             return
         stored = self._store.stored_generations([key for _, key, _ in asked])
-        for model, key, cost in asked:
+        for component, key, cost in asked:
             if key in stored:
-                row = self._row(model.component)
+                row = self._row(component)
                 row["calls"] += 1
                 row["cost"] = row["cost"] if cost is None else (row["cost"] or 0.0) + cost
 
     def rows(self) -> list[dict[str, Any]]:
         """One per engine: `component, path, files, since, content, calls, cost`."""
         return list(self._rows.values())
+
+    def _edited_of(self, trial: Trial) -> str | None:
+        """The engine that was edited: the model's, or the simulated user's, whose answers it depends on as well."""
+        user = trial.talk.user if trial.talk else None
+        components = [model.component for model in (trial.model, user) if model is not None]
+        return next((each for each in components if each in self._former), None)
 
     def _before(self, model: ComposedModel) -> ComposedModel:
         former = self._former.get(model.component)

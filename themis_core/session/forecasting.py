@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from themis_core.components import Store
-from themis_core.execution import Counted, JudgeForecast, foreseen_cost, goes_on, output_limit, prompt_tokens
-from themis_core.planning import Plan, Trial, handed_rows
-from themis_core.records import Request, RunCost, RunRecord
+from themis_core.execution import Counted, JudgeForecast, foreseen_cost, output_limit, prompt_tokens
+from themis_core.planning import Plan, Trial, followed, handed_rows
+from themis_core.plugins import ComposedModel
+from themis_core.records import Generation, Request, RunCost, RunRecord
 from themis_core.session.edited import Calls, Edited, told
 from themis_core.session.finished import unscorable_of
 
@@ -40,6 +41,11 @@ class PlanReport:
     storage: str
     judges: list[dict[str, Any]]
     """One per judge and judging model, as `JudgeForecast.rows` gives them; their calls are in `to_call`."""
+    users: list[dict[str, Any]]
+    """One per conversation and model that plays its user: `prompt_variant_id, model_id, provider, endpoint, calls,
+    input_tokens, max_output_tokens, cost`; their calls are in `to_call`."""
+    at_most: bool
+    """Whether there are conversations, which may be over before `max_turns`: then all of this is the most."""
     cost: float | None
     """Of all calls at most, if each has `max_tokens`; else of their input alone. None if none has a price."""
     unknown_cost_calls: int
@@ -68,6 +74,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
     """What a run would do; `finished` is the run if it was finished before."""
     per_model: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Any]] = {}
+    users: dict[tuple[str, str], dict[str, Any]] = {}
     judged = JudgeForecast(made)
     edited = Edited(made, store)
     counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
@@ -79,7 +86,9 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
             while batch := list(islice(trials, LOOK_UP)):
                 missing = _missing(batch, store)
                 judged.add(batch, store)
-                calls = [_tally(per_model, trial, each, counted) for trial, each in zip(batch, missing, strict=True)]
+                calls = [
+                    _tally(per_model, users, trial, each, counted) for trial, each in zip(batch, missing, strict=True)
+                ]
                 edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
                 _sample(samples, batch)
     slices = [
@@ -87,7 +96,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         for each in made.slices
     ]
     rows = list(per_model.values())
-    asked = [*rows, *judged.rows()]
+    asked = [*rows, *judged.rows(), *users.values()]
     priced = [row["cost"] for row in asked if row["cost"] is not None]
     cost = sum(priced) if priced else None
     spent = store.cost(made.run_id) if store is not None else RunCost()
@@ -103,6 +112,8 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         slices,
         location,
         judged.rows(),
+        list(users.values()),
+        any(each.conversations for each in made.slices),
         cost,
         sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
         _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
@@ -164,49 +175,99 @@ def _may_stop(max_cost: float | None, calls: Sequence[dict[str, Any]], cost: flo
     return ""
 
 
-def _missing(batch: Sequence[Trial], store: Store | None) -> list[list[Request]]:
-    """The turns for which a run has to call, trial by trial: none after a stored turn that ended the trial."""
-    if store is None:
-        return [list(trial.requests) for trial in batch]
-    stored = store.stored_generations([request.key for trial in batch for request in trial.requests])
-    turns = [request.key for trial in batch for request in trial.requests[:-1] if request.key in stored]
-    answers = store.generations(turns) if turns else {}
-    ended = {key for key, answer in answers.items() if not goes_on(answer)}
-    return [[request for request in _turns(trial, ended) if request.key not in stored] for trial in batch]
+class _Call(NamedTuple):
+    """A call that a run has to make, at most."""
+
+    request: Request
+    input_tokens: int
+    user: ComposedModel | None = None
+    """The model that is asked, if it plays the user."""
 
 
-def _turns(trial: Trial, ended: set[str]) -> Sequence[Request]:
-    for turn, request in enumerate(trial.requests, 1):
-        if request.key in ended:
-            return trial.requests[:turn]
-    return trial.requests
+def _missing(batch: Sequence[Trial], store: Store | None) -> list[list[_Call]]:
+    """The calls that a run has to make, trial by trial: none after a stored turn that ended the trial."""
+    keys = [request.key for trial in batch for request in trial.own]
+    stored = store.stored_generations(keys) if store is not None else set()
+    turns = [request.key for trial in batch if len(trial.requests) > 1 for request in trial.own]
+    known = [key for key in turns if key in stored]
+    answers = store.generations(known) if store is not None and known else {}
+    return [[call for call in _calls(trial, answers) if call.request.key not in stored] for trial in batch]
 
 
-def _tally(per_model: dict[str, dict[str, Any]], trial: Trial, missing: Sequence[Request], counted: Counted) -> Calls:
+def _calls(trial: Trial, answers: Mapping[str, Generation]) -> Iterator[_Call]:
+    """The calls of a trial from the first one on that is not stored, each with the most that was said before it."""
+    if len(trial.requests) == 1:
+        yield _Call(trial.requests[0], prompt_tokens(trial.requests[0].messages))
+        return
+    talk = followed(trial, answers)
+    if talk.next is None:
+        return
+    user, replies = (trial.talk.user, trial.talk.replies) if trial.talk else (None, ())
+    said, turn = prompt_tokens(talk.next.messages), talk.turns
+    is_of_user = talk.is_of_user
+    while turn < len(trial.requests):
+        if is_of_user:
+            request = replies[turn - 1]
+            yield _Call(request, said if turn == talk.turns else said + prompt_tokens(request.messages), user)
+        else:
+            request = trial.requests[turn]
+            said += prompt_tokens(request.messages) if turn > talk.turns else 0
+            yield _Call(request, said)
+            turn += 1
+        said += output_limit(request.params) or 0
+        is_of_user = user is not None and not is_of_user
+
+
+def _tally(
+    per_model: dict[str, dict[str, Any]],
+    per_user: dict[tuple[str, str], dict[str, Any]],
+    trial: Trial,
+    missing: Sequence[_Call],
+    counted: Counted,
+) -> Calls:
     """Add a trial to its model's row. Returns the calls that it is the first to need, each with its cost."""
-    model = trial.model
     calls: Calls = []
     row = _row(per_model, trial)
     row["trials"] += 1
     row["stored"] += not missing
-    if model is None:
+    if trial.model is None:
         return calls
-    for request in missing:
-        if not counted.is_new(trial.item.id, request.key):
-            continue
-        tokens = prompt_tokens(request.messages)
-        row["calls"] += 1
-        row["input_tokens"] += tokens
-        limit = output_limit(request.params)
-        if limit is None or row["max_output_tokens"] is None:
-            row["max_output_tokens"] = None
-        else:
-            row["max_output_tokens"] += limit
-        cost = foreseen_cost(tokens, (limit or 0) * (request.params.get("n") or 1), model.spec.price)
-        if cost is not None:
-            row["cost"] = (row["cost"] or 0.0) + cost
-        calls.append((request, cost))
+    for call in missing:
+        if counted.is_new(trial.item.id, call.request.key):
+            its = row if call.user is None else _user_row(per_user, trial.prompt_variant_id, call.user)
+            calls.append((call.request, _count(its, call, call.user or trial.model)))
     return calls
+
+
+def _count(row: dict[str, Any], call: _Call, model: ComposedModel) -> float | None:
+    """Count a call in its row. Returns its cost."""
+    limit = output_limit(call.request.params)
+    row["calls"] += 1
+    row["input_tokens"] += call.input_tokens
+    if limit is None or row["max_output_tokens"] is None:
+        row["max_output_tokens"] = None
+    else:
+        row["max_output_tokens"] += limit
+    cost = foreseen_cost(call.input_tokens, (limit or 0) * (call.request.params.get("n") or 1), model.spec.price)
+    if cost is not None:
+        row["cost"] = (row["cost"] or 0.0) + cost
+    return cost
+
+
+def _user_row(rows: dict[tuple[str, str], dict[str, Any]], variant: str, user: ComposedModel) -> dict[str, Any]:
+    return rows.setdefault(
+        (variant, user.spec.model_id),
+        {
+            "prompt_variant_id": variant,
+            "model_id": user.spec.model_id,
+            "provider": user.component,
+            "endpoint": user.engine.endpoint,
+            "calls": 0,
+            "input_tokens": 0,
+            "max_output_tokens": 0,
+            "cost": None,
+        },
+    )
 
 
 def _row(per_model: dict[str, dict[str, Any]], trial: Trial) -> dict[str, Any]:

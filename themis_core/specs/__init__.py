@@ -10,7 +10,16 @@ from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, Infer
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec
 from themis_core.specs.prices import PriceSpec, PricesSpec, PriceTableSpec, PriceTierSpec
 from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
-from themis_core.specs.prompts import FewShotSpec, PromptMessage, PromptPart, PromptToolCall, PromptVariantSpec
+from themis_core.specs.prompts import (
+    ConversationSpec,
+    FewShotSpec,
+    PromptMessage,
+    PromptPart,
+    PromptToolCall,
+    PromptVariantSpec,
+    SimulatedUserSpec,
+    TurnRuleSpec,
+)
 from themis_core.specs.scoring import (
     REPEATS,
     AggregateSpec,
@@ -30,6 +39,7 @@ __all__ = [
     "AggregateSpec",
     "BenchmarkSpec",
     "ConclusionSpec",
+    "ConversationSpec",
     "DatasetQuerySpec",
     "DatasetSpec",
     "Denominator",
@@ -56,11 +66,13 @@ __all__ = [
     "PromptToolCall",
     "PromptVariantSpec",
     "ScoreSpec",
+    "SimulatedUserSpec",
     "SliceSpec",
     "Spec",
     "StorageConfig",
     "ThresholdSpec",
     "TransformSpec",
+    "TurnRuleSpec",
     "canonical_json",
     "digest",
     "looks_like_a_key",

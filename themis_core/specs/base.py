@@ -8,10 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 from themis_plain import digest
 
-__all__ = ["Spec"]
+__all__ = ["Loc", "Spec", "mistake"]
+
+Loc = tuple[str | int, ...]
+
+
+def mistake(loc: Loc, message: str) -> PydanticCustomError:
+    """What a validator of a whole spec raises for a part of it, with the way to that part.
+
+    Pydantic places an error of such a validator at the model itself: the rest of the way goes along in the context.
+    """
+    return PydanticCustomError("spec", "{text}", {"text": message, "at": list(loc)})
 
 
 class Spec(BaseModel):

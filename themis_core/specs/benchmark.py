@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from themis_core.specs.base import Spec
+from themis_core.specs.base import Loc, Spec, mistake
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
@@ -20,7 +19,6 @@ from themis_wording import did_you_mean
 
 __all__ = ["BenchmarkSpec", "SliceSpec"]
 
-Loc = tuple[str | int, ...]
 _NO_PROMPT = ("none",)
 """Prompt variant of what is asked without one; which models are is not known from the spec alone."""
 _IDS = {"slice": "slice_id", "model": "model_id", "prompt": "prompt_variant_id"}
@@ -62,7 +60,7 @@ class SliceSpec(Spec):
             if score.parse is not None:
                 _known(("scores", index, "parse"), "parse", score.parse, parses)
         if self.generation is None and self.dataset.fields.output is None:
-            raise _mistake(
+            raise mistake(
                 ("generation",),
                 "the slice generates nothing and its items carry no output: add `generation: {}`, or name the "
                 "column of recorded outputs in dataset.fields.output",
@@ -131,7 +129,7 @@ class BenchmarkSpec(Spec):
         for place, name in enumerate(each.generation.models or ()):
             _known((*loc, "generation", "models", place), "model", name, models)
         if not self.models_for(each):
-            raise _mistake((*loc, "generation"), "the slice generates, but no model is given: add one to `models`")
+            raise mistake((*loc, "generation"), "the slice generates, but no model is given: add one to `models`")
 
     def _check_threshold(self, loc: Loc, threshold: ThresholdSpec) -> None:
         scores = [score for each in self.slices for score in each.scores]
@@ -157,23 +155,25 @@ class BenchmarkSpec(Spec):
                 place = (*loc, "group", name) if name in (threshold.group or ()) else (*loc, _IDS[name])
                 if name not in by:
                     told = f"the aggregate {threshold.aggregate!r} has no numbers by {name!r}"
-                    raise _mistake(place, f"{told}, but by {', '.join(by)}")
+                    raise mistake(place, f"{told}, but by {', '.join(by)}")
         self._check_measure((*loc, "measure"), threshold)
 
     def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:
         priced = self.prices is not None or any(model.price is not None for model in self._asked())
         if threshold.measure == "cost" and not priced:
-            raise _mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
+            raise mistake(loc, "cost can't be measured: no model has a price. Give each a `price`")
         if threshold.measure == "unparsed" and threshold.score is not None:
             slices = [each for each in self.slices if threshold.slice_id in (None, each.slice_id)]
             raw = [each.slice_id for each in slices if _reads_raw_answers(each, threshold.score)]
             if raw:
                 told = f"score {threshold.score!r} of slice {raw[0]!r} reads the raw answer"
-                raise _mistake(loc, f"{told}, so nothing of it is ever unparsed: give it a `parse`, or name a slice_id")
+                raise mistake(loc, f"{told}, so nothing of it is ever unparsed: give it a `parse`, or name a slice_id")
 
     def _asked(self) -> Iterator[ModelSpec]:
-        """The models under test and those that judge."""
+        """The models under test, those that judge and those that play users."""
         yield from self.models
+        conversations = (variant.conversation for variant in self.prompt_variants)
+        yield from (each.user.model for each in conversations if each is not None and each.user is not None)
         metrics = (metric for each in self.slices for score in each.scores for metric in score.metrics)
         yield from (judge.model for metric in metrics for judge in metric.judge or ())
 
@@ -184,9 +184,9 @@ class BenchmarkSpec(Spec):
         if aggregate.metric is not None:
             _known((*loc, "metric"), "metric", aggregate.metric, labels)
         elif len(labels) > 1:
-            raise _mistake((*loc, "score"), f"it has several metrics: add `metric`, one of {', '.join(labels)}")
+            raise mistake((*loc, "score"), f"it has several metrics: add `metric`, one of {', '.join(labels)}")
         if (aggregate.repeats or "").startswith("majority") and any(score.parse is None for score in scores):
-            raise _mistake((*loc, "repeats"), "a majority is one of parsed values, and the score reads the raw answer")
+            raise mistake((*loc, "repeats"), "a majority is one of parsed values, and the score reads the raw answer")
         for field in ("by", "levels"):
             for place, name in enumerate(getattr(aggregate, field)):
                 _known((*loc, field, place), "name to group by", name, self.group_names(name))
@@ -219,6 +219,7 @@ class BenchmarkSpec(Spec):
         """SHA-256 of all that the benchmark says; metadata and prices stay out."""
         data = self.canonical()
         del data["metadata"], data["prices"]
+        data["prompt_variants"] = [each.identity() for each in self.prompt_variants]
         judges = (
             judge["model"]
             for each in data["slices"]
@@ -231,23 +232,18 @@ class BenchmarkSpec(Spec):
         return digest(data)
 
 
-def _mistake(loc: Loc, message: str) -> PydanticCustomError:
-    # pydantic places an error of a model validator at the model itself: the rest of the way goes along in the context.
-    return PydanticCustomError("spec", "{text}", {"text": message, "at": list(loc)})
-
-
 def _unique(field: str, key: str, names: list[str]) -> None:
     for index, name in enumerate(names):
         if name in names[:index]:
             first = names.index(name)
-            raise _mistake((field, index, key), f"duplicate {key} {name!r}: {field}[{first}] has it already")
+            raise mistake((field, index, key), f"duplicate {key} {name!r}: {field}[{first}] has it already")
 
 
 def _known(loc: Loc, kind: str, name: str, known: list[str]) -> None:
     if name in known:
         return
     listed = f"Known: {', '.join(_once(known))}." if known else "There is none."
-    raise _mistake(loc, f"no {kind} {name!r}. {listed}{did_you_mean(name, known)}")
+    raise mistake(loc, f"no {kind} {name!r}. {listed}{did_you_mean(name, known)}")
 
 
 def _reads_raw_answers(each: SliceSpec, name: str | None) -> bool:

@@ -25,10 +25,15 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         _show_dicts(
             [{**row, "params": each} for row in report.per_model for each in row["params"]], ("model_id", "params")
         )
+    if report.users:
+        heading("Calls by simulated user (tokens are an estimate)")
+        _show_calls(report.users, ("prompt_variant_id", "model_id", "provider", "endpoint", *names))
     if report.judges:
         heading("Calls by judge (without re-asks; tokens are an estimate)")
         _show_calls(report.judges, ("slice_id", "score", "metric", "model_id", "provider", "scores", "stored", *names))
-    if any(row["cost"] for row in (*report.per_model, *report.judges)):
+    if report.at_most:
+        echo("calls, tokens and costs at most: a conversation may be over before max_turns")
+    if any(row["cost"] for row in (*report.per_model, *report.judges, *report.users)):
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
     if report.unknown_cost_calls:
         calls = counted(report.unknown_cost_calls, "call", "goes", "go")

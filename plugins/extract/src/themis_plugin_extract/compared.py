@@ -112,7 +112,7 @@ def compare_parses(
             scored = None  # a mean over different metrics would be of nothing
         with ExitStack() as stack:
             readers = [stack.enter_context(rereading(results, run.run_id, each, name, scored)) for name in (a, b)]
-            for row, item, generation in _answers(results, rows):
+            for row, item, generation in _answers(results, rows, _of_several_turns(run)):
                 _count(found, kept, row, item, generation, [read(item, generation) for read in readers])
     found.disagreements = _in_turn(kept, most)
     return found
@@ -155,16 +155,27 @@ def _described(run: RunRecord, slice_id: str, scored: tuple[str, str]) -> tuple[
     return "/".join(scored), bool(scorer.get("higher_is_better", True)), bool(scorer["aggregates_mean"])
 
 
-def _answers(results: Results, rows: Iterator[TrialRow]) -> Iterator[tuple[TrialRow, Item, Generation]]:
-    """Each answered trial with its item and the last turn's answer, some at a time."""
+def _of_several_turns(run: RunRecord) -> set[str]:
+    """The prompt variants whose answers metrics are handed with the whole conversation."""
+    variants = run.manifest["benchmark"]["prompt_variants"]
+    return {each["id"] for each in variants if each.get("follow_ups") or each.get("conversation")}
+
+
+def _answers(
+    results: Results, rows: Iterator[TrialRow], several: set[str]
+) -> Iterator[tuple[TrialRow, Item, Generation]]:
+    """Each answered trial with its item and the last turn's answer, some at a time; `several` are variants of several
+    turns."""
     while batch := list(islice(rows, BATCH)):
         told = [row for row in batch if row.generation_keys and row.outcome not in ("failed", "absent")]
         items = results.items(list({row.item_digest for row in told}))
         keys = list({row.generation_keys[-1] for row in told})
-        answers = {each.key: each.generation for each in results.generations(keys)}
+        answers = {each.key: each for each in results.generations(keys)}
         for row in told:
             if row.item_digest in items and row.generation_keys[-1] in answers:
-                yield row, items[row.item_digest], answers[row.generation_keys[-1]]
+                record = answers[row.generation_keys[-1]]
+                answer = record.heard() if row.prompt_variant_id in several else record.generation
+                yield row, items[row.item_digest], answer
 
 
 def _count(

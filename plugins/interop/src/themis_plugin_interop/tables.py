@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple, TypeAlias
 
-from themis_core import GenerationRecorded, ScoreRow, SpecError, Store, TrialRow, settings_of
+from themis_core import SIMULATED_USER, GenerationRecorded, ScoreRow, SpecError, Store, TrialRow, settings_of
 
 __all__ = ["FORMATS", "TABLES", "Column", "columns_of", "table_rows", "write_csv", "write_jsonl", "write_parquet"]
 
@@ -150,6 +150,8 @@ def _generations(store: Store, batch: Sequence[TrialRow]) -> Iterator[Row]:
     for trial, names, key in asked:
         if key in records:
             place = {"run_id": trial.run_id, "slice_id": trial.slice_id, "trial_id": trial.trial_id}
+            if SIMULATED_USER in records[key].generation.provider:
+                names = {**names, "role": "user"}
             yield {**place, **names, **_generation(records[key])}
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any, Final, NamedTuple
 
-from themis_core import Generation, GenerationRecorded, Item, RunRecord, ScoreEntry, Store, TrialRow, counted
+from themis_core import (
+    SIMULATED_USER,
+    Generation,
+    GenerationRecorded,
+    Item,
+    RunRecord,
+    ScoreEntry,
+    Store,
+    TrialRow,
+    counted,
+)
 from themis_secrets import find_key, looks_like_a_key
 
 __all__ = ["Answer", "Group", "Lost", "clean", "grouped", "plain_text", "rows_by_group", "scorers_of"]
@@ -51,8 +61,13 @@ class Answer:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """What was asked last, with all turns before it."""
-        return self.turns[-1].request.messages if self.turns else []
+        """What the model was asked last, with all turns before it."""
+        return asked.request.messages if (asked := self._asked) else []
+
+    @property
+    def _asked(self) -> GenerationRecorded | None:
+        """The last turn of the model, whatever a simulated user was asked."""
+        return next((each for each in reversed(self.turns) if SIMULATED_USER not in each.generation.provider), None)
 
     @property
     def prompt(self) -> str:
@@ -63,7 +78,7 @@ class Answer:
     @property
     def params(self) -> dict[str, Any]:
         """The inference settings as they were sent."""
-        return self.turns[-1].request.params if self.turns else {}
+        return asked.request.params if (asked := self._asked) else {}
 
     def found(self, entry: ScoreEntry) -> str:
         """What a score was made from: the extracted value as text, the answer if it was read as it is, or nothing."""

@@ -5,6 +5,7 @@ A form of judgement says what to ask (`questions`) and what its verdicts are wor
 
 from __future__ import annotations
 
+import json
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -208,12 +209,19 @@ class PromptedJudge(Judge):
         material = {"question": self._question(judged), "answer": as_text(judged.value)}
         if judged.item.reference is not None:
             material["reference"] = as_text(judged.item.reference)
+        if self._shows_conversation:
+            material["conversation"] = _as_script(judged.generation.conversation or _single_turn(judged))
         return material | {name: told(judged.generation.steps) for name, told in STEPS.items() if name in self._shows}
 
     @cached_property
     def _shows(self) -> frozenset[str]:
         """What of the steps the prompt names: others' requests are what they were without it."""
         return frozenset(name for name in STEPS if re.search(rf"\b{name}\b", self.prompt))
+
+    @cached_property
+    def _shows_conversation(self) -> bool:
+        """Whether the prompt names it: the requests of others stay what they are without it."""
+        return re.search(r"\bconversation\b", self.prompt) is not None
 
     def _question(self, judged: JudgedAnswer) -> str:
         if self._question_template is not None:
@@ -274,6 +282,19 @@ def _listed(labels: Labels, *, quoted: bool = False) -> str:
     if all(label.isdigit() for label in labels) and len(names) > 3:
         return f"the whole numbers from {names[0]} to {names[-1]}"
     return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _single_turn(judged: JudgedAnswer) -> list[Mapping[str, Any]]:
+    return [*judged.messages, {"role": "assistant", "content": judged.generation.text}]
+
+
+def _as_script(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What was said, by whom: each message with its role before it, calls of tools as JSON."""
+    told = []
+    for message in messages:
+        calls = [json.dumps(each, ensure_ascii=False) for each in message.get("tool_calls") or ()]
+        told.append(f"[{message['role']}]\n" + "\n".join(each for each in (_text_of(message), *calls) if each))
+    return "\n\n".join(told)
 
 
 def _text_of(message: Mapping[str, Any]) -> str:

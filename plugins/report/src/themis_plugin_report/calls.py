@@ -1,4 +1,4 @@
-"""What the calls of runs took: those of the models under test, and those of judging models."""
+"""What the calls of runs took: those of the models under test, of simulated users and of judging models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from themis_core import Generation, RunCost, RunRecord, Store
+from themis_core import SIMULATED_USER, Generation, RunCost, RunRecord, Store
 from themis_plugin_report.index import Call, Index, System
 
 __all__ = ["Calls", "calls_of"]
@@ -45,7 +45,8 @@ class Calls:
 
 
 def calls_of(store: Store, index: Index, runs: Sequence[RunRecord], judges: Sequence[str]) -> dict[System, Calls]:
-    """What each system's calls took, then each judging model's; a generation counts once in a run, whoever shares it.
+    """What each system's calls took, then each simulated user's and judging model's; a generation counts once in a run,
+    whoever shares it.
 
     `judges` are scores that a judge gave, as `score/metric`. Recorded outputs are no calls.
     """
@@ -58,7 +59,8 @@ def calls_of(store: Store, index: Index, runs: Sequence[RunRecord], judges: Sequ
         records = {record.key: record for record in store.generation_records(list({each.key for each in batch}))}
         for call in batch:
             if record := records.get(call.key):
-                system = _system(index, call, record.request.model_id, record.request.params)
+                of_user = SIMULATED_USER in record.generation.provider
+                system = _system(index, call, record.request.model_id, record.request.params, of_user=of_user)
                 found.setdefault(system, Calls()).add(record.generation)
     order = {system: number for number, system in enumerate(index.systems)}
     return dict(sorted(found.items(), key=lambda each: order.get(each[0], len(order))))
@@ -85,9 +87,11 @@ def _judged(store: Store, index: Index, judges: Sequence[str]) -> Iterator[Call]
                 yield from (Call(entry.run_id, key, scorer=number) for key in score.judged_by)
 
 
-def _system(index: Index, call: Call, model_id: str, params: Mapping[str, Any]) -> System:
+def _system(index: Index, call: Call, model_id: str, params: Mapping[str, Any], *, of_user: bool) -> System:
+    settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in params.items())
+    if of_user:
+        return System(call.run_id, model_id, "simulated user", settings or "default")
     if call.system is not None:
         return index.systems[call.system]
     assert call.scorer is not None
-    settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in params.items())
     return System(call.run_id, model_id, f"judge of {index.scorers[call.scorer].name}", settings or "default")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from themis_core import GenerationRecorded, Item, ScoreEntry, Store, canonical_json
+from themis_core import SIMULATED_USER, GenerationRecorded, Item, ScoreEntry, Store, canonical_json
 from themis_output import shortened
 from themis_plugin_report.index import Entry, Index, facet_of
 
@@ -97,6 +97,8 @@ def _without_data(value: Any) -> Any:
 def _turn(record: GenerationRecorded) -> dict[str, Any]:
     answer = record.generation
     told = {"status": answer.status, "at": record.at[:19], "model": record.request.model_id}
+    if (after := answer.provider.get(SIMULATED_USER)) is not None:
+        told["user"] = after
     told |= {name: value for name in _ANSWER if (value := getattr(answer, name)) not in (None, "")}
     usage = {name: value for name, value in answer.to_dict().get("usage", {}).items() if value}
     more = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from themis_core import CommandWithOutputs, RunCost, SpecError, asked_outputs, counted
+from themis_core import SIMULATED_USER, CommandWithOutputs, RunCost, SpecError, asked_outputs, counted
 from themis_display import View, cost_text, show_messages, show_result, show_steps, view_options, warn
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
 from themis_plugin_show.news import news_of
@@ -214,8 +214,7 @@ def _show_timeline(timeline: Mapping[str, Any]) -> None:
         heading(f"Item {item['id']}")
         for name, value in {**item["fields"], "reference": item["reference"]}.items():
             echo(f"  {cell(name)}: {cell(value)}")
-    for ordinal, turn in enumerate(timeline["turns"], 1):
-        _show_turn(f"Turn {ordinal}", turn)
+    _show_turns(timeline["turns"])
     for entry in timeline["scores"]:
         for turn in entry["judged"]:
             _show_turn(f"Judge of {entry['score']}/{entry['metric']}", turn)
@@ -230,10 +229,30 @@ def _show_timeline(timeline: Mapping[str, Any]) -> None:
             echo(f"  {cell(entry['score'])}/{cell(entry['metric'])}: {cell(entry['result']['reason'])}: {cell(error)}")
 
 
-def _show_turn(name: str, turn: Mapping[str, Any]) -> None:
+def _show_turns(turns: Sequence[Mapping[str, Any]]) -> None:
+    """The turns of a trial: of each what was new in it, so that together they read as the conversation that it was."""
+    told: dict[bool, list[Any]] = {}
+    number_of_turn = 0
+    # What a simulated user said last may stand before the answer that it is to: by turn, then the user's after that.
+    by_user = [turn["generation"]["provider"].get(SIMULATED_USER) for turn in turns]
+    answers = iter(range(1, len(turns) + 1))
+    places = [next(answers) if after is None else after + 0.5 for after in by_user]
+    for _, turn, after in sorted(zip(places, turns, by_user, strict=True), key=lambda each: each[0]):
+        number_of_turn += after is None
+        name = f"Turn {number_of_turn}" if after is None else f"Simulated user after turn {after}"
+        messages, before = turn["request"]["messages"], told.get(after is not None, [])
+        told[after is not None] = messages
+        new = messages[len(before) + 1 :] if before and messages[: len(before)] == before else messages
+        _show_turn(name, turn, new if len(new) < len(messages) else None)
+
+
+def _show_turn(name: str, turn: Mapping[str, Any], new: Sequence[Any] | None = None) -> None:
+    """`new` are its messages beyond those of the turn before and the answer to it, if it goes on from there."""
     answer = turn["generation"]
     heading(f"{name}: asked {turn['request']['model_id']} at {turn['at']}")
-    show_messages(turn["request"]["messages"])
+    if new is not None:
+        echo("  (what was said so far, and then)")
+    show_messages(turn["request"]["messages"] if new is None else list(new))
     if turn["request"]["item"]:
         echo("  handed of the item:")
         for field, value in turn["request"]["item"].items():

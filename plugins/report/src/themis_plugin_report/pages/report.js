@@ -180,8 +180,10 @@
   }
 
   function contentOf(message) {
-    if (!Array.isArray(message.content)) return message.content ?? plain(message);
-    return message.content.map((part) => part.text ?? plain(part.image_url ?? part)).join("\n");
+    if (message.content === null || message.content === undefined) return plain(message);
+    const parts = Array.isArray(message.content) ? message.content : [{ text: message.content }];
+    const calls = (message.tool_calls || []).map(plain);
+    return [...parts.map((part) => part.text ?? plain(part.image_url ?? part)), ...calls].filter(Boolean).join("\n");
   }
 
   const messages = (sent) => (sent || []).flatMap((each) => [make("p", { className: "role" }, each.role), text(contentOf(each))]);
@@ -230,13 +232,20 @@
 
   const usage = (turn) => Object.entries(turn.usage || {}).map(([name, count]) => `${count} ${name.replaceAll("_", " ")}`);
 
+  // What a simulated user said last is stored before the answer that it is to.
+  function asSpoken(turns) {
+    const place = new Map(), said = turns.filter((turn) => !turn.user);
+    for (const turn of turns) place.set(turn, turn.user ? turn.user + 0.5 : said.indexOf(turn) + 1);
+    return [...turns].sort((one, other) => place.get(one) - place.get(other));
+  }
+
   function timeline(trial) {
     const step = (turn, who) => make("li", {}, [
       `${turn.at.replace("T", " ")} UTC`, `${who} ${turn.model}`, turn.status + (turn.finish_reason ? ` (${turn.finish_reason})` : ""),
       turn.latency_s !== undefined ? `${turn.latency_s.toFixed(2)} s` : null, turn.attempts ? `${turn.attempts} attempts` : null,
       ...usage(turn), turn.cost !== undefined ? `cost ${turn.cost}` : null,
     ].filter(Boolean).join(" · "));
-    const asked = (trial.turns || []).map((turn) => step(turn, "asked"));
+    const asked = asSpoken(trial.turns || []).map((turn) => step(turn, turn.user ? "simulated user" : "asked"));
     return make("ol", {}, asked, (trial.scores || []).flatMap((score) => (score.judged || []).map((turn) => step(turn, "judged by"))));
   }
 
@@ -244,16 +253,21 @@
     const scores = trial.scores || [], turns = trial.turns || [];
     const found = scores.map((each) => each.found).find(isSomething);
     const several = turns.length > 1;
-    const turn = (each, at) => [
-      folded(several ? `Prompt of turn ${at + 1}, as sent` : "Prompt as sent", messages(group.prompts[each.prompt]),
-        pairs({ parameters: each.params, seed: each.seed, "handed of the item": each.handed })),
-      heading(several ? `Answer ${at + 1}` : "Answer"),
-      answerOf(each, at === turns.length - 1 && isSomething(found) ? plain(found) : ""),
-    ];
+    let answers = 0;
+    const turn = (each) => {
+      const name = each.user ? `Simulated user after answer ${each.user}` : `Answer ${answers += 1}`;
+      const prompt = each.user ? `What the simulated user was sent after answer ${each.user}` : `Prompt of turn ${answers}, as sent`;
+      return [
+        folded(several ? prompt : "Prompt as sent", messages(group.prompts[each.prompt]),
+          pairs({ parameters: each.params, seed: each.seed, "handed of the item": each.handed })),
+        heading(several ? name : "Answer"),
+        answerOf(each, each === turns.at(-1) && isSomething(found) ? plain(found) : ""),
+      ];
+    };
     const ended = `  ${trial.outcome}${trial.code ? ` (${trial.code})` : ""}`;
     return make("div", {}, choose,
       make("p", {}, badge(trial, Number(byId("scorer").value)), make("span", { className: "soft" }, ended)),
-      ...turns.flatMap(turn).flat(),
+      ...asSpoken(turns).flatMap(turn).flat(),
       ...scores.flatMap((score) => scored(group, score)),
       heading("Timeline"), timeline(trial),
       make("p", { className: "soft" }, "themis show trial ", told.systems[trial.system].run, " ", trial.id));
