@@ -32,6 +32,8 @@ LIBRARIES = sorted(["themis_http", "themis_numbers", "themis_patterns", "themis_
 NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
 BESIDE = ["pytest"]
 """Of these, what is no plugin of Themis but of another program, and is installed by who wants it there."""
+APART = ["bedrock"]
+"""Those that an extra of their own installs, as they bring much that few need."""
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)
 
@@ -74,8 +76,16 @@ def names(requirements: list[str]) -> list[str]:
         pytest.param(sorted(TOOL["uv"]["sources"]), ["themis-core", *DISTRIBUTIONS], id="uv's sources"),
         pytest.param(
             names(PROJECT["project"]["optional-dependencies"]["standard"]),
-            [f"themis-plugin-{name}" for name in NAMESPACES if name not in BESIDE],
+            [f"themis-plugin-{name}" for name in NAMESPACES if name not in (*BESIDE, *APART)],
             id="the standard extra",
+        ),
+        *(
+            pytest.param(
+                names(PROJECT["project"]["optional-dependencies"][name]),
+                [f"themis-plugin-{name}"],
+                id=f"the extra {name}",
+            )
+            for name in APART
         ),
     ],
 )

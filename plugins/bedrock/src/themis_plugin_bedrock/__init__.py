@@ -1,0 +1,1 @@
+"""An engine for models of Amazon Bedrock."""
