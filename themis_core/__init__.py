@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
     from themis_core.specs import AggregateSpec as AggregateSpec
+    from themis_core.specs import BatchesSpec as BatchesSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
     from themis_core.specs import ConclusionSpec as ConclusionSpec
     from themis_core.specs import ConversationSpec as ConversationSpec
@@ -275,6 +276,7 @@ _ROOMS = {
     ),
     "specs": (
         "AggregateSpec",
+        "BatchesSpec",
         "BenchmarkSpec",
         "ConclusionSpec",
         "ConversationSpec",

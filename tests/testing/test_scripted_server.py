@@ -123,7 +123,7 @@ def test_a_fault_applies_to_the_requests_it_names(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ({"latency": 1}, "a script has no latency; it has answers, api_key, bucket"),
+        ({"latency": 1}, "a script has no latency; it has answers, api_key, batches, bucket"),
         ({"faults": [{"stat": 1}]}, "a fault has no stat"),
         ({"answers": {"rule": "judge", "row": []}}, "the rule judge has no row"),
         ({"answers": {"rule": "random"}}, "no rule 'random': echo, constant, table or judge"),

@@ -49,12 +49,14 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_spec_options
 @view_options
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.option("--detach", is_flag=True, help="Wait for no batch: run again to collect them (exit 75 until then).")
 def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold or conclusion not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store,
     5 trials failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an
-    unexpected error, 74 the result could not be printed or written, 130 interrupted, 143 terminated.
+    unexpected error, 74 the result could not be printed or written, 75 batches are left for a later run,
+    130 interrupted, 143 terminated.
     """
     from themis_core import gates_of, session
 

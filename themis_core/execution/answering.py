@@ -11,6 +11,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
+from themis_core.execution.batching import Batching
 from themis_core.execution.claims import Claims
 from themis_core.execution.endpoint import Endpoint, Stopped
 from themis_core.execution.progress import Progress, now
@@ -58,6 +59,7 @@ class Answering:
         sharing: Sharing,
         progress: Progress,
         media: Media,
+        batching: Batching,
         watch: RequestWatch | None = None,
     ) -> None:
         self._watch = watch
@@ -68,6 +70,7 @@ class Answering:
         self._sharing = sharing
         self._progress = progress
         self._media = media
+        self._batching = batching
         self._kept: set[str] = set()
         """Digests of the media that the store was given."""
 
@@ -86,7 +89,9 @@ class Answering:
         called = False
         while (asked := talk.next) is not None:
             said = await self._known(work, asked.key)
-            if said is None:
+            if said is not None:
+                called |= self._batching.is_new(asked.key)
+            else:
                 said, is_new = await self._ask(trial, talk, asked)
                 called |= is_new
                 events = [GenerationRecorded(asked.key, self._run_id, now(), asked, said)]
@@ -140,7 +145,8 @@ class Answering:
         """What `_call` gives for the next turn of the model, or for what a simulated user says next."""
         if not talk.is_of_user:
             assert trial.model is not None
-            return await self._call(trial.model, request)
+            failed = self._batching.outcome(trial.model, request.key)
+            return (failed, True) if failed is not None else await self._call(trial.model, request)
         assert trial.talk is not None
         assert trial.talk.user is not None
         reply, is_new = await self._call(trial.talk.user, request)

@@ -93,6 +93,11 @@ class Budget:
         self.calls += 1
         self.in_flight += 1
 
+    def may_call(self, besides: int = 0) -> bool:
+        """Whether another call may start beside so many that are about to."""
+        limit = self.policy.max_calls
+        return self.stopped is None and (limit is None or self.calls + besides < limit)
+
     def end_call(self) -> None:
         self.in_flight -= 1
 
@@ -118,6 +123,15 @@ class Budget:
         self._reservations += wanted > 0
         return wanted
 
+    def owe(self, request: Request, price: PriceSpec | None) -> float:
+        """Set aside what a call can cost at most that was made before: it is paid for, whatever the limit says."""
+        if self.policy.max_cost is None or price is None:
+            return 0.0
+        most = self._most(request, price) or 0.0
+        self._reserved += most
+        self._reservations += most > 0
+        return most
+
     def _reached(self, limit: float, most: float | None) -> str:
         spent = self.before + self.cost
         told = f"max_cost reached: {spent.known or 0.0:.4g} of {limit:g} spent"
@@ -127,7 +141,7 @@ class Budget:
             told += f", and up to {spent.unknown_most:.4g} by {counted(spent.unknown_calls, 'call')} of unknown cost"
         return told if most is None or spent.most >= limit else f"{told}; the next call may cost {most:.4g}"
 
-    def settle(self, reserved: float, cost: RunCost) -> None:
+    def settle(self, reserved: float, cost: RunCost = NOTHING) -> None:
         """Count what a call cost in the place of what was reserved for it."""
         if reserved > 0:
             self._reservations -= 1

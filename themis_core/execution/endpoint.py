@@ -22,6 +22,7 @@ from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.budget import Budget, Stopped, output_limit, prompt_tokens
 from themis_core.execution.deadline import within
+from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.execution.watching import CUT_OFF, RequestWatch
@@ -41,10 +42,6 @@ LEARNING = 0.1
 """Weight of the last call in the average of tokens used."""
 POLL_S = 0.05
 """Seconds between looks at what nobody tells of."""
-
-
-MAY_BE_BILLED = {"invalid_reply", "reply_too_large", "engine_error"}
-"""Codes of attempts that may have cost something, though no answer came of them."""
 
 
 class _Failed(NamedTuple):
@@ -122,7 +119,7 @@ class Endpoint:
             costs.append(cost)
             if error.code == "circuit_open" and failure is not None:
                 return failure  # it was called, and how that failed says more
-            failure = sum(costs, RunCost()).put_into(_failure(error, attempt))
+            failure = sum(costs, RunCost()).put_into(failure_of(error, attempt))
             self._check_pause(error)
             if retrying is None:
                 retrying = Retrying(self._retry_rules, begun, self._random)
@@ -153,7 +150,7 @@ class Endpoint:
             # An engine's bug fails its trial, not the run.
             failed = as_engine_error(error) if isinstance(error, EngineError) else _unexpected(error)
             cost = self._cost_of_failure(request, price, failed) if price else cost
-            return cost.put_into(_failure(failed, 1))
+            return cost.put_into(failure_of(failed, 1))
         finally:
             self._budget.settle(reserved, cost)
 
@@ -431,13 +428,6 @@ def _most_tokens(request: Request) -> int:
 def _wake(waking: asyncio.Future[None]) -> None:
     if not waking.done():
         waking.set_result(None)
-
-
-def _failure(error: EngineError, attempts: int) -> Generation:
-    if error.code == "content_filter":  # no failure: it counts as if the answer had been filtered
-        return Generation("refused", refusal=error.message, finish_reason="content_filter", attempts=attempts)
-    provider = {"unknown_outcome": True} if error.unknown_outcome else {}
-    return Generation("failed", error_code=error.code, error=error.message, attempts=attempts, provider=provider)
 
 
 def _unexpected(error: BaseException) -> EngineError:

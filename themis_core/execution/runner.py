@@ -1,5 +1,6 @@
 """Executes a plan: each trial goes through four stages, in this order, one module each.
 
+    batching ─ models that are asked by batches: all their answers are stored first
     lookups ─ what of it is stored? ─ finished: counted
     answering ─ its answer: stored, or limits → engine → retry (`endpoint`)
        │ all its scores are quick                 │ a slow component or a judge among them
@@ -18,11 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from themis_core.components import Metric
 from themis_core.errors import PluginError, SpecError, ThemisError
 from themis_core.execution.answering import Answered, Answering
+from themis_core.execution.batching import Batching
 from themis_core.execution.claims import Claims
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.endpoint import Budget, Endpoint, Stopped
@@ -36,7 +39,7 @@ from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import watch_of
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
-from themis_core.planning import Plan
+from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, blaming
 from themis_lanes import Overdue
 
@@ -55,7 +58,7 @@ FEWEST_BEHIND = 64
 class Runner:
     """One execution of one plan."""
 
-    def __init__(self, plan: Plan, writer: Writer, budget: Budget, progress: Progress) -> None:
+    def __init__(self, plan: Plan, writer: Writer, budget: Budget, progress: Progress, *, detach: bool = False) -> None:
         self._plan = plan
         self._writer = writer
         self._budget = budget
@@ -76,8 +79,17 @@ class Runner:
         self._sharing = Sharing(writer, plan.run_id)
         self._lanes = Lanes(budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
+        self.batching = Batching(plan, writer, self._sharing, budget, progress, detach=detach)
         self._answering = Answering(
-            plan.run_id, writer, self._endpoints, self._claims, self._sharing, progress, plan.media, self._watch
+            plan.run_id,
+            writer,
+            self._endpoints,
+            self._claims,
+            self._sharing,
+            progress,
+            plan.media,
+            self.batching,
+            self._watch,
         )
         judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
         self._scores = Scores(plan.asked, self._answering, judging, self._lanes)
@@ -99,11 +111,11 @@ class Runner:
                 await self._start(model)
                 started.append(model)
             await self._sharing.begin()
+            await self.batching.begin()
             watching = asyncio.create_task(self._sharing.watch())
             try:
                 async with self._group:
-                    for endpoint in (None, *self._plan.endpoints()):
-                        self._group.create_task(self._lane(endpoint))
+                    self._begin()
             finally:
                 watching.cancel()
                 self._lanes.close()
@@ -120,7 +132,8 @@ class Runner:
     @property
     def note(self) -> str:
         """What the endpoints and the store wait for, for people."""
-        notes = [*(each.note for each in self._endpoints.values()), self._lanes.note, self._writer.note]
+        endpoints = (each.note for each in self._endpoints.values())
+        notes = [*endpoints, self.batching.note, self._lanes.note, self._writer.note]
         return "; ".join(filter(None, notes))
 
     async def _start(self, model: ComposedModel) -> None:
@@ -156,14 +169,46 @@ class Runner:
         except PluginError as error:
             log.error("%s\nthe run goes on", error)
 
-    async def _lane(self, endpoint: str | None) -> None:
+    def _begin(self) -> None:
+        """Begin all that is done side by side: batches, and for each endpoint the trials of the models that are asked
+        call by call and those of the others. Trials wait for the batches that have answers which they need."""
+        by_batch = self.batching.labels
+        answers = {
+            endpoint: self._group.create_task(self._by_batch(endpoint, labels))
+            for endpoint in self._plan.endpoints()
+            if (labels := self._plan.labels(endpoint) & by_batch)
+        }
+        for endpoint in (None, *self._plan.endpoints()):
+            of_endpoint = self._plan.labels(endpoint)
+            for labels in (of_endpoint - by_batch, of_endpoint & by_batch):
+                if labels or endpoint is None:
+                    needed = (labels | self._plan.baselines_of(labels)) & by_batch
+                    waits = [task for name, task in answers.items() if self._plan.labels(name) & needed]
+                    self._group.create_task(self._lane_after(waits, endpoint, labels))
+                if endpoint is None:
+                    break
+
+    async def _by_batch(self, endpoint: str, labels: Collection[str]) -> bool:
+        """Have models answered by batches; false if that is left to a later execution."""
+        try:
+            return await self.batching.answer(endpoint, labels)
+        except Stopped:
+            return False
+
+    async def _lane_after(
+        self, waits: Sequence[asyncio.Task[bool]], endpoint: str | None, labels: Collection[str]
+    ) -> None:
+        if all([await asyncio.shield(each) for each in waits]):
+            await self._lane(endpoint, labels)
+
+    async def _lane(self, endpoint: str | None, labels: Collection[str]) -> None:
         width, together = self._width(endpoint)
         queue: asyncio.Queue[list[Work] | None] = asyncio.Queue(2 * BATCH // together)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
             error: ThemisError | None = None
             try:
-                await self._produce(endpoint, queue, together)
+                await self._produce(self._plan.trials(endpoint, labels=labels), queue, together)
             except ThemisError as raised:  # such as a dataset that changed: what is under way ends in good order
                 error = raised
             for _ in workers:
@@ -181,8 +226,7 @@ class Runner:
         in_all = self._policy.max_in_flight_work_items
         return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
 
-    async def _produce(self, endpoint: str | None, queue: asyncio.Queue[list[Work] | None], together: int) -> None:
-        trials = self._plan.trials(endpoint)
+    async def _produce(self, trials: Iterator[Trial], queue: asyncio.Queue[list[Work] | None], together: int) -> None:
         while batch := list(islice(trials, BATCH)):
             works = await self._look_ups.of(batch)
             for start in range(0, len(works), together):

@@ -7,6 +7,7 @@ What it says counts only while it is held by a living process. A run that is alo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 from themis_core.components import Store
@@ -65,6 +66,23 @@ class Sharing:
         self._asking.discard(key)
         if self._claimed and not answered:
             await self._writer.read(lambda store: store.release(self._run_id, [key]))
+
+    async def claim_for_batch(self, keys: Sequence[str]) -> bool:
+        """Note that this run asks for these in a batch, until `let_go`; false if another one asks for some of them."""
+        if not self._others:
+            self._asking.update(keys)
+            return True
+        self._claimed = True
+        if not await self._writer.read(lambda store: all(store.claim(self._run_id, key) for key in keys)):
+            return False
+        self._asking.update(keys)
+        return True
+
+    async def let_go(self, keys: Sequence[str]) -> None:
+        """Say that this run asks for these no longer."""
+        self._asking.difference_update(keys)
+        if self._claimed:
+            await self._writer.read(lambda store: store.release(self._run_id, keys))
 
     async def end(self) -> None:
         """Take back all that was said."""

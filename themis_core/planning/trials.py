@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -123,10 +123,12 @@ class Plan:
         """Number of trials in all."""
         return sum(each.count() for each in self.slices)
 
-    def trials(self, endpoint: str | None = None, items: int | None = None) -> Iterator[Trial]:
+    def trials(
+        self, endpoint: str | None = None, items: int | None = None, labels: Collection[str] | None = None
+    ) -> Iterator[Trial]:
         """Stream the trials of the models at one endpoint, item by item; None: those whose items carry outputs.
 
-        With `items`, those of so many items of each slice.
+        With `items`, those of so many items of each slice; with `labels`, those of these models.
         """
         seed = self.composition.project.global_seed
         for planned in self.slices:
@@ -135,8 +137,25 @@ class Plan:
                     yield from _recorded_trials(planned, islice(planned.items, items))
             elif endpoint is not None:
                 models = [model for model in planned.composed.models if model.engine.endpoint == endpoint]
+                if labels is not None:
+                    models = [model for model in models if model.spec.model_id in labels]
                 if models:
                     yield from _generated_trials(planned, islice(planned.items, items), models, seed)
+
+    def labels(self, endpoint: str | None) -> frozenset[str]:
+        """The labels of the models under test at an endpoint."""
+        models = (model for each in self.slices for model in each.composed.models)
+        return frozenset(model.spec.model_id for model in models if model.engine.endpoint == endpoint)
+
+    def baselines_of(self, labels: Collection[str]) -> frozenset[str]:
+        """The labels of the models with which judges compare these ones."""
+        return frozenset(
+            scorer.baseline.spec.model_id
+            for each in self.slices
+            if any(model.spec.model_id in labels for model in each.composed.models)
+            for scorer in each.scorers
+            if scorer.baseline is not None
+        )
 
     def endpoints(self) -> list[str]:
         """The endpoints of all models under test, in the order of the spec."""

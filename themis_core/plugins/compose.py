@@ -22,6 +22,7 @@ from themis_core.components import (
     StorageBackend,
 )
 from themis_core.errors import SpecError
+from themis_core.plugins.batchable import check_batches
 from themis_core.plugins.composed import (
     Chain,
     ComposedModel,
@@ -117,6 +118,10 @@ def compose(loaded: LoadedSpecs) -> Composition:
         for index, variant in enumerate(benchmark.prompt_variants)
         if variant.conversation is not None and (user := variant.conversation.user) is not None
     }
+    policy = project.execution_policy
+    if policy.batches is not None:
+        at = project_place.at("execution_policy", "batches")
+        check_batches(policy.batches, benchmark, composer.models, at, policy.max_cost)
     examples = {
         variant.id: composer.dataset(
             variant.examples.dataset, place.at("prompt_variants", index, "examples", "dataset")

@@ -34,6 +34,7 @@ ERROR_CODES: Final = {
     "cancelled": "stopped before the reply came",
     "no_user_reply": "the model that plays the user refused, or said nothing",
     "conversation_error": "a rule of the conversation can't be applied to what was said",
+    "batch_unanswered": "its batches ended (expired, cancelled) without an answer to it",
 }
 """Stable codes of failed generations, with their meaning."""
 
@@ -65,6 +66,7 @@ ERROR_REMEDIES: Final = {
     "cancelled": "let the run come to its end",
     "no_user_reply": "change what the simulated user is told, or its settings, such as `max_tokens`",
     "conversation_error": "mend the rule that the message names: the answers before it are kept",
+    "batch_unanswered": "look at the provider for why; raise `execution_policy.batches.rounds`, or set `leftover: ask`",
 }
 """What to do about the failures of each code, before the run is started again."""
 SCORE_FAULTS: Final = {

@@ -26,6 +26,9 @@ from themis_core.specs import ThresholdSpec
 
 __all__ = ["RunResult", "summarise"]
 
+WAITING = 75
+"""Exit code of a run that left batches for a later one: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -35,7 +38,7 @@ class RunResult:
     spec_digest: str
     status: str
     """`completed`, `failed` (some trials have no answer, or no verdict), `interrupted`, `stopped` (budget, quota),
-    `running`, or `died` (its process ended without a word)."""
+    `waiting` (for batches that a later run collects), `running`, or `died` (its process ended without a word)."""
     trials: int
     """Planned."""
     generated: int
@@ -75,8 +78,8 @@ class RunResult:
     @property
     def exit_code(self) -> int:
         """0; 1 a threshold or a conclusion is not met; 5 trials failed, a score has no value or a parse found hardly
-        anything; 6 budget or quota; 130 interrupted."""
-        by_status = {"interrupted": 130, "stopped": 6, "failed": 5}
+        anything; 6 budget or quota; 75 batches are left for a later run; 130 interrupted."""
+        by_status = {"interrupted": 130, "stopped": 6, "failed": 5, "waiting": WAITING}
         if self.status in by_status and not self.tolerated:
             return by_status[self.status]
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)

@@ -56,11 +56,13 @@ def run(
     models: Sequence[str] = (),
     progress: Callable[[Progress], None] | None = None,
     base_dir: Path | None = None,
+    detach: bool = False,
 ) -> RunResult:
     """Run a benchmark and return its result; what is stored is not called again.
 
     `spec` is a file or a BenchmarkSpec; `overrides` are `path=value` texts; `limit` takes the first items of each
-    slice; `models` are model ids to keep. `progress` is called about five times a second in the event loop's thread.
+    slice; `models` are model ids to keep. With `detach` no batch is waited for: the result's status is then `waiting`,
+    and a later run collects it. `progress` is called about five times a second in the event loop's thread.
     Relative paths start at the spec file's folder, or at `base_dir` (by default the current folder). Raises
     SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
     """
@@ -74,6 +76,7 @@ def run(
                 models=models,
                 progress=progress,
                 base_dir=base_dir,
+                detach=detach,
             ),
             failure=partial(failure, "a component"),
             leave_alone=leave_alone,
@@ -89,10 +92,11 @@ async def run_async(
     models: Sequence[str] = (),
     progress: Callable[[Progress], None] | None = None,
     base_dir: Path | None = None,
+    detach: bool = False,
 ) -> RunResult:
     """`run` for code that has an event loop already."""
     with listening():
-        return await _run(spec, project, overrides, limit, models, progress, base_dir)
+        return await _run(spec, project, overrides, limit, models, progress, base_dir, detach)
 
 
 async def _run(
@@ -103,16 +107,17 @@ async def _run(
     models: Sequence[str],
     progress: Callable[[Progress], None] | None,
     base_dir: Path | None,
+    detach: bool,
 ) -> RunResult:
     loaded = load_specs(spec, project, overrides, limit, models, base_dir)
     with in_force(loaded.project.execution_policy):
         composition = compose(loaded)
         with collecting_less():  # from here on: what was imported is left out for good
-            return await _run_composed(composition, loaded.place, progress)
+            return await _run_composed(composition, loaded.place, progress, detach)
 
 
 async def _run_composed(
-    composition: Composition, place: Place, progress: Callable[[Progress], None] | None
+    composition: Composition, place: Place, progress: Callable[[Progress], None] | None, detach: bool
 ) -> RunResult:
     made = survey(composition, place)
     finished = await _finished(made)
@@ -130,7 +135,7 @@ async def _run_composed(
         try:
             for told in await writer.read(lambda store: edits_told(made, store)) if finished is None else ():
                 log.warning("%s", told)
-            return await execute(made, writer, progress, finished)
+            return await execute(made, writer, progress, finished, detach=detach)
         finally:
             await writer.read(lambda store: lock.__exit__(None, None, None))
     finally:

@@ -33,21 +33,26 @@ log = logging.getLogger("themis")
 progress_log = logging.getLogger("themis.progress")
 INTERRUPTED = "interrupted"
 """Why a run stopped, if the user stopped it."""
-Status = Literal["completed", "failed", "interrupted", "stopped"]
+Status = Literal["completed", "failed", "interrupted", "stopped", "waiting"]
 _ASKED_AGAIN = 3
 """How often a run goes over its trials again if the store lost some that it had acknowledged."""
 _UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
 
 
 async def execute(
-    made: Plan, writer: Writer, report: Callable[[Progress], None] | None, finished: RunRecord | None = None
+    made: Plan,
+    writer: Writer,
+    report: Callable[[Progress], None] | None,
+    finished: RunRecord | None = None,
+    *,
+    detach: bool = False,
 ) -> RunResult:
     """Work through a plan whose run is locked, and return its result. `finished` is the run as it was before it was
     locked, if it was finished then."""
     budget = Budget(made.composition.project.execution_policy)
     loop = asyncio.get_running_loop()
     with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
-        return await _execute(made, writer, budget, report, finished)
+        return await _execute(made, writer, budget, report, finished, detach)
 
 
 async def _execute(
@@ -56,6 +61,7 @@ async def _execute(
     budget: Budget,
     report: Callable[[Progress], None] | None,
     finished: RunRecord | None,
+    detach: bool,
 ) -> RunResult:
     composition = made.composition
     before = await writer.read(lambda store: store.run(made.run_id))
@@ -76,20 +82,21 @@ async def _execute(
     budget.before = await writer.read(lambda store: store.cost(made.run_id)) if before else RunCost()
     budget.priced = composition.priced
     progress.cost = budget.before
-    runner = Runner(made, writer, budget, progress)
+    runner = Runner(made, writer, budget, progress, detach=detach)
     failed = None if complete else await _work(runner, report)
     for _ in range(_ASKED_AGAIN if not complete else 0):
         lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
-        if lost <= 0 or failed or budget.stopped is not None:
+        if lost <= 0 or failed or budget.stopped is not None or runner.batching.waiting:
             break
         log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
         await writer.save([started])  # which may be lost as well
         reused, progress.done, progress.failed = progress.reused, 0, 0
-        runner = Runner(made, writer, budget, progress)
+        runner = Runner(made, writer, budget, progress, detach=detach)
         failed = await _work(runner, report)
         progress.reused = reused
     record = await writer.read(lambda store: store.run(made.run_id))
-    status = "failed" if failed else _status(progress, budget, _stored(record))
+    waits = runner.batching.waiting
+    status = "failed" if failed else _status(progress, budget, _stored(record), waits=waits)
     ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
     if not complete:
         await writer.save([ended])
@@ -100,13 +107,13 @@ async def _execute(
         report(progress)
     aggregates = aggregates_of(manifest, composition.plugins)
     location = composition.storage.location(composition.project_dir)
-    note = _note(status, budget.stopped, runner.saving.codes)
+    note = _note(status, budget.stopped, runner.saving.codes, runner.batching.left)
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)
         assert record is not None
         record = replace(record, manifest=manifest)
-        seen = status if status != "completed" else _status(progress, budget, record.trials)
+        seen = status if status != "completed" else _status(progress, budget, record.trials, waits=waits)
         told = note if seen == status else _UNFINISHED
         return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=location, note=told)
 
@@ -153,10 +160,12 @@ def _interrupt(budget: Budget, writer: Writer) -> None:
     )
 
 
-def _status(progress: Progress, budget: Budget, stored: int) -> Status:
+def _status(progress: Progress, budget: Budget, stored: int, *, waits: bool) -> Status:
     """What is stored decides: a store may lose what it acknowledged, as a standby does that lags and is promoted."""
     if budget.stopped is not None and (min(stored, progress.done) < progress.planned or budget.exhausted):
         return "interrupted" if budget.stopped == INTERRUPTED else "stopped"
+    if waits:
+        return "waiting"
     return "failed" if progress.failed or min(stored, progress.done) < progress.planned else "completed"
 
 
@@ -178,8 +187,12 @@ def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[st
     }
 
 
-def _note(status: str, reason: str | None, codes: Counter[str]) -> str:
+def _note(status: str, reason: str | None, codes: Counter[str], batches: str) -> str:
     again = "run the same command again"
+    if status == "waiting":
+        return f"waiting: {batches}; {again} to collect what they answer"
+    if batches:
+        again = f"{batches}; {again}, which collects what they answer,"
     if status == "interrupted":
         return f"interrupted: what arrived is saved; {again} to go on"
     if status == "stopped":

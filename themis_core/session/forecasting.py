@@ -12,8 +12,10 @@ from themis_core.execution import Counted, JudgeForecast, foreseen_cost, output_
 from themis_core.planning import Plan, Trial, followed, handed_rows
 from themis_core.plugins import ComposedModel
 from themis_core.records import Generation, Request, RunCost, RunRecord
+from themis_core.session.batched import Batched
 from themis_core.session.edited import Calls, Edited, told
 from themis_core.session.finished import unscorable_of
+from themis_core.specs import PriceSpec
 
 __all__ = ["PlanReport", "edits_told", "report_of"]
 
@@ -31,7 +33,9 @@ class PlanReport:
     stored: int
     to_call: int
     per_model: list[dict[str, Any]]
-    """`model_id, model, provider, endpoint, params, trials, stored, calls, input_tokens, max_output_tokens, cost`;
+    """`model_id, model, provider, endpoint, params, trials, stored, calls, batches, submitted, input_tokens,
+    max_output_tokens, cost`; `batches` says how many of them the calls go into, 0 if they are made one by one;
+    `submitted` is how many requests are in batches at their provider, and in no other count;
     tokens are estimates, those of calls that are still to be made. An answer that several trials need is one call, and
     stored for none of them."""
     samples: list[dict[str, Any]]
@@ -77,6 +81,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
     users: dict[tuple[str, str], dict[str, Any]] = {}
     judged = JudgeForecast(made)
     edited = Edited(made, store)
+    batched = Batched(made, store)
     counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
     if finished is not None and store is not None and _says_it_all(made, store):
         _tally_stored(made, per_model, samples)
@@ -87,7 +92,8 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
                 missing = _missing(batch, store)
                 judged.add(batch, store)
                 calls = [
-                    _tally(per_model, users, trial, each, counted) for trial, each in zip(batch, missing, strict=True)
+                    _tally(per_model, users, trial, each, counted, batched)
+                    for trial, each in zip(batch, missing, strict=True)
                 ]
                 edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
                 _sample(samples, batch)
@@ -96,6 +102,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         for each in made.slices
     ]
     rows = list(per_model.values())
+    batched.count(rows)
     asked = [*rows, *judged.rows(), *users.values()]
     priced = [row["cost"] for row in asked if row["cost"] is not None]
     cost = sum(priced) if priced else None
@@ -224,6 +231,7 @@ def _tally(
     trial: Trial,
     missing: Sequence[_Call],
     counted: Counted,
+    batched: Batched,
 ) -> Calls:
     """Add a trial to its model's row. Returns the calls that it is the first to need, each with its cost."""
     calls: Calls = []
@@ -234,12 +242,16 @@ def _tally(
         return calls
     for call in missing:
         if counted.is_new(trial.item.id, call.request.key):
+            if batched.has(call.request.key):
+                row["submitted"] += 1
+                continue
             its = row if call.user is None else _user_row(per_user, trial.prompt_variant_id, call.user)
-            calls.append((call.request, _count(its, call, call.user or trial.model)))
+            price = batched.price_of(trial.model) if call.user is None else call.user.spec.price
+            calls.append((call.request, _count(its, call, price)))
     return calls
 
 
-def _count(row: dict[str, Any], call: _Call, model: ComposedModel) -> float | None:
+def _count(row: dict[str, Any], call: _Call, price: PriceSpec | None) -> float | None:
     """Count a call in its row. Returns its cost."""
     limit = output_limit(call.request.params)
     row["calls"] += 1
@@ -248,7 +260,7 @@ def _count(row: dict[str, Any], call: _Call, model: ComposedModel) -> float | No
         row["max_output_tokens"] = None
     else:
         row["max_output_tokens"] += limit
-    cost = foreseen_cost(call.input_tokens, (limit or 0) * (call.request.params.get("n") or 1), model.spec.price)
+    cost = foreseen_cost(call.input_tokens, (limit or 0) * (call.request.params.get("n") or 1), price)
     if cost is not None:
         row["cost"] = (row["cost"] or 0.0) + cost
     return cost
@@ -291,6 +303,8 @@ def _row_of(trial: Trial) -> dict[str, Any]:
         "trials": 0,
         "stored": 0,
         "calls": 0,
+        "batches": 0,
+        "submitted": 0,
         "input_tokens": 0,
         "max_output_tokens": 0,
         "cost": None,

@@ -9,7 +9,7 @@ from themis_core.specs.data import DatasetQuerySpec, DatasetSpec, FieldMappingSp
 from themis_core.specs.inference import GenerationSpec, InferenceGridSpec, InferenceParamsSpec, settings_of
 from themis_core.specs.models import JudgeInferenceSpec, ModelParamsSpec, ModelSpec
 from themis_core.specs.prices import PriceSpec, PricesSpec, PriceTableSpec, PriceTierSpec
-from themis_core.specs.project import ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
+from themis_core.specs.project import BatchesSpec, ExecutionPolicySpec, LoosePluginSpec, ProjectSpec, StorageConfig
 from themis_core.specs.prompts import (
     ConversationSpec,
     FewShotSpec,
@@ -37,6 +37,7 @@ from themis_secrets import looks_like_a_key
 __all__ = [
     "REPEATS",
     "AggregateSpec",
+    "BatchesSpec",
     "BenchmarkSpec",
     "ConclusionSpec",
     "ConversationSpec",

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from themis_core.specs.base import Spec
 
-__all__ = ["ExecutionPolicySpec", "LoosePluginSpec", "ProjectSpec", "StorageConfig"]
+__all__ = ["BatchesSpec", "ExecutionPolicySpec", "LoosePluginSpec", "ProjectSpec", "StorageConfig"]
+
+
+class BatchesSpec(Spec):
+    """Which models are asked by batches, at the provider's lower price and within its hours; no identity holds it."""
+
+    models: Literal["all"] | list[str] = Field(
+        "all", description="Labels of the models under test that are asked by batches, or `all` of them."
+    )
+    max_requests: int | None = Field(
+        None, ge=1, description="Requests of one batch at most; by default as many as its engine lets one have."
+    )
+    poll_s: float = Field(
+        300, gt=0, description="Seconds between looks at a batch that grow to this; the first look comes far earlier."
+    )
+    rounds: int = Field(
+        3,
+        ge=1,
+        description="Batches that one request may be in, in one execution: it goes into another where one left it "
+        "unanswered, or where it failed with an error that may pass.",
+    )
+    leftover: Literal["fail", "ask"] = Field(
+        "fail",
+        description="What becomes of requests that no round answered: `fail`, or `ask` each by an ordinary call at the "
+        "full price.",
+    )
+    grace_s: float = Field(
+        60,
+        ge=0,
+        description="Seconds after a batch was to be submitted in which the provider may still come to list it, if the "
+        "run was killed meanwhile.",
+    )
+
+    def covers(self, label: str) -> bool:
+        """Whether the model of this label is asked by batches."""
+        return self.models == "all" or label in self.models
 
 
 class ExecutionPolicySpec(Spec):
@@ -90,6 +125,9 @@ class ExecutionPolicySpec(Spec):
         gt=0,
         description="Cost at which no further call starts, in the currency of the prices. What earlier executions of "
         "the run spent counts.",
+    )
+    batches: BatchesSpec | None = Field(
+        None, description="Models that are asked by batches; without it all are asked call by call."
     )
 
 

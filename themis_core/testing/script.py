@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from themis_core.testing.batches import BatchScript
 from themis_core.testing.judge_script import JudgeAnswers
 from themis_core.testing.wires import Call, Wire, wire_of
 
@@ -121,15 +122,17 @@ class Script:
       whole seconds, with `"told": "seconds"` in seconds only, with `"told": "nothing"` without it.
     - `api_key`: the key without which there is 401.
     - `usage`: whether token counts are sent (true).
+    - `batches`: what becomes of batches, see `themis_core.testing.batches.BatchScript`.
     """
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
         data = data or {}
-        known = {"latency_s", "answers", "faults", "bucket", "api_key", "usage"}
+        known = {"latency_s", "answers", "faults", "bucket", "api_key", "usage", "batches"}
         if unknown := data.keys() - known:
             raise ValueError(f"a script has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
         self.latency_s = float(data.get("latency_s", 0))
         self.api_key: str | None = data.get("api_key")
+        self.batches = BatchScript.from_dict(data.get("batches") or {})
         self._usage = bool(data.get("usage", True))
         self._faults = [Fault.from_dict(each) for each in data.get("faults", ())]
         self._bucket = _Bucket(**data["bucket"]) if data.get("bucket") else None
@@ -151,6 +154,15 @@ class Script:
         if fault is _SOUND:
             return self._sound(wire, call)
         return _with_fault(fault, wire, call, self._sound_body, self.latency_s)
+
+    def result(self, call: Call) -> tuple[int, Any]:
+        """Status and body of the answer to a request that came in a batch: the faults' statuses and errors count."""
+        wire = wire_of(call.path)
+        fault = next((each for each in self._faults if each.applies(call)), _SOUND)
+        if fault.status >= 300 or fault.error is not None:
+            return fault.status, wire.error(fault.status, _error_object(fault, wire, call, fault.status))[0]
+        status, body, _ = self._sound_body(wire, call)
+        return status, body
 
     def _sound(self, wire: Wire, call: Call) -> Reply:
         if self._bucket and (wait := self._bucket.take()):

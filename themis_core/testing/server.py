@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from themis_core.testing.batches import BatchBook
 from themis_core.testing.script import Reply, Script, simple_reply
 from themis_core.testing.wires import understood
 
@@ -130,6 +131,11 @@ class ScriptedServer:
         """The ledger since the start or the last reset, in the order of arrival."""
         return [ServedRequest(**entry) for entry in self._control("ledger")["requests"]]
 
+    def batches(self) -> list[dict[str, Any]]:
+        """The batches that were made, as `themis_core.testing.batches.BatchBook.made` tells them."""
+        made: list[dict[str, Any]] = self._control("batches")["batches"]
+        return made
+
     def reset(self, script: Mapping[str, Any] | None = None) -> None:
         """Empty the ledger, count ordinals from 1 again, and go by another script if one is given."""
         if script is not None:
@@ -166,6 +172,7 @@ class _Server:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.ledger: list[dict[str, Any]] = []
+        self.batches = self._book()
         self.active = 0
         self.peak = 0
 
@@ -186,18 +193,29 @@ class _Server:
             "model": "",
         }
         self.ledger.append(entry)
+        if BatchBook.serves(method, path, headers):
+            status, body = self.batches.reply(method, path, headers, content)
+            entry["status"] = status
+            return simple_reply(status, body, latency_s=self.script.latency_s), entry
         call = understood(entry["ordinal"], path, headers, json.loads(content) if content else {}, method)
         reply = self.script.reply(call)
         entry.update(body=call.body, prompt=call.prompt, status=reply.status, model=call.model)
         return reply, entry
+
+    def _book(self) -> BatchBook:
+        script = self.script
+        return BatchBook(script.batches, lambda path, body: script.result(understood(0, path, {}, body)))
 
     def _control(self, name: str, content: bytes) -> dict[str, Any]:
         if name == "count":
             return {"count": len(self.ledger), "peak": self.peak}
         if name == "ledger":
             return {"requests": self.ledger}
+        if name == "batches":
+            return {"batches": self.batches.made()}
         self.script = Script(json.loads(content))
         self.ledger = []
+        self.batches = self._book()
         self.peak = self.active
         return {}
 

@@ -40,9 +40,11 @@ class TestCompletions(TestChat):
 
 def test_they_can_do_what_they_say() -> None:
     assert OpenAIChat.capabilities == Capabilities(
-        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True, batches=True
     )
-    assert OpenAICompletions.capabilities == Capabilities(seed=True, logprobs=True, n=True, structured=True)
+    assert OpenAICompletions.capabilities == Capabilities(
+        seed=True, logprobs=True, n=True, structured=True, batches=True
+    )
 
 
 @pytest.mark.usefixtures("carrier")

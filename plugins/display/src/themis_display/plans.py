@@ -35,6 +35,13 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         echo("calls, tokens and costs at most: a conversation may be over before max_turns")
     if any(row["cost"] for row in (*report.per_model, *report.judges, *report.users)):
         echo("cost: ≤ if each answer has max_tokens, its most; ≥ where no such limit is set: of the input alone")
+    for row in report.per_model:
+        if row["batches"]:
+            batches = "1 batch" if row["batches"] == 1 else f"{row['batches']} batches"
+            echo(f"{safe(row['model_id'])}: its calls go into {batches}, at their price")
+        if row["submitted"]:
+            waiting = counted(row["submitted"], "request", "is", "are")
+            echo(f"{safe(row['model_id'])}: {waiting} in batches at the provider, which a run collects")
     if report.unknown_cost_calls:
         calls = counted(report.unknown_cost_calls, "call", "goes", "go")
         asked = (*report.per_model, *report.judges)

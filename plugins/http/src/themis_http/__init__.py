@@ -18,7 +18,7 @@ from themis_http.endings import Ending, ending_of, finish_reason
 from themis_http.engine import HttpEngine
 from themis_http.environment import secrets_in_environment
 from themis_http.events import EventReader, ServerEvent
-from themis_http.failures import inner_error
+from themis_http.failures import inner_error, status_error
 from themis_http.redaction import Redaction
 from themis_http.waits import retry_after
 
@@ -46,6 +46,7 @@ __all__ = [
     "plain_objects",
     "retry_after",
     "secrets_in_environment",
+    "status_error",
     "status_of",
     "warning_of",
 ]

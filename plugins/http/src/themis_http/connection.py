@@ -74,13 +74,19 @@ class Connection:
         parts.clear()
         return Received([self.redaction.answer(whole)], latency_s, headers)
 
-    async def stream(self, body: bytes, call: Call | None, take: Callable[[bytes], bool]) -> Received:
-        """Send a request, and hand on the pieces of the body of a 200 as they come, until `take` says that it has all.
+    async def stream(
+        self,
+        body: bytes | None,
+        call: Call | None,
+        take: Callable[[bytes], object],
+        most_bytes: int | None = None,
+    ) -> Received:
+        """Send a request, and hand on the pieces of the body of a 200 as they come, until `take` says True: it has all.
 
         The pieces are as the server sent them: who makes an answer of them takes secrets out. The body of what is
         returned is empty.
         """
-        return Received([], *await self._send(body, call, take, self._most_bytes))
+        return Received([], *await self._send(body, call, take, most_bytes or self._most_bytes))
 
     async def close(self) -> None:
         """Close all connections."""

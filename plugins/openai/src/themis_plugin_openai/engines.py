@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from themis_core import Capabilities, Generation, Request
-from themis_plugin_openai.config import OpenAIEngine
+from themis_plugin_openai.batches import TakesBatches
 from themis_plugin_openai.reply import read_chat, read_completion
 from themis_plugin_openai.roles import SystemRole
 from themis_plugin_openai.wire import Names, chat_body, completions_body
@@ -15,12 +15,12 @@ from themis_plugin_openai.wire import Names, chat_body, completions_body
 __all__ = ["OpenAIChat", "OpenAICompletions"]
 
 
-class OpenAIChat(OpenAIEngine):
+class OpenAIChat(TakesBatches):
     """Chat completions of OpenAI or any compatible server: `POST <base_url>/chat/completions`."""
 
     path = "/chat/completions"
     capabilities = Capabilities(
-        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True, batches=True
     )
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
@@ -72,14 +72,14 @@ class OpenAIChat(OpenAIEngine):
         return read_chat(data, latency_s, self.reasoning_tag, self.hand_back)
 
 
-class OpenAICompletions(OpenAIEngine):
+class OpenAICompletions(TakesBatches):
     """Text completions, for base models: `POST <base_url>/completions`.
 
     The prompt is the text of the messages in their order; roles are not written.
     """
 
     path = "/completions"
-    capabilities = Capabilities(seed=True, logprobs=True, n=True, structured=True)
+    capabilities = Capabilities(seed=True, logprobs=True, n=True, structured=True, batches=True)
 
     separator: str = Field("\n\n", description="Put between the texts of several messages.")
 

@@ -1,0 +1,338 @@
+"""Models that are asked by batches, against the scripted server: what is paid for, kept, tried again and told."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from themis_core import RunResult, SpecError, Store, find_storage, plan, run
+from themis_core.testing.server import ScriptedServer
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: ScriptedServer) -> ScriptedServer:
+    shared_server.reset({})
+    return shared_server
+
+
+def spec_of(folder: Path, server: ScriptedServer, items: int = 6, **batches: Any) -> Path:
+    """A spec of one model that is asked by batches to repeat its prompts; `policy` holds what else the policy says."""
+    rows = ({"q": f"say {number}", "a": f"say {number}"} for number in range(items))
+    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    policy = batches.pop("policy", {})
+    model = {
+        "model_id": "m",
+        "provider": "openai/chat",
+        "extras": {"base_url": server.base_url, "api_key_env": None},
+        "price": {"input_per_million": 1000, "output_per_million": 1000, "batch": 0.5},
+        **batches.pop("model", {}),
+    }
+    of_batches = {"grace_s": 0.1, "poll_s": 0.05, **batches.pop("batches", {})}
+    benchmark = {
+        "benchmark_id": "b",
+        "models": [model, *batches.pop("models", [])],
+        "inference_grid": {"params": [{"max_tokens": 8}]},
+        "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "{{ item.q }}"}]}],
+        "slices": [
+            {
+                "slice_id": "s",
+                "dataset": {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"reference": "a"}},
+                "generation": {},
+                "scores": [{"name": "acc", "metrics": ["text/exact_match"]}],
+            }
+        ],
+        **batches.pop("benchmark", {}),
+    }
+    assert not batches
+    project = {"execution_policy": {"batches": of_batches, "backoff_base_s": 0.01, **policy}}
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump({"project": project, "benchmark": benchmark}))
+    return file
+
+
+def opened(spec: Path) -> Store:
+    storage, folder = find_storage(spec)
+    return storage.open(folder)
+
+
+def kinds(spec: Path) -> list[str]:
+    """The events of batches and the number of answers, in the order of the log."""
+    with closing(opened(spec)) as store:
+        told = [
+            each["outcome"] if each["kind"] == "batch_ended" else each["kind"]
+            for each in store.events()
+            if each["kind"].startswith("batch_")
+        ]
+        assert [each.nonce for each in store.open_batches()] == [] or told[-1] not in ("ended", "expired")
+        return told
+
+
+def ends(result: RunResult) -> tuple[str, int, int | None]:
+    return result.status, result.ledger["answered"], result.ledger["failed"]
+
+
+def test_answers_come_by_one_batch_and_cost_its_price(server: ScriptedServer, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, server)
+    (row,) = plan(spec).per_model
+    assert (row["calls"], row["batches"], row["submitted"]) == (6, 1, 0)
+    # At half the price: 6 prompts of 5 estimated tokens, and 8 tokens of each answer at most.
+    assert row["cost"] == pytest.approx(6 * (5 + 8) * 1000 / 1e6 / 2)
+    result = run(spec)
+    assert ends(result) == ("completed", 6, 0)
+    assert (result.generated, result.reused, result.exit_code) == (6, 0, 0)
+    # The server counts 2 tokens of "say n", and 2 of its repetition.
+    assert result.cost == pytest.approx(6 * 4 * 1000 / 1e6 / 2)
+    assert [len(each["custom_ids"]) for each in server.batches()] == [6]
+    assert kinds(spec) == ["batch_intended", "batch_submitted", "ended"]
+
+    again = run(spec)
+    assert (again.generated, again.reused, len(server.batches())) == (0, 6, 1)
+
+
+def test_an_answer_by_batch_is_the_same_answer(server: ScriptedServer, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, server)
+    first = run(spec)
+    calls = server.count
+    without = run(spec, overrides=["project.execution_policy.batches=null"])
+    assert (without.run_id, without.reused, server.count) == (first.run_id, 6, calls)
+
+
+def test_a_detached_run_leaves_its_batch_and_a_later_one_collects_it(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"takes_s": 2}})
+    spec = spec_of(tmp_path, server)
+    left = run(spec, detach=True)
+    assert ends(left) == ("waiting", 0, 0)
+    assert left.exit_code == 75
+    assert left.note == (
+        f"waiting: 1 batch goes on at {server.origin} with 6 requests; run the same command again to collect what they "
+        "answer"
+    )
+    (row,) = plan(spec).per_model
+    assert (row["calls"], row["batches"], row["submitted"], row["stored"]) == (0, 0, 6, 0)
+    assert ends(run(spec)) == ("completed", 6, 0)
+    assert len(server.batches()) == 1
+
+
+def test_what_is_in_a_batch_is_asked_in_no_other_way(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"takes_s": 1.5}})
+    spec = spec_of(tmp_path, server)
+    run(spec, detach=True)
+    result = run(spec, overrides=["project.execution_policy.batches=null"])
+    assert ends(result) == ("completed", 6, 0)
+    assert [each.path for each in server.requests() if "completions" in each.path] == []
+
+
+def test_another_run_of_the_store_waits_for_the_batch_that_has_its_requests(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.reset({"batches": {"takes_s": 1.5}})
+    spec = spec_of(tmp_path, server)
+    run(spec, detach=True)
+    some = run(spec, limit=2)
+    assert ends(some) == ("completed", 2, 0)
+    assert len(server.batches()) == 1
+    assert ends(run(spec)) == ("completed", 6, 0)
+    assert len(server.batches()) == 1, "its own run still collects the rest"
+
+
+def test_an_expired_batch_keeps_what_was_answered_and_the_rest_goes_into_the_next(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.reset({"batches": {"ends": ["expired"], "answered": 2}})
+    spec = spec_of(tmp_path, server)
+    assert ends(run(spec)) == ("completed", 6, 0)
+    assert [len(each["custom_ids"]) for each in server.batches()] == [6, 4]
+    assert kinds(spec) == ["batch_intended", "batch_submitted", "expired", "batch_intended", "batch_submitted", "ended"]
+
+
+@pytest.mark.parametrize(("leftover", "end"), [("fail", ("failed", 2, 4)), ("ask", ("completed", 6, 0))])
+def test_what_no_round_answered_fails_or_is_asked_by_itself(
+    server: ScriptedServer, tmp_path: Path, leftover: str, end: tuple[str, int, int]
+) -> None:
+    server.reset({"batches": {"ends": ["expired", "expired"], "answered": 1}})
+    spec = spec_of(tmp_path, server, batches={"rounds": 2, "leftover": leftover})
+    result = run(spec)
+    assert ends(result) == end
+    asked = [each for each in server.requests() if each.path.endswith("completions")]
+    assert len(asked) == (4 if leftover == "ask" else 0)
+    if leftover == "fail":
+        assert list(result.remedies) == ["batch_unanswered"]
+        assert ends(run(spec)) == ("completed", 6, 0), "the next run submits them again"
+
+
+def test_a_cancelled_batch_is_not_submitted_again_by_the_same_run(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"ends": ["cancelled"], "answered": 5}})
+    spec = spec_of(tmp_path, server)
+    result = run(spec)
+    assert ends(result) == ("failed", 5, 1)
+    assert "was cancelled" in result.errors["batch_unanswered"]
+    assert len(server.batches()) == 1
+
+
+def test_failed_requests_have_their_codes_and_those_that_may_pass_get_another_round(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    faults = [
+        {"match": "say 1", "status": 400, "error": {"message": "no such thing", "code": "invalid_value"}},
+        {"match": "say 2", "status": 500},
+        {"match": "say 3", "status": 400, "error": {"code": "content_filter", "message": "filtered"}},
+    ]
+    server.reset({"faults": faults})
+    spec = spec_of(tmp_path, server, batches={"rounds": 2})
+    result = run(spec)
+    assert (result.status, result.ledger["answered"], result.ledger["refused"]) == ("failed", 3, 1)
+    assert sorted(result.remedies) == ["bad_request", "server_error"]
+    assert [len(each["custom_ids"]) for each in server.batches()] == [6, 1]
+
+
+def test_a_batch_that_is_turned_down_as_a_whole_says_why(server: ScriptedServer, tmp_path: Path) -> None:
+    errors = [{"code": "invalid_json_line", "message": "This line is not parseable", "line": 3}]
+    server.reset({"batches": {"ends": ["failed"], "errors": errors}})
+    result = run(spec_of(tmp_path, server))
+    assert ends(result) == ("failed", 0, 6)
+    assert result.errors == {"bad_request": "the batch failed: This line is not parseable (line 3)"}
+
+
+def test_too_many_waiting_tokens_have_the_batch_submitted_again(server: ScriptedServer, tmp_path: Path) -> None:
+    errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
+    server.reset({"batches": {"ends": ["failed"], "errors": errors}})
+    assert ends(run(spec_of(tmp_path, server))) == ("completed", 6, 0)
+    assert len(server.batches()) == 2
+
+
+@pytest.mark.parametrize("lost", [{"dropped": 1}, {"dropped": 1, "hidden_s": 0.3}])
+def test_a_batch_whose_ticket_was_lost_on_the_wire_is_found(
+    server: ScriptedServer, tmp_path: Path, lost: dict[str, Any]
+) -> None:
+    server.reset({"batches": lost})
+    assert ends(run(spec_of(tmp_path, server, batches={"grace_s": 3}))) == ("completed", 6, 0)
+    assert len(server.batches()) == 1
+
+
+def test_a_provider_that_does_not_take_the_batch_is_asked_again(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"refused": 2}})
+    assert ends(run(spec_of(tmp_path, server))) == ("completed", 6, 0)
+    assert len(server.batches()) == 1
+
+
+def test_batches_are_no_larger_than_they_may_be(server: ScriptedServer, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, server, items=7, batches={"max_requests": 3})
+    assert plan(spec).per_model[0]["batches"] == 3
+    assert ends(run(spec)) == ("completed", 7, 0)
+    assert [len(each["custom_ids"]) for each in server.batches()] == [3, 3, 1]
+
+
+def test_max_cost_is_reserved_before_a_batch_is_submitted(server: ScriptedServer, tmp_path: Path) -> None:
+    # A request may cost 0.0065 (5 and 8 tokens at half of 0.001), so three are within 0.02. They cost 0.002 each.
+    spec = spec_of(tmp_path, server, policy={"max_cost": 0.02})
+    result = run(spec)
+    assert ends(result) == ("completed", 6, 0)
+    sizes = [len(each["custom_ids"]) for each in server.batches()]
+    assert (sizes[0], sum(sizes)) == (3, 6)
+    assert result.cost == pytest.approx(0.012)
+
+
+def test_max_calls_counts_the_requests_of_batches(server: ScriptedServer, tmp_path: Path) -> None:
+    result = run(spec_of(tmp_path, server, policy={"max_calls": 4}))
+    assert (result.status, result.exit_code) == ("stopped", 6)
+    assert [len(each["custom_ids"]) for each in server.batches()] == [4]
+
+
+def test_two_runs_at_the_same_time_submit_no_request_twice(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"takes_s": 1}})
+    spec = spec_of(tmp_path, server, items=30)
+    results: dict[int, RunResult] = {}
+    threads = [threading.Thread(target=lambda n=n: results.update({n: run(spec, limit=n)})) for n in (20, 30)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert {n: ends(each) for n, each in results.items()} == {20: ("completed", 20, 0), 30: ("completed", 30, 0)}
+    asked = [key for each in server.batches() for key in each["custom_ids"]]
+    assert len(asked) == len(set(asked)) == 30
+
+
+def test_models_that_are_asked_call_by_call_wait_for_no_batch(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"takes_s": 60}})
+    other = {
+        "model_id": "other",
+        "provider": "openai/chat",
+        "extras": {"base_url": server.base_url, "api_key_env": None},
+    }
+    spec = spec_of(tmp_path, server, models=[other], batches={"models": ["m"]})
+    result = run(spec, detach=True)
+    assert ends(result) == ("waiting", 6, 0)
+    assert {row.model_id: row.n for row in result.scores} == {"other": 6}
+
+
+@pytest.mark.parametrize(
+    ("batches", "more", "problem"),
+    [
+        ({"models": ["n"]}, {}, "no model 'n'; there are m."),
+        ({}, {"model": {"provider": "replay/file", "extras": {"path": "x.jsonl"}}}, "takes no batches"),
+        (
+            {},
+            {"policy": {"max_cost": 1}, "model": {"price": {"input_per_million": 1, "output_per_million": 1}}},
+            "`batch`",
+        ),
+        (
+            {},
+            {
+                "benchmark": {
+                    "prompt_variants": [
+                        {
+                            "id": "p",
+                            "messages": [{"role": "user", "content": "a"}],
+                            "follow_ups": [{"role": "user", "content": "b"}],
+                        }
+                    ]
+                }
+            },
+            "talks with m in several turns",
+        ),
+    ],
+)
+def test_what_batches_can_not_do_is_refused_before_the_first_call(
+    server: ScriptedServer, tmp_path: Path, batches: dict[str, Any], more: dict[str, Any], problem: str
+) -> None:
+    (tmp_path / "x.jsonl").write_text("")
+    spec = spec_of(tmp_path, server, batches=batches, **more)
+    with pytest.raises(SpecError, match=r"spec\.yaml") as caught:
+        run(spec)
+    assert problem in str(caught.value)
+    assert server.count == 0
+
+
+def test_an_interrupt_leaves_the_batch_at_its_provider(server: ScriptedServer, tmp_path: Path) -> None:
+    server.reset({"batches": {"takes_s": 2}})
+    spec = spec_of(tmp_path, server, batches={"poll_s": 60})
+    command = [sys.executable, "-m", "themis_core", "run", str(spec)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not [each for each in server.requests() if each.path.startswith("/v1/batches/")]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == 130, said
+    told = f"1 batch goes on at {server.origin} with 6 requests; run the same command again, which collects"
+    assert told in said
+    assert ends(run(spec)) == ("completed", 6, 0)
+    assert len(server.batches()) == 1
