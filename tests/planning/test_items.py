@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,17 @@ def test_an_id_that_is_there_twice_is_refused(query: dict[str, Any]) -> None:
         "rows.jsonl:3: duplicate item id '1', the first is at rows.jsonl:1: ids must differ; name another column in "
         "fields.id, or mend the data"
     )
+
+
+def test_a_loader_that_begins_anew_and_never_ends_is_refused() -> None:
+    class Endless(DatasetLoader):
+        def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+            for number in count(1):
+                yield Row({"id": number % 3_000}, f"rows.jsonl:{number}")
+
+    dataset = LoadedDataset(DatasetSpec(source="test/rows"), "test/rows", Endless(), Place(loc=("dataset",)))
+    with pytest.raises(SpecError, match=r"^rows\.jsonl:3001: duplicate item id '1', the first is at rows\.jsonl:1:"):
+        Items(dataset, DatasetQuerySpec(), Path(), 0, Place(loc=("query",)))
 
 
 def test_without_an_id_column_content_is_the_id() -> None:

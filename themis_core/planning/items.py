@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from themis_core.errors import SpecError
 from themis_core.planning.rows import RowMapping, where, with_fields
@@ -22,6 +23,9 @@ from themis_plain import Kept
 from themis_wording import counted, did_you_mean
 
 __all__ = ["Items"]
+
+_PARTS = 256
+"""Of the hashes of ids, of which one at a time is looked through."""
 
 
 class Items:
@@ -60,11 +64,6 @@ class Items:
                     break
         return found
 
-    def _rows_of(self, item_id: str) -> list[Row]:
-        """The first two rows of an id."""
-        mapping, rows = RowMapping(self._dataset), _rows(self._dataset, self._query, self._base_dir)
-        return list(islice((row for row in rows if mapping.item(row).id == item_id), 2))
-
     def _as_surveyed(self, items: Iterator[Item]) -> Iterator[Item]:
         """Pass items on as long as they are those of the survey: what was planned must be what is run."""
         count = 0
@@ -82,7 +81,7 @@ class Items:
         )
 
     def _survey(self, seed: int) -> None:
-        watch = _Watch(self._dataset, bool(self._query.filters), self._rows_of)
+        watch = _Watch(self._ids or (), note_fields=bool(self._query.filters))
         if self._query.kind == "all":
             taken = self._taken(watch.items(self._read()))
         else:
@@ -142,7 +141,9 @@ class Items:
         return canonical_json(value)
 
     def _check(self, watch: _Watch) -> None:
-        """Refuse a query that names what the dataset does not have."""
+        """Refuse ids that are there twice, and a query that names what the dataset does not have."""
+        if marks := watch.repeated():
+            self._refuse_twice(marks, watch.count)
         if not watch.count:
             # A loader may have left out all rows that do not match.
             if self._ids is None and not self._query.filters:
@@ -153,15 +154,31 @@ class Items:
                 hint = did_you_mean(name, watch.fields)
                 raise self._at.at("filters", name).error(f"no item has a field {name!r}.{hint}")
         cut_short = self._query.kind == "all" and self.count == self._query.limit
-        if (
-            self._ids is not None
-            and not cut_short
-            and (missing := sorted(each for each in self._ids if not watch.has(each)))
-        ):
+        if watch.missing and not cut_short:
+            missing = sorted(watch.missing)
             listed = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
             raise self._at.at("item_ids").error(
                 f"{counted(len(missing), 'id', 'is', 'are')} not in the dataset: {listed}"
             )
+
+    def _refuse_twice(self, marks: Collection[int], count: int) -> NoReturn:
+        """Read once more, up to the first id that was there before: only the hashes of ids were kept."""
+        mapping = RowMapping(self._dataset)
+        first: dict[str, tuple[int, Row]] = {}
+        for number, row in enumerate(islice(_rows(self._dataset, self._query, self._base_dir), count), 1):
+            item_id = mapping.item(row).id
+            if hash(item_id) in marks and (before := first.setdefault(item_id, (number, row)))[0] != number:
+                raise self._twice(item_id, before, (number, row))
+        raise self._changed("an id was there twice")
+
+    def _twice(self, item_id: str, before: tuple[int, Row], again: tuple[int, Row]) -> SpecError:
+        remedy = "ids must differ; name another column in fields.id, or mend the data"
+        if all(where(row).get("line") for _, row in (before, again)):
+            said = f"duplicate item id {item_id!r}, the first is at {before[1].location}: {remedy}"
+            return SpecError(said, **where(again[1]))
+        return self._dataset.place.error(
+            f"duplicate item id {item_id!r} (items {before[0]} and {again[0]} of the dataset): {remedy}"
+        )
 
 
 def _mark(item: Item) -> int:
@@ -196,41 +213,39 @@ def _next(rows: Iterator[Row], dataset: LoadedDataset, limit_s: float) -> Row | 
 
 
 class _Watch:
-    """Counts items as they pass, notes their fields, and refuses an id that was there before.
+    """Counts items as they pass, notes their fields and which ids of `wanted` were not there, and finds repeated ids.
 
-    Ids are held as 64-bit hashes, some hundred bytes an item with all overhead, and only during the survey.
+    Of each id it holds a 64-bit hash in 8 bytes; a set of them would be the most that a run of a large dataset holds.
     """
 
-    def __init__(self, dataset: LoadedDataset, note_fields: bool, rows_of: Callable[[str], list[Row]]) -> None:
-        self._place = dataset.place
-        self._rows_of = rows_of
+    def __init__(self, wanted: Iterable[str], *, note_fields: bool) -> None:
         self._note_fields = note_fields
-        self._rows: dict[int, int] = {}
+        self._marks = [array("q") for _ in range(_PARTS)]
+        self._look_at = 4 * _PARTS
+        """The count at which to look for repeated ids before the end: a loader that begins anew may never end."""
         self.count = 0
         self.fields: set[str] = set()
+        self.missing = set(wanted)
 
     def items(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
             self.count += 1
-            first = self._rows.setdefault(hash(item.id), self.count)
-            if first != self.count:
-                raise self._twice(item.id, first)
+            mark = hash(item.id)
+            self._marks[mark % _PARTS].append(mark)
             if self._note_fields:
                 self.fields.update(item.fields, item.metadata)
+            if self.missing:
+                self.missing.discard(item.id)
+            if self.count == self._look_at:
+                self._look_at *= 2
+                if self.repeated():
+                    return
             yield item
 
-    def _twice(self, item_id: str, first: int) -> SpecError:
-        remedy = "ids must differ; name another column in fields.id, or mend the data"
-        rows = self._rows_of(item_id)
-        if len(rows) == 2 and all(where(row).get("line") for row in rows):
-            said = f"duplicate item id {item_id!r}, the first is at {rows[0].location}: {remedy}"
-            return SpecError(said, **where(rows[1]))
-        return self._place.error(
-            f"duplicate item id {item_id!r} (items {first} and {self.count} of the dataset): {remedy}"
-        )
-
-    def has(self, item_id: str) -> bool:
-        return hash(item_id) in self._rows
+    def repeated(self) -> set[int]:
+        """Hashes of the ids that came more than once."""
+        parts = [part for part in self._marks if len(set(part)) < len(part)]
+        return {mark for part in parts for mark, times in Counter(part).items() if times > 1}
 
 
 def _matches(item: Item, name: str, wanted: Any) -> bool:
