@@ -48,7 +48,7 @@ __all__ = ["Runner"]
 log = logging.getLogger("themis")
 BATCH = 256
 """Trials per look-up."""
-TOGETHER = 64
+TOGETHER = 128
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
 
 FEWEST_BEHIND = 64

@@ -1,16 +1,15 @@
 """What other people's code is handed is a copy of its own: what it does to that reaches nobody else.
 
-A copy of a record with a dozen fields costs about 3 µs, a check less than 1 µs. Two other ways were measured:
-serialised forms before and after cost as much and give back nothing that was changed, and `copy.deepcopy` takes five
+A copy of a record with a dozen fields costs about 1 µs, a check less than 1 µs. Two other ways were measured:
+serialised forms before and after cost as much and give back nothing that was changed, and `copy.deepcopy` takes many
 times as long. A digest over 20 passages of text takes 0.1 ms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, TypeVar
 
 __all__ = ["Handed", "own"]
@@ -33,28 +32,42 @@ def own(value: T) -> T:
 
 def _own(value: Any) -> Any:
     kind: Any = type(value)
-    if kind in _UNCHANGEABLE:
-        return value
-    if isinstance(value, dict):
-        return {key: each if type(each) in _UNCHANGEABLE else _own(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [each if type(each) in _UNCHANGEABLE else _own(each) for each in value]
+    return _copier(kind)(value)
+
+
+@lru_cache(maxsize=256)
+def _copier(kind: Any) -> Callable[[Any], Any]:
+    """What copies the values of a class."""
+    if issubclass(kind, dict):
+        return _own_dict
+    if issubclass(kind, list):
+        return _own_list
     if kind is tuple:
-        return tuple([each if type(each) in _UNCHANGEABLE else _own(each) for each in value]) if value else value
-    if (values_of := _values_of(kind)) is not None:
-        return kind(*[each if type(each) in _UNCHANGEABLE else _own(each) for each in values_of(value)])
-    return value.__deepcopy__({}) if is_dataclass(kind) else value
+        return _own_tuple
+    if not is_dataclass(kind):
+        return _same
+    if hasattr(kind, "__deepcopy__"):
+        return lambda value: value.__deepcopy__({})
+    # Written out field by field, it takes a third of the time of a loop.
+    parts = [f"part if type(part := value.{each.name}) in unchangeable else own(part)" for each in fields(kind)]
+    known = {"kind": kind, "unchangeable": _UNCHANGEABLE, "own": _own}
+    return eval(f"lambda value: kind({', '.join(f'({each})' for each in parts)})", known)  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=64)
-def _values_of(kind: Any) -> Callable[[Any], Iterable[Any]] | None:
-    """What gives the values of a dataclass's fields; None for what is none, or copies itself."""
-    if not is_dataclass(kind) or hasattr(kind, "__deepcopy__"):
-        return None
-    names = [each.name for each in fields(kind)]
-    if len(names) > 1:
-        return attrgetter(*names)  # takes half as long, and gives no tuple of one
-    return lambda value: [getattr(value, name) for name in names]
+def _same(value: Any) -> Any:
+    return value
+
+
+def _own_dict(value: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: each if type(each) in _UNCHANGEABLE else _own(each) for key, each in value.items()} if value else {}
+
+
+def _own_list(value: list[Any]) -> list[Any]:
+    return [each if type(each) in _UNCHANGEABLE else _own(each) for each in value]
+
+
+def _own_tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(map(_own, value)) if value else value
 
 
 class Handed:
