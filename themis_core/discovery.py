@@ -15,14 +15,12 @@ __all__ = [
     "GROUP",
     "Installed",
     "OUTPUTS",
-    "PRICES",
     "Unreadable",
     "commands",
     "discover",
     "how_to_install",
     "installed",
     "outputs",
-    "price_tables",
 ]
 
 _CORE = "themis-core"
@@ -35,9 +33,6 @@ COMMANDS = "themis.commands"
 OUTPUTS = "themis.outputs"
 """The group of forms in which a result is written to a file, each a function that makes a text of a `RunResult`:
 `junit = "themis_plugin_x.junit:as_junit"` gives `themis run` and `themis show run` the option `--junit FILE`."""
-PRICES = "themis.prices"
-"""The group of tables of prices, each a `PriceTable`: `genai-prices = "themis_plugin_x.table:Table"` is what a spec
-means by `prices: {from: genai-prices}`."""
 BROUGHT_BY = {
     **dict.fromkeys(("plugins", "schema"), "describe"),
     **dict.fromkeys(("export", "import"), "interop"),
@@ -96,11 +91,6 @@ def commands() -> dict[str, list[Installed]]:
 def outputs() -> dict[str, list[Installed]]:
     """All forms in which plugins write a result, by name, sorted; two of one name are a conflict."""
     return discover(OUTPUTS)[0]
-
-
-def price_tables() -> dict[str, list[Installed]]:
-    """All tables of prices that plugins bring, by name, sorted; two of one name are a conflict."""
-    return discover(PRICES)[0]
 
 
 def discover(group: str = GROUP) -> tuple[dict[str, list[Installed]], list[Unreadable]]:

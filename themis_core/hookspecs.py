@@ -19,6 +19,7 @@ A run, hook by hook (only plugins that the spec names are imported and asked):
       themis_trial_finished           once per trial, after its commit returned
     themis_run_finished               once, also after an interruption or error
 
+    themis_register_price_tables      only when `prices` of a spec names the plugin
     themis_register_commands          only when `themis <namespace> …` is typed
 """
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # click would cost `import themis_core` its import time
         Extractor,
         Judge,
         Metric,
+        PriceTable,
         StorageBackend,
     )
     from themis_core.records import (
@@ -116,6 +118,14 @@ def themis_register_exporters(register: Callable[[str, type[Exporter] | str], No
     """Offer exporters: call `register(name, cls)` for each; `themis export --to` names it `namespace/name`.
 
     Called as `themis_register_dataset_loaders` is, also when a command first names the plugin.
+    """
+
+
+@hookspec
+def themis_register_price_tables(register: Callable[[str, type[PriceTable]], None]) -> None:
+    """Offer tables of prices: call `register(name, cls)` for each; specs name it `prices: {from: namespace/name}`.
+
+    Called when a spec names the plugin in `prices`; otherwise as `themis_register_dataset_loaders` is.
     """
 
 

@@ -210,7 +210,8 @@ def test_a_wrong_file_is_told_with_its_line(write: Write, tmp_path: Path, conten
     ("prices", "told"),
     [
         ("absent.yaml", "spec.yaml:41: prices.file: "),
-        ({"from": "nowhere"}, "prices.from: no table of prices 'nowhere'."),
+        ({"from": "nowhere"}, "prices.from: plugin 'nowhere' is not installed."),
+        ({"from": "text"}, "prices.from: plugin 'text' has no table of prices ''. It brings none."),
         ({}, "it has no prices: name a `file`, a table (`from`), or write `models`"),
         (
             {"file": "prices.yaml", "currency": "EUR"},
@@ -222,4 +223,47 @@ def test_a_wrong_origin_is_told(write: Write, tmp_path: Path, prices: Any, told:
     (tmp_path / "prices.yaml").write_text(BOTH)
     with pytest.raises(themis.SpecError) as caught:
         themis.plan(write(prices))
+    assert told in str(caught.value)
+
+
+TABLE = """
+from themis_core import PriceSpec, PriceTable, hookimpl
+
+class Mine(PriceTable):
+    version = "2026-11"
+
+    def price(self, model, provider, endpoint):
+        if model == "small-1":
+            return RETURNED
+        return None
+
+@hookimpl
+def themis_register_price_tables(register):
+    register("mine", Mine)
+"""
+
+
+def test_a_plugin_s_table_gives_what_nothing_else_does(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "table.py").write_text(
+        TABLE.replace("RETURNED", "PriceSpec(input_per_million=0, output_per_million=7)")
+    )
+    mine = {"plugins": {"tables": "./table.py"}}
+    both = {"from": "tables/mine", "models": {"small-1": {"input_per_million": 0, "output_per_million": 1}}}
+    assert costs(write(both, mine))["small"] == pytest.approx(10 / 1e6)
+    file = write({"from": "tables", "currency": "USD"}, mine)
+    assert costs(file) == {"big": None, "small": pytest.approx(10 * 7 / 1e6)}
+    run_id = themis.run(file).run_id
+    with themis.open_results(file) as results:
+        prices = results.run(run_id).manifest["prices"]
+    assert prices["table"] == {"name": "tables/mine", "version": "2026-11"}
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"), [("0.5", "it returned float, not a PriceSpec"), ("1 / 0", "ZeroDivisionError")]
+)
+def test_a_table_that_is_broken_is_told_with_its_name(write: Write, tmp_path: Path, returned: str, told: str) -> None:
+    (tmp_path / "table.py").write_text(TABLE.replace("RETURNED", returned))
+    with pytest.raises(themis.PluginError) as caught:
+        themis.plan(write({"from": "tables"}, {"plugins": {"tables": "./table.py"}}))
+    assert "the table of prices" in str(caught.value)
     assert told in str(caught.value)

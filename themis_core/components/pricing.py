@@ -10,8 +10,10 @@ __all__ = ["PriceTable"]
 
 
 class PriceTable(ABC):
-    """A table of what models cost. A plugin names the class in the entry point group `themis.prices`, by the name that
-    specs have for it; it is made without arguments, only if a spec names it."""
+    """A table of what models cost, which a plugin registers. It is made without arguments, only if a spec names it.
+
+    Raise SpecError from `__init__` for what it lacks.
+    """
 
     currency: str = "USD"
 

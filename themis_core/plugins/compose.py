@@ -103,7 +103,7 @@ def compose(loaded: LoadedSpecs) -> Composition:
     """
     project, benchmark, place, project_place = loaded.project, loaded.benchmark, loaded.place, loaded.project_place
     plugins = plugins_of(project, loaded.project_dir)
-    prices = Prices(benchmark.prices, loaded.base_dir, place / "prices")
+    prices = Prices(benchmark.prices, plugins, loaded.base_dir, place / "prices")
     composer = _Composer(plugins, loaded.base_dir, project.execution_policy.max_cost, prices)
     for namespace in project.plugins:
         composer.maker.named(namespace, project_place.at("plugins", namespace))
@@ -172,7 +172,7 @@ class _Composer:
     def __init__(
         self, plugins: Plugins, base_dir: Path, max_cost: float | None = None, prices: Prices | None = None
     ) -> None:
-        self.prices = prices or Prices(None, base_dir, Place())
+        self.prices = prices or Prices(None, plugins, base_dir, Place())
         self.plugins = plugins
         self.base_dir = base_dir
         self.max_cost = max_cost

@@ -18,8 +18,8 @@ from typing import Any
 import pluggy
 
 from themis_core import hookspecs
-from themis_core.components import CONTRACT_VERSION, Component
-from themis_core.discovery import Installed, commands, how_to_install, installed, outputs, price_tables
+from themis_core.components import CONTRACT_VERSION, Component, PriceTable
+from themis_core.discovery import Installed, commands, how_to_install, installed, outputs
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.blaming import failure, from_outside
 from themis_core.plugins.calling import calling, policy_in_force
@@ -117,6 +117,25 @@ class Plugins:
             raise SpecError(f"{noun} {name!r}: say which one, as {namespace}/name. {listed}")
         hint = did_you_mean(component, offered, self._kind_hint(namespace, component, kind))
         raise SpecError(f"{noun} {name!r}: plugin {namespace!r} offers no such {noun}. {listed}{hint}")
+
+    def price_table(self, name: str) -> tuple[str, type[PriceTable]]:
+        """Find a table of prices by `namespace/name`, or by its namespace if that brings just one; see `resolve`."""
+        namespace, _, table = name.partition("/")
+        loaded = self.load(namespace)
+        found: dict[str, Any] = {}
+        hook = "themis_register_price_tables"
+        with _blaming(namespace, _label(loaded.provenance), hook):
+            self._only(namespace, hook)(register=found.__setitem__)
+            for each, cls in found.items():
+                if not (isinstance(cls, type) and issubclass(cls, PriceTable)):
+                    raise TypeError(f"register({each!r}, …): {cls!r} is no subclass of themis_core.PriceTable")
+        if not table and len(found) == 1:
+            table = next(iter(found))
+        if table not in found:
+            listed = f"It brings: {', '.join(sorted(found))}." if found else "It brings none."
+            hint = did_you_mean(table, found)
+            raise SpecError(f"plugin {namespace!r} has no table of prices {table!r}. {listed}{hint}")
+        return f"{namespace}/{table}", found[table]
 
     def add_commands(self, namespace: str, group: Any) -> bool:
         """Let a plugin add its commands to its click group; False if it has none."""
@@ -245,11 +264,6 @@ def load_command(name: str) -> Any:
 def load_output(name: str) -> Any:
     """Import the function that writes a result in the form of this name, as `load_command` imports a command."""
     return _imported("output", name, outputs(), "__call__", "no function")
-
-
-def load_price_table(name: str) -> Any:
-    """Import the table of prices of this name, as `load_command` imports a command."""
-    return _imported("table of prices", name, price_tables(), "price", "no PriceTable")
 
 
 def _imported(kind: str, name: str, declared: Mapping[str, list[Installed]], method: str, otherwise: str) -> Any:

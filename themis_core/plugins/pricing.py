@@ -10,14 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from themis_core.components import Engine, PriceTable
-from themis_core.discovery import price_tables
 from themis_core.errors import PluginError, SpecError
 from themis_core.plugins.calling import calling
-from themis_core.plugins.loading import load_price_table
+from themis_core.plugins.loading import Plugins
 from themis_core.reading import Place, as_meant, read_spec, resolve_path, shown_path, spec_error
 from themis_core.specs import ModelSpec, PriceSpec, PricesSpec, PriceTableSpec
 from themis_lanes import in_time
-from themis_wording import did_you_mean
 
 __all__ = ["Prices"]
 
@@ -29,7 +27,7 @@ LIMIT_S = 30.0
 class Prices:
     """The prices of one benchmark's models, and where they are from. Raises SpecError for a file that is wrong."""
 
-    def __init__(self, spec: PricesSpec | None, base_dir: Path, place: Place) -> None:
+    def __init__(self, spec: PricesSpec | None, plugins: Plugins, base_dir: Path, place: Place) -> None:
         self._spec = spec
         self._found: dict[str, PriceSpec] = {}
         self._origin: dict[str, Any] = {}
@@ -42,7 +40,7 @@ class Prices:
         if spec.file is not None:
             self._read(resolve_path(spec.file, base_dir), place / "file")
         if spec.table is not None:
-            self._load(spec.table, place / "from")
+            self._load(spec.table, plugins, place / "from")
         if len({*self._currencies.values()}) > 1:
             told = ", ".join(f"{name} has {each}" for name, each in self._currencies.items())
             raise place.error(f"prices are added up, so all are of one currency: {told}")
@@ -102,21 +100,19 @@ class Prices:
         self._origin["file"] = {"path": str(self._spec.file if self._spec else path)}
         self._origin["file"]["sha256"] = hashlib.sha256(content).hexdigest()
 
-    def _load(self, name: str, place: Place) -> None:
-        kind = load_price_table(name)
-        if kind is None:
-            known = list(price_tables())
-            there = f"Known: {', '.join(known)}." if known else "None is installed."
-            hint = did_you_mean(name, known, f" {there} pip install themis-plugin-genai-prices brings `genai-prices`.")
-            raise place.error(f"no table of prices {name!r}.{hint}")
-        with calling(f"the table of prices {name!r}", "its start"):
-            table = kind()
-            version = table.version
-        if not isinstance(table, PriceTable) or not isinstance(version, str):
-            raise PluginError(f"the table of prices {name!r} is no PriceTable with a version")
+    def _load(self, name: str, plugins: Plugins, place: Place) -> None:
+        try:
+            full_name, kind = plugins.price_table(name)
+            with calling(f"the table of prices {full_name!r}", "its start", but=(SpecError,)):
+                table = kind()
+                version = table.version
+        except SpecError as error:
+            raise place.error(error.message) from error
+        if not isinstance(version, str):
+            raise PluginError(f"the table of prices {full_name!r}: version: it is {type(version).__name__}, not a text")
         self._table = table
         self._has_currency(table.currency, name)
-        self._origin["table"] = {"name": name, "version": version, "plugin": price_tables()[name][0].label}
+        self._origin["table"] = {"name": full_name, "version": version}
 
     def _has_currency(self, currency: str | None, where: str) -> None:
         if currency is not None:

@@ -106,8 +106,7 @@ class PricesSpec(PriceTableSpec):
         None,
         alias="from",
         min_length=1,
-        description="A public table of prices, by the name that the plugin which brings it has for it, such as "
-        "`genai-prices`.",
+        description="A public table of prices that a plugin brings, `namespace/name`, such as `prices/genai`.",
     )
     model_config = {"populate_by_name": True}
 
