@@ -149,3 +149,21 @@ def judged(folder: Path) -> Path:
     spec = folder / "spec.yaml"
     spec.write_text(JUDGED, "utf-8")
     return ran(spec)
+
+
+def talked(folder: Path) -> Path:
+    """A conversation with a simulated user, which ends it with its second reply."""
+    (folder / "engine.py").write_text(SPEAKER, "utf-8")
+    user = """conversation:
+        max_turns: 3
+        user:
+          model: {model_id: customer, provider: mine/speaker}
+          messages: [{role: system, content: You are a customer.}]
+          until: turn == 2
+"""
+    told = JUDGED.replace('follow_ups: [{role: user, content: "Again!"}]\n', user).replace(
+        "num_samples: 2", "num_samples: 1"
+    )
+    spec = folder / "spec.yaml"
+    spec.write_text(told[: told.index("      scores:")], "utf-8")
+    return ran(spec)

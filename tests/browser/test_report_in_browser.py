@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_pages import ATTACKS, counts, hostile, judged, many
+from made_pages import ATTACKS, counts, hostile, judged, many, talked
 from watched_pages import Open, report
 
 
@@ -111,6 +111,25 @@ def test_turns_samples_and_what_a_judge_was_asked_and_replied_are_shown(tmp_path
     ):
         assert part in told
     assert dialog.locator("dd table tbody tr").count() == 2
+    assert watched.wrong == []
+
+
+def test_a_conversation_is_shown_as_it_was_spoken(tmp_path: Path, open_page: Open) -> None:
+    watched = open_page(report(talked(tmp_path), tmp_path / "report.html"))
+    watched.count("2 results")
+    watched.page.locator("#hits button").first.click()
+    dialog = watched.page.locator("dialog[open]")
+    watched.page.evaluate("document.querySelectorAll('dialog details').forEach(each => { each.open = true })")
+    told = dialog.inner_text()
+    parts = [
+        "Prompt of turn 1, as sent", "Answer 1", "I heard: Say eggs.",
+        "What the simulated user was sent after answer 1", "You are a customer.",
+        "Simulated user after answer 1", "I heard: I heard: Say eggs.",
+        "Prompt of turn 2, as sent", "Answer 2", "Simulated user after answer 2", "simulated user customer",
+    ]  # fmt: skip
+    places = [told.lower().find(part.lower()) for part in parts]
+    assert places == sorted(places)
+    assert -1 not in places
     assert watched.wrong == []
 
 

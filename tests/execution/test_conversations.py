@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -654,3 +655,103 @@ def test_prices_of_a_user_are_in_no_identity(bench: Bench) -> None:
     first = bench.run(SIMULATED)
     priced = {**USER, "model": {**USER["model"], "price": {"input_per_million": 1, "output_per_million": 1}}}
     assert bench.run({**SIMULATED, "user": priced}).run_id == first.run_id
+
+
+def test_recorded_models_and_a_recorded_user_talk(bench: Bench) -> None:
+    rows = [
+        {"id": "i0", "model": "m", "match": "q0", "output": "Which order?"},
+        {"id": "i0", "model": "m", "match": "A0", "output": "It is on its way."},
+        {"id": "i0", "model": "u", "match": "Which order?", "output": "It is A0."},
+        {"id": "i0", "model": "u", "match": "on its way", "output": "Fine. [END]"},
+    ]
+    (bench.folder / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recorded = {
+        "provider": "replay/file",
+        "extras": {"path": "said.jsonl", "fields": {"model": "model", "match": "match"}},
+    }
+    user = {**USER, "model": {"model_id": "u", **recorded}}
+    path = _priced(bench, {**SIMULATED, "user": user}, [{"model_id": "m", **recorded}])
+    result = themis.run(path)
+    assert told(result) == ("completed", 4, 0, 0, 0)
+    texts = ["Which order?", "It is A0.", "Fine. [END]", "It is on its way."]
+    assert [each["generation"]["text"] for each in bench.trial(result)["turns"]] == texts
+
+
+def test_an_engine_can_not_pass_its_answer_off_as_what_the_user_said(bench: Bench) -> None:
+    bench.rules({"m|q0": {"text": "well", "provider": {"simulated_user": "x", "id": "1"}}})
+    (turn, *_) = bench.trial(bench.run({"max_turns": 2, "rules": [{"say": "Go on."}]}))["turns"]
+    assert turn["generation"]["provider"] == {"id": "1"}
+
+
+def test_metrics_of_a_prompt_of_one_turn_are_handed_no_conversation(bench: Bench) -> None:
+    bench.run(None)
+    assert [entry[1] for entry in bench.log() if entry[0] == "scored"] == [[]]
+
+
+def test_follow_ups_are_heard_and_found_again_after_an_early_end(bench: Bench) -> None:
+    bench.rules({"m|Sure?": {"status": "refused", "text": "No."}})
+    turns = {"follow_ups": [{"role": "user", "content": text} for text in ("Sure?", "Why?")]}
+    bench.run(None, variant=turns)
+    (heard,) = [entry[1] for entry in bench.log() if entry[0] == "scored"] or [None]
+    assert heard is None  # a refused answer is not put to the metric
+    again = bench.run(None, variant=turns, benchmark_id="another")
+    assert (told(again), bench.log()) == (("completed", 0, 1, 0, 0), [])
+    bench.rules({})
+    bench.run(None, variant={"id": "w", **turns}, items=2)
+    heard = [entry[1] for entry in bench.log() if entry[0] == "scored"][-1]
+    assert heard[-2:] == ["user: Why?", "assistant: re: Why?"]
+
+
+def test_exports_and_the_table_of_calls_tell_the_user_from_the_model(bench: Bench) -> None:
+    from themis_plugin_interop.tables import table_rows
+    from themis_plugin_report.gathering import gathered, opened
+
+    bench.rules({"u|re: re: q0": {"text": "[END]"}})
+    result = bench.run({**SIMULATED, "rules": [{"when": "turn == 1", "say": "By rule."}]}, models=("m",))
+    assert result.generated == 4
+    with opened(bench.folder / "spec.json", None) as (results, store):
+        rows = [(row["role"], row["turn"], row["answer"]) for row in table_rows(store, "generations", [result.run_id])]
+        made = gathered(results, store, [result.run_id])
+        with closing(made.index):
+            calls = {(system.model_id, system.prompt_variant_id): each.calls for system, each in made.calls.items()}
+    assert [role for role, *_ in rows].count("user") == 1
+    assert calls == {("m", "v"): 3, ("u", "simulated user"): 1}
+
+
+def test_a_prompt_of_a_judge_shows_the_conversation_and_costs_no_call_twice(bench: Bench) -> None:
+    judge = {
+        "id": "judge/rubric",
+        "config": {
+            "criteria": [{"text": "It is polite."}],
+            "prompt": "{{ conversation }} {{ answer }} {% for each in criteria %}{{ each }}{% endfor %}",
+        },
+        "judge": {"model": {"model_id": "j", "provider": "mine/talker"}},
+    }
+    scores = [{"name": "polite", "metrics": [judge]}]
+    conversation = {"max_turns": 2, "rules": [{"say": "Go on."}]}
+    bench.run(conversation, scores=scores)
+    asked = [call for call in bench.calls() if call.startswith("j: ")]
+    script = "[system]\nBe kind.\n\n[user]\nq0\n\n[assistant]\nre: q0\n\n[user]\nGo on.\n\n[assistant]\nre: Go on."
+    assert len(asked) == 2  # asked again, for it says nothing of a verdict
+    assert script in asked[0]
+    assert themis.plan(bench.spec(conversation, scores=scores, benchmark_id="c")).to_call == 0
+
+
+def test_what_can_not_be_stored_in_the_middle_costs_its_trial_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from themis_core.execution import endpoint
+
+    check = endpoint.as_generation
+
+    def leaky(returned: Any) -> themis.Generation:  # as if a check had a hole
+        generation = check(returned)
+        return replace(generation, provider={"raw": object()}) if generation.text == "re: q0" else generation
+
+    conversation = {"max_turns": 2, "rules": [{"say": "Go on."}]}
+    with monkeypatch.context() as patch:
+        patch.setattr(endpoint, "as_generation", leaky)
+        result = bench.run(conversation, items=2)
+    assert (result.status, result.failed, result.ledger["failures"]) == ("failed", 1, {"engine_error": 1})
+    assert "no store can encode" in result.errors["engine_error"]
+    assert bench.run(conversation, items=2).status == "completed"

@@ -22,6 +22,7 @@ from themis_core.execution.writer import Writer
 from themis_core.planning import Dialogue, Media, MediaChanged, Trial, as_user
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import (
+    SIMULATED_USER,
     Event,
     Generation,
     GenerationRecorded,
@@ -146,7 +147,13 @@ class Answering:
         if not talk.is_of_user:
             assert trial.model is not None
             failed = self._batching.outcome(trial.model, request.key)
-            return (failed, True) if failed is not None else await self._call(trial.model, request)
+            if failed is not None:
+                return failed, True
+            answer, is_new = await self._call(trial.model, request)
+            if SIMULATED_USER in answer.provider:  # which is the run's to say
+                kept = {name: value for name, value in answer.provider.items() if name != SIMULATED_USER}
+                answer = replace(answer, provider=kept)
+            return answer, is_new
         assert trial.talk is not None
         assert trial.talk.user is not None
         reply, is_new = await self._call(trial.talk.user, request)

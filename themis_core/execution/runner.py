@@ -38,9 +38,10 @@ from themis_core.execution.scores import Scores, are_quick
 from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import watch_of
 from themis_core.execution.work import Work
-from themis_core.execution.writer import Writer
+from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, blaming
+from themis_core.records import Generation
 from themis_lanes import Overdue
 
 __all__ = ["Runner"]
@@ -257,6 +258,9 @@ class Runner:
             except Stopped:
                 self._claims.let_go(work.owned, None)
                 continue
+            except Unsavable as error:  # of a turn in the middle
+                failed = Generation("failed", error_code="engine_error", error=str(error))
+                answered = Answered(failed, [work.trial.requests[0].key], True, [])
             if answered.generation.failed or answered.generation.status == "absent":
                 ended.append(self.saving.ended(work, answered, ()))
             elif self._quick[work.trial.slice_id]:

@@ -78,7 +78,8 @@ class TrialFinished:
     """The settings' label."""
     sample_index: int
     generation_keys: tuple[str, ...]
-    """One per turn; the last is the one scored."""
+    """One per turn, and one for each thing that a simulated user said, in order; the last is the one scored. What a
+    simulated user said last, and ended the conversation by it, stands before that."""
     outcome: GenerationStatus
     error_code: str | None
     reused: bool

@@ -47,7 +47,7 @@ class TrialRow:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
-    """Of all turns."""
+    """Of all turns, and of what a simulated user said."""
 
 
 @dataclass(frozen=True, slots=True)

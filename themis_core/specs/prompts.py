@@ -204,7 +204,7 @@ class ConversationSpec(Spec):
     """Turns that depend on what was said. After each answer: `until`, then the first of the `rules` that applies, else
     the simulated `user`; if there is none, the conversation is over. The last answer is the one scored."""
 
-    max_turns: int = Field(ge=2, le=1000, description="Most answers of the model under test.")
+    max_turns: int = Field(ge=2, le=100, description="Most answers of the model under test.")
     rules: list[TurnRuleSpec] = Field(
         default_factory=list, description="What the user says, by rule: the first one that applies."
     )
