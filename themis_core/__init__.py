@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from themis_core.components import BatchReply as BatchReply
     from themis_core.components import BatchState as BatchState
     from themis_core.components import Capabilities as Capabilities
+    from themis_core.components import Code as Code
     from themis_core.components import Component as Component
     from themis_core.components import Conclusion as Conclusion
     from themis_core.components import Damage as Damage
@@ -167,6 +168,7 @@ _ROOMS = {
         "BatchState",
         "CONTRACT_VERSION",
         "Capabilities",
+        "Code",
         "Component",
         "Conclusion",
         "Damage",

@@ -298,7 +298,7 @@ def files_of(page: str) -> dict[str, str]:
     """The files that a reader is to write: blocks whose paragraph before ends in a colon and names a file last."""
     text = (DOCS / page).read_text("utf-8")
     found = re.findall(r"(?:^|\n\n)((?:[^\n]+\n)+)\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    named = [(re.findall(r"`([\w.]+\.(?:jsonl|py|toml|yaml))`", before), content) for before, content in found]
+    named = [(re.findall(r"`([\w.]+\.(?:json|jsonl|py|toml|yaml))`", before), content) for before, content in found]
     return {
         names[-1]: content
         for (names, content), (before, _) in zip(named, found, strict=True)
@@ -519,6 +519,28 @@ def test_the_spec_on_the_page_on_prices_costs_what_it_says(tmp_path: Path) -> No
     with themis_core.open_results(tmp_path / "asked.yaml") as results:
         prices = results.run(result.run_id).manifest["prices"]
     assert (prices["currency"], list(prices["models"])) == ("USD", ["large"])
+
+
+def test_the_applications_of_the_second_page_are_asked_shown_and_asked_again_once_edited(tmp_path: Path) -> None:
+    page, files = (DOCS / "your-application.md").read_text("utf-8"), files_of("your-application.md")
+    assert (DOCS / "index.md").read_text("utf-8").split("quickstart\n")[1].startswith("your-application\n")
+    examples = DOCS.parent / "examples" / "application"
+    assert files == {each.name: each.read_text("utf-8") for each in examples.iterdir() if each.is_file()}
+    lengths = {name: len(text.splitlines()) for name, text in files.items()}
+    assert max(lengths["chain.py"], lengths["agent.py"]) <= 30
+    assert max(lengths["chain.yaml"], lengths["agent.yaml"]) <= 10
+    write_files(tmp_path, files, *files)
+    said = re.findall(r"^```text\n((?:Code that|  text:|python/callable).*?)^```$", page, re.MULTILINE | re.DOTALL)
+    planned, shown, edited = said
+    assert planned in themis_in(tmp_path, "themis plan chain.yaml")[1]
+    assert themis_in(tmp_path, "themis run chain.yaml --quiet")[0] == 0
+    trial = themis_in(tmp_path, "themis show trial chain capital --spec chain.yaml")[1]
+    assert shown in re.sub(r"\([\d.e-]+ s\)", "(… s)", trial)
+    assert themis_core.run(tmp_path / "agent.yaml").cost == pytest.approx(0.002 * 3 + 0.001 * 5)
+    assert [row.value for row in themis_core.run(tmp_path / "agent.yaml").scores] == [1.0]
+    (tmp_path / "chain.py").write_text(files["chain.py"] + "# edited\n")
+    assert edited in themis_in(tmp_path, "themis plan chain.yaml")[1]
+    assert themis_core.plan(tmp_path / "agent.yaml").to_call == 0
 
 
 def test_the_spec_on_the_page_on_message_parts_sends_sound_and_a_file(tmp_path: Path) -> None:

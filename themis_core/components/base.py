@@ -39,7 +39,8 @@ class Component(BaseModel, ABC):
     runs in the event loop."""
     at_once: ClassVar[int | None] = None
     """How many of its calls may run at the same time. None: as many as there are processes; one in threads, as more are
-    for code that is safe there; 32 that are `async`."""
+    for code that is safe there; 32 that are `async`. Of an engine: how many of its calls may be in flight at its
+    endpoint; None: as many as the execution policy allows."""
     seconds_per_call: ClassVar[float | None] = None
     """Seconds that one call may take; None for `seconds_per_call` of the execution policy. May be a property."""
 

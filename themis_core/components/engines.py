@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from themis_core.components.batching import BatchLimits, BatchState
 from themis_core.errors import EngineError
 from themis_core.records import Generation, Request, Ticket
 
-__all__ = ["Capabilities", "Engine"]
+__all__ = ["Capabilities", "Code", "Engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,25 @@ class Capabilities:
     """Takes `response_format`."""
     local: bool = False
     """Answers at once, on this machine, so its requests need no limits and no retries."""
+    costs: bool = False
+    """Says in `Generation.cost` what each call cost. A model without a price may then be bounded by `max_cost`: a call
+    is taken to cost no more than the dearest before it."""
     batches: bool = False
     """Takes batches: has `submit`, `find`, `collect` and `cancel`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code behind an engine that calls somebody's application: a part of the generation keys."""
+
+    path: str
+    """Where it is, for people, such as `app.py:answer`."""
+    content: str
+    """What keys hold: the digest of its source, or a version that its author states."""
+    files: Mapping[str, str]
+    """The names of its files, and the SHA-256 of each, so that it can be said which changed."""
+    keep: str
+    """What to write so that a former content goes on to count, with `{content}` for that: a whole clause."""
 
 
 class Engine(Component):
@@ -51,6 +68,14 @@ class Engine(Component):
         Shown in messages: no credentials.
         """
         return type(self).__name__
+
+    @property
+    def code(self) -> Code | None:
+        """The code that answers, if that is not the engine's own but somebody's application; None for all others.
+
+        Who edits it gets new answers, and the plan says so first, with their number. Read after `check`.
+        """
+        return None
 
     @property
     def item_fields(self) -> tuple[str, ...]:

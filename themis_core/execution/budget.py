@@ -73,6 +73,8 @@ class Budget:
     _reservations: int = 0
     _most_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
     """By model: the most input tokens for one that was estimated, and the most output tokens of an answer."""
+    _dearest: dict[str, float] = field(default_factory=dict)
+    """By model: the most that a call cost of which the engine itself said so."""
 
     def stop(self, reason: str, *, exhausted: bool = False, interrupted: bool = False) -> None:
         if self.stopped is not None and (self.interrupted or not interrupted):
@@ -101,16 +103,17 @@ class Budget:
     def end_call(self) -> None:
         self.in_flight -= 1
 
-    def reserve(self, request: Request, price: PriceSpec | None) -> float | None:
+    def reserve(self, request: Request, price: PriceSpec | None, *, tells: bool = False) -> float | None:
         """Set aside what a call can cost at most; None if it has to wait for those in flight.
 
-        Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left.
+        Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left. `tells`:
+        the engine says what each call cost.
         """
         limit = self.policy.max_cost
-        if limit is None or price is None:
+        if limit is None or (price is None and not tells):
             return 0.0
         left = limit - (self.before + self.cost).most
-        most = self._most(request, price)
+        most = self._dearest.get(request.model_id) if price is None else self._most(request, price)
         if left <= 0 or (most or 0.0) > left * (1 + 1e-9):
             if not self._reservations:
                 self.stop(self._reached(limit, most), exhausted=True)
@@ -156,14 +159,19 @@ class Budget:
         *,
         billed: bool = True,
         said: Sequence[str] = (),
+        told: float | None = None,
     ) -> RunCost:
         """What a call cost: known from its usage, or the most that it can have been.
 
-        With `billed` false, a call without usage cost nothing. `said` are the texts that arrived.
+        With `billed` false, a call without usage cost nothing. `said` are the texts that arrived. `told` is what the
+        engine says of the cost, which counts where price and usage don't say it.
         """
         if usage is not None and _is_usable(usage, any(said)) and (known := cost_of(usage, price)) is not None:
             self._learn(request, usage)
             return RunCost(known)
+        if told is not None:
+            self._dearest[request.model_id] = max(told, self._dearest.get(request.model_id, 0.0))
+            return RunCost(told)
         if not billed:
             return RunCost()
         if price is None:

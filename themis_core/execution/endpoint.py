@@ -63,7 +63,9 @@ class Endpoint:
         budget: Budget,
         media: Media | None = None,
         watch: RequestWatch | None = None,
+        at_once: int | None = None,
     ) -> None:
+        """`at_once`: how many calls its engines let be in flight; None: as many as the policy does."""
         self.name = name
         self._watch = watch
         self._media = media if media is not None else Media()
@@ -72,7 +74,8 @@ class Endpoint:
         self._policy = policy
         self._slots = slots
         self._budget = budget
-        self._limit = AdaptiveLimit(policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items)
+        allowed = policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items
+        self._limit = AdaptiveLimit(allowed if at_once is None else min(at_once, allowed))
         self._breaker = breaker_of(name, policy)
         self._pace = Pace()
         self._has_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
@@ -135,12 +138,12 @@ class Endpoint:
     async def _local(self, engine: Engine, request: Request, price: PriceSpec | None) -> Generation:
         if self._budget.stopped is not None:
             raise Stopped
-        while (reserved := self._budget.reserve(request, price)) is None:
+        while (reserved := self._budget.reserve(request, price, tells=engine.capabilities.costs)) is None:
             await self._doze(POLL_S)
         cost = RunCost()
         try:
             generation = as_generation(await self._in_time(engine, request))
-            if price is None:  # it answers here, so that is free
+            if price is None and generation.cost is None:  # it answers here, so that is free
                 return generation
             cost = self._cost_of(request, price, generation)
             return cost.put_into(generation)
@@ -195,7 +198,8 @@ class Endpoint:
         return await engine.generate(own(whole))
 
     def _cost_of(self, request: Request, price: PriceSpec | None, it: Generation) -> RunCost:
-        return self._budget.cost_of_call(request, price, it.usage, said=(it.text, it.reasoning or "", *it.alternatives))
+        said = (it.text, it.reasoning or "", *it.alternatives)
+        return self._budget.cost_of_call(request, price, it.usage, said=said, told=it.cost)
 
     def _cost_of_failure(self, request: Request, price: PriceSpec | None, error: EngineError) -> RunCost:
         billed = error.unknown_outcome or error.code in MAY_BE_BILLED
@@ -216,7 +220,7 @@ class Endpoint:
                     open_now = probing or self._breaker.open_until is None
                     reserved: float | None = 0.0
                     if open_now and time.monotonic() >= self._pace.shut_until:
-                        reserved = self._budget.reserve(request, price)
+                        reserved = self._budget.reserve(request, price, tells=engine.capabilities.costs)
                         if reserved is not None:
                             return await self._send(engine, request, price, probing, reserved, attempt)
                 probing = self._end_probe(probing)

@@ -9,7 +9,7 @@ from themis_core.records import Generation
 
 __all__ = ["MAY_BE_BILLED", "failure_of"]
 
-MAY_BE_BILLED: Final = frozenset({"invalid_reply", "reply_too_large", "engine_error"})
+MAY_BE_BILLED: Final = frozenset({"invalid_reply", "reply_too_large", "engine_error", "application_error"})
 """Codes of attempts that may have cost something, though no answer came of them."""
 
 

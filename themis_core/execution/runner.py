@@ -22,7 +22,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from themis_core.components import Metric
+from themis_core.components import Engine, Metric
 from themis_core.errors import PluginError, SpecError, ThemisError
 from themis_core.execution.answering import Answered, Answering
 from themis_core.execution.batching import Batching
@@ -68,9 +68,10 @@ class Runner:
         self._policy = policy
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
         self._watch = watch_of(plan.composition, plan.run_id)
-        names = {model.engine.endpoint for model in plan.composition.models()}
+        places = _places([model.engine for model in plan.composition.models()])
         self._endpoints = {
-            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch) for name in sorted(names)
+            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name])
+            for name in sorted(places)
         }
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
         self._quick = {slice_id: all(map(are_quick, its)) for slice_id, its in scorers.items()}
@@ -298,3 +299,12 @@ class Runner:
         if work.trial.baselines:
             self._claims.release_baselines(work)
         await self.saving.trials([self.saving.ended(work, answered, scores)])
+
+
+def _places(engines: Sequence[Engine]) -> dict[str, int | None]:
+    """By endpoint, how many calls its engines let be in flight at once, the fewest of them; None if none says."""
+    found: dict[str, int | None] = {}
+    for engine in engines:
+        least, own = found.get(engine.endpoint), engine.at_once
+        found[engine.endpoint] = own if least is None else least if own is None else min(least, own)
+    return found

@@ -17,6 +17,8 @@ LASTING: Final = frozenset({"unauthorized", "forbidden", "not_found", "certifica
 says that the call may be tried again."""
 OF_ONE_REQUEST: Final = frozenset({"content_filter", "context_length", "rate_limited", "too_large", "unsupported"})
 """Codes that say nothing of the next request, or, as a rate, have a rule of their own."""
+OF_ONE_ONCE_ANSWERED: Final = frozenset({"bad_request", "application_error"})
+"""Codes that say nothing of the next request either, once the model has answered one."""
 NOT_THERE: Final = frozenset({"unreachable", "proxy", "connection"})
 """Codes by which a wrong address or a server that does not run shows itself."""
 SAYS_THAT_IT_PASSES: Final = frozenset({"rate_limited", "overloaded"})
@@ -37,7 +39,7 @@ def trouble_of(error: EngineError) -> Trouble:
         lasting=code in LASTING and not error.retryable,
         absent=code in NOT_THERE,
         of_one_call=code in OF_ONE_REQUEST,
-        of_one_call_once_answered=code == "bad_request",
+        of_one_call_once_answered=code in OF_ONE_ONCE_ANSWERED,
     )
 
 

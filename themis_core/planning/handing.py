@@ -40,7 +40,7 @@ class Handing:
 
     def __init__(self, model: ComposedModel, fields: FieldMappingSpec) -> None:
         self._who = f"model {model.spec.model_id!r} ({model.component})"
-        named = [(name.removesuffix("?"), name.endswith("?")) for name in model.engine.item_fields]
+        named = [(name.removesuffix("?"), name.endswith("?")) for name in model.item_fields]
         wanted = dict(named)
         self._whole = ALL in wanted
         self._metadata: bool | None = wanted.get(METADATA)
@@ -98,7 +98,7 @@ class Handing:
 
 def handing_of(model: ComposedModel, composed: ComposedSlice) -> Handing | None:
     """What a model of a slice is handed of items; None if its engine names nothing."""
-    return Handing(model, composed.dataset.spec.fields) if model.engine.item_fields else None
+    return Handing(model, composed.dataset.spec.fields) if model.item_fields else None
 
 
 def handed_rows(slices: list[ComposedSlice]) -> list[HandedRow]:
@@ -113,7 +113,7 @@ def handed_rows(slices: list[ComposedSlice]) -> list[HandedRow]:
 
 
 def _row(each: ComposedSlice, model: ComposedModel, engine: Engine, handing: Handing | None) -> HandedRow:
-    names = tuple(engine.item_fields)
+    names = model.item_fields
     handed = handing is not None and handing.hands_reference
     return HandedRow(each.spec.slice_id, model.spec.model_id, names, handed, engine.reads_prompt)
 

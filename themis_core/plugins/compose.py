@@ -211,12 +211,16 @@ class _Composer:
         price = self.prices.of(spec, name, engine)
         if price is not spec.price:
             spec = spec.model_copy(update={"price": price})
-        if self.max_cost is not None and price is None and not engine.capabilities.local:
+        able = engine.capabilities
+        if self.max_cost is not None and price is None and not (able.local or able.costs):
             raise place.error(
                 f"model {spec.model_id!r} has no price, so max_cost can't bound what it spends: "
                 "give it a `price` (of 0 if its calls cost nothing), or take max_cost out"
             )
-        return ComposedModel(spec, name, engine, self.plugins.loose_engine_content(name.partition("/")[0]))
+        content = self.plugins.loose_engine_content(name.partition("/")[0])
+        if (code := engine.code) is not None:
+            content = code.content if content is None else digest([content, code.content])
+        return ComposedModel(spec, name, engine, content)
 
     def user(self, spec: SimulatedUserSpec, place: Place) -> SimulatedUser:
         model = self.model(spec.model, place / "model")

@@ -44,11 +44,18 @@ class ComposedModel:
     component: str
     engine: Engine
     content: str | None = None
-    """What keys hold of the loose file that the engine is from, if it is from one."""
+    """What keys hold of the code that answers: of the loose file that the engine is from, or of `Engine.code`."""
+    handed: tuple[str, ...] | None = None
+    """What it was handed of items by a former code; None: what its engine names."""
 
     def identity(self) -> dict[str, Any]:
         content = {"content": self.content} if self.content else {}
         return {**identity_of(self.component, self.engine), **content, "model": self.spec.sent}
+
+    @property
+    def item_fields(self) -> tuple[str, ...]:
+        """What it is handed of each item."""
+        return tuple(self.engine.item_fields) if self.handed is None else self.handed
 
     @property
     def reads_prompt(self) -> bool:

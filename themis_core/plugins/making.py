@@ -95,7 +95,7 @@ _OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
 _OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Conclusion: ("is_gate",),
-    Engine: ("capabilities", "endpoint", "item_fields", "reads_prompt"),
+    Engine: ("capabilities", "code", "endpoint", "item_fields", "reads_prompt"),
     Judge: ("asks_models", "baseline_model", "requires", *_OF_SCORES),
     Metric: (*_OF_SCORES, "batch_size"),
 }

@@ -21,6 +21,7 @@ from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord,
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 from themis_core.session.concluding import concluded
+from themis_core.session.edited import code_of
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.version import version
 from themis_interrupts import in_good_order
@@ -271,6 +272,7 @@ def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]
         "plugins": composition.plugins.provenance(),
         **({"prices": dict(composition.prices)} if composition.prices is not None else {}),
         "models": [model.identity() for model in composition.models()],
+        "code": code_of(composition),
         "datasets": datasets,
         "scorers": scorers,
         "samples": {

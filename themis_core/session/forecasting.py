@@ -13,7 +13,7 @@ from themis_core.planning import Plan, Trial, followed, handed_rows
 from themis_core.plugins import ComposedModel
 from themis_core.records import Generation, Request, RunCost, RunRecord
 from themis_core.session.batched import Batched
-from themis_core.session.edited import Calls, Edited, told
+from themis_core.session.edited import Calls, Edited, code_of, told
 from themis_core.session.finished import unscorable_of
 from themis_core.specs import PriceSpec
 
@@ -63,8 +63,12 @@ class PlanReport:
     """Items that are among the examples of their prompt: `slice_id, prompt_variant_id, items, of_items, replaced,
     left_out, allowed, examples, digest`."""
     edited: list[dict[str, Any]]
-    """Engines of loose files that were edited, so that stored answers are asked again: `component, path, files` (what
-    differs), `since` (a run id), `content` (what counted then), `calls, cost`."""
+    """Code that was edited, so that stored answers are asked again: `component, path, called` (of an application),
+    `files` (what differs), `since` (a run id), `content` (what counted then), `calls, cost`, `keep` (how to keep the
+    answers)."""
+    code: list[dict[str, Any]]
+    """Code of applications that engines call: `component, model, path, content` (what keys hold), `files` (name to
+    SHA-256), `item_fields`."""
     handed: list[dict[str, Any]]
     """Models that are handed something of each item besides the prompt, or no prompt: `slice_id, model_id, item` (names
     of fields), `reference` (whether they are handed it), `prompt` (whether they are put one)."""
@@ -127,6 +131,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         [asdict(each) for each in unscorable_of(made, finished)],
         [asdict(each) for each in made.leaks],
         edited.rows(),
+        code_of(made.composition),
         [asdict(each) for each in handed_rows([each.composed for each in made.slices])],
     )
 

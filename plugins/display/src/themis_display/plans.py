@@ -53,6 +53,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         echo(safe(line))
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
+    if report.code:
+        heading("Code that is called, and what keys hold of it")
+        _show_dicts([_code(row) for row in report.code], ("model", "path", "content", "files"))
     if report.handed:
         heading("What engines are handed of each item")
         _show_dicts([_handed(row) for row in report.handed], ("slice_id", "model_id", "item", "reference", "prompt"))
@@ -71,6 +74,12 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
+
+
+def _code(row: Mapping[str, Any]) -> dict[str, Any]:
+    content = str(row["content"])
+    is_digest = len(content) == 64 and set(content) <= set("0123456789abcdef")
+    return {**row, "content": content[:12] if is_digest else content, "files": ", ".join(row["files"])}
 
 
 def _handed(row: Mapping[str, Any]) -> dict[str, Any]:
