@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/pyproject.toml")}
+PLUGIN_PACKAGES = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/src/*/plugin.py")}
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 BENEATH = {
     *("display", "documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain", "secrets"),
@@ -18,9 +18,6 @@ BENEATH = {
 }
 """Libraries that the core itself uses."""
 LIBRARIES = {"http", "numbers", "patterns", "rows", "sql", *BENEATH}
-BESIDE = {"pytest"}
-"""A plugin of another program: no spec can name it."""
-PLUGIN_PACKAGES = {f"themis_plugin_{name}" for name in FOLDERS - LIBRARIES - BESIDE}
 OURS = PLUGIN_PACKAGES | {f"themis_{name}" for name in LIBRARIES - BENEATH}
 
 REPORT = """

@@ -28,8 +28,12 @@ BENEATH = [
     )
 ]
 """Libraries that the core needs; they know nothing of it."""
+NAMESPACE_OF = {"http_json": "http"}
+"""Where a plugin's folder has another name, as that of its namespace is a library's."""
 LIBRARIES = sorted(["themis_http", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
-NAMESPACES = [folder.name for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES]
+NAMESPACES = sorted(
+    NAMESPACE_OF.get(folder.name, folder.name) for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES
+)
 BESIDE = ["pytest"]
 """Of these, what is no plugin of Themis but of another program, and is installed by who wants it there."""
 APART = ["bedrock"]
@@ -96,8 +100,8 @@ def test_a_list_names_every_distribution_of_the_workspace(listed: list[str], exp
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_plugin_folder_holds_the_distribution_and_entry_point_of_its_name(folder: Path) -> None:
     own = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
-    name = folder.name
-    if f"themis_{name}" in LIBRARIES:
+    name = NAMESPACE_OF.get(folder.name, folder.name)
+    if f"themis_{folder.name}" in LIBRARIES:
         assert (own["name"], own.get("entry-points", {})) == (f"themis-{name}", {})
     elif name in BESIDE:
         assert own["name"] == f"themis-plugin-{name}"

@@ -108,7 +108,7 @@ def commands() -> dict[str, click.Context]:
         assert command is not None
         found |= _walk(click.Context(command, parent=root, info_name=name))
     for path in sorted(PLUGINS.glob("*/src/*/plugin.py")):
-        namespace = path.parts[-4]
+        namespace = path.parent.name.removeprefix("themis_plugin_")
         with suppress(click.UsageError):  # it adds none
             group = themis_core.cli.cli.get_command(root, namespace)
             assert group is not None

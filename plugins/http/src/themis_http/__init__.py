@@ -9,7 +9,7 @@ from themis_http.answers import (
     status_of,
     warning_of,
 )
-from themis_http.bodies import encode, json_object
+from themis_http.bodies import encode, json_object, json_value
 from themis_http.carriers import Call
 from themis_http.config import ServerConfig, check_shown
 from themis_http.counts import MOST_TOKENS, count
@@ -30,8 +30,8 @@ __all__ = [
     "HttpEngine",
     "MOST_TOKENS",
     "Redaction",
-    "ServerEvent",
     "ServerConfig",
+    "ServerEvent",
     "billed",
     "check_shown",
     "count",
@@ -42,6 +42,7 @@ __all__ = [
     "inner_error",
     "invalid",
     "json_object",
+    "json_value",
     "names_of",
     "plain_objects",
     "retry_after",

@@ -14,7 +14,7 @@ from themis_http.dialect import Dialect
 from themis_http.failures import USUAL, inner_error
 from themis_http.redaction import Redaction
 
-__all__ = ["STREAM", "encode", "json_object"]
+__all__ = ["STREAM", "encode", "json_object", "json_value"]
 
 STREAM: Final = (
     "the reply is a stream of events, which was not asked for: switch streaming off at the server or gateway, or tell "
@@ -39,27 +39,35 @@ def json_object(
 ) -> dict[str, Any]:
     """Decode the body of a 200 that came from `url`, with such headers; an error in it is raised as what it is.
 
-    What is no JSON may be a reply cut short or a gateway's page, and a server that puts an error into a 200 may have
-    recovered: those may be tried again. JSON of the wrong shape was made (and billed) on purpose and may not.
+    A server that puts an error into a 200 may have recovered: it may be asked again. JSON of the wrong shape was made
+    (and billed) on purpose and may not.
+    """
+    data = json_value(content, url, dialect)
+    if not isinstance(data, dict):
+        raise invalid("the reply is not a JSON object")
+    if (inner := dialect.error_within(data)) is not None:
+        raise inner_error(inner, headers(), redaction, url, dialect)
+    return data
+
+
+def json_value(content: bytes, url: str = "", dialect: Dialect = USUAL) -> Any:
+    """Decode the body of a 200 that came from `url`. Raises EngineError.
+
+    What is no JSON may be a reply cut short or a gateway's page: it may be asked for again.
     """
     content = content.removeprefix(BOM_UTF8)  # some servers begin with it; `utf-8-sig` would copy every reply
     beginning = content[:1000].lstrip()[:20]
     try:
         text = content.decode("utf-8")
         del content  # so that a huge reply is there once only while it is parsed
-        data = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         if _STREAM.match(beginning):
             raise invalid(STREAM) from None
-        kind = (
-            f"HTML, a page for people (called: {url}{dialect.path_hint(url)})" if beginning[:1] == b"<" else "not JSON"
-        )
+        kind = "not JSON"
+        if beginning[:1] == b"<":
+            kind = f"HTML, a page for people (called: {url}{dialect.path_hint(url)})"
         reason = "nested too deeply" if isinstance(error, RecursionError) else kind
         raise EngineError(
             "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True
         ) from None
-    if not isinstance(data, dict):
-        raise invalid("the reply is not a JSON object")
-    if (inner := dialect.error_within(data)) is not None:
-        raise inner_error(inner, headers(), redaction, url, dialect)
-    return data

@@ -1,0 +1,1 @@
+"""An engine for any service that speaks JSON over HTTP."""
