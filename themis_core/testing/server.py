@@ -32,6 +32,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from themis_core.testing.batches import BatchBook
+from themis_core.testing.native_batches import AnthropicBatches, GeminiBatches
 from themis_core.testing.script import Reply, Script, simple_reply
 from themis_core.testing.wires import understood
 
@@ -172,7 +173,7 @@ class _Server:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.ledger: list[dict[str, Any]] = []
-        self.batches = self._book()
+        self.batches = self._books()
         self.active = 0
         self.peak = 0
 
@@ -193,8 +194,9 @@ class _Server:
             "model": "",
         }
         self.ledger.append(entry)
-        if BatchBook.serves(method, path, headers):
-            status, body = self.batches.reply(method, path, headers, content)
+        book = next((each for each in self.batches if each.serves(method, path, headers)), None)
+        if book is not None:
+            status, body = book.reply(method, path, headers, content)
             entry["status"] = status
             return simple_reply(status, body, latency_s=self.script.latency_s), entry
         call = understood(entry["ordinal"], path, headers, json.loads(content) if content else {}, method)
@@ -202,9 +204,14 @@ class _Server:
         entry.update(body=call.body, prompt=call.prompt, status=reply.status, model=call.model)
         return reply, entry
 
-    def _book(self) -> BatchBook:
+    def _books(self) -> tuple[BatchBook | AnthropicBatches | GeminiBatches, ...]:
+        """The batches of each protocol that has some."""
         script = self.script
-        return BatchBook(script.batches, lambda path, body: script.result(understood(0, path, {}, body)))
+
+        def answered(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            return script.result(understood(0, path, {}, body))
+
+        return tuple(kind(script.batches, answered) for kind in (BatchBook, AnthropicBatches, GeminiBatches))
 
     def _control(self, name: str, content: bytes) -> dict[str, Any]:
         if name == "count":
@@ -212,10 +219,10 @@ class _Server:
         if name == "ledger":
             return {"requests": self.ledger}
         if name == "batches":
-            return {"batches": self.batches.made()}
+            return {"batches": [made for book in self.batches for made in book.made()]}
         self.script = Script(json.loads(content))
         self.ledger = []
-        self.batches = self._book()
+        self.batches = self._books()
         self.peak = self.active
         return {}
 

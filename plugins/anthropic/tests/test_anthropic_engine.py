@@ -124,4 +124,6 @@ def test_what_breaks_on_the_way_is_never_an_answer(
 
 
 def test_it_can_do_what_it_says() -> None:
-    assert AnthropicMessages.capabilities == Capabilities(tools=True, images=True, files=True, structured=True)
+    assert AnthropicMessages.capabilities == Capabilities(
+        tools=True, images=True, files=True, structured=True, batches=True
+    )

@@ -141,5 +141,5 @@ def test_what_breaks_on_the_way_is_never_an_answer(
 
 def test_it_can_do_what_it_says() -> None:
     assert GoogleGemini.capabilities == Capabilities(
-        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True, batches=True
     )

@@ -8,18 +8,19 @@ from pydantic import Field, field_validator, model_validator
 
 from themis_core import Capabilities, Generation, Request
 from themis_http import Dialect, HttpEngine
+from themis_plugin_anthropic.batches import TakesBatches
 from themis_plugin_anthropic.reply import error_within, meaning, read_message, read_usage
 from themis_plugin_anthropic.wire import LEAST_BUDGET, CachePart, Options, message_body
 
 __all__ = ["AnthropicMessages"]
 
 
-class AnthropicMessages(HttpEngine):
+class AnthropicMessages(TakesBatches):
     """Messages of Anthropic, or of a server that speaks the same: `POST <base_url>/v1/messages`."""
 
     path = "/v1/messages"
     agent = "themis-plugin-anthropic"
-    capabilities = Capabilities(tools=True, images=True, files=True, structured=True)
+    capabilities = Capabilities(tools=True, images=True, files=True, structured=True, batches=True)
     dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning)
     # What is cached, and how long, costs less or more and changes no answer.
     not_identity: ClassVar[frozenset[str]] = HttpEngine.not_identity | {"cache", "cache_ttl"}

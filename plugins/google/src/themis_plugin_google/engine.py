@@ -8,7 +8,8 @@ from urllib.parse import quote
 from pydantic import Field, field_validator
 
 from themis_core import Capabilities, Generation, Request
-from themis_http import Dialect, HttpEngine
+from themis_http import Dialect
+from themis_plugin_google.batches import TakesBatches
 from themis_plugin_google.failures import error_within, meaning
 from themis_plugin_google.reply import read_gemini, read_usage
 from themis_plugin_google.wire import CATEGORIES, THRESHOLDS, Options, gemini_body, model_path
@@ -16,12 +17,12 @@ from themis_plugin_google.wire import CATEGORIES, THRESHOLDS, Options, gemini_bo
 __all__ = ["GoogleGemini"]
 
 
-class GoogleGemini(HttpEngine):
+class GoogleGemini(TakesBatches):
     """Models of Gemini's API, or of Vertex AI: `POST <base_url>/models/MODEL:generateContent`."""
 
     agent = "themis-plugin-google"
     capabilities = Capabilities(
-        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True
+        seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True, batches=True
     )
     dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning)
 

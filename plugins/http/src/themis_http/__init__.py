@@ -19,6 +19,7 @@ from themis_http.engine import HttpEngine
 from themis_http.environment import secrets_in_environment
 from themis_http.events import EventReader, ServerEvent
 from themis_http.failures import inner_error, status_error
+from themis_http.lines import first_json_line, json_lines
 from themis_http.redaction import Redaction
 from themis_http.waits import retry_after
 
@@ -39,8 +40,10 @@ __all__ = [
     "ending_of",
     "ending_of_answer",
     "finish_reason",
+    "first_json_line",
     "inner_error",
     "invalid",
+    "json_lines",
     "json_object",
     "json_value",
     "names_of",

@@ -5,12 +5,10 @@ POST /files ─ POST /batches ─ GET /batches/<id>, again and again ─ GET /fi
 
 from __future__ import annotations
 
-import json
 import secrets
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from themis_core import (
@@ -22,7 +20,7 @@ from themis_core import (
     Request,
     Ticket,
 )
-from themis_http import Call, encode, invalid, json_object, status_error
+from themis_http import encode, invalid, json_lines, json_object, status_error
 from themis_plugin_openai.config import OpenAIEngine
 
 __all__ = ["TakesBatches"]
@@ -32,8 +30,6 @@ NONCE: Final = "themis"
 PAGE: Final = 100
 EARLIER_S: Final = 86_400
 """Seconds by which the provider's clock may be behind."""
-MOST_BYTES: Final = 4 * 2**30
-"""A file of answers may have; it is not read into memory."""
 OVER: Final[dict[Any, Any]] = {
     "completed": "ended",
     "expired": "expired",
@@ -50,7 +46,6 @@ MEANINGS: Final[dict[Any, tuple[str, bool]]] = {
     "model_not_found": ("not_found", False),
 }
 """Code of a batch that failed as a whole, and what it means; all others are `bad_request`."""
-SPOOLED: Final = 2**22
 
 
 class TakesBatches(OpenAIEngine):
@@ -139,28 +134,12 @@ class TakesBatches(OpenAIEngine):
 
     async def _replies(self, files: Sequence[str]) -> AsyncIterator[BatchReply]:
         for name in files:
-            with tempfile.SpooledTemporaryFile(SPOOLED) as kept:
-                call = Call("GET", self.url(f"/files/{quote(name, safe='')}/content"))
-                await self.connection().stream(None, call, kept.write, MOST_BYTES)
-                kept.seek(0)
-                for reply in self._read_lines(kept):
-                    yield reply
-
-    def _read_lines(self, kept: IO[bytes]) -> Iterator[BatchReply]:
-        redaction = self.connection().redaction
-        for number, line in enumerate(kept, 1):
-            if not line.strip():
-                continue
-            if not line.endswith(b"\n") and not _is_json(line):  # cut on its way
-                raise EngineError("connection", "the file of answers is not whole", retryable=True)
-            try:
-                told = json.loads(redaction.answer(line).decode("utf-8"))
-                key = told["custom_id"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise invalid(f"line {number} of the batch's answers is none of OpenAI's") from None
-            result = self._result(told)
-            if result is not None:
-                yield BatchReply(str(key), result)
+            async for told in json_lines(self, f"/files/{quote(name, safe='')}/content"):
+                if "custom_id" not in told:
+                    raise invalid("a line of the batch's answers is none of OpenAI's")
+                result = self._result(told)
+                if result is not None:
+                    yield BatchReply(str(told["custom_id"]), result)
 
     def _result(self, told: dict[str, Any]) -> Generation | EngineError | None:
         """What became of one request; None if nobody worked on it."""
@@ -209,11 +188,3 @@ def _form(boundary: str, filename: str, content: bytes) -> bytes:
 def _count(counts: Any, name: str) -> int:
     value = counts.get(name) if isinstance(counts, dict) else None
     return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
