@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 START = """
 import sys
 from pathlib import Path
+from typing import Any
 from themis_core.testing.events import *
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 store = SqliteBlobStorageSpec().open(Path(sys.argv[1]))
@@ -119,6 +121,7 @@ def test_a_run_that_another_process_works_on_names_it_and_is_free_when_that_dies
 HOLDER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from themis_core.testing.events import run_started
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 store = SqliteBlobStorageSpec().open(Path(sys.argv[1]))
@@ -213,6 +216,7 @@ def test_runs_tells_a_run_that_goes_on_from_one_whose_process_died(
 BACKUP = """
 import sys, time
 from pathlib import Path
+from typing import Any
 import themis_plugin_sqlite.store as store
 def stand_still(self, folder):
     (folder / "themis.sqlite3").write_bytes(b"half")
@@ -248,3 +252,41 @@ def test_gc_removes_what_the_making_of_a_store_left(tmp_path: Path) -> None:
         assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=True)] == [str(left)]
         assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=False)] == [str(left)]
     assert not left.exists()
+
+
+WRITE = """
+store.append([run_started("second")])
+store.close()
+"""
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_a_store_that_is_opened_twice_in_a_process_keeps_its_log_while_others_come_and_go(
+    tmp_path: Path, mode: Any
+) -> None:
+    with closing(SqliteBlobStorageSpec().open(tmp_path)) as made:
+        made.append([run_started("first")])
+        # While a store is open, the log holds what is not in the main file yet.
+        with closing(SqliteBlobStorageSpec().open(tmp_path, mode="read")) as seen:
+            kept = SqliteBlobStorageSpec().open(tmp_path, mode=mode)
+            made.close()
+            SqliteBlobStorageSpec().open(tmp_path, mode="read").close()
+            other = start(WRITE, tmp_path)
+            other.communicate(timeout=60)
+            assert (other.returncode, {run.run_id for run in seen.runs()}) == (0, {"first", "second"})
+            if mode == "write":
+                kept.append([run_started("third")])
+            kept.close()
+            assert {"first", "second"} <= {run.run_id for run in seen.runs()}
+    with closing(SqliteBlobStorageSpec().open(tmp_path, mode="read")) as anew:
+        assert {run.run_id for run in anew.runs()} == {"first", "second", *(["third"] if mode == "write" else [])}
+
+
+def test_the_descriptors_of_a_store_end_with_its_last_connection(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    stores = [SqliteBlobStorageSpec().open(tmp_path, mode=mode) for mode in ("write", "read", "write", "read")]
+    for store in stores:
+        store.close()
+    with pytest.raises(StorageError):
+        SqliteBlobStorageSpec(root_dir=str(tmp_path / "none")).open(tmp_path, mode="read")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from themis_core import StorageError, StoreOutdated
 from themis_plugin_sqlite import holders, locks
+from themis_plugin_sqlite.held import Held
 from themis_plugin_sqlite.making import APPLICATION_ID, make_file, statements
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
@@ -47,14 +48,24 @@ class SqliteDatabase(VersionedDatabase):
         self._timeout_s = busy_timeout_s
         self._open = False
         self._watch: FileWatch | None = None
+        self._held: Held | None = None
 
     def connect(self) -> None:
         again = self._watch is not None
         self.close()
         try:
+            self._connect_checked(again)
+        except BaseException:
+            self._release()
+            raise
+
+    def _connect_checked(self, again: bool) -> None:
+        try:
             if self._mode == "write" and not again:
                 _make_folder(self._path.parent)
-            check_header(self._path)
+            if self._path.exists():
+                self._held = Held.of(self._path)
+                check_header(self._path, self._held)
             if self._mode == "write" and not self._path.exists():
                 if again:
                     raise StorageError(
@@ -62,6 +73,7 @@ class SqliteDatabase(VersionedDatabase):
                     )
                 make_file(self._path)
             self.connection = self._connect(again=again)
+            self._held = self._held or Held.of(self._path)
         except sqlite3.Error as error:
             raise StorageError(self.explain(error)) from error
         except OSError as error:
@@ -269,8 +281,16 @@ class SqliteDatabase(VersionedDatabase):
             self._open = False
             if self._watch is not None:
                 self._watch.close()
-            with self.errors():
-                self.connection.close()
+            try:
+                with self.errors():
+                    self.connection.close()
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
 
 _ADVICE: Final = {
@@ -300,12 +320,9 @@ def is_damage(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _UNAVAILABLE
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path, held: Held) -> None:
     """Refuse a file that is no store, or a newer one, by its first bytes alone: SQLite has not touched it yet."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        header = file.read(100)
+    header = held.first(100)
     if not header:
         raise StorageError(
             f"{path} is empty, so it never was a store, or what it held is lost: bring it back from a backup, or "
