@@ -38,7 +38,7 @@ def note(*what):
 class Talker(Engine):
     @property
     def capabilities(self):
-        return Capabilities(tools=True)
+        return Capabilities(tools=True, seed=True)
 
     async def generate(self, request):
         said = [(message["role"], message["content"]) for message in request.messages]
@@ -77,6 +77,11 @@ class Comparing(Asking):
     @property
     def baseline_model(self):
         return "other"
+
+
+@hookimpl
+def themis_request_started(event):
+    note("asked", event.purpose, event.request.model_id)
 
 
 @hookimpl
@@ -141,7 +146,7 @@ class Bench:
         models: Sequence[str] = ("m",), policy: dict[str, Any] | None = None, variant: dict[str, Any] | None = None,
         **benchmark: Any,
     ) -> Path:  # fmt: skip
-        rows = [{"id": f"i{n}", "q": f"q{n}", "order": f"A{n}"} for n in range(items)]
+        rows = [{"id": f"i{n}", "q": f"q{n}", "order": f"A{n}", "none": None} for n in range(items)]
         its = {
             "id": "v",
             "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "{{ item.q }}"}],
@@ -273,11 +278,11 @@ def test_only_what_the_rules_read_of_an_item_is_in_the_keys(bench: Bench) -> Non
         assert themis.run(path).generated == calls
 
 
-def test_what_a_model_says_is_text_and_never_a_template(bench: Bench) -> None:
+def test_what_a_model_says_is_text_and_never_a_template(both: Bench) -> None:
     hostile = "{{ 7 * 7 }}{% for x in range(10**9) %}{{ item.__class__ }}{% endfor %}\x00\ud800 'bye"
-    bench.rules({"m|q0": {"text": hostile}})
-    result = bench.run({"max_turns": 2, "until": "'49' in answer", "rules": [{"say": "You said: {{ answer }}"}]})
-    assert bench.trial(result)["turns"][1]["request"]["messages"][-1]["content"] == f"You said: {hostile}"
+    both.rules({"m|q0": {"text": hostile}})
+    result = both.run({"max_turns": 2, "until": "'49' in answer", "rules": [{"say": "You said: {{ answer }}"}]})
+    assert both.trial(result)["turns"][1]["request"]["messages"][-1]["content"] == f"You said: {hostile}"
 
 
 def test_each_sample_has_its_own_conversation(bench: Bench) -> None:
@@ -348,6 +353,8 @@ def test_a_rule_that_fails_costs_its_trial_alone_and_is_asked_nothing_twice(both
             "no item has a field 'ordr'",
         ),
         ({"rules": [{"when": "'a' in answer", "say": "{{ item.ordr }}"}]}, "rules[0].say", "no field 'ordr'"),
+        ({"until": "item.none in answer", "rules": [{"say": "x"}]}, "until", "item 'i0'"),
+        ({"rules": [{"when": "item.none > 3 and answer", "say": "x"}]}, "rules[0].when", "item 'i0'"),
         ({"rules": [{"say": "{% if %}"}]}, "rules[0].say", "template, line 1"),
         ({"rules": [{"when": "'a' in", "say": "x"}]}, "rules[0].when", "expression, line 1"),
         ({"rules": [{"when": "'order number'", "say": "x"}]}, "rules[0].when", "the same after every answer"),
@@ -406,6 +413,19 @@ def test_fixed_turns_and_names_of_what_was_said_are_refused(bench: Bench) -> Non
             bench.run(rules, variant=variant)
 
 
+@pytest.mark.parametrize(
+    "say",
+    [
+        "{{ answer.split('[')[1] }}",
+        "{{ answers[7] }}",
+        "{{ tool_calls[0].function.name }}",
+        "{{ (answer|int) / turn }}",
+    ],
+)
+def test_what_only_fails_on_what_is_not_said_yet_is_no_mistake(bench: Bench, say: str) -> None:
+    assert themis.plan(bench.spec({"max_turns": 2, "rules": [{"when": "'[' in answer", "say": say}]})).to_call == 2
+
+
 def test_a_field_that_only_some_items_have_may_be_guarded(bench: Bench) -> None:
     said = "{% if item.hint is defined %}{{ item.hint }}{% else %}No hint.{% endif %}"
     assert bench.run({"max_turns": 2, "rules": [{"say": said}]}).status == "completed"
@@ -438,6 +458,32 @@ def test_the_user_sees_its_own_prompt_and_the_conversation_with_roles_swapped(bo
     before = both.events()
     again = both.run(SIMULATED, variant={"examples": examples}, benchmark_id="another")
     assert (told(again), both.log(), both.events()) == (("completed", 0, 1, 0, 0), [], before)
+
+
+def test_each_sample_of_a_user_has_a_seed_of_its_own(bench: Bench) -> None:
+    bench.run(SIMULATED, num_samples=2)
+    log = bench.log()
+    seeds = [(entry[3], entry[4]) for entry in log if entry[:2] == ["call", "u"]]
+    assert [seed for sample, seed in seeds if sample == 0] == [None, None]
+    derived = [seed for sample, seed in seeds if sample == 1]
+    assert len(set(derived)) == 2
+    assert None not in derived
+    assert {tuple(entry[1:]) for entry in log if entry[0] == "asked"} == {("answer", "m"), ("user", "u")}
+
+
+def test_an_edited_file_of_the_user_s_engine_is_told_before_its_answers_are_asked_again(bench: Bench) -> None:
+    path = bench.spec(SIMULATED)
+    data = json.loads(path.read_text("utf-8"))
+    data["project"]["plugins"]["other"] = {"path": "other.py"}
+    user = data["benchmark"]["prompt_variants"][0]["conversation"]["user"]
+    user["model"]["provider"] = "other/talker"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    (bench.folder / "other.py").write_text(PLUGIN, encoding="utf-8")
+    assert themis.run(path).generated == 5
+    (bench.folder / "other.py").write_text(PLUGIN + "# edited\n", encoding="utf-8")
+    plan = themis.plan(path)
+    assert [(row["component"], row["calls"]) for row in plan.edited] == [("other/talker", 4)]
+    assert (plan.to_call, themis.run(path).generated) == (4, 4)  # the first answer was there before the user spoke
 
 
 def test_max_turns_ends_it_without_asking_the_user_once_more(bench: Bench) -> None:

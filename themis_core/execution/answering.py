@@ -156,7 +156,8 @@ class Answering:
             return answer, is_new
         assert trial.talk is not None
         assert trial.talk.user is not None
-        reply, is_new = await self._call(trial.talk.user, request)
+        with nullcontext() if self._watch is None else self._watch.asking_as("user"):
+            reply, is_new = await self._call(trial.talk.user, request)
         said = as_user(reply, talk.turns, trial.talk.user.spec.model_id)
         if said.failed and RunCost.of(said):  # it answered, but nothing that can be said
             await self._save_cost(request, said)
@@ -206,7 +207,7 @@ class Answering:
         await self._writer.save([GenerationRecorded(key, self._run_id, at, request, generation)])
 
     async def call_judge(self, model: ComposedModel, request: Request) -> Generation:
-        with nullcontext() if self._watch is None else self._watch.judging():
+        with nullcontext() if self._watch is None else self._watch.asking_as("judge"):
             reply, is_new = await self._call(model, request)
         if is_new and not reply.failed:
             self._progress.judged += 1

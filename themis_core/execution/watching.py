@@ -24,7 +24,7 @@ class _Asker(NamedTuple):
 
     slice_id: str = ""
     trial_id: str = ""
-    purpose: Literal["answer", "judge"] = "answer"
+    purpose: Literal["answer", "judge", "user"] = "answer"
 
 
 class _Asked(NamedTuple):
@@ -65,9 +65,9 @@ class RequestWatch:
         _asker.set(_Asker(slice_id, trial_id))
 
     @contextmanager
-    def judging(self) -> Iterator[None]:
-        """What is asked within is a judge's."""
-        token = _asker.set(_asker.get()._replace(purpose="judge"))
+    def asking_as(self, purpose: Literal["judge", "user"]) -> Iterator[None]:
+        """What is asked within is a judge's, or what a simulated user is to say."""
+        token = _asker.set(_asker.get()._replace(purpose=purpose))
         try:
             yield
         finally:

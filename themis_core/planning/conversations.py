@@ -17,11 +17,17 @@ from themis_templates import Expression, NotThere, Template, TemplateError
 __all__ = ["Conversation", "Heard"]
 
 _HEARD: Final = ("answer", "answers", "said", "status", "tool_calls", "turn")
-_PROBE: Final[dict[str, Any]] = {
+_CALL: Final = {"id": "c1", "type": "function", "function": {"name": "name", "arguments": "{}"}}
+_SHORT: Final[dict[str, Any]] = {
     "answer": "", "answers": [""], "said": [""], "status": "answered", "tool_calls": [], "turn": 1, "reply": "",
-    "call": {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
+    "call": _CALL,
 }  # fmt: skip
 """What is put to templates before anything was said."""
+_LONG: Final[dict[str, Any]] = {
+    **_SHORT, "answer": "1 word " * 50, "answers": ["1 word "] * 100, "said": ["1 word "] * 100,
+    "tool_calls": [_CALL] * 10, "turn": 2, "reply": "1 word " * 50,
+}  # fmt: skip
+"""The same with much that was said."""
 
 Messages = list[dict[str, Any]]
 
@@ -155,20 +161,19 @@ class Conversation:
 
     def check(self, item: Item) -> None:
         """Try all on an item, as far as that can be done before anything was said. Raises SpecError."""
-        context = {**self._variables, **_PROBE, "item": item_context(item)}
-        of = f"item {item.id!r}"
+        trying = _Trying(item, self._variables)
         for part in self._ends():
-            _try(part, context, of)
+            trying.of(part)
         for rule in self._rules:
             applies = True
             if rule.when is not None:
-                depends = rule.when.reads.keys() & _PROBE.keys()
+                depends = rule.when.reads.keys() & _SHORT.keys()
+                held = trying.of(rule.when)
                 if depends and "item" in rule.when.reads:
-                    continue  # it may be about other items
-                held = _try(rule.when, context, of)
+                    continue  # what it says may be for other items
                 applies = bool(depends) or held is not False
             if applies:
-                _try(rule.text, context, of)
+                trying.of(rule.text)
 
     def check_fields(self, items: Iterable[Item]) -> None:
         """Refuse a field that none of the items has. Raises SpecError."""
@@ -195,16 +200,33 @@ def _expression(text: str, place: Place, known: Sequence[str], variables: Sequen
     return _Part(compiled, text, place, known, variables)
 
 
-def _try(part: _Part, context: Mapping[str, Any], of: str) -> str | bool | None:
-    """Evaluate it on what could be said. What is missing in the item is a mistake; all else may be there later."""
-    try:
-        return part.evaluate(context, of)
-    except NotThere as error:
-        if error.of is None or error.of in _PROBE:
+class _Trying:
+    """Evaluates on one item, and on what could be said, to find what would fail whatever is said."""
+
+    def __init__(self, item: Item, variables: Mapping[str, Any]) -> None:
+        of_item = item_context(item)
+        self._of = f"item {item.id!r}"
+        self._short, self._long = ({**variables, **said, "item": of_item} for said in (_SHORT, _LONG))
+        self._others = [{**self._long, "item": dict.fromkeys(of_item, value)} for value in ("text", 1)]
+
+    def of(self, part: _Part) -> str | bool | None:
+        """What it gives before anything was said; None if that is not to be had. Raises SpecError if it is the item's
+        fault: a field is missing, or of a kind with which it never works."""
+        try:
+            return part.evaluate(self._short, self._of)
+        except TemplateError as error:
+            is_missing = isinstance(error, NotThere) and error.of is not None and error.of not in _SHORT
+            never_works = not self._works(part, self._long) and any(self._works(part, each) for each in self._others)
+            if is_missing or never_works:
+                raise part.place.error(str(error)) from error
             return None
-        raise part.place.error(str(error)) from error
-    except TemplateError:
-        return None
+
+    def _works(self, part: _Part, context: Mapping[str, Any]) -> bool:
+        try:
+            part.evaluate(context, self._of)
+        except TemplateError:
+            return False
+        return True
 
 
 def _joined(parts: Iterable[_Part]) -> dict[str, frozenset[str] | None]:

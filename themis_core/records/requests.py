@@ -24,7 +24,8 @@ class RequestStarted:
     endpoint: str
     attempt: int
     """1, or more if earlier attempts at this request failed."""
-    purpose: Literal["answer", "judge"]
+    purpose: Literal["answer", "judge", "user"]
+    """Whether it is asked of a model under test, of a judging model, or of one that plays the user."""
     slice_id: str
     trial_id: str
     """The trial that it is asked for first; others of the run may use the answer too."""
