@@ -131,6 +131,25 @@ def test_a_trial_shows_them_shortly(folder: Path, server: ScriptedServer) -> Non
     assert base64(WAV)[:200] not in page.read_text("utf-8")
 
 
+def test_calls_of_tools_in_a_prompt_are_sent_and_shown(folder: Path, server: ScriptedServer) -> None:
+    server.reset({"answers": {"rule": "constant", "output": "A: 4"}})
+    file = spec(folder, server, {"backend": "sqlite", "root_dir": "runs"}, "?")
+    data = yaml.safe_load(file.read_text())
+    data["benchmark"]["prompt_variants"][0]["messages"] += [
+        {"role": "assistant", "tool_calls": [{"id": "c1", "name": "look_up", "arguments": {"what": "{{ item.id }}"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "four"},
+    ]
+    file.write_text(yaml.safe_dump(data))
+    themis.run(file)
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"what": "a"}'}}
+    sent = next(each.messages for each in server.requests() if '"a"' in str(each.messages))
+    assert sent[1] == {"role": "assistant", "content": "", "tool_calls": [call]}
+    shown = CliRunner().invoke(cli, ["show", "trial", "parts", "a", "--spec", str(file)]).stdout
+    assert "look_up" in shown
+    page = folder / "report.html"
+    assert CliRunner().invoke(cli, ["report", "parts", "--spec", str(file), "-o", str(page)]).exit_code == 0
+
+
 def test_a_plan_finds_the_missing_file_and_calls_nothing(folder: Path, server: ScriptedServer) -> None:
     server.reset()
     file = spec(folder, server, {"backend": "sqlite", "root_dir": "runs"})

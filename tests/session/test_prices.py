@@ -136,6 +136,18 @@ def test_a_file_has_the_prices_of_plans_runs_and_manifests(write: Write, tmp_pat
     assert {name: each["input_per_million"] for name, each in prices["models"].items()} == {"big": 2.0, "small": 1.0}
 
 
+def test_judges_are_priced_by_the_same_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text(BOTH)
+    file = write("prices.yaml")
+    data = yaml.safe_load(file.read_text())
+    judge = {**data["benchmark"]["models"][0], "model_id": "the-judge", "model": "somebody-else"}
+    metric = {"id": "judge/correctness", "judge": [{"model": judge}]}
+    data["benchmark"]["slices"][0]["scores"] = [{"name": "right", "metrics": [metric]}]
+    file.write_text(yaml.safe_dump(data))
+    (row,) = {each["model_id"]: each for each in themis.plan(file).judges}.values()
+    assert row["cost"] == pytest.approx((row["input_tokens"] + (row["max_output_tokens"] or 0)) * 3 / 1e6)
+
+
 def test_prices_are_in_no_identity(write: Write, tmp_path: Path) -> None:
     (tmp_path / "prices.yaml").write_text(BOTH)
     without, named = themis.plan(write()), themis.plan(write("prices.yaml"))

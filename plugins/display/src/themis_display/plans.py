@@ -108,10 +108,14 @@ def _show_dicts(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], sha
 
 
 def show_messages(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Print rendered messages: the role, and beneath it what is said; parts that are no text as JSON."""
+    """Print rendered messages: the role, and beneath it what is said; parts that are no text, and calls, as JSON."""
     for message in messages:
         echo(f"  {cell(message.get('role'))}:")
         content = message.get("content")
-        for part in [content] if isinstance(content, str) or content is None else content:
+        calls = message.get("tool_calls") or []
+        if calls and not content:
+            content = []
+        said = [content] if isinstance(content, str) or content is None else [*content]
+        for part in [*said, *calls]:
             text = part if isinstance(part, str) else (part or {}).get("text")
             echo(quoted(text if isinstance(text, str) else as_json(part, indent=None)))

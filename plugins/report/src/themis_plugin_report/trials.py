@@ -69,6 +69,9 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, list):
         content = [_part(part) for part in content]
+    if calls := message.get("tool_calls"):
+        said = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+        content = [*said, *({"type": "text", "text": canonical_json(each)} for each in calls)]
     return {**message, "content": _without_data(content)}
 
 
