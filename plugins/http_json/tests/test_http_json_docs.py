@@ -30,6 +30,7 @@ def test_the_spec_of_the_page_runs_and_keeps_the_steps(server: ScriptedServer, t
     server.reset({"faults": [{"body": ANSWERED}]})
     result = themis.run(written(tmp_path, server))
     assert (result.status, result.generated, result.failed) == ("completed", 2, 0)
+    assert result.cost == pytest.approx(0.0008)
     requests = {each.path: each.body for each in server.requests()}
     assert requests["/answer?team=shop%20%26%20service"] == SENT
     with themis.open_results(tmp_path / "helpdesk.yaml") as results:

@@ -66,7 +66,8 @@ def sent(engine: Engine, request: Request, server: ScriptedServer) -> Any:
         ({"deep": [{"er": ["{{ item.n }}", "n"]}]}, {"deep": [{"er": [3, "n"]}]}),
         ({"a": "{{ item.empty }}", "b": ["{{ item.empty }}", 1], "c": None}, {"b": [1], "c": None}),
         ({"t": "{{ params.temperature }}", "p": "{{ params.top_p }}"}, {"t": 0.5}),
-        ({"params": "{{ params }}"}, {"params": {"temperature": 0.5}}),
+        ({"params": "{{ params }}"}, {"params": {"temperature": 0.5, "seed": 7}}),
+        ({"seed": "{{ params.seed }}"}, {"seed": 7}),
         ({"seed": "{{ seed }}", "model": "{{ model }}"}, {"seed": 7, "model": "m"}),
         ({"messages": "{{ messages }}"}, {"messages": [
             {"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]}),
@@ -126,6 +127,8 @@ def test_it_can_do_what_its_templates_send(make: Make) -> None:
     plain = make(body={"q": "{{ prompt }}"}).capabilities
     assert not any((plain.seed, plain.tools, plain.images, plain.audio, plain.files, plain.structured, plain.n))
     assert make(body={"s": "{{ seed }}"}).capabilities.seed
+    assert make({"text": "t", "cost": "usd"}).capabilities.costs
+    assert not plain.costs
     whole = make(body={"m": "{{ messages }}", "t": "{{ params.tools }}"}).capabilities
     assert (whole.images, whole.audio, whole.files, whole.tools, whole.structured) == (True, True, True, True, False)
     everything = make(body={"p": "{{ params }}"}).capabilities

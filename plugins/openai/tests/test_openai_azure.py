@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from themis_core import Engine, EngineError, Generation, Request, SpecError, Usa
 from themis_core.testing.engine import EngineSuite
 from themis_core.testing.secrets import KeySuite
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_openai import tokens
 from themis_plugin_openai.azure import AzureChat
 
 Ask = Callable[..., list[Generation | EngineError]]
@@ -262,3 +265,77 @@ def test_the_scripted_server_filters_as_azure_does(
     assert (answer.status, answer.refusal) == ("refused", "filtered by Azure: violence (high)")
     assert isinstance(error, EngineError)
     assert error.code == "content_filter"
+
+
+TOKEN = "eyJ.canary-of-a-command.0a1b2c3d"
+
+
+@pytest.fixture
+def printing(tmp_path: Path) -> Callable[[str], list[str]]:
+    def printing(code: str) -> list[str]:
+        return [sys.executable, "-c", f"import sys, pathlib\n{code}"]
+
+    return printing
+
+
+@pytest.mark.usefixtures("carrier")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_command_gives_the_token_once_for_many_requests(
+    stream: bool, server: ScriptedServer, ask: Ask, request_of: RequestOf, printing: Any, tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    command = printing(f"open({str(count)!r}, 'a').write('x'); print({TOKEN!r})")
+    engine = AzureChat(base_url=server.origin, token_command=command, stream=stream)
+    engine.check(tmp_path)
+    answers = ask(engine, [request_of("a"), request_of("b")])
+    assert [each.text for each in answers if isinstance(each, Generation)] == ["a", "b"]
+    assert {each.headers["authorization"] for each in server.requests()} == {f"Bearer {TOKEN}"}
+    assert all("api-key" not in each.headers for each in server.requests())
+    assert count.read_text() == "x"
+
+
+def test_the_token_of_a_command_is_in_no_message(
+    server: ScriptedServer, ask: Ask, request_of: RequestOf, printing: Any
+) -> None:
+    server.reset({"faults": [{"status": 401, "echo_authorization": True}]})
+    (error,) = ask(AzureChat(base_url=server.origin, token_command=printing(f"print({TOKEN!r})")), request_of())
+    assert isinstance(error, EngineError)
+    assert "canary-of-a-command" not in str(error)
+    assert "[redacted]" in error.message
+
+
+def test_a_token_that_is_no_longer_fresh_is_asked_for_again(
+    server: ScriptedServer, ask: Ask, request_of: RequestOf, printing: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    count = tmp_path / "count"
+    monkeypatch.setattr(tokens, "FRESH_S", -1.0)
+    code = f"p = pathlib.Path({str(count)!r}); p.open('a').write('x'); print('canary-token-' + p.read_text())"
+    ask(AzureChat(base_url=server.origin, token_command=printing(code)), [request_of(), request_of()])
+    assert [each.headers["authorization"] for each in server.requests()] == [
+        "Bearer canary-token-x", "Bearer canary-token-xx",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("sys.exit(3)", "ended with status 3"),
+        ("print('please log in first')", "something else than one token"),
+        ("pass", "something else than one token"),
+    ],
+)
+def test_a_command_that_gives_no_token_is_a_failure_before_anything_is_sent(
+    code: str, words: str, server: ScriptedServer, ask: Ask, request_of: RequestOf, printing: Any
+) -> None:
+    (error,) = ask(AzureChat(base_url=server.origin, token_command=printing(code)), request_of())
+    assert isinstance(error, EngineError)
+    assert (error.code, error.retryable, words in error.message) == ("unauthorized", False, True)
+    assert server.count == 0
+
+
+def test_a_command_that_is_not_there_is_missed_before_the_first_call(server: ScriptedServer, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such program"):
+        AzureChat(base_url=server.origin, token_command=["no-such-program-here"]).check(tmp_path)
+    with pytest.raises(ValueError, match="keep one"):
+        AzureChat(base_url=server.origin, token_command=["az"], token_env="ENTRA_TOKEN")

@@ -11,6 +11,7 @@ import pytest
 
 from themis_core import Engine, EngineError, Generation, Request, Usage
 from themis_core.testing.engine import EngineSuite
+from themis_core.testing.secrets import KeySuite
 from themis_core.testing.server import ScriptedServer
 from themis_http import Dialect, EventReader, Redaction
 from themis_plugin_openai.engines import OpenAIChat, OpenAICompletions
@@ -43,6 +44,21 @@ class TestStreams(EngineSuite):
     @pytest.fixture
     def failing(self, request_of: RequestOf) -> Request:
         return request_of("fail")
+
+
+class TestKeys(KeySuite):
+    @pytest.fixture
+    def server(self, server: ScriptedServer) -> ScriptedServer:
+        return server
+
+    @pytest.fixture
+    def key(self, key: str) -> str:
+        return key
+
+    @pytest.fixture
+    def model(self, server: ScriptedServer) -> dict[str, Any]:
+        extras = {"base_url": server.base_url, "stream": True}
+        return {"model_id": "m", "provider": "openai/chat", "extras": extras}
 
 
 @pytest.fixture

@@ -54,6 +54,18 @@ class HttpEngine(ServerConfig):
         """What is appended to the base URL for a request."""
         return self.path
 
+    async def fresh_headers(self) -> dict[str, str]:
+        """Headers, names in lower case, that are made when a request is sent, such as a token that expires; by default
+        none. What in them is secret has to be told to `keep_secret`."""
+        return {}
+
+    def keep_secret(self, headers: Mapping[str, str]) -> None:
+        """Take what is secret in these headers, too, out of what the server says, from now on."""
+        secrets = [*secrets_of(self.secret_headers()), *secrets_of(headers)]
+        proxy = self.proxy()
+        secrets += proxy.secrets if proxy else ()
+        self.connection().redaction = Redaction(secrets, others=secrets_in_environment())
+
     async def start(self) -> None:
         from themis_http.connection import Connection  # which a plan or a check can do without
 
@@ -91,10 +103,11 @@ class HttpEngine(ServerConfig):
     async def ask(self, body: Mapping[str, Any], path: str | None = None) -> tuple[dict[str, Any], float]:
         """What the server answers to a POST of JSON, and how long it took, in seconds. Raises EngineError."""
         connection = self.connection()
-        if path is None or path == self.path:
+        path, fresh = self.path if path is None else path, await self.fresh_headers()
+        if path == self.path and not fresh:
             received = await connection.post(encode(body))
         else:
-            call = Call("POST", self.url(path), {"content-type": "application/json"})
+            call = Call("POST", self.url(path), {"content-type": "application/json"} | fresh)
             received = await connection.call(encode(body), call)
         return self.json_of(received), round(received.latency_s, 6)
 
@@ -112,7 +125,7 @@ class HttpEngine(ServerConfig):
         `path` is appended to the base URL, or is a whole address, which must be of the same server: keys go along.
         Header names are in lower case. `most_bytes` takes the place of `max_reply_bytes`.
         """
-        call = Call(method, self._address(path), headers or {})
+        call = Call(method, self._address(path), await self.fresh_headers() | dict(headers or {}))
         return await self.connection().call(body, call, most_bytes)
 
     def json_of(self, received: Received) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class HttpJson(HttpEngine):
             images=whole,
             audio=whole,
             files=whole,
+            costs=self.reply.cost is not None,
         )
 
     def _takes(self, settings: set[str] | None, name: str) -> bool:

@@ -109,13 +109,15 @@ def _check_settings(variable: str, fields: frozenset[str] | None, place: str) ->
 def context_of(request: Request, params_as_given: bool) -> dict[str, Any]:
     """The variables of a request. Settings that are not set are none, or not there if all of them are read as one."""
     given = {name: value for name, value in request.params.items() if name != "extras"}
+    if request.seed is not None:  # of this sample
+        given["seed"] = request.seed
     return {
         "item": request.item,
         "messages": request.messages,
         "model": request.model_id,
         "params": given if params_as_given else _NO_SETTINGS | given,
         "prompt": "\n\n".join(filter(None, map(_text_of, request.messages))),
-        "seed": request.seed if request.seed is not None else request.params.get("seed"),
+        "seed": given.get("seed"),
     }
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from themis_core import Generation, Request
+from themis_core import Generation, Request, SpecError, looks_like_a_key
 from themis_http import Dialect
 from themis_plugin_openai.dialect import error_within
 from themis_plugin_openai.engines import OpenAIChat
+from themis_plugin_openai.tokens import TokenCommand
 from themis_plugin_openai.usage import read_usage
 
 __all__ = ["AzureChat"]
@@ -41,6 +44,11 @@ class AzureChat(OpenAIChat):
         None,
         description="Environment variable that holds a token of Entra, sent as bearer token in place of the key.",
     )
+    token_command: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Command, as a list, that prints such a token; it is run again every few minutes.",
+    )
     api_version: str = Field(
         "2024-10-21",
         pattern=r"^\d{4}-\d\d-\d\d(-preview)?$",
@@ -50,7 +58,10 @@ class AzureChat(OpenAIChat):
         None, description="Name of the deployment; by default the name that the model is sent under."
     )
 
-    not_identity: ClassVar[frozenset[str]] = OpenAIChat.not_identity | {"token_env"}
+    not_identity: ClassVar[frozenset[str]] = OpenAIChat.not_identity | {"token_command", "token_env"}
+
+    _tokens: TokenCommand | None = PrivateAttr(None)
+    _known_token: str = PrivateAttr("")
 
     @field_validator("base_url")
     @classmethod
@@ -75,14 +86,47 @@ class AzureChat(OpenAIChat):
     def _names_a_variable_too(cls, value: str | None) -> str | None:
         return cls._names_a_variable(value)
 
+    @field_validator("token_command")
+    @classmethod
+    def _holds_no_key(cls, value: list[str] | None) -> list[str] | None:
+        if value and any(map(looks_like_a_key, value)):
+            raise ValueError("the command holds what looks like a key, and specs are stored")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> AzureChat:
+        if self.token_env is not None and self.token_command is not None:
+            raise ValueError("token_env and token_command both give a token: keep one")
+        return self
+
+    def check(self, base_dir: Path) -> None:
+        super().check(base_dir)
+        if self.token_command and shutil.which(self.token_command[0]) is None:
+            raise SpecError(f"token_command names {self.token_command[0]!r}, and there is no such program here")
+
+    async def start(self) -> None:
+        await super().start()
+        self._tokens = TokenCommand(self.token_command) if self.token_command else None
+
+    async def fresh_headers(self) -> dict[str, str]:
+        if self._tokens is None:
+            return {}
+        token = await self._tokens.token()
+        headers = {"authorization": f"Bearer {token}"}
+        if token != self._known_token:
+            self._known_token = token
+            self.keep_secret(headers)
+        return headers
+
     def key_headers(self, key: str) -> dict[str, str]:
         return {"api-key": key}
 
     def secret_headers(self) -> dict[str, str]:
-        if self.token_env is None:
+        if self.token_env is None and self.token_command is None:
             return super().secret_headers()
         headers = {name.lower(): self.variable(variable) for name, variable in self.headers_env.items()}
-        return headers | {"authorization": f"Bearer {self.variable(self.token_env)}"}
+        token = {} if self.token_env is None else {"authorization": f"Bearer {self.variable(self.token_env)}"}
+        return headers | token
 
     def path_of(self, request: Request) -> str:
         name = self.deployment or request.model_id

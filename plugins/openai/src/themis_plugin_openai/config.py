@@ -86,8 +86,8 @@ class OpenAIEngine(HttpEngine):
 
     async def _streamed(self, request: Request) -> Generation:
         connection = self.connection()
+        headers = {"accept": "text/event-stream", "content-type": "application/json"} | await self.fresh_headers()
         stream = self.stream_of(connection, request)
-        headers = {"accept": "text/event-stream", "content-type": "application/json"}
         call = Call("POST", self.url(self.path_of(request)), headers, piecemeal=True)
         begun = latest = time.perf_counter()
 
