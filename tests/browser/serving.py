@@ -63,12 +63,17 @@ def view(*arguments: str | Path) -> Iterator[str]:
     assert said == ""
 
 
-@contextmanager
-def live_run(folder: Path) -> Iterator[Path]:
-    """A run of four items, two of which are answered when the file `go` is there; give its spec."""
+def live_spec(folder: Path) -> Path:
     (folder / "engine.py").write_text(ENGINE, "utf-8")
     spec = folder / "spec.yaml"
     spec.write_text(SPEC, "utf-8")
+    return spec
+
+
+@contextmanager
+def live_run(folder: Path) -> Iterator[Path]:
+    """A run of four items, two of which are answered when the file `go` is there; give its spec."""
+    spec = live_spec(folder)
     with subprocess.Popen([*COMMAND, "run", "--quiet", str(spec)], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield spec

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from made_pages import ATTACKS, counts, hostile
-from serving import live_run, view
+from serving import COMMAND, live_run, live_spec, view
 from watched_pages import Open
 
 import themis_core as themis
@@ -98,6 +99,24 @@ def test_a_run_is_followed_until_it_ends(tmp_path: Path, open_page: Open) -> Non
             assert watched.page.locator("#progress").is_hidden()
             assert watched.page.locator("#table-scores tbody td").nth(2).inner_text() == "4"
             assert watched.wrong == []
+
+
+def test_a_page_of_a_run_that_has_ended_notices_that_it_is_resumed(tmp_path: Path, open_page: Open) -> None:
+    spec = live_spec(tmp_path)
+    with subprocess.Popen([*COMMAND, "run", "--quiet", str(spec)]) as killed:
+        wait_for_trials(spec, 2)
+        killed.kill()
+    with view("--spec", spec) as address:
+        watched = open_page(address, ready="main a")
+        watched.page.locator("main a").click()
+        watched.page.locator("header .status.died").wait_for()
+        watched.count("2 results")
+        with live_run(tmp_path):
+            watched.page.locator("header .status.running").wait_for()
+            (tmp_path / "go").touch()
+            watched.page.locator("header .status.completed").wait_for()
+            watched.count("4 results")
+        assert watched.wrong == []
 
 
 def wait_for_trials(spec: Path, count: int) -> None:

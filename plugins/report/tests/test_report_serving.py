@@ -6,16 +6,24 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from socket import create_connection
+from threading import Event
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
-from themis_plugin_report import serving
+import themis_core as themis
+from themis_core import RunRecord, StorageError
+from themis_plugin_report import gathering, serving
+from themis_plugin_report import shelf as shelf_module
+from themis_plugin_report.shelf import Shelf
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +35,12 @@ def address(spec: Path) -> Iterator[str]:
         process.terminate()
         _, said = process.communicate(timeout=30)
     assert said == ""
+
+
+@pytest.fixture
+def site(spec: Path) -> Iterator[serving.Site]:
+    with closing(Shelf(spec, None)) as shelf, closing(serving.Site(spec, None, shelf)) as made:
+        yield made
 
 
 def ask(address: str, path: str = "", method: str = "GET", **headers: str) -> tuple[HTTPResponse, str]:
@@ -101,11 +115,10 @@ def test_a_run_that_is_named_twice_is_served_once(address: str, run_id: str) -> 
 
 
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(
-    spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+    site: serving.Site, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "LONGEST_SEARCH_S", -1.0)
-    with closing(serving.Site(spec, None)) as site:
-        assert site.find([run_id], {"search": "pens"}) == {"groups": [], "total": 0, "more": False, "stopped": True}
+    assert site.find([run_id], {"search": "pens"}) == {"groups": [], "total": 0, "more": False, "stopped": True}
 
 
 @pytest.mark.parametrize(
@@ -160,19 +173,100 @@ def test_a_path_of_no_kind_is_refused_before_it_can_fail(line: str, address: str
 def test_what_is_kept_of_a_run_that_goes_on_is_never_shown_once_it_has_ended(
     spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "SHARE", 1e9)
-    with closing(serving.Site(spec, None)) as site:
-        ended = site._results.run(run_id)
-        states = [
+    monkeypatch.setattr(shelf_module, "SHARE", 1e9)
+    monkeypatch.setattr(shelf_module, "PATIENCE_S", 60)
+    states: list[RunRecord] = []
+    with closing(Shelf(spec, None)) as shelf:
+        monkeypatch.setattr(gathering, "runs_of", lambda results, ids: states[-1:])
+        with themis.open_results(spec) as results:
+            ended = results.run(run_id)
+        seen = []
+        for state in (
             replace(ended, status="running", finished_at=None, trials=6),
             replace(ended, status="running", finished_at=None, trials=7),
             replace(ended, trials=7),
             ended,
             ended,
-        ]
-        seen = []
-        for state in states:
-            monkeypatch.setattr(site._results, "run", lambda _, state=state: state)
-            made = site._gathered([run_id])
-            seen.append((made.runs[0].status, made.runs[0].trials))
-    assert seen == [("running", 6), ("running", 6), ("failed", 7), ("failed", 8), ("failed", 8)]
+        ):
+            states.append(state)
+            made = shelf.told_of([state])
+            assert made is not None
+            seen.append((made.runs[0].status, made.runs[0].trials, made.whole))
+    expected = [("running", 6), ("running", 6), ("failed", 7), ("failed", 8), ("failed", 8)]
+    assert seen == [(*each, True) for each in expected]
+
+
+@pytest.fixture
+def slow(site: serving.Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Event, Event]]:
+    """Two events that reading waits for: before the numbers, and before single results."""
+    numbers, singles = Event(), Event()
+
+    def waiting_for(event: Event, made: Any) -> Any:
+        def wait(*given: Any) -> Any:
+            assert event.wait(60)
+            return made(*given)
+
+        return wait
+
+    monkeypatch.setattr(shelf_module, "numbers_of", waiting_for(numbers, shelf_module.numbers_of))
+    monkeypatch.setattr(shelf_module, "with_singles", waiting_for(singles, shelf_module.with_singles))
+    monkeypatch.setattr(shelf_module, "PATIENCE_S", 0.01)
+    yield numbers, singles
+    numbers.set()
+    singles.set()
+
+
+def test_a_page_does_not_wait_until_a_large_run_is_read(
+    site: serving.Site, run_id: str, slow: tuple[Event, Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers, singles = slow
+    assert f"{run_id}" in site.runs()
+    page = site.page([run_id])
+    assert ('http-equiv="refresh"' in page, "8 of 8 trials" in page) == (True, True)
+    assert site.find([run_id], {}) == {"groups": [], "total": 0, "reading": True}
+    numbers.set()
+    monkeypatch.setattr(shelf_module, "PATIENCE_S", 0.01)
+    while 'http-equiv="refresh"' in (page := site.page([run_id])):
+        pass
+    assert ('id="table-scores"' in page, 'id="reading"' in page) == (True, True)
+    told = site.progress([run_id])
+    assert (told["whole"], told["told"], bool(told["scores"])) == (False, None, True)
+    singles.set()
+    monkeypatch.setattr(shelf_module, "PATIENCE_S", 60)
+    page = site.page([run_id])
+    assert ('id="table-scores"' in page, 'id="reading"' in page) == (True, False)
+    assert (site.progress([run_id])["whole"], site.find([run_id], {})["total"]) == (True, 8)
+
+
+def test_what_fails_while_it_is_read_is_told_and_tried_again(
+    site: serving.Site, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("the store is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shelf_module, "with_singles", fail)
+        with pytest.raises(StorageError, match="busy"):
+            site.page([run_id])
+    assert 'id="table-scores"' in site.page([run_id])
+
+
+def test_a_long_search_holds_up_no_page(spec: Path, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = Event(), Event()
+    found = serving.Site._searched
+
+    def searched(*given: Any) -> Any:
+        begun.set()
+        assert may_end.wait(60)
+        return found(*given)
+
+    monkeypatch.setattr(serving.Site, "_searched", searched)
+    app = serving.application(spec, None, "token", ["testserver"])
+    with TestClient(app) as client, ThreadPoolExecutor(1) as other:
+        searching = other.submit(client.get, f"/token/api/results?id={run_id}&search=pens&page=0")
+        assert begun.wait(60)
+        assert client.get(f"/token/run?id={run_id}").status_code == 200
+        assert client.get(f"/token/api/results?id={run_id}&page=0").json()["total"] == 8
+        assert not searching.done()
+        may_end.set()
+        assert searching.result(60).status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.calls import Calls, calls_of
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Gathered", "gathered", "opened", "runs_of"]
+__all__ = ["Gathered", "gathered", "numbers_of", "opened", "runs_of", "with_singles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Gathered:
     ballots: dict[tuple[str, str], Ballots]
     """By score and judging model."""
     index: Index
+    whole: bool = True
+    """Whether single results, calls and judges are in it, and not the numbers alone."""
 
     @property
     def title(self) -> str:
@@ -65,15 +67,29 @@ def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> G
 
     Raises SpecError if there is no such run.
     """
+    return with_singles(numbers_of(results, store, run_ids), results, store)
+
+
+def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
+    """The numbers alone: of a run of a million trials they are read in a small part of the time."""
     runs = runs_of(results, run_ids)
-    index = Index(store, runs)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
-    judges = _judges(runs)
-    judged = _judged(results, runs, judges)
     groups = {name: _by_dimension(results, runs, name) for name in _dimensions(runs)}
-    return Gathered(
-        runs, told, outcomes, calls_of(store, index, runs, judges), groups, judged, ballots(store, index, judges), index
+    return Gathered(runs, told, outcomes, {}, groups, {}, {}, Index(store, ()), whole=False)
+
+
+def with_singles(made: Gathered, results: themis.Results, store: Store) -> Gathered:
+    """The same with single results, calls and judges."""
+    index = Index(store, made.runs)
+    judges = _judges(made.runs)
+    return replace(
+        made,
+        calls=calls_of(store, index, made.runs, judges),
+        judged=_judged(results, made.runs, judges),
+        ballots=ballots(store, index, judges),
+        index=index,
+        whole=True,
     )
 
 

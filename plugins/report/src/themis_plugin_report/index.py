@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import RLock
 from typing import Any
 
 from themis_core import RunRecord, Store
@@ -130,7 +132,7 @@ class Call:
 
 
 class Index:
-    """The results of some runs. Used from one thread at a time; `close` removes the file."""
+    """The results of some runs. Once it is made, several threads may read it; `close`, or its end, removes the file."""
 
     SHOWN = tuple(_SHOWN)
 
@@ -139,6 +141,8 @@ class Index:
         self.scorers: list[Scorer] = []
         self.slices: list[str] = []
         self._db = sqlite3.connect("", check_same_thread=False)  # a temporary file, which SQLite removes
+        self._lock = RLock()
+        self.close = weakref.finalize(self, self._db.close)
         self._db.executescript(_SCHEMA)
         for run in runs:
             self._scorers_of(run)
@@ -155,8 +159,15 @@ class Index:
         self._db.execute(_FLIPPED)
         self._db.commit()
 
-    def close(self) -> None:
-        self._db.close()
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        with self._lock:
+            cursor = self._db.execute(sql, values)
+        while True:
+            with self._lock:
+                rows = cursor.fetchmany(BATCH)
+            if not rows:
+                return
+            yield from rows
 
     def _scorers_of(self, run: RunRecord) -> None:
         for each in run.manifest["scorers"]:
@@ -175,7 +186,7 @@ class Index:
     def scored(self) -> dict[str, dict[str, list[int]]]:
         """Run to slice to the numbers of the scorers that it has."""
         found: dict[str, dict[str, list[int]]] = {}
-        for run_id, of_slice, scorer in self._db.execute("SELECT run_id, slice, scorer FROM scored ORDER BY 1, 2, 3"):
+        for run_id, of_slice, scorer in self._rows("SELECT run_id, slice, scorer FROM scored ORDER BY 1, 2, 3"):
             found.setdefault(run_id, {}).setdefault(self.slices[of_slice], []).append(scorer)
         return found
 
@@ -214,18 +225,19 @@ class Index:
 
     def facets(self) -> dict[str, list[str]]:
         """The fields of the items' metadata that have few values, with these."""
-        rows = self._db.execute(_FACETS, [MOST_VALUES])
+        rows = self._rows(_FACETS, [MOST_VALUES])
         found: dict[str, list[str]] = {}
         for name, value in rows:
             found.setdefault(_text(name), []).append(_text(value))
         return found
 
     def count(self, query: Query = Query()) -> int:
-        return int(self._db.execute(f"SELECT count(*) {self._from(query)}", self._values(query)).fetchone()[0])
+        (count,) = next(self._rows(f"SELECT count(*) {self._from(query)}", self._values(query)))
+        return int(count)
 
     def entries(self, query: Query = Query(), offset: int = 0, limit: int = -1) -> Iterator[Entry]:
         """The results that are asked for, all of one item together."""
-        rows = self._db.execute(
+        rows = self._rows(
             f"SELECT t.* {self._from(query)} ORDER BY t.slice, t.item_id, t.item_digest, t.sample, t.system "
             "LIMIT ? OFFSET ?",
             [*self._values(query), limit, offset],
@@ -235,14 +247,12 @@ class Index:
     def alike(self, n: int) -> list[Entry]:
         """The trial with this number and those of the same item and sample, by system."""
         same = "o.slice = t.slice AND o.item_digest = t.item_digest AND o.sample = t.sample"
-        rows = self._db.execute(
-            f"SELECT o.* FROM trials t JOIN trials o ON {same} WHERE t.n = ? ORDER BY o.system", [n]
-        )
+        rows = self._rows(f"SELECT o.* FROM trials t JOIN trials o ON {same} WHERE t.n = ? ORDER BY o.system", [n])
         return list(map(self._entry, rows))
 
     def marks(self, n: int) -> dict[int, tuple[bool | None, bool]]:
         """Scorer to whether the trial is right by it, and whether systems differ about that item."""
-        rows = self._db.execute("SELECT scorer, correct, flipped FROM scores WHERE n = ?", [n])
+        rows = self._rows("SELECT scorer, correct, flipped FROM scores WHERE n = ?", [n])
         return {row[0]: (None if row[1] is None else bool(row[1]), bool(row[2])) for row in rows}
 
     def note_calls(self, calls: Iterable[Call]) -> None:
@@ -252,7 +262,7 @@ class Index:
 
     def calls(self) -> Iterator[Call]:
         """The generations that were noted, those of one key together."""
-        rows = self._db.execute("SELECT run_id, key, system, scorer FROM calls ORDER BY key, run_id")
+        rows = self._rows("SELECT run_id, key, system, scorer FROM calls ORDER BY key, run_id")
         return (Call(*row) for row in rows)
 
     def _from(self, query: Query) -> str:

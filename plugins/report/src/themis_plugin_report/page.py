@@ -27,7 +27,7 @@ from themis_plugin_report.tables import TABLES, tables
 from themis_plugin_report.trials import groups
 from themis_plugin_report.verdicts import verdicts
 
-__all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of", "whole"]
+__all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of", "waiting", "whole"]
 
 
 PAGE = 25
@@ -130,6 +130,7 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
         left_out=left_out,
         total=made.index.count(),
         live=live,
+        reading=live and not made.whole,
         policy=policy(connect),
         counted=counted,
         version=themis.__version__,
@@ -142,6 +143,12 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
 def listed(runs: Sequence[tuple[RunRecord, str]]) -> str:
     """The page that lists runs, each with its address."""
     page = _environment().get_template("runs.html.j2").render(runs=runs, css=asset("report.css"))
+    return page.encode("utf-8", "backslashreplace").decode()
+
+
+def waiting(runs: Sequence[RunRecord]) -> str:
+    """The page of runs of which nothing has been read yet; it asks again by itself."""
+    page = _environment().get_template("waiting.html.j2").render(runs=runs, css=asset("report.css"))
     return page.encode("utf-8", "backslashreplace").decode()
 
 

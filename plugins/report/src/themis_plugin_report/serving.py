@@ -1,7 +1,9 @@
 """`themis view`: the pages of a store, served to this machine's browser alone, and while runs go on.
 
 Read-only. Each address has a token that nobody else can know; the names of host and origin are checked, so that no
-other page can have the browser ask here. One thread reads the store, as stores want it.
+other page can have the browser ask here. Three threads read, each with the store opened for itself, as stores want it:
+one what is told of whole runs (`shelf`), one what pages ask for, one what is searched for. So a page waits neither for
+a large run nor for somebody's long search.
 """
 
 from __future__ import annotations
@@ -26,24 +28,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from themis_core import SpecError, ThemisError
-from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
+from themis_plugin_report.gathering import Gathered, opened, runs_of
 from themis_plugin_report.index import Index, Query
-from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of
+from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of, waiting
+from themis_plugin_report.shelf import Shelf
 from themis_plugin_report.tables import tables
 from themis_plugin_report.trials import groups, text_of
 
 __all__ = ["Site", "application"]
 
 T = TypeVar("T")
-SHARE = 10
-"""What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
 LONGEST_SEARCH_S = 5.0
 MOST_DIGITS = 9
 """Of a number in a request: SQLite holds it also times `PAGE`."""
 LONGEST_SAID = 60
 """Characters of a wrong parameter that the answer repeats."""
-MOST_KEPT = 8
-"""Pages whose index is kept."""
 
 
 class BadRequest(Exception):
@@ -51,56 +50,41 @@ class BadRequest(Exception):
 
 
 class Site:
-    """What is served of one store. All is called in one thread."""
+    """What is served of one store. All is called in one thread; the shelf may be shared with others."""
 
-    def __init__(self, spec: Path | None, project: Path | None) -> None:
+    def __init__(self, spec: Path | None, project: Path | None, shelf: Shelf) -> None:
         self._files = ExitStack()
+        self._shelf = shelf
         self._results, self._store = self._files.enter_context(opened(spec, project))
-        self._made: dict[tuple[str, ...], tuple[Gathered, Any, float]] = {}
 
     def close(self) -> None:
-        for made, _, _ in self._made.values():
-            made.index.close()
         self._files.close()
 
-    def _gathered(self, run_ids: Sequence[str]) -> Gathered:
-        """What is told of these runs: as it was a moment ago while one goes on, as it is once they have ended."""
-        runs = runs_of(self._results, run_ids)
-        key = tuple(run.run_id for run in runs)
-        statuses = [(run.run_id, run.status, run.finished_at) for run in runs]
-        states = (statuses, [(run.trials, run.failed) for run in runs])
-        if key in self._made:
-            made, then, next_at = self._made[key]
-            goes_on = any(run.status == "running" for run in runs) and statuses == then[0]
-            if states == then or (goes_on and time.monotonic() < next_at):
-                return made
-            made.index.close()
-        elif len(self._made) >= MOST_KEPT:
-            self._made.pop(next(iter(self._made)))[0].index.close()
-        start = time.monotonic()
-        made = gathered(self._results, self._store, key)
-        took = time.monotonic() - start
-        self._made[key] = (made, states, start + took * SHARE)
-        return made
+    def _gathered(self, run_ids: Sequence[str]) -> Gathered | None:
+        return self._shelf.told_of(runs_of(self._results, run_ids))
 
     def runs(self) -> str:
         """The page that lists the runs."""
         return listed([(run, f"run?{urlencode({'id': run.run_id})}") for run in self._results.runs()])
 
     def page(self, run_ids: Sequence[str]) -> str:
-        return rendered(self._gathered(run_ids), connect="'self'", live=True)
+        made = self._gathered(run_ids)
+        if made is None:
+            return waiting(runs_of(self._results, run_ids))
+        return rendered(made, connect="'self'", live=True)
 
     def progress(self, run_ids: Sequence[str]) -> dict[str, Any]:
         """How far the runs are, and what their numbers are by now."""
         runs = runs_of(self._results, run_ids)
         made = self._gathered(run_ids)
-        scores = next((each for each in tables(made) if each.name == "scores"), None)
+        scores = None if made is None else next((each for each in tables(made) if each.name == "scores"), None)
         return {
+            "whole": made is not None and made.whole,
             "running": any(run.status == "running" for run in runs),
             "planned": sum(run.manifest["trials"] for run in runs),
             "trials": sum(run.trials for run in runs),
             "failed": sum(run.failed for run in runs),
-            "told": told_of(made),
+            "told": None if made is None or not made.whole else told_of(made),
             "scores": None
             if scores is None
             else {
@@ -114,6 +98,8 @@ class Site:
     def find(self, run_ids: Sequence[str], asked: dict[str, str]) -> dict[str, Any]:
         """One page of the results that are asked for."""
         made, query = self._gathered(run_ids), _query(asked)
+        if made is None or not made.whole:
+            return {"groups": [], "total": 0, "reading": True}
         first = _whole_number(asked, "page") * PAGE
         if words := asked.get("search", "").lower():
             return self._searched(made, query, words, first)
@@ -139,7 +125,7 @@ class Site:
     def alike(self, run_ids: Sequence[str], n: int) -> dict[str, Any]:
         """All results of one result's item."""
         made = self._gathered(run_ids)
-        return {"groups": list(groups(self._store, made.index, made.index.alike(n)))}
+        return {"groups": [] if made is None else list(groups(self._store, made.index, made.index.alike(n)))}
 
 
 def _query(asked: Mapping[str, str]) -> Query:
@@ -178,18 +164,25 @@ def application(spec: Path | None, project: Path | None, token: str, hosts: Sequ
 
     Raises StoreMissing when it starts, if there is no store.
     """
-    reading = ThreadPoolExecutor(1, "themis-view")
-    site: list[Site] = []
+    threads = {name: ThreadPoolExecutor(1, f"themis-view-{name}") for name in ("pages", "searches")}
+    sites: dict[str, Site] = {}
 
-    async def read(what: Callable[[Site], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(reading, lambda: what(site[0]))
+    async def in_thread(name: str, what: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads[name], what, *given)
+
+    async def read(what: Callable[[Site], T], name: str = "pages") -> T:
+        return await in_thread(name, what, sites[name])
 
     @asynccontextmanager
     async def life(app: Starlette) -> Any:
-        site.append(await asyncio.get_running_loop().run_in_executor(reading, Site, spec, project))
+        shelf = Shelf(spec, project)
+        for name in threads:
+            sites[name] = await in_thread(name, Site, spec, project, shelf)
         yield
-        await read(Site.close)
-        reading.shutdown()
+        for name, thread in threads.items():
+            await read(Site.close, name)
+            thread.shutdown()
+        shelf.close()
 
     async def runs(request: Request) -> Response:
         return HTMLResponse(await read(Site.runs))
@@ -204,7 +197,7 @@ def application(spec: Path | None, project: Path | None, token: str, hosts: Sequ
 
     async def find(request: Request) -> Response:
         ids, asked = request.query_params.getlist("id"), dict(request.query_params)
-        return _json(await read(lambda each: each.find(ids, asked)))
+        return _json(await read(lambda each: each.find(ids, asked), "searches" if asked.get("search") else "pages"))
 
     async def alike(request: Request) -> Response:
         ids, asked = request.query_params.getlist("id"), dict(request.query_params)

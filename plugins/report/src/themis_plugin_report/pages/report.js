@@ -363,8 +363,11 @@
   async function follow() {
     const now = await ask("api/progress", {}), bar = byId("progress");
     const wasRunning = document.querySelector(".status.running") !== null;  // when the page was made
-    if (!now.running && !wasRunning && bar.hidden) return;
-    if (!now.running || (now.scores && !byId("table-scores"))) return location.reload();
+    const again = (ms) => setTimeout(followOn, ms);
+    if (!now.whole) return again(EVERY_MS);  // it is still being read
+    if (byId("reading") || (now.scores && !byId("table-scores"))) return location.reload();
+    if (!now.running && !wasRunning && bar.hidden) return again(5 * EVERY_MS);  // a run that has ended may be resumed
+    if (!now.running || !wasRunning) return location.reload();
     bar.hidden = false;
     bar.firstElementChild.value = now.trials / Math.max(now.planned, 1);
     bar.lastElementChild.textContent = `${now.trials} of ${now.planned} trials, ${now.failed} failed`;
@@ -374,7 +377,7 @@
     }
     if (now.scores) showScores(now.scores);
     if (!byId("detail").open) await list();
-    setTimeout(followOn, EVERY_MS);
+    again(EVERY_MS);
   }
 
   // What failed once, such as a store that was busy, may do the next time.
