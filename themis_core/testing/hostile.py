@@ -1,14 +1,16 @@
 """Texts that models, datasets or attackers have produced, and that a component must take without raising.
 
 Used by the compliance suites of extractors and metrics; each text has a name, so that a failure says which one it was.
+`mutated` does the same to replies: each of its parts is anything else once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-__all__ = ["HOSTILE_TEXTS"]
+__all__ = ["HOSTILE_TEXTS", "mutated"]
 
 HOSTILE_TEXTS: Final[Mapping[str, str]] = {
     "empty": "",
@@ -57,3 +59,40 @@ HOSTILE_TEXTS: Final[Mapping[str, str]] = {
     "formula": "=1+1|'cmd'!A0",
 }
 """Name to text. The longest is a million characters."""
+
+_ODD: Final[tuple[Any, ...]] = (
+    *(None, True, 0, -1, 1.5, 1e308, float("nan"), "", "x" * 300, "\ud800"),
+    *([], {}, [[]], [{}], ["a"], {"a": []}, {"type": []}),
+)
+
+
+def mutated(data: Any) -> Iterator[tuple[str, Any]]:
+    """JSON data with one part of it replaced by something else, or left out: the name of the change, and the whole.
+
+    A reply of thirty parts gives some five hundred.
+    """
+    for path in _paths(data):
+        for value in _ODD:
+            yield f"{'.'.join(map(str, path))} = {value!r:.20}", _changed(data, path, value)
+        if path:
+            yield f"{'.'.join(map(str, path))} left out", _changed(data, path)
+
+
+def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for name, value in items:
+        yield from _paths(value, (*path, name))
+
+
+def _changed(data: Any, path: tuple[Any, ...], *value: Any) -> Any:
+    if not path:
+        return value[0]
+    whole = at = copy.deepcopy(data)
+    for name in path[:-1]:
+        at = at[name]
+    if value:
+        at[path[-1]] = copy.deepcopy(value[0])
+    else:
+        del at[path[-1]]
+    return whole

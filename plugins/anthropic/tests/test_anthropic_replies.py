@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from themis_core import EngineError, Generation, Usage
-from themis_plugin_anthropic.reply import read_message, read_usage
+from themis_core import EngineError, Generation, Usage, canonical_json
+from themis_core.testing.hostile import mutated
+from themis_plugin_anthropic.reply import meaning, read_message, read_usage
 from themis_plugin_anthropic.wire import STRUCTURED_TOOL
 
 TEXT = {"type": "text", "text": "4"}
@@ -173,3 +174,22 @@ def test_a_reply_of_the_wrong_shape_is_no_answer_and_is_billed(data: dict[str, A
     error = caught.value
     assert (error.code, error.message, error.retryable) == ("invalid_reply", message_of_error, False)
     assert error.usage == Usage(10, 5)
+
+
+def test_a_reply_with_anything_wrong_in_it_is_an_answer_or_a_failure() -> None:
+    whole = message([THINKING, TEXT, USE, SEARCH], "refusal", id="m", stop_details=REFUSED, stop_sequence="END")
+    usage = {"input_tokens": 1, "output_tokens": 2, "cache_creation": {"x": 1}, "output_tokens_details": {"x": 1}}
+    changed = [(name, data) for name, data in mutated({**whole, "usage": usage}) if isinstance(data, dict)]
+    assert len(changed) > 400
+    codes: set[str] = set()
+    for name, data in changed:
+        try:
+            assert canonical_json(read_message(data).to_dict()), name
+        except EngineError as error:
+            codes.add(error.code)
+    assert codes == {"invalid_reply"}
+
+
+def test_an_error_with_anything_wrong_in_it_has_a_meaning_or_none() -> None:
+    for name, data in mutated({"type": "error", "error": {"type": "invalid_request_error", "message": "No."}}):
+        assert meaning(400, data) in (None, ("bad_request", False)), name

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from themis_core import EngineError, Generation, Usage
+from themis_core import EngineError, Generation, Usage, canonical_json
+from themis_core.testing.hostile import mutated
 from themis_plugin_bedrock.reply import read_converse, read_usage
 from themis_plugin_bedrock.wire import from_plain
 
@@ -174,3 +175,18 @@ def test_a_reply_of_the_wrong_shape_is_no_answer_and_is_billed(data: dict[str, A
 
 def test_bytes_that_were_stored_are_bytes_again() -> None:
     assert from_plain([REDACTED_PLAIN, TEXT]) == [REDACTED, TEXT]
+
+
+def test_a_reply_with_anything_wrong_in_it_is_an_answer_or_a_failure() -> None:
+    trace = {"guardrail": {"actionReason": "a"}, "promptRouter": {"invokedModelId": "m"}}
+    usage = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3, "cacheReadInputTokens": 1}
+    whole = reply([REASONING, TEXT, USE, CITED], trace=trace, usage=usage, ResponseMetadata={"RequestId": "r"})
+    changed = [(name, data) for name, data in mutated(whole) if isinstance(data, dict)]
+    assert len(changed) > 400
+    codes: set[str] = set()
+    for name, data in changed:
+        try:
+            assert canonical_json(read_converse(data).to_dict()), name
+        except EngineError as error:
+            codes.add(error.code)
+    assert codes == {"invalid_reply"}

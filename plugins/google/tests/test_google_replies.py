@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from themis_core import EngineError, Generation, Usage
+from themis_core import ERROR_CODES, EngineError, Generation, Usage, canonical_json
+from themis_core.testing.hostile import mutated
+from themis_plugin_google.failures import meaning
 from themis_plugin_google.reply import read_gemini, read_usage
 
 TEXT = {"text": "4"}
@@ -200,3 +202,32 @@ def test_a_reply_of_the_wrong_shape_is_no_answer_and_is_billed(data: dict[str, A
     error = caught.value
     assert (error.code, error.message, error.retryable) == ("invalid_reply", message, False)
     assert error.usage == Usage(10, 5)
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_a_reply_with_anything_wrong_in_it_is_an_answer_or_a_failure(is_blocked: bool) -> None:
+    tokens = [{"token": "4", "logProbability": -0.5}]
+    more = {"safetyRatings": [RATING], "finishMessage": "m", "logprobsResult": {
+        "chosenCandidates": tokens, "topCandidates": [{"candidates": tokens}]}}  # fmt: skip
+    answer = reply(
+        [THOUGHT, SIGNED, SIGNED_CALL, CODE], more=more, responseId="r", usageMetadata={"promptTokenCount": 1}
+    )
+    whole = blocked("SAFETY", blockReasonMessage="m", safetyRatings=[RATING]) if is_blocked else answer
+    changed = [(name, data) for name, data in mutated(whole) if isinstance(data, dict)]
+    assert len(changed) > (90 if is_blocked else 400)
+    codes: set[str] = set()
+    for name, data in changed:
+        try:
+            assert canonical_json(read_gemini(data).to_dict()), name
+        except EngineError as error:
+            codes.add(error.code)
+    assert codes == {"invalid_reply"}
+
+
+def test_an_error_with_anything_wrong_in_it_has_a_meaning_or_none() -> None:
+    details = [{"violations": [{"quotaId": "PerDay"}], "reason": "r"}]
+    for name, data in mutated(
+        {"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": details}}
+    ):
+        found = meaning(429, data)
+        assert found is None or found[0] in ERROR_CODES, name

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
-import traceback
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 from themis_core import EngineError, Generation, Request
+from themis_core.testing.secrets import ENCODINGS, assert_hidden, everything_said
 from themis_core.testing.server import ScriptedServer
 from themis_http.config import secrets_of
 from themis_http.redaction import Redaction
@@ -22,45 +19,6 @@ Ask = Callable[..., list[Generation | EngineError]]
 RequestOf = Callable[..., Request]
 
 KEYS = ["sk-canary-5f3a9c71d2e84b60", "p/w+with=odd&chars%and\"quotes'", "AZ" * 16, "0123456789abcdef" * 4]
-
-
-def everything_said(error: BaseException) -> str:
-    """All that a log could show of an exception: texts, representations and causes."""
-    said = []
-    at: BaseException | None = error
-    while at is not None:
-        said += [str(at), repr(at), repr(at.args), repr(getattr(at, "__dict__", {}))]
-        at = at.__cause__ or at.__context__
-    return "\n".join([*said, *traceback.format_exception(error)])
-
-
-def assert_hidden(key: str, said: str) -> None:
-    low = said.lower()
-    for start in range(len(key) - 7):
-        assert key[start : start + 8].lower() not in low
-    for form in (quote(key, safe=""), key.encode().hex(), html.escape(key), json.dumps(key)[1:-1]):
-        assert form.lower() not in low
-    assert base64.b64encode(key.encode()).decode().rstrip("=")[:-2].lower() not in low
-
-
-ENCODINGS: list[tuple[str, Callable[[str], str]]] = [
-    ("plain", lambda key: key),
-    ("bearer", lambda key: f"Bearer {key}"),
-    ("upper", str.upper),
-    ("url", lambda key: quote(key, safe="")),
-    ("base64", lambda key: base64.b64encode(key.encode()).decode()),
-    ("basic", lambda key: base64.b64encode(f"u:{key}".encode()).decode()),
-    ("url base64", lambda key: base64.urlsafe_b64encode(f":{key}".encode()).decode()),
-    ("hex", lambda key: key.encode().hex()),
-    ("json", lambda key: json.dumps(key)),
-    ("html", html.escape),
-    ("utf-16", lambda key: "\0".join(key)),
-    ("start", lambda key: key[:12]),
-    ("end", lambda key: key[-12:]),
-    ("masked", lambda key: f"{key[:6]}******{key[-4:]}"),
-    ("at the cut", lambda key: "x" * 290 + key),
-    ("far back", lambda key: "x" * 3995 + key),
-]
 
 
 @pytest.mark.parametrize("key", KEYS)

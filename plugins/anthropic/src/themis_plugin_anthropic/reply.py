@@ -113,7 +113,10 @@ def _blocks(data: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     content = data.get("content")
     if not isinstance(content, list):
         raise invalid(f"the reply has no content{names_of(data)}")
-    return plain_objects(content, "content")
+    blocks = plain_objects(content, "content")
+    if not all(isinstance(each.get("type"), str) for each in blocks):
+        raise invalid("a block of the content has no type")
+    return blocks
 
 
 def _text(block: dict[str, Any], name: str) -> str:

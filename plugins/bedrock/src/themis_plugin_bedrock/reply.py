@@ -69,7 +69,7 @@ def _text(block: dict[str, Any]) -> str:
     """The text of a block, with or without citations; nothing of other blocks."""
     cited = block.get("citationsContent")
     if isinstance(cited, dict):
-        return "".join(str(each.get("text", "")) for each in cited.get("content") or () if isinstance(each, dict))
+        return "".join(map(_text, plain_objects(cited.get("content"), "citationsContent")))
     text = block.get("text", "")
     if not isinstance(text, str):
         raise invalid("a block's text is no text")

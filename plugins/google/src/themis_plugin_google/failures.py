@@ -81,7 +81,10 @@ def _error(data: Any) -> dict[str, Any] | None:
 
 
 def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    listed = error.get("details")
+    yield from _objects(error.get("details"))
+
+
+def _objects(listed: Any) -> Iterator[dict[str, Any]]:
     yield from (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
 
 
@@ -92,8 +95,7 @@ def _is_used_up(error: dict[str, Any], said: str) -> bool:
     named = [
         str(violation.get(name))
         for detail in _details(error)
-        for violation in detail.get("violations") or ()
-        if isinstance(violation, dict)
+        for violation in _objects(detail.get("violations"))
         for name in ("quotaId", "description", "subject")
     ]
     return any(map(_PER_DAY.search, named or [said]))
