@@ -138,8 +138,8 @@ def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _blocks(message: Mapping[str, Any], calls: Sequence[forms.ToolCall]) -> Iterator[dict[str, Any]]:
-    if HANDED_BACK in message:
-        yield from message[HANDED_BACK]["content"]
+    if isinstance(kept := message.get(HANDED_BACK), dict) and isinstance(kept.get("content"), list):
+        yield from kept["content"]
     elif message["role"] == "tool":
         call = forms.result_of(message, calls)
         yield {

@@ -148,8 +148,8 @@ def _contents(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _parts(message: Mapping[str, Any], calls: Sequence[forms.ToolCall]) -> Iterator[dict[str, Any]]:
-    if HANDED_BACK in message:
-        yield from message[HANDED_BACK]["parts"]
+    if isinstance(kept := message.get(HANDED_BACK), dict) and isinstance(kept.get("parts"), list):
+        yield from kept["parts"]
     elif message["role"] == "tool":
         call = forms.result_of(message, calls)
         yield {"functionResponse": {**_id(call), "name": call.name, "response": _response(message["content"])}}
