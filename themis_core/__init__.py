@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
     from themis_core.session import Reread as Reread
+    from themis_core.session import cancel_batch as cancel_batch
     from themis_core.session import export as export
     from themis_core.session import find_storage as find_storage
     from themis_core.session import open_results as open_results
@@ -267,8 +268,9 @@ _ROOMS = {
     "session": (
         "PlanReport",
         "Progress",
-        "export",
         "Reread",
+        "cancel_batch",
+        "export",
         "find_storage",
         "open_results",
         "plan",

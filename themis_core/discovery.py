@@ -37,7 +37,7 @@ BROUGHT_BY = {
     **dict.fromkeys(("plugins", "schema"), "describe"),
     **dict.fromkeys(("export", "import"), "interop"),
     **dict.fromkeys(("report", "view"), "report"),
-    **dict.fromkeys(("runs", "show"), "show"),
+    **dict.fromkeys(("batches", "runs", "show"), "show"),
     **dict.fromkeys(("baseline", "compare", "power"), "stats"),
 }
 """Commands of the first level to the plugin of this project that brings each, for whoever lacks it."""

@@ -503,6 +503,32 @@ def test_the_commands_on_the_page_of_results_print_what_it_says(
     assert values == {("products",): pytest.approx(3 / 5), ("sums",): pytest.approx(5 / 6)}
 
 
+def test_the_batch_on_its_page_is_left_and_collected_as_the_page_says(tmp_path: Path) -> None:
+    files = files_of("batches.md")
+    assert sorted(files) == ["overnight.yaml"]
+    page = (DOCS / "batches.md").read_text("utf-8")
+    in_batch, waiting = re.findall(r"^    ((?:large|waiting): .*)$", page, re.MULTILINE)
+    with ScriptedServer({"answers": {"rule": "constant", "output": "12"}, "batches": {"takes_s": 3}}) as server:
+        files["overnight.yaml"] = files["overnight.yaml"].replace("http://127.0.0.1:8000/v1", server.base_url)
+        write_files(tmp_path, files, *files)
+        spec = str(tmp_path / "overnight.yaml")
+        assert in_batch in CliRunner().invoke(cli, ["plan", spec]).stdout
+        left = CliRunner().invoke(cli, ["run", spec, "--detach", "--quiet"])
+        assert (left.exit_code, left.stderr.splitlines()[-1]) == (
+            75, waiting.replace("http://127.0.0.1:8000", server.origin),
+        )  # fmt: skip
+        listed = CliRunner().invoke(cli, ["batches", "--spec", spec])
+        assert "batch_1" in listed.stdout, listed.output
+        result = themis_core.run(spec)
+        assert [row.value for row in result.scores] == [0.5]
+        assert len(server.batches()) == 1
+        cancelled = CliRunner().invoke(cli, ["batches", "cancel", spec, "batch_1"])
+        assert (cancelled.exit_code, cancelled.stderr.strip()) == (
+            2,
+            "Error: no batch 'batch_1' is open: there are none",
+        )
+
+
 def test_the_spec_on_the_page_on_prices_costs_what_it_says(tmp_path: Path) -> None:
     files = files_of("prices.md")
     assert sorted(files) == ["asked.yaml", "prices.yaml"]

@@ -159,7 +159,16 @@ class Batching:
                     held_back = not await self._pack(packings, request, model, jobs)
         for packing in packings.values():
             held_back |= not await self._submit(packing, jobs)
+        for job in jobs:
+            if not job.wanted and job.record.ticket is not None:
+                await self._end_if_stored(job.record)
         return [job for job in jobs if job.wanted], held_back
+
+    async def _end_if_stored(self, record: BatchRecord) -> None:
+        """End a batch whose answers are all stored: whoever stored the last of them was killed before it said so."""
+        stored = await self._writer.read(lambda store: store.stored_generations(record.keys))
+        if len(stored) == len(record.keys):
+            await self._handing.end(record, "ended")
 
     async def _open(self, endpoint: str) -> list[Job]:
         """The open batches at an endpoint that can be waited for."""

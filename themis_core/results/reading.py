@@ -12,13 +12,23 @@ from typing import Any
 from themis_core.components import Judge, Metric, StorageBackend
 from themis_core.errors import SpecError, StorageError
 from themis_core.plugins import Plugins, calling, in_force
-from themis_core.records import GenerationRecorded, Item, OutcomeCount, RunCost, RunRecord, ScoreRow, TrialRow
+from themis_core.records import (
+    BatchRecord,
+    GenerationRecorded,
+    Item,
+    OutcomeCount,
+    RunCost,
+    RunRecord,
+    ScoreRow,
+    TrialRow,
+)
 from themis_core.results.frames import frame
 from themis_core.results.groups import Grouping, checked_repeats, grouped
 from themis_core.results.row import GroupRow
 from themis_core.results.selecting import ItemMean, selected, worst_items
 from themis_core.results.summary import RunResult, summarise
 from themis_core.specs import ExecutionPolicySpec
+from themis_wording import counted
 
 __all__ = ["Results", "aggregates_of"]
 
@@ -57,6 +67,10 @@ class Results:
         """All runs, latest first."""
         return map(self._seen, self._store.runs())
 
+    def open_batches(self, run_id: str | None = None) -> list[BatchRecord]:
+        """The batches that are at their providers, of one run or of all; the oldest first."""
+        return [each for each in self._store.open_batches() if run_id in (None, each.run_id)]
+
     def run(self, run_id: str) -> RunRecord:
         """One run by its id or the beginning of it; `latest` is the one whose last execution began last.
 
@@ -83,9 +97,17 @@ class Results:
         run = self._whole(run_id)
         with in_force(self.policy):
             aggregates = aggregates_of(run.manifest, self.plugins)
-            return summarise(
+            result = summarise(
                 self._store, run, aggregates, counts=run.counts, status=run.status, storage=self.location
-            )  # fmt: skip
+            )
+        open_ones = self.open_batches(run.run_id)
+        if not open_ones or run.status == "running":
+            return result
+        requests = counted(sum(len(each.keys) for each in open_ones), "request")
+        told = (
+            f"{requests} are in batches since {open_ones[0].at[:16].replace('T', ' ')} UTC: `themis run` collects them"
+        )
+        return replace(result, note=told)
 
     def _whole(self, run_id: str) -> RunRecord:
         run = self.run(run_id)

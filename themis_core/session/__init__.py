@@ -18,6 +18,7 @@ from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, curre
 from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.answers_again import Reread, rereading
+from themis_core.session.batches import cancel_batch
 from themis_core.session.concluding import check_conclusions
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
@@ -34,6 +35,7 @@ __all__ = [
     "Progress",
     "Reread",
     "RunResult",
+    "cancel_batch",
     "export",
     "find_storage",
     "open_results",

@@ -5,6 +5,8 @@ Instants inside the database's own writes are the shim's.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import os
 import signal
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["FAILPOINTS", "install", "is_part"]
+__all__ = ["FAILPOINTS", "OF_BATCHES", "install", "is_part"]
 
 
 def is_part(descriptor: int) -> bool:
@@ -96,6 +98,66 @@ def _after_a_blob_has_its_name(count: _Countdown) -> None:
     _wrap(os, "replace", after=lambda source, *_: count.step() if str(source).endswith(".part") else None)
 
 
+def _wrap_async(owner: Any, name: str, *, before: Callable[..., None] | None = None, after: Any = None) -> None:
+    whole = getattr(owner, name)
+
+    @wraps(whole)
+    async def wrapped(*args: Any, **named: Any) -> Any:
+        if before:
+            before(*args, **named)
+        result = await whole(*args, **named)
+        if after:
+            after(*args, **named)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _around(module: str, owner: str, name: str, when: str) -> Callable[[_Countdown], None]:
+    """A failpoint before or after an asynchronous method."""
+
+    def install(count: _Countdown) -> None:
+        kind = getattr(importlib.import_module(module), owner)
+        _wrap_async(kind, name, **{when: lambda *_, **__: count.step()})
+
+    return install
+
+
+def _while_a_batch_is_made(count: _Countdown) -> None:
+    """The request is at the provider, which takes its time to answer."""
+    from themis_http import HttpEngine
+
+    def soon(engine: Any, method: str, path: str, **_: Any) -> None:
+        if (method, path) == ("POST", "/batches"):
+            asyncio.get_running_loop().call_later(IN_THE_ANSWER_S, count.step)
+
+    _wrap_async(HttpEngine, "call", before=soon)
+
+
+IN_THE_ANSWER_S = 0.03
+_HANDING = ("themis_core.execution.batch_handing", "Handing")
+_RESULTS = ("themis_core.execution.batch_results", "BatchResults")
+_CALLS = ("themis_core.execution.batch_calls", "BatchCalls")
+_WIRE = ("themis_plugin_openai.batches", "TakesBatches")
+OF_BATCHES: dict[str, Callable[[_Countdown], None]] = {
+    "before a batch is intended": _around(*_HANDING, "submit", "before"),
+    "after it is intended, before it is submitted": _around(*_CALLS, "submit", "before"),
+    "after its file is uploaded": _around(*_WIRE, "_uploaded", "after"),
+    "while it is made": _while_a_batch_is_made,
+    "after it is made": _around(*_CALLS, "submit", "after"),
+    "after it is found": _around(*_CALLS, "find", "after"),
+    "before its ticket is noted": _around(*_HANDING, "note_ticket", "before"),
+    "after its ticket is noted": _around(*_HANDING, "note_ticket", "after"),
+    "before a look": _around(*_CALLS, "collect", "before"),
+    "after a look": _around(*_CALLS, "collect", "after"),
+    "before answers are stored": _around(*_RESULTS, "_save", "before"),
+    "after answers are stored": _around(*_RESULTS, "_save", "after"),
+    "after all answers are stored": _around(*_RESULTS, "store", "after"),
+    "before its end is noted": _around(*_HANDING, "end", "before"),
+    "after its end is noted": _around(*_HANDING, "end", "after"),
+}
+"""Instants of a batch, which only a benchmark that is asked by batches gets to."""
+
 FAILPOINTS: dict[str, Callable[[_Countdown], None]] = {
     "before the commit": _before_the_commit,
     "after the commit": _after_the_commit,
@@ -109,4 +171,4 @@ FAILPOINTS: dict[str, Callable[[_Countdown], None]] = {
 
 def install(name: str, nth: int) -> None:
     """Have this process killed when it gets to the failpoint for the n-th time."""
-    FAILPOINTS[name](_Countdown(nth))
+    {**FAILPOINTS, **OF_BATCHES}[name](_Countdown(nth))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -12,7 +13,7 @@ import click
 
 from themis_core import SIMULATED_USER, CommandWithOutputs, RunCost, SpecError, asked_outputs, counted
 from themis_display import View, cost_text, show_messages, show_result, show_steps, view_options, warn
-from themis_output import aligned, as_json, cell, echo, heading, number, quoted, table
+from themis_output import aligned, as_json, cell, echo, heading, number, quoted, safe, table
 from themis_plugin_show.news import news_of
 from themis_plugin_show.trials import (
     TRIAL_COLUMNS,
@@ -53,6 +54,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
             "planned": "planned",
             "trials": "trials",
             "failed": "failed",
+            "in batches": "in_batches",
             "cost": "cost",
             "of unknown cost": "unknown_cost_calls",
             "new": "new",
@@ -70,8 +72,11 @@ def _with_news(results: Results) -> list[dict[str, Any]]:
     """The runs, latest first, each with what is new in it against the one before of its benchmark."""
     told: list[dict[str, Any]] = []
     waiting: dict[str, tuple[dict[str, Any], Mapping[str, Any]]] = {}
+    waits: Counter[str] = Counter()
+    for each in results.open_batches():
+        waits[each.run_id] += len(each.keys)
     for record in results.runs():
-        told.append(_brief(record, results.cost(record.run_id)))
+        told.append(_brief(record, results.cost(record.run_id)) | {"in_batches": waits[record.run_id]})
         benchmark = record.manifest.get("benchmark", {}).get("benchmark_id", "")
         if benchmark in waiting:
             later, manifest = waiting[benchmark]
@@ -134,6 +139,8 @@ def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: st
         _show_record(record, results.cost(record.run_id))
         show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)
+        if result.note:
+            click.echo(safe(result.note), err=True)
 
 
 def _show_record(record: RunRecord, cost: RunCost) -> None:

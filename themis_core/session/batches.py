@@ -1,0 +1,48 @@
+"""Cancels a batch that a run left at its provider."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from themis_core.errors import EngineError, SpecError
+from themis_core.execution import BatchCalls
+from themis_core.plugins import Composition, compose, in_force
+from themis_core.reading import ProjectLike, SpecLike, load_specs
+from themis_core.records import BatchRecord
+
+__all__ = ["cancel_batch"]
+
+
+def cancel_batch(
+    record: BatchRecord, spec: SpecLike, *, project: ProjectLike = None, base_dir: Path | None = None
+) -> None:
+    """Ask the provider to cancel an open batch, by the engine of the spec that reaches it.
+
+    What was answered until then is collected by the next run. Raises SpecError if no model of the spec reaches it, or
+    if it is not cancelled.
+    """
+    if record.ticket is None:
+        raise SpecError(f"nobody knows yet whether the provider has the batch {record.nonce}: run the spec again first")
+    loaded = load_specs(spec, project, (), None, (), base_dir)
+    with in_force(loaded.project.execution_policy):
+        try:
+            asyncio.run(_cancel(compose(loaded), record))
+        except EngineError as error:
+            raise SpecError(f"batch {record.ticket.id} was not cancelled: {error}") from error
+
+
+async def _cancel(composition: Composition, record: BatchRecord) -> None:
+    assert record.ticket is not None
+    for model in composition.models():
+        engine = model.engine
+        if (engine.endpoint, model.spec.sent) == (record.endpoint, record.model_id) and engine.capabilities.batches:
+            await engine.start()
+            try:
+                await BatchCalls(composition.project.execution_policy.attempt_timeout_s).cancel(engine, record.ticket)
+            finally:
+                await engine.stop()
+            return
+    raise SpecError(
+        f"no model of this spec is {record.model_id!r} at {record.endpoint}: name the spec that asked for it"
+    )
