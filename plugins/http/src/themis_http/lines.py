@@ -39,9 +39,9 @@ async def first_json_line(engine: HttpEngine, path: str) -> dict[str, Any] | Non
 
     def take(piece: bytes) -> bool:
         kept.extend(piece)
-        return b"\n" in kept.lstrip()
+        return b"\n" in kept.lstrip() or len(kept) > LONGEST_FIRST_LINE
 
-    await engine.connection().stream(None, Call("GET", engine.url(path)), take, LONGEST_FIRST_LINE)
+    await engine.connection().stream(None, Call("GET", engine.url(path)), take, MOST_BYTES)
     line = kept.lstrip().partition(b"\n")[0]
     return _object(engine, bytes(line) + b"\n", 1) if line else None
 
