@@ -148,10 +148,12 @@ def test_a_setting_that_no_template_reads_is_refused(make: Make) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"body": {"a": [{"b": "{{ item.x"}]}}, r"body\.a\[0\]\.b: template, line 1"),
-        ({"body": {"a": "{{ thing.x }}"}}, r"body\.a: nothing is called 'thing' here; there are: item, messages"),
-        ({"body": {"a": "{{ params.temprature }}"}}, r"body\.a: there is no setting 'temprature'"),
-        ({"path": "/{{ x }}"}, "path: nothing is called 'x'"),
+        ({"body": {"a": [{"b": "{{ item.x"}]}}, r"a\[0\]\.b: template, line 1"),
+        ({"body": {"a": "{{ thing.x }}"}}, r"a: nothing is called 'thing' here; there are: item, messages"),
+        ({"body": {"a": "{{ params.temprature }}"}}, r"a: there is no setting 'temprature'"),
+        ({"path": "/{{ x }}"}, "nothing is called 'x'"),
+        ({"body": {"a": [{"{{ item.x }}": 1}]}}, r"a\[0\]: the key"),
+        ({"body": {"a": float("inf")}}, "inf"),
         ({"path": "ask"}, "begin it with /"),
         ({"path": "/http://other.example"}, "write the server into base_url"),
         ({"method": "DELETE"}, "method"),

@@ -27,7 +27,7 @@ def _check_path(path: str) -> str:
     try:
         jmespath.compile(path)
     except (JMESPathError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or "it is empty"
+        reason = " ".join(str(error).split()).removeprefix("Invalid jmespath expression: ") or "it is empty"
         raise ValueError(f"{path!r} is no JMESPath expression: {reason}") from None
     return path
 

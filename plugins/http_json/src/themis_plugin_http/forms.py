@@ -6,6 +6,7 @@ other text stays one. Where such a value is none, what would hold it is left out
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -24,13 +25,13 @@ _NO_SETTINGS: Final = dict.fromkeys(InferenceParamsSpec.model_fields)
 
 
 class Form:
-    """A tree of plain data whose texts are templates. Raises ValueError, with the place, for what is none."""
+    """A tree of plain data whose texts are templates. Raises ValueError, with the place within it, for what is none."""
 
     def __init__(self, tree: Any, place: str) -> None:
         self._place = place
         self.reads: dict[str, set[str] | None] = {}
         """The variables that it reads, each with the fields that it reads of it; None if it reads all of it."""
-        self._tree = self._compiled(tree, place, 0)
+        self._tree = self._compiled(tree, "", 0)
 
     def fill(self, context: Mapping[str, Any], of: str) -> Any:
         """The data for these variables. Raises EngineError for what can't be made."""
@@ -42,12 +43,22 @@ class Form:
 
     def _compiled(self, node: Any, place: str, depth: int) -> Any:
         if depth > MOST_DEEP:
-            raise ValueError(f"{place}: nested too deeply")
+            raise ValueError("it is nested too deeply")
+        if isinstance(node, float) and not math.isfinite(node):
+            raise _at(place, f"{node} is no number of JSON")
         if isinstance(node, dict):
-            return {name: self._compiled(value, f"{place}.{name}", depth + 1) for name, value in node.items()}
+            return {
+                self._key(name, place): self._compiled(value, f"{place}.{name}".lstrip("."), depth + 1)
+                for name, value in node.items()
+            }
         if isinstance(node, list):
             return [self._compiled(value, f"{place}[{index}]", depth + 1) for index, value in enumerate(node)]
         return self._text(node, place) if isinstance(node, str) else node
+
+    def _key(self, name: str, place: str) -> str:
+        if "{{" in name or "{%" in name:
+            raise _at(place, f"the key {name!r} is not filled in, only texts are")
+        return name
 
     def _text(self, text: str, place: str) -> Any:
         if "{{" not in text and "{%" not in text and "{#" not in text:
@@ -55,10 +66,10 @@ class Form:
         try:
             template = Template(text)
         except TemplateError as error:
-            raise ValueError(f"{place}: {error}") from error
+            raise _at(place, str(error)) from error
         for variable, fields in template.reads.items():
             if variable not in VARIABLES:
-                raise ValueError(f"{place}: nothing is called {variable!r} here; there are: {', '.join(VARIABLES)}")
+                raise _at(place, f"nothing is called {variable!r} here; there are: {', '.join(VARIABLES)}")
             _check_settings(variable, fields, place)
             known = self.reads.setdefault(variable, set())
             self.reads[variable] = None if known is None or fields is None else known | set(fields)
@@ -101,9 +112,13 @@ def _filled(node: Any, context: Mapping[str, Any], of: str) -> Any:
     return node
 
 
+def _at(place: str, what: str) -> ValueError:
+    return ValueError(f"{place}: {what}" if place else what)
+
+
 def _check_settings(variable: str, fields: frozenset[str] | None, place: str) -> None:
     if variable == "params" and (unknown := sorted((fields or frozenset()) - _NO_SETTINGS.keys())):
-        raise ValueError(f"{place}: there is no setting {unknown[0]!r}; there are: {', '.join(_NO_SETTINGS)}")
+        raise _at(place, f"there is no setting {unknown[0]!r}; there are: {', '.join(_NO_SETTINGS)}")
 
 
 def context_of(request: Request, params_as_given: bool) -> dict[str, Any]:
