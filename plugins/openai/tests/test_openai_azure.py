@@ -84,6 +84,11 @@ def test_a_request_goes_to_the_deployment_with_the_version_and_the_key(
     assert "authorization" not in request.headers
 
 
+def test_batches_are_refused_as_their_paths_there_are_others() -> None:
+    assert not AzureChat.capabilities.batches
+    assert AzureChat.capabilities.tools
+
+
 def test_the_deployment_is_the_models_name_unless_it_is_told(
     server: ScriptedServer, azure: AzureChat, ask: Ask, request_of: RequestOf
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -380,3 +382,29 @@ def test_the_scripted_server_speaks_the_interface(
 def test_a_whole_address_is_refused() -> None:
     with pytest.raises(ValueError, match="leave out /responses"):
         OpenAIResponses(base_url="https://api.openai.com/v1/responses")
+
+
+def test_a_batch_is_answered_as_single_requests_are(server: ScriptedServer) -> None:
+    server.reset({"faults": [{"match": "bad", "status": 400}]})
+    nonce = f"themis-{datetime.now(UTC):%Y%m%d%H%M%S}-0123456789abcdef"
+    asked = [Request("m", [{"role": "user", "content": each}], {}, key=each * 16) for each in ("good", "bad")]
+
+    async def life() -> tuple[str, dict[str, Any]]:
+        engine = OpenAIResponses(base_url=server.base_url)
+        await engine.start()
+        try:
+            state = await engine.collect(await engine.submit(nonce, asked))
+            assert state.replies is not None
+            return state.status, {each.key: each.result async for each in state.replies}
+        finally:
+            await engine.stop()
+
+    status, said = asyncio.run(life())
+    answer, failure = (said[each.key] for each in asked)
+    assert status == "ended"
+    assert isinstance(answer, Generation)
+    assert (answer.status, answer.text) == ("answered", "good")
+    assert isinstance(failure, EngineError)
+    assert failure.code == "bad_request"
+    (made,) = server.batches()
+    assert made["endpoint"] == "/v1/responses"

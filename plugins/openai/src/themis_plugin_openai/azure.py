@@ -33,6 +33,8 @@ class AzureChat(OpenAIChat):
     """Chat completions of a deployment: `POST <base_url>/openai/deployments/<deployment>/chat/completions`."""
 
     dialect: ClassVar[Dialect] = Dialect(read_usage=read_usage, error_within=error_within, path_hint=_hint)
+    # Azure takes batches for deployments of a kind of their own, by paths and a form that are not spoken here.
+    capabilities = replace(OpenAIChat.capabilities, batches=False)
 
     base_url: str = Field(
         description="Address of the resource, such as https://my-resource.openai.azure.com. Part of identity."

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from themis_core import Capabilities, Generation, Request
 from themis_http import Dialect
-from themis_plugin_openai.config import OpenAIEngine
+from themis_plugin_openai.batches import TakesBatches
 from themis_plugin_openai.responses_reply import RESPONSES, ResponsesStream, read_response
 from themis_plugin_openai.responses_wire import responses_body
 from themis_plugin_openai.streaming import Stream
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIResponses"]
 
 
-class OpenAIResponses(OpenAIEngine):
+class OpenAIResponses(TakesBatches):
     """The Responses interface of OpenAI or any compatible server: `POST <base_url>/responses`.
 
     Nothing is kept by the server: each request holds the whole conversation, with reasoning as the server encrypted it.
@@ -27,7 +27,7 @@ class OpenAIResponses(OpenAIEngine):
 
     path = "/responses"
     dialect: ClassVar[Dialect] = RESPONSES
-    capabilities = Capabilities(logprobs=True, tools=True, images=True, files=True, structured=True)
+    capabilities = Capabilities(logprobs=True, tools=True, images=True, files=True, structured=True, batches=True)
 
     reasoning_summary: Literal["auto", "concise", "detailed"] | None = Field(
         None, description="How the server is to sum up its reasoning, which it shows in no other way."
