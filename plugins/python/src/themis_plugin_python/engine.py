@@ -139,7 +139,11 @@ class CallableEngine(Engine):
         late = "TimeoutError" in self.retry_on
         self._lane = lane_of(self._runs_in, caller, self.at_once, f"python/callable {self.call}", retry_late=late)
         if self._parameters.is_class:
-            await self._lane.make()
+            try:
+                await self._lane.make()
+            except BaseException:
+                await self.stop()  # which nobody calls of an engine that did not start
+                raise
 
     async def stop(self) -> None:
         lane, self._lane = self._lane, None
