@@ -210,6 +210,33 @@ def test_a_batch_that_is_turned_down_as_a_whole_says_why(server: ScriptedServer,
     assert result.errors == {"bad_request": "the batch failed: This line is not parseable (line 3)"}
 
 
+def test_a_batch_that_finds_no_credit_stops_the_run(server: ScriptedServer, tmp_path: Path) -> None:
+    errors = [{"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached"}]
+    server.reset({"batches": {"ends": ["failed"], "errors": errors}})
+    spec = spec_of(tmp_path, server)
+    result = run(spec)
+    assert (result.status, result.exit_code, result.ledger["failed"]) == ("stopped", 6, 0)
+    assert "Billing hard limit has been reached" in result.note
+    assert ends(run(spec)) == ("completed", 6, 0)
+
+
+def test_two_models_of_one_name_have_a_batch_each_and_are_read_as_each_of_them_is(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.reset({"answers": {"rule": "constant", "output": "<think>so</think>say 0"}, "batches": {"takes_s": 1.5}})
+    other = {
+        "model_id": "thinks",
+        "model": "m",
+        "provider": "openai/chat",
+        "extras": {"base_url": server.base_url, "api_key_env": None, "reasoning_tag": "think"},
+    }
+    spec = spec_of(tmp_path, server, items=1, models=[other])
+    run(spec, detach=True)
+    result = run(spec)
+    assert {row.model_id: row.value for row in result.scores} == {"m": 0.0, "thinks": 1.0}
+    assert len(server.batches()) == 2
+
+
 def test_too_many_waiting_tokens_have_the_batch_submitted_again(server: ScriptedServer, tmp_path: Path) -> None:
     errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
     server.reset({"batches": {"ends": ["failed"], "errors": errors}})
@@ -336,3 +363,82 @@ def test_an_interrupt_leaves_the_batch_at_its_provider(server: ScriptedServer, t
     assert told in said
     assert ends(run(spec)) == ("completed", 6, 0)
     assert len(server.batches()) == 1
+
+
+STRANGE = '''
+import os
+from themis_core import BatchReply, BatchState, Capabilities, Engine, EngineError, Generation, Ticket, hookimpl
+
+KEYS = []
+
+
+class Strange(Engine):
+    """A provider in memory, which does one thing wrong."""
+
+    capabilities = Capabilities(batches=True)
+    how: str = "sound"
+
+    async def generate(self, request):
+        raise EngineError("bad_request", "asked by itself")
+
+    async def submit(self, nonce, requests):
+        if self.how == "no ticket":
+            return {"id": "b1"}
+        if self.how == "raises":
+            raise ZeroDivisionError("oops")
+        KEYS[:] = [(each.key, each.messages[0]["content"]) for each in requests]
+        for each in requests:
+            each.messages.clear()
+        return Ticket("b1")
+
+    async def find(self, nonce):
+        return None
+
+    async def collect(self, ticket):
+        if self.how == "no state":
+            return None
+        return BatchState("ended", replies=self.replies())
+
+    async def replies(self):
+        for number, (key, text) in enumerate(KEYS):
+            if self.how == "failed answers":
+                yield BatchReply(key, Generation("failed", error_code="bad_request", error="no"))
+            elif self.how == "no replies":
+                yield "not a reply"
+            elif self.how == "ill-typed answer" and not number:
+                yield BatchReply(key, Generation("answered", text=7))
+            else:
+                yield BatchReply(key, Generation("answered", text))
+                yield BatchReply(key, Generation("answered", "again"))
+                yield BatchReply("0" * 64, Generation("answered", "whose?"))
+
+
+@hookimpl
+def themis_register_engines(register):
+    register("strange", Strange)
+'''
+
+
+@pytest.mark.parametrize(
+    ("how", "end", "told"),
+    [
+        ("sound", ("completed", 6, 0), ""),
+        ("failed answers", ("failed", 0, 6), "no"),
+        ("ill-typed answer", ("failed", 5, 1), "Generation.text"),
+        ("no ticket", ("failed", 0, 6), "not a Ticket"),
+        ("raises", ("failed", 0, 6), "ZeroDivisionError: oops"),
+        ("no state", ("stopped", 0, 0), "not a BatchState"),
+        ("no replies", ("stopped", 0, 0), "not a BatchReply"),
+    ],
+)
+def test_what_a_strangers_engine_does_wrong_costs_its_requests_or_stops_and_is_told(
+    server: ScriptedServer, tmp_path: Path, how: str, end: tuple[str, int, int], told: str
+) -> None:
+    (tmp_path / "strange.py").write_text(STRANGE)
+    model = {"provider": "mine/strange", "extras": {"how": how}}
+    spec = spec_of(tmp_path, server, model=model, policy={"max_retries": 1})
+    data = yaml.safe_load(spec.read_text())
+    spec.write_text(yaml.safe_dump(data | {"project": data["project"] | {"plugins": {"mine": "./strange.py"}}}))
+    result = run(spec)
+    assert ends(result) == end
+    assert told in result.note + "".join(result.errors.values())

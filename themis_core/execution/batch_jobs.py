@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from themis_core.records import BatchRecord, Request
 from themis_core.specs import PriceSpec, canonical_json
 from themis_wording import counted
 
-__all__ = ["BatchPrices", "Job", "Packing", "Wanted", "age_of", "new_nonce", "short"]
+__all__ = ["BatchPrices", "Job", "Packing", "Wanted", "age_of", "new_nonce", "short", "told_together"]
 
 AROUND = 1_024
 """Bytes of a request beside its messages and settings, as they are estimated."""
@@ -67,6 +67,16 @@ class Job:
             stands = f"{self.state.done}/{self.state.total or len(self.record.keys)} answered{failed}"
         trouble = f", last look failed: {self.trouble}" if self.trouble else ""
         return f"batch {number}: {stands}, {_duration(age_of(self.record))} old{trouble}"
+
+
+def told_together(jobs: Sequence[Job]) -> str:
+    """One line for people about many batches."""
+    done = sum(job.state.done for job in jobs if job.state is not None)
+    total = sum(len(job.record.keys) for job in jobs)
+    oldest = max(age_of(job.record) for job in jobs)
+    troubles = sum(bool(job.trouble) for job in jobs)
+    trouble = f", of {troubles} the last look failed" if troubles else ""
+    return f"{len(jobs)} batches: {done}/{total} answered, the oldest {_duration(oldest)} old{trouble}"
 
 
 class BatchPrices:

@@ -87,13 +87,14 @@ class BatchResults:
         assert job.record.ticket is not None
         number = job.record.ticket.id
         seen: set[str] = set()
+        known = job.keys
         strangers = 0
         group: list[GenerationRecorded] = []
         try:
             async for name, result in self._calls.replies(job.model.engine, state):
                 wanted = job.wanted.get(name)
                 if wanted is None or name in seen or wanted.reserved < 0:
-                    strangers += wanted is None and name not in job.keys
+                    strangers += wanted is None and name not in known
                     seen.add(name)
                     continue
                 seen.add(name)
@@ -116,6 +117,8 @@ class BatchResults:
     ) -> Iterable[GenerationRecorded]:
         """What is to be stored of one reply; what it cost takes the place of what was reserved."""
         request, price = self._file.at(wanted.place), self._prices.of(wanted.model)
+        if isinstance(result, Generation) and result.failed:  # else it would be submitted again for ever
+            result = EngineError(result.error_code or "engine_error", result.error or "it has no answer")
         if isinstance(result, EngineError):
             billed = result.unknown_outcome or result.code in MAY_BE_BILLED
             cost = self._budget.cost_of_call(request, price, result.usage, billed=billed)
@@ -165,6 +168,9 @@ class BatchResults:
         for each in unanswered:
             if each.reserved >= 0:
                 self._settle(job, each, RunCost())
+        if state.error is not None and state.error.code == "quota_exhausted":
+            self._budget.stop(f"{job.record.endpoint}: {state.error.message}", exhausted=True)
+            return
         if not unanswered:
             return
         told = f"batch {job.record.ticket.id} {_ENDS.get(state.status, 'ended')} without an answer to it"

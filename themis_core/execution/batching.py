@@ -19,7 +19,7 @@ from themis_core.components import Store
 from themis_core.errors import EngineError
 from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.batch_handing import Handing, Taken
-from themis_core.execution.batch_jobs import BatchPrices, Job, Packing, Wanted, short
+from themis_core.execution.batch_jobs import BatchPrices, Job, Packing, Wanted, short, told_together
 from themis_core.execution.batch_results import BatchResults
 from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.progress import Progress
@@ -38,6 +38,8 @@ log = logging.getLogger("themis")
 LOOK_UP = 500
 """Trials per look-up."""
 AFTER_A_REFUSAL_S = 10.0
+FEW = 2
+"""Batches that are told of one by one."""
 FIRST_LOOK_S = 2.0
 """Seconds before the first look at a batch; each one after it comes half as long again later."""
 
@@ -101,7 +103,9 @@ class Batching:
     @property
     def note(self) -> str:
         """Where the batches stand, for people."""
-        return "; ".join(filter(None, [self._handing.note, *(each.told for each in self._jobs.values())]))
+        jobs = list(self._jobs.values())
+        told = [job.told for job in jobs] if len(jobs) <= FEW else [told_together(jobs)]
+        return "; ".join(filter(None, [self._handing.note, *told]))
 
     @property
     def left(self) -> str:
@@ -144,7 +148,7 @@ class Batching:
         """
         jobs = await self._open(endpoint)
         in_batch = {key: job for job in jobs for key in job.keys}
-        packings: dict[str, Packing] = {}
+        packings: dict[tuple[int, str], Packing] = {}
         seen: set[str] = set()
         held_back = False
         trials = self._plan.trials(endpoint, labels=labels)
@@ -205,13 +209,15 @@ class Batching:
 
     def _want(self, job: Job, request: Request, model: ComposedModel) -> None:
         if short(request.key) not in job.wanted:
+            if not job.wanted:
+                job.model = model  # others of its name may read answers in another way
             self._jobs[job.record.nonce] = job
             reserved = self._budget.owe(request, self._prices.of(model))
             place = self._file.add(request)
             job.wanted[short(request.key)] = Wanted(place, request.key, model, reserved)
 
     async def _pack(
-        self, packings: dict[str, Packing], request: Request, model: ComposedModel, jobs: list[Job]
+        self, packings: dict[tuple[int, str], Packing], request: Request, model: ComposedModel, jobs: list[Job]
     ) -> bool:
         """Put a request into a batch of its model; false if the budget has it wait."""
         if not self._budget.may_call(sum(len(each.wanted) for each in packings.values())):
@@ -225,15 +231,16 @@ class Batching:
             self._budget.settle(reserved)
             self._results.fail([request.key], EngineError("unsupported", str(error)))
             return True
-        packing = packings.get(model.spec.sent)
+        place = (id(model.engine), model.spec.sent)
+        packing = packings.get(place)
         if packing is not None and not packing.has_room(whole):
-            del packings[model.spec.sent]
+            del packings[place]
             if not await self._submit(packing, jobs):
                 self._budget.settle(reserved)
                 return False
             packing = None
         if packing is None:
-            packing = packings[model.spec.sent] = Packing(model, self._file, self._policy.max_requests)
+            packing = packings[place] = Packing(model, self._file, self._policy.max_requests)
         packing.add(request, whole, model, reserved)
         return True
 
