@@ -238,6 +238,19 @@ def test_a_page_does_not_wait_until_a_large_run_is_read(
     assert (site.progress([run_id])["whole"], site.find([run_id], {})["total"]) == (True, 8)
 
 
+def test_what_is_being_read_does_not_hold_up_the_end(
+    spec: Path, run_id: str, slow: tuple[Event, Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf_module, "CLOSES_S", 0.01)
+    shelf = Shelf(spec, None)
+    with themis.open_results(spec) as results:
+        assert shelf.told_of([results.run(run_id)]) is None
+    shelf.close()
+    assert not slow[0].is_set()
+    with pytest.raises(RuntimeError, match="shutdown"), themis.open_results(spec) as results:
+        shelf.told_of([replace(results.run(run_id), run_id="another")])
+
+
 def test_what_fails_while_it_is_read_is_told_and_tried_again(
     site: serving.Site, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ SHARE = 10
 """What changed is read again after as many times as long as reading it took: a large run is not read all the time."""
 PATIENCE_S = 1.5
 """For so long a page is waited for; then what there is of it is shown."""
+CLOSES_S = 1.0
+"""Of what is being read when the server ends."""
 MOST_KEPT = 8
 """Pages that are kept."""
 Key = tuple[str, ...]
@@ -43,6 +45,7 @@ class Shelf:
         self._kept: dict[Key, _Kept] = {}
         self._numbers: dict[Key, Gathered] = {}
         self._making: dict[Key, Future[Gathered]] = {}
+        self._closing = False
         self._files = ExitStack()
         self._thread = ThreadPoolExecutor(1, "themis-view-reading")
         self._open: tuple[themis.Results, Store] = self._thread.submit(
@@ -50,9 +53,11 @@ class Shelf:
         ).result()
 
     def close(self) -> None:
-        """Waits for what is being read."""
-        self._thread.submit(self._files.close).result()
-        self._thread.shutdown()
+        """Close the store once what is being read of it is read; waits for that a moment only."""
+        self._closing = True
+        closed = self._thread.submit(self._files.close)
+        self._thread.shutdown(wait=False)
+        wait([closed], CLOSES_S)
 
     def told_of(self, runs: Sequence[RunRecord]) -> Gathered | None:
         """What is told of these runs: as it was a moment ago while one goes on, as it is once they have ended.
@@ -81,9 +86,13 @@ class Shelf:
     def _make(self, key: Key, statuses: Sequence[Any], states: Any) -> Gathered:
         start = time.monotonic()
         try:
+            if self._closing:
+                raise CancelledError
             first = numbers_of(*self._open, key)
             with self._lock:
                 self._numbers[key] = first
+            if self._closing:
+                raise CancelledError
             made = with_singles(first, *self._open)
             with self._lock:
                 if key not in self._kept and len(self._kept) >= MOST_KEPT:
