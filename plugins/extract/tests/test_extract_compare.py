@@ -69,8 +69,8 @@ def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> 
         {"a": "1", "b": "1", "answers": 4},
     ]  # fmt: skip
     assert found["models"] == {
-        "chatty": {"answers": 4, "unparsed": [2, 1], "means": [0.25, 0.5]},
-        "neat": {"answers": 4, "unparsed": [0, 0], "means": [1.0, 1.0]},
+        "chatty": {"answers": 4, "unparsed": [2, 1], "means": [0.25, 0.5], "numbers": [0.25, 0.5]},
+        "neat": {"answers": 4, "unparsed": [0, 0], "means": [1.0, 1.0], "numbers": [1.0, 1.0]},
     }
     assert found["rankings"] == [[["neat"], ["chatty"]]] * 2
     assert {(each["model"], each["item"], each["score_a"], each["score_b"]) for each in found["disagreements"]} >= {
@@ -79,6 +79,44 @@ def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> 
     with themis_core.open_results() as results:
         stored = {row.model_id: row.value for row in results.result(run_id).scores if row.score == "right"}
     assert stored == {name: each["means"][0] for name, each in found["models"].items()}
+
+
+OWN = """
+from themis_core import Metric, Score, hookimpl
+
+class Worst(Metric):
+    "1 for a right answer, and of all answers the worst item's mean."
+    aggregates_mean = False
+
+    def score(self, item, generation, value):
+        return Score(float(value == item.reference), parts=(float(value or 0),))
+
+    def aggregate_items(self, items):
+        assert any(score.parts for scores in items for score in scores)
+        return min(sum(score.value for score in scores) / len(scores) for scores in items)
+
+@hookimpl
+def themis_register_metrics(register):
+    register("worst", Worst)
+"""
+
+
+def test_a_metric_that_makes_its_number_of_all_answers_makes_it_of_both(tmp_path: Path, run_id: str) -> None:
+    spec = json.loads((tmp_path / "spec.json").read_text())
+    spec["project"]["plugins"] = {"mine": "mine.py"}
+    (tmp_path / "mine.py").write_text(OWN)
+    spec["benchmark"]["slices"][0]["scores"][1]["metrics"] = ["mine/worst"]
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    result = themis_core.run(tmp_path / "spec.json")
+    asked = ("extract", "compare", result.run_id, "marked", "last", "--spec", "spec.json")
+    found = json.loads(themis(*asked, "--format", "json").stdout)
+    stored = {row.model_id: row.value for row in result.scores if row.score == "right"}
+    assert stored == {name: each["numbers"][0] for name, each in found["models"].items()}
+    assert found["models"]["neat"]["numbers"] == [1.0, 1.0]
+    assert found["models"]["chatty"]["numbers"] == [0.0, 0.0]
+    assert found["models"]["chatty"]["means"] == [0.25, 0.5]
+    shown = themis(*asked).stdout
+    assert ("number A" in shown, "makes of all answers at once" in shown) == (True, True)
 
 
 def test_people_see_the_ranking_and_the_most_telling_disagreements(run_id: str) -> None:

@@ -56,12 +56,11 @@ def _show(found: Compared) -> None:
         heading(f"Scores by {found.scored}")
         table(["A", "B", "answers"], [list(each.values()) for each in told["scores"]])
     heading("By model")
-    rows = [[name, of.answers, *of.unparsed, *of.means()] for name, of in found.models.items()]
-    table(["model", "answers", "unparsed A", "unparsed B", "mean score A", "mean score B"], rows)
+    rows = [[name, of.answers, *of.unparsed, *of.numbers()] for name, of in found.models.items()]
+    what = "mean score" if found.is_mean else "number"
+    table(["model", "answers", "unparsed A", "unparsed B", f"{what} A", f"{what} B"], rows)
     if found.scored and not found.is_mean:
-        echo(
-            f"these are means of scores; {safe(found.scored)} makes another number of all answers, so ranks may differ"
-        )
+        echo(f"the numbers are those that {safe(found.scored)} makes of all answers at once")
     _show_ranking(found)
     for each in found.disagreements:
         heading(f"{each['model']}, item {each['item']} of {each['slice']}")

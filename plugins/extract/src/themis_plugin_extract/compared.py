@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from itertools import groupby, islice
 from typing import Any, Final
 
-from themis_core import Extraction, Generation, Item, Reread, Results, RunRecord, SpecError, TrialRow, rereading
+from themis_core import (
+    Extraction,
+    Generation,
+    Item,
+    Judge,
+    Metric,
+    PluginError,
+    Reread,
+    Results,
+    RunRecord,
+    Score,
+    SpecError,
+    TrialRow,
+    rereading,
+)
 
 __all__ = ["Compared", "compare_parses"]
 
@@ -28,6 +42,14 @@ class OfModel:
     unparsed: list[int] = field(default_factory=lambda: [0, 0])
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     scored: list[int] = field(default_factory=lambda: [0, 0])
+    parts: tuple[dict[str, list[Score]], dict[str, list[Score]]] = field(default_factory=lambda: ({}, {}))
+    """By item, of a metric that makes its number of all scores at once: these scores, with their parts."""
+    aggregates: list[float | None] | None = None
+    """That number by A and by B; None if the metric's is the mean."""
+
+    def numbers(self) -> list[float | None]:
+        """The metric's own number by A and by B; None where there is none."""
+        return self.means() if self.aggregates is None else self.aggregates
 
     def means(self) -> list[float | None]:
         """The mean score by A and by B; None where nothing was scored."""
@@ -52,7 +74,7 @@ class Compared:
     """The most telling ones: where the scores differ, then where the values do; of each model in turn."""
     higher_is_better: bool = True
     is_mean: bool = True
-    """Whether the metric's own number of a run is the mean of its scores, as the means here are."""
+    """Whether the metric's own number of a run is the mean of its scores."""
 
     @property
     def agreed(self) -> int:
@@ -60,12 +82,12 @@ class Compared:
         return sum(self.agreement[each] for each in AGREE)
 
     def ranking(self, side: int) -> list[list[str]]:
-        """The models from the best mean to the worst, by A (0) or B (1); those with the same mean together."""
+        """The models from the best number to the worst, by A (0) or B (1); those with the same number together."""
         places: dict[float, list[str]] = {}
         for name, of in sorted(self.models.items()):
-            if (mean := of.means()[side]) is not None:
-                places.setdefault(round(mean, 12), []).append(name)
-        return [places[mean] for mean in sorted(places, reverse=self.higher_is_better)]
+            if (number := of.numbers()[side]) is not None:
+                places.setdefault(round(number, 12), []).append(name)
+        return [places[number] for number in sorted(places, reverse=self.higher_is_better)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `--format json` prints it."""
@@ -75,7 +97,9 @@ class Compared:
             "agreement": {name: self.agreement[name] for name in AGREEMENTS},
             "scores": [{"a": a, "b": b, "answers": count} for (a, b), count in sorted(self.right.items())],
             "models": {
-                name: {"answers": of.answers, "unparsed": of.unparsed, "means": of.means()}
+                name: {
+                    "answers": of.answers, "unparsed": of.unparsed, "means": of.means(), "numbers": of.numbers(),
+                }
                 for name, of in self.models.items()
             },
             "rankings": [self.ranking(0), self.ranking(1)],
@@ -100,6 +124,7 @@ def compare_parses(
     """
     run = results.run(run_id)
     slices = _slices(run, a, b, slice_id)
+    component: Metric | Judge | None = None
     found = Compared(run.run_id, a, b, None, Counter(), Counter(), {}, [])
     kept: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for each, rows in groupby(results.trials(run.run_id), key=lambda row: row.slice_id):
@@ -110,12 +135,35 @@ def compare_parses(
             found.scored, found.higher_is_better, found.is_mean = _described(run, each, scored)
         if scored and "/".join(scored) != found.scored:
             scored = None  # a mean over different metrics would be of nothing
+        if scored and not found.is_mean:
+            component = _same(component, results.aggregates(run.run_id).get((each, *scored)), found.scored)
         with ExitStack() as stack:
             readers = [stack.enter_context(rereading(results, run.run_id, each, name, scored)) for name in (a, b)]
             for row, item, generation in _answers(results, rows, _of_several_turns(run)):
                 _count(found, kept, row, item, generation, [read(item, generation) for read in readers])
+    if component is not None:
+        for of in found.models.values():
+            of.aggregates = [_aggregated(component, each, found.scored) for each in of.parts]
+            of.parts = ({}, {})
     found.disagreements = _in_turn(kept, most)
     return found
+
+
+def _same(known: Metric | Judge | None, own: Metric | Judge | None, name: str | None) -> Metric | Judge | None:
+    """The component that makes one number of all slices. Raises SpecError if theirs differ."""
+    if known is not None and own != known:
+        raise SpecError(f"{name} has other settings in another slice, so there is no number of both: name one slice")
+    return own
+
+
+def _aggregated(component: Any, parts: Mapping[str, Sequence[Score]], name: str | None) -> float | None:
+    if not parts:
+        return None
+    try:
+        value = component.aggregate_items([list(scores) for scores in parts.values()])
+        return None if value is None else float(value)
+    except Exception as error:
+        raise PluginError(f"{name} failed at aggregate_items: {error}") from error
 
 
 def _slices(run: RunRecord, a: str, b: str, wanted: str | None) -> dict[str, dict[str, Any]]:
@@ -189,6 +237,9 @@ def _count(
         if each.score is not None and each.score.value is not None:
             of.sums[side] += each.score.value
             of.scored[side] += 1
+            if not found.is_mean:
+                by_item = of.parts[side].setdefault(row.item_digest, [])
+                by_item.append(Score(each.score.value, parts=each.score.parts))
     scores = [None if each.score is None else each.score.value for each in read]
     agreement = _agreement(read[0].extraction, read[1].extraction, scored_alike=scores[0] == scores[1])
     found.agreement[agreement] += 1
