@@ -89,7 +89,8 @@ class Worst(Metric):
     aggregates_mean = False
 
     def score(self, item, generation, value):
-        return Score(float(value == item.reference), parts=(float(value or 0),))
+        found = float(value or 0)
+        return Score(float(found == float(item.reference)), parts=(found,))
 
     def aggregate_items(self, items):
         assert any(score.parts for scores in items for score in scores)
