@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from themis_core import RunResult, SpecError, Store, find_storage, plan, run
+from themis_core import BatchIntended, RunResult, SpecError, Store, find_storage, plan, run
 from themis_core.testing.server import ScriptedServer
 
 
@@ -392,6 +392,8 @@ class Strange(Engine):
         return Ticket("b1")
 
     async def find(self, nonce):
+        if self.how == "untold":
+            raise EngineError("server_error", "it can't be told yet", retryable=True)
         return None
 
     async def collect(self, ticket):
@@ -434,11 +436,28 @@ def themis_register_engines(register):
 def test_what_a_strangers_engine_does_wrong_costs_its_requests_or_stops_and_is_told(
     server: ScriptedServer, tmp_path: Path, how: str, end: tuple[str, int, int], told: str
 ) -> None:
-    (tmp_path / "strange.py").write_text(STRANGE)
-    model = {"provider": "mine/strange", "extras": {"how": how}}
-    spec = spec_of(tmp_path, server, model=model, policy={"max_retries": 1})
-    data = yaml.safe_load(spec.read_text())
-    spec.write_text(yaml.safe_dump(data | {"project": data["project"] | {"plugins": {"mine": "./strange.py"}}}))
-    result = run(spec)
+    result = run(strange_spec(tmp_path, server, how))
     assert ends(result) == end
     assert told in result.note + "".join(result.errors.values())
+
+
+def strange_spec(folder: Path, server: ScriptedServer, how: str) -> Path:
+    (folder / "strange.py").write_text(STRANGE)
+    model = {"provider": "mine/strange", "extras": {"how": how}}
+    spec = spec_of(folder, server, model=model, policy={"max_retries": 1})
+    data = yaml.safe_load(spec.read_text())
+    spec.write_text(yaml.safe_dump(data | {"project": data["project"] | {"plugins": {"mine": "./strange.py"}}}))
+    return spec
+
+
+def test_a_detached_run_does_not_wait_for_a_provider_that_can_not_tell_yet(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    spec = strange_spec(tmp_path, server, "untold")
+    at = "2026-01-02T03:04:05.000006+00:00"
+    intended = BatchIntended("killed", at, "themis-20260102030405-0", "Strange", "m", ("a" * 64,))
+    with closing(opened(spec)) as store:
+        store.append([intended])
+    assert ends(run(spec, detach=True)) == ("completed", 6, 0)
+    with closing(opened(spec)) as store:
+        assert [each.nonce for each in store.open_batches()] == [intended.nonce], "it may be there, so it stays open"

@@ -26,7 +26,7 @@ from themis_core.specs import ExecutionPolicySpec
 from themis_pacing import Retrying
 from themis_wording import counted
 
-__all__ = ["Handing", "Taken"]
+__all__ = ["Handing", "Taken", "Unsure"]
 
 progress_log = logging.getLogger("themis.progress")
 FIND_S = 1.0
@@ -37,6 +37,10 @@ CLAIMED_TOGETHER = 100
 
 class Taken(Exception):
     """Another run has asked for some of the requests meanwhile, or has their answers. Never leaves the room."""
+
+
+class Unsure(Exception):
+    """Nobody can tell yet whether a batch is at its provider. Never leaves the room."""
 
 
 class Handing:
@@ -106,11 +110,14 @@ class Handing:
                 finally:
                     self.note = ""
 
-    async def found(self, engine: Engine, record: BatchRecord, since: str | None = None) -> Ticket | None:
+    async def found(
+        self, engine: Engine, record: BatchRecord, since: str | None = None, *, patient: bool = True
+    ) -> Ticket | None:
         """The ticket of a batch that may be at the provider; None once it is sure that it is not.
 
         A provider may list what it took some seconds later: it is asked until the grace since the submission (`since`,
-        by default the intent) is over. Raises Stopped if it can't be told.
+        by default the intent) is over. Raises Stopped if it can't be told; Unsure if it can't be told yet and the
+        caller is not `patient` beyond the grace: some providers tell a batch's name only when it has ended.
         """
         begun = record if since is None else BatchRecord(record.run_id, since, record.nonce, "", "", ())
         wait = FIND_S
@@ -124,7 +131,9 @@ class Handing:
                         "again may pay twice: look for it there, then `themis batches forget`"
                     )
                     raise Stopped from error
-                self.note = f"looking for a batch at {record.endpoint} failed ({error.code}): tried again"
+                if not patient and age_of(begun) >= self._grace_s:
+                    raise Unsure from error
+                self.note = f"looking for a batch at {record.endpoint}: {error.message}; tried again"
             else:
                 left = self._grace_s - age_of(begun)
                 if ticket is not None or left <= 0:

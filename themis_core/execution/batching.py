@@ -18,7 +18,7 @@ from itertools import islice
 from themis_core.components import Store
 from themis_core.errors import EngineError
 from themis_core.execution.batch_calls import BatchCalls
-from themis_core.execution.batch_handing import Handing, Taken
+from themis_core.execution.batch_handing import Handing, Taken, Unsure
 from themis_core.execution.batch_jobs import BatchPrices, Job, Packing, Wanted, short, told_together
 from themis_core.execution.batch_results import BatchResults
 from themis_core.execution.budget import Budget, Stopped
@@ -193,7 +193,10 @@ class Batching:
         mine = record.run_id == self._plan.run_id
         if not mine and await self._writer.read(lambda store: store.is_held(record.run_id)):
             return record  # it is being submitted
-        ticket = await self._handing.found(model.engine, record)
+        try:
+            ticket = await self._handing.found(model.engine, record, patient=not self._detach)
+        except Unsure:
+            return record
         if ticket is None:
             await self._handing.end(record, "abandoned")
             return None
