@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from themis_core.errors import StoreOutdated as StoreOutdated
     from themis_core.errors import ThemisError as ThemisError
     from themis_core.hookspecs import hookimpl as hookimpl
+    from themis_core.planning import NO_PROMPT as NO_PROMPT
     from themis_core.planning import PromptTemplate as PromptTemplate
     from themis_core.plugins import Installed as Installed
     from themis_core.plugins import LoadedPlugin as LoadedPlugin
@@ -201,7 +202,7 @@ _ROOMS = {
         "ThemisError",
     ),
     "hookspecs": ("hookimpl",),
-    "planning": ("PromptTemplate",),
+    "planning": ("NO_PROMPT", "PromptTemplate"),
     "plugins": (
         "Installed",
         "LoadedPlugin",

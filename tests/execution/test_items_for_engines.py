@@ -328,6 +328,20 @@ def test_what_is_asked_without_a_prompt_is_compared_with_one_prompt_only(folder:
         themis.plan(path)
 
 
+@pytest.mark.parametrize("variants", [[PROMPT], [PROMPT, OTHER]])
+def test_what_is_asked_with_and_without_a_prompt_is_compared_item_by_item(folder: Path, variants: Any) -> None:
+    data = spec([model("own", ["q"]), model("llm", prompted=True)], variants=variants)
+    data["benchmark"]["conclusions"] = ["stats/compare"]
+    path = write(folder, data)
+    result = themis.run(path)
+    (pair,) = json.loads(
+        CliRunner().invoke(cli, ["compare", result.run_id, "--spec", str(path), "--format", "json"]).stdout
+    )["pairs"]
+    assert pair["n"] == 2
+    assert pair["unmatched"] == []
+    assert (pair["ledger_a"]["unpaired"], pair["ledger_b"]["unpaired"]) == (0.0, 0.0)
+
+
 def test_what_was_handed_is_in_the_export_and_comes_back_from_the_log(folder: Path) -> None:
     path = write(folder, spec([model(wants=["q"])]))
     result = themis.run(path)

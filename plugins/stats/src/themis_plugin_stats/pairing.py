@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from themis_core import PluginError, Score, SpecError
+from themis_core import NO_PROMPT, PluginError, Score, SpecError
 from themis_plugin_stats.collecting import Cell, Collected, Digests, Group, MetricKey
 from themis_plugin_stats.corpus import bootstrapped, jackknifed
 from themis_plugin_stats.flipping import Floats
@@ -85,7 +85,7 @@ def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
         values_b.append(b.means[at_b])
     unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
     found, items = _by_item(digests, values_a, values_b)
-    for ledger, of in zip(ledgers, cells, strict=True):
+    for ledger, of in zip(ledgers, keyed, strict=True):
         scores = sum(len(cell.means) for cell in of.values())
         ledger.only = ledger.items - len(items)
         ledger.unpaired = 1 - sum(map(len, digests)) / scores if scores else 0.0
@@ -214,17 +214,30 @@ def cells_of(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]
 
 def keyed_alike(a: Mapping[Group, Cell], b: Mapping[Group, Cell], by: By) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
     """Cells by what must be equal on both sides: all names but the one that is compared, and those that each side has
-    one of, whatever it is called there."""
+    one of, whatever it is called there.
+
+    What was asked without a prompt is compared with each prompt of the other side.
+    """
     kept = [
         name
         for name in _FIELDS
         if name != by and not all(len({getattr(group, name) for group in side}) <= 1 for side in (a, b))
     ]
 
-    def keyed(side: Mapping[Group, Cell]) -> dict[Key, Cell]:
-        return {tuple(getattr(group, name) for name in kept): cell for group, cell in sorted(side.items())}
+    def keyed(side: Mapping[Group, Cell], other: Mapping[Group, Cell]) -> dict[Key, Cell]:
+        return {
+            tuple(prompt if name == "prompt" else getattr(group, name) for name in kept): cell
+            for group, cell in sorted(side.items())
+            for prompt in _prompts(group, other)
+        }
 
-    return keyed(a), keyed(b)
+    return keyed(a, b), keyed(b, a)
+
+
+def _prompts(group: Group, other: Mapping[Group, Cell]) -> Sequence[str]:
+    """The prompts of the other side with which a group is compared: its own, but all for what reads no prompt."""
+    there = sorted({each.prompt for each in other if each.slice_id == group.slice_id})
+    return there if group.prompt == NO_PROMPT and there and NO_PROMPT not in there else (group.prompt,)
 
 
 def _by_item(digests: list[Digests], a: list[Floats], b: list[Floats]) -> tuple[tuple[Floats, Floats], Digests]:
