@@ -39,12 +39,14 @@ class Edited:
     def __init__(self, plan: Plan, store: Store | None) -> None:
         self._plan = plan
         self._store = store
+        self._names: dict[int, str] = {}
+        """By id of a model of the plan, which holds it."""
         self._former: dict[str, _Former] = {}
         """By digest of the model's identity."""
         if store is not None:
             for model in plan.composition.models():
                 if (former := _former(plan, model, store)) is not None:
-                    self._former[_name(model)] = former
+                    self._former[self._name(model)] = former
         self._rows: dict[tuple[str, str, str | None], dict[str, Any]] = {}
 
     def __bool__(self) -> bool:
@@ -64,6 +66,8 @@ class Edited:
 
     def add(self, batch: Sequence[tuple[Trial, Calls]], before: Sequence[Trial]) -> None:
         """Count what of a batch is asked again: trials with the calls that they make, and the trials as they were."""
+        if not self._former:
+            return
         asked = [
             (model, former.own[trial.own.index(request)].key, cost)
             for (trial, calls), former in zip(batch, before, strict=False)
@@ -83,18 +87,24 @@ class Edited:
         """One per engine and code: `component, path, called, files, since, content, calls, cost, keep`."""
         return list(self._rows.values())
 
+    def _name(self, model: ComposedModel) -> str:
+        """The digest of a model's identity: looked up for each trial, and made once."""
+        if id(model) not in self._names:
+            self._names[id(model)] = digest(model.identity())
+        return self._names[id(model)]
+
     def _edited_of(self, trial: Trial) -> ComposedModel | None:
         """Whose code was edited: the model's, or the simulated user's, on whose answers it depends as well."""
         user = trial.talk.user if trial.talk else None
         models = [model for model in (trial.model, user) if model is not None]
-        return next((each for each in models if _name(each) in self._former), None)
+        return next((each for each in models if self._name(each) in self._former), None)
 
     def _before(self, model: ComposedModel) -> ComposedModel:
-        former = self._former.get(_name(model))
+        former = self._former.get(self._name(model))
         return model if former is None else replace(model, content=former.content, handed=former.handed)
 
     def _row(self, model: ComposedModel) -> dict[str, Any]:
-        former, code = self._former[_name(model)], model.engine.code
+        former, code = self._former[self._name(model)], model.engine.code
         now, then = _files(self._plan, model), former.files
         namespace = model.component.partition("/")[0]
         if code is not None:
@@ -145,10 +155,6 @@ def code_of(composition: Composition) -> list[dict[str, Any]]:
         for model in composition.models()
         if (code := model.engine.code) is not None
     ]
-
-
-def _name(model: ComposedModel) -> str:
-    return digest(model.identity())
 
 
 def _files(plan: Plan, model: ComposedModel) -> Mapping[str, str]:
