@@ -32,6 +32,7 @@ SECRET = "sk_live_51H8sQeGk2a9ZxYwVu"
         ({"base_url": "https://h/v1/chat/completions"}, "leave out /chat/completions at its end"),
         ({"base_url": "https://h/v1/chat/completions/"}, "leave out /chat/completions at its end"),
         ({"base_url": "https://h/v1/completions"}, "leave out /completions at its end"),
+        ({"base_url": "https://h/v1/responses"}, "leave out /responses at its end"),
         ({"base_url": "http://h:8000/chat/completions?api-version=1"}, "leave out /chat/completions at its end"),
         ({"base_url": "https://h/openai/deployments/m/chat/completions"}, "leave out /chat/completions at its end"),
         ({"base_url": "https://h/v1#part"}, "leave out what follows #"),

@@ -357,7 +357,6 @@ def test_no_such_host_is_told_from_nobody_listening(ask: Ask, request_of: Reques
     [
         ("", "; most servers want /v1 at the end of base_url"),
         ("/api", "; most servers want /v1 at the end of base_url"),
-        ("/v1/responses", "; the engine appends its path, so leave out what ends with /responses from base_url"),
         ("/v1/models", "; the engine appends its path, so leave out what ends with /models from base_url"),
         ("/v1/v1", "; /v1 is there twice: leave one out of base_url"),
         ("/openai/deployments/gpt", "; Azure's deployments want ?api-version=... in base_url"),
