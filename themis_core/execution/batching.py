@@ -70,6 +70,8 @@ class Batching:
         """Open batches of which this execution wants something, by nonce."""
         self._listed: dict[tuple[str, str], ComposedModel] = {}
         """By endpoint and the name that the server is sent, a model whose engine takes batches."""
+        self._chosen: frozenset[str] = frozenset()
+        """The models that the policy names."""
         self.labels: frozenset[str] = frozenset()
         """The models whose trials wait for batches."""
         self.waiting = False
