@@ -18,6 +18,7 @@ import yaml
 
 from themis_core import BatchIntended, RunResult, SpecError, Store, find_storage, plan, run
 from themis_core.testing.server import ScriptedServer
+from themis_sql.reader import SqlReader
 
 
 @pytest.fixture(scope="module")
@@ -461,3 +462,15 @@ def test_a_detached_run_does_not_wait_for_a_provider_that_can_not_tell_yet(
     assert ends(run(spec, detach=True)) == ("completed", 6, 0)
     with closing(opened(spec)) as store:
         assert [each.nonce for each in store.open_batches()] == [intended.nonce], "it may be there, so it stays open"
+
+
+def test_looking_for_open_batches_reads_no_log(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("the log of a large store takes long to read")
+
+    monkeypatch.setattr(SqlReader, "events", refused)
+    spec = spec_of(tmp_path, server)
+    assert ends(run(spec)) == ("completed", 6, 0)
+    assert plan(spec).stored == 6

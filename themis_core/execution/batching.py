@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from themis_core.components import Store
@@ -86,7 +86,7 @@ class Batching:
         }
         self._listed = {(each.engine.endpoint, each.spec.sent): each for each in models.values()}
         self._chosen = frozenset(filter(self._policy.covers, models))
-        found = await self._writer.read(Store.open_batches) if models else []
+        found = await self._writer.read(_open_ones) if models else []
         places = {(each.endpoint, each.model_id) for each in found}
         self.labels = self._chosen | {
             label for label, each in models.items() if (each.engine.endpoint, each.spec.sent) in places
@@ -179,7 +179,7 @@ class Batching:
     async def _open(self, endpoint: str) -> list[Job]:
         """The open batches at an endpoint that can be waited for."""
         jobs = []
-        for record in await self._writer.read(Store.open_batches):
+        for record in await self._writer.read(_open_ones):
             model = self._listed.get((record.endpoint, record.model_id))
             if record.endpoint != endpoint or model is None or record.nonce in self._handing.given_up:
                 continue
@@ -319,7 +319,7 @@ class Batching:
 
     async def _look_for_ticket(self, job: Job) -> bool:
         """See what became of a batch that another run was submitting; true if it came to nothing."""
-        records = {each.nonce: each for each in await self._writer.read(Store.open_batches)}
+        records = {each.nonce: each for each in await self._writer.read(_open_ones)}
         record = records.get(job.record.nonce)
         known = None if record is None else await self._with_ticket(record, job.model)
         if known is None:
@@ -338,3 +338,7 @@ class Batching:
         known = await self._writer.read(lambda store: store.stored_generations(unknown)) if unknown else set()
         if job.state is not None and (job.record.run_id == self._plan.run_id or len(known) == len(unknown)):
             await self._handing.end(job.record, job.state.status)
+
+
+def _open_ones(store: Store) -> Sequence[BatchRecord]:
+    return store.open_batches()  # of the store's own class, which has no need to read its whole log
