@@ -95,6 +95,35 @@ def test_what_stands_in_an_address_is_encoded(
     assert "content-type" not in served.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a?t={{ params.temperature }}&p={{ params.top_p }}", "/a?t=0.5&p="),
+        ("/a?{% if item.path == '../x?y=1&z=ä' %}same{% endif %}", "/a?same"),
+        ("/a?n={{ item.path | length }}", "/a?n=12"),
+        ("/a?q={{ item.path | upper | truncate(6, true, '') }}", "/a?q=..%2FX%3FY"),
+        ("/a?tags={{ item.tags }}", "/a?tags=%5B%22a%22%2C%20%22b%22%5D"),
+        ("/a?{% for tag in item.tags %}t={{ tag }}&{% endfor %}", "/a?t=a&t=b&"),
+        ("/a?up={{ '..' }}", "/a?up=.."),
+    ],
+)
+def test_an_address_is_made_of_values_as_they_are(path: str, expected: str, make: Make, asked: Request) -> None:
+    assert make(path=path).path_of(asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("item", "words"), [({"id": ".."}, "another address"), ({"id": "\ud800"}, "can't be rendered")]
+)
+def test_an_address_that_is_another_or_none_is_a_failure(
+    item: dict[str, Any], words: str, make: Make, server: ScriptedServer
+) -> None:
+    (error,) = outcomes(make(path="/items/{{ item.id }}"), [Request("m", [], {}, item_id="i1", item=item)])
+    assert isinstance(error, EngineError)
+    assert error.code == "unsupported"
+    assert words in error.message
+    assert server.count == 0
+
+
 def test_a_key_is_sent_as_bearer_token_or_in_any_header(
     make: Make, asked: Request, server: ScriptedServer, key: str
 ) -> None:
@@ -162,6 +191,11 @@ def test_a_setting_that_no_template_reads_is_refused(make: Make) -> None:
         ({"reply": {"text": ""}}, "is no JMESPath expression"),
         ({"reply": {"text": "nosuch(a)", "usage": {"input_tokens": "]"}}}, "input_tokens"),
         ({"reply": {"text": "a", "txt": "b"}}, "txt"),
+        (
+            {"reply": {"text": "jion('', a[?length_of(b) > `2`])"}},
+            "no function 'jion'. Did you mean 'join'",
+        ),
+        ({"reply": {"text": "join('', a[?length_of(b) > `2`])"}}, "JMESPath has no function 'length_of'"),
         ({"reply": {}}, "text"),
         ({"reply": {"text": "a", "statuses": {"done": "good"}}}, "statuses"),
         ({"headers": {"x-api-key": "abc"}}, "headers_env"),

@@ -55,6 +55,10 @@ REPLIES: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("a refusal", {"refused": "No."}, {"text": "text", "refusal": "refused"},
      {"status": "refused", "refusal": "No.", "text": ""}),
     ("no refusal", {"text": "4", "refused": ""}, {"text": "text", "refusal": "refused"}, {"text": "4"}),
+    ("said not to be refused", {"text": "4", "blocked": False}, {"text": "text", "refusal": "blocked"},
+     {"text": "4", "refusal": None}),
+    ("said to be refused", {"text": "", "blocked": True}, {"text": "text", "refusal": "blocked"},
+     {"status": "refused", "refusal": "true"}),
     ("empty", {"text": ""}, "text", {"status": "empty"}),
     ("reasoning", {"text": "4", "thought": "2 and 2"}, {"text": "text", "reasoning": "thought"},
      {"text": "4", "reasoning": "2 and 2"}),
@@ -62,6 +66,8 @@ REPLIES: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("no cost", {"text": "4"}, {"text": "text", "cost": "usd"}, {"cost": None}),
     ("counts that are none", {"text": "4", "n": -1, "m": "5"},
      {"text": "text", "usage": {"input_tokens": "n", "output_tokens": "m"}}, {"usage": Usage()}),
+    ("a count beyond all", {"text": "4", "n": 10**400}, {"text": "text", "usage": {"input_tokens": "n"}},
+     {"usage": Usage()}),
     ("counts as fractions", {"text": "4", "n": 9.0}, {"text": "text", "usage": {"input_tokens": "n"}},
      {"usage": Usage(9)}),
     ("kept", {"text": "4", "meta": {"v": "1.2"}}, {"text": "text", "provider": {"version": "meta.v", "no": "x"}},
@@ -105,6 +111,8 @@ FAILURES: list[tuple[str, dict[str, Any], Any, str, bool, str]] = [
      False, "reply.cost finds no number"),
     ("steps that are none", {"body": {"text": "4", "s": "x"}}, {"text": "text", "steps": "s"}, "invalid_reply", False,
      "no list of objects"),
+    ("a cost beyond all", {"body": {"text": "4", "usd": 10**400}}, {"text": "text", "cost": "usd"}, "invalid_reply",
+     False, "reply.cost finds no number"),
     ("an error in a 200", {"body": {"error": "boom"}}, {"text": "text", "error": "error"}, "invalid_reply", True,
      "boom"),
     ("an error with a status", {"body": {"error": {"code": 429, "message": "slow down"}}},
@@ -141,6 +149,15 @@ def test_a_failure_says_what_is_wrong(
     assert (error.code, error.retryable) == (code, retryable)
     assert words in error.message
     assert error.retry_after == (7.0 if "headers" in fault else None)
+
+
+def test_all_steps_are_handed_on_so_that_what_is_left_out_is_counted(
+    make: Make, asked: Request, server: ScriptedServer
+) -> None:
+    server.reset({"faults": [{"body": {"text": "4", "s": [{"name": "look"}] * 1_200}}]})
+    (answer,) = outcomes(make({"text": "text", "steps": "s"}), [asked])
+    assert isinstance(answer, Generation)
+    assert len(answer.steps) == 1_200
 
 
 def test_there_are_forty_cases() -> None:

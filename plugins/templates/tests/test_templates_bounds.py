@@ -291,3 +291,10 @@ def test_a_text_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rendered("{{ item.q }}", {"q": "x" * 10}) == "x" * 10
     with pytest.raises(TemplateError, match="more than 10 characters"):
         rendered("{{ item.q }}", {"q": "x" * 11})
+
+
+def test_what_is_inserted_can_be_encoded_and_only_that() -> None:
+    template = Template("a&{{ item.q }}{% if item.q == 'b&c' %}&{{ item.q | upper }}{% endif %}", lambda it: f"<{it}>")
+    assert template.render({"item": {"q": "b&c"}}, "item '1'") == "a&<b&c>&<B&C>"
+    with pytest.raises(TemplateError, match="has no field 'r'"):
+        Template("{{ item.r }}", str).render({"item": {}}, "item '1'")

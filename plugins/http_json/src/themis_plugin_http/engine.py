@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, field_validator
 from themis_core import Capabilities, EngineError, Generation, Request
 from themis_http import Dialect, HttpEngine, encode, inner_error, json_value
 from themis_plugin_http.finding import Finding, find, read
-from themis_plugin_http.forms import Form, context_of, quoted
+from themis_plugin_http.forms import Form, context_of, path_form
 
 __all__ = ["HttpJson"]
 
@@ -51,7 +51,7 @@ class HttpJson(HttpEngine):
             raise ValueError("begin it with / or ?: it is put at the end of base_url")
         if "://" in value or "#" in value:
             raise ValueError("write the server into base_url, and leave out what follows #")
-        Form(value, "path")
+        path_form(value)
         return value
 
     @field_validator("request_body")
@@ -63,7 +63,7 @@ class HttpJson(HttpEngine):
     @cached_property
     def forms(self) -> _Forms:
         """Both templates, compiled."""
-        return _Forms(Form(self.request_path, "path"), Form(self.request_body, "body"))
+        return _Forms(path_form(self.request_path), Form(self.request_body, "body"))
 
     @property
     def item_fields(self) -> tuple[str, ...]:
@@ -107,7 +107,10 @@ class HttpJson(HttpEngine):
         return self.forms.body.fill(self._context(request), _of(request))
 
     def path_of(self, request: Request) -> str:
-        return str(self.forms.path.fill(quoted(self._context(request)), _of(request)) or "")
+        path = str(self.forms.path.fill(self._context(request), _of(request)) or "")
+        if not {".", ".."}.isdisjoint(path.partition("?")[0].split("/")):  # clients leave them out, however encoded
+            raise EngineError("unsupported", f"path: {path!r:.200} would ask for another address, for {_of(request)}")
+        return path
 
     def _context(self, request: Request) -> dict[str, Any]:
         return context_of(request, self.forms.reads("params") is None)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from themis_core import EngineError, Generation, Step, Usage
 from themis_http import MOST_TOKENS, Ending, ending_of_answer, invalid, status_of, warning_of
+from themis_wording import did_you_mean
 
 __all__ = ["Finding", "find", "read"]
 
 Status: TypeAlias = Literal["answered", "refused", "truncated", "empty"]
-MOST_STEPS = 1000
 _STEP_FIELDS = ("kind", "name", "input", "output", "seconds", "cost", "error")
 _KINDS = frozenset({"tool_call", "retrieval", "model", "message", "other"})
 
@@ -23,13 +23,27 @@ _KINDS = frozenset({"tool_call", "retrieval", "model", "message", "other"})
 def _check_path(path: str) -> str:
     import jmespath
     from jmespath.exceptions import JMESPathError
+    from jmespath.functions import Functions
 
     try:
-        jmespath.compile(path)
+        parsed = jmespath.compile(path).parsed
+        unknown = next((name for name in _functions(parsed) if name not in Functions.FUNCTION_TABLE), None)
     except (JMESPathError, RecursionError) as error:
         reason = " ".join(str(error).split()).removeprefix("Invalid jmespath expression: ") or "it is empty"
         raise ValueError(f"{path!r} is no JMESPath expression: {reason}") from None
+    if unknown is not None:
+        hint = did_you_mean(unknown, Functions.FUNCTION_TABLE)
+        raise ValueError(f"{path!r}: JMESPath has no function {unknown!r}.{hint}")
     return path
+
+
+def _functions(node: Mapping[str, Any]) -> Iterator[str]:
+    """The functions that a parsed expression calls."""
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for each in node["children"]:
+        if isinstance(each, Mapping):
+            yield from _functions(each)
 
 
 Path: TypeAlias = Annotated[str, AfterValidator(_check_path)]
@@ -105,7 +119,8 @@ def read(data: Any, paths: Finding, latency_s: float, shown: Callable[[str], str
 
 def _read(data: Any, paths: Finding, usage: Usage, latency_s: float, shown: Callable[[str], str]) -> Generation:
     reason = _text(find(paths.finish_reason, "finish_reason", data), "finish_reason")
-    refusal = _text(find(paths.refusal, "refusal", data), "refusal") or None
+    # A field that says whether there is a refusal is there in answers too, as false.
+    refusal = _text(find(paths.refusal, "refusal", data) or None, "refusal")
     told = None if reason is None else paths.statuses.get(reason)
     ending: Ending = "whole" if told is not None or paths.finish_reason is None else ending_of_answer(reason)
     text = _text(find(paths.text, "text", data), "text")
@@ -133,12 +148,19 @@ def _text(value: Any, name: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
-        return json.dumps(value)
+        return _written(value, name)
     kind = "a list" if isinstance(value, list) else "an object"
     hint = (
         ": take one of its elements by [0], or make one text of it by join('', ...)" if isinstance(value, list) else ""
     )
     raise invalid(f"reply.{name} finds {kind} in the reply, and no text{hint}")
+
+
+def _written(value: float, name: str) -> str:
+    try:
+        return json.dumps(value)
+    except ValueError:  # of more digits than Python writes
+        raise invalid(f"reply.{name} finds a number of too many digits in the reply") from None
 
 
 def _there(data: Any, shown: Callable[[str], str]) -> str:
@@ -151,7 +173,7 @@ def _there(data: Any, shown: Callable[[str], str]) -> str:
 def _number(value: Any, name: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise invalid(f"reply.{name} finds no number of 0 or more in the reply")
     return float(value)
 
@@ -163,8 +185,8 @@ def _usage(data: Any, paths: Finding) -> Usage:
 
 
 def _is_count(value: Any) -> bool:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-    return whole and 0 <= value <= MOST_TOKENS
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= MOST_TOKENS and float(value).is_integer()
 
 
 def _plain(path: str, name: str, data: Any) -> Any:
@@ -181,7 +203,7 @@ def _steps(value: Any) -> tuple[Step, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
         raise invalid("reply.steps finds no list of objects in the reply")
-    return tuple(_step(each, index) for index, each in enumerate(value[:MOST_STEPS]))
+    return tuple(_step(each, index) for index, each in enumerate(value))
 
 
 def _step(given: Mapping[str, Any], index: int) -> Step:

@@ -6,16 +6,17 @@ other text stays one. Where such a value is none, what would hold it is left out
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from themis_core import EngineError, InferenceParamsSpec, Request
 from themis_templates import Template, TemplateError
 
-__all__ = ["VARIABLES", "Form", "context_of", "quoted"]
+__all__ = ["VARIABLES", "Form", "context_of", "path_form"]
 
 VARIABLES: Final = ("item", "messages", "model", "params", "prompt", "seed")
 MOST_DEEP: Final = 50
@@ -27,8 +28,10 @@ _NO_SETTINGS: Final = dict.fromkeys(InferenceParamsSpec.model_fields)
 class Form:
     """A tree of plain data whose texts are templates. Raises ValueError, with the place within it, for what is none."""
 
-    def __init__(self, tree: Any, place: str) -> None:
+    def __init__(self, tree: Any, place: str, insert: Callable[[Any], str] | None = None) -> None:
+        """`insert` encodes what is inserted; then all texts stay texts."""
         self._place = place
+        self._insert = insert
         self.reads: dict[str, set[str] | None] = {}
         """The variables that it reads, each with the fields that it reads of it; None if it reads all of it."""
         self._tree = self._compiled(tree, "", 0)
@@ -56,15 +59,15 @@ class Form:
         return self._text(node, place) if isinstance(node, str) else node
 
     def _key(self, name: str, place: str) -> str:
-        if "{{" in name or "{%" in name:
+        if _is_template(name):
             raise _at(place, f"the key {name!r} is not filled in, only texts are")
         return name
 
     def _text(self, text: str, place: str) -> Any:
-        if "{{" not in text and "{%" not in text and "{#" not in text:
+        if not _is_template(text):
             return text
         try:
-            template = Template(text)
+            template = Template(text, self._insert)
         except TemplateError as error:
             raise _at(place, str(error)) from error
         for variable, fields in template.reads.items():
@@ -73,13 +76,22 @@ class Form:
             _check_settings(variable, fields, place)
             known = self.reads.setdefault(variable, set())
             self.reads[variable] = None if known is None or fields is None else known | set(fields)
-        whole = _WHOLE.fullmatch(text.strip())
+        whole = _WHOLE.fullmatch(text.strip()) if self._insert is None else None
         if whole is None:
             return template
         path = (whole[1], *filter(None, whole[2].split(".")))
         if len(path) == 1:
             self.reads[path[0]] = None
         return _Value(path, template)
+
+
+def path_form(template: str) -> Form:
+    """The form of what follows base_url: each value that it inserts is encoded for a path or a query."""
+    return Form(template, "path", _quoted)
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text or "{#" in text
 
 
 class _Value:
@@ -136,13 +148,11 @@ def context_of(request: Request, params_as_given: bool) -> dict[str, Any]:
     }
 
 
-def quoted(value: Any) -> Any:
-    """Data whose texts can stand in a path or a query, whatever they hold."""
-    if isinstance(value, str):
-        return quote(value, safe="")
-    if isinstance(value, dict):
-        return {name: quoted(each) for name, each in value.items()}
-    return [quoted(each) for each in value] if isinstance(value, list | tuple) else value
+def _quoted(value: Any) -> str:
+    """A value as it can stand in a path or a query: nothing for none, JSON for what is no text. Raises ValueError."""
+    if value is None:
+        return ""
+    return quote(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), safe="")
 
 
 def _text_of(message: Mapping[str, Any]) -> str:

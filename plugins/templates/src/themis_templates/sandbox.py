@@ -70,7 +70,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, line_end: Literal["\n", "\r\n", "\r"]) -> None:
+    def __init__(self, line_end: Literal["\n", "\r\n", "\r"], insert: Callable[[Any], str] | None = None) -> None:
         # Not optimized: that would compute constants, however large, while a template is compiled.
         super().__init__(
             undefined=_Undefined,
@@ -78,7 +78,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             newline_sequence=line_end,
             optimized=False,
-            finalize=_finalized,
+            finalize=_finalized if insert is None else _inserted_by(insert),
         )
         del self.globals["lipsum"], self.filters["random"]  # no two renderings would be alike
         self.filters["tojson"] = _tojson
@@ -253,6 +253,15 @@ def _finalized(context: Context, value: Any) -> Any:
     _check_printable(value)
     meter().make(length_of(value))
     return value
+
+
+def _inserted_by(insert: Callable[[Any], str]) -> Callable[..., Any]:
+    @pass_context
+    def finalized(context: Context, value: Any) -> Any:
+        checked = _finalized(context, value)
+        return checked if isinstance(checked, Undefined) else insert(checked)
+
+    return finalized
 
 
 def _check_printable(value: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -47,12 +47,15 @@ Reads = Mapping[str, frozenset[str] | None]
 class Template:
     """A template as Jinja2 compiled it. Raises TemplateError, with the line in the template, if it can't be."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, insert: Callable[[Any], str] | None = None) -> None:
+        """`insert` makes text of each value that the template prints, such as by encoding it; what it raises as
+        ValueError is told as TemplateError. Filters, tests and conditions see values as they are.
+        """
         self._text = text
-        environment = _environment(_line_end(text))
+        environment = _environment(_line_end(text), insert)
         with _compiling("template"):
             self._jinja = environment.template(text)
-            self.pieces: Pieces | None = environment.pieces(text)
+            self.pieces: Pieces | None = environment.pieces(text) if insert is None else None
             """Literal text and the variable and field that follow it; None if the template does anything else."""
 
     @cached_property
@@ -114,11 +117,11 @@ def _line_end(text: str) -> Any:
     return ends[0] if ends else "\n"
 
 
-@lru_cache(maxsize=3)
-def _environment(line_end: Any) -> Sandbox:
+@lru_cache(maxsize=8)
+def _environment(line_end: Any, insert: Callable[[Any], str] | None = None) -> Sandbox:
     from themis_templates.sandbox import Sandbox
 
-    return Sandbox(line_end)
+    return Sandbox(line_end, insert)
 
 
 def _joined(pieces: Pieces, context: Mapping[str, Any]) -> str | None:
