@@ -152,8 +152,9 @@ def themis_request_started(event: RequestStarted) -> None:
     """Observe that an attempt at a request is about to be sent: to which model, for which trial, with what.
 
     Called once per attempt, those at requests of judges included, in the event loop's thread: return fast. Where no
-    plugin has one of the three hooks of requests, no event is made. What is answered from the store is no request, and
-    what is asked in batches is told of by none of them. Treated like `themis_run_started` otherwise.
+    plugin has one of the three hooks of requests, no event is made. What is answered from the store is no request. What
+    was asked in a batch is told of when its outcome is read, with the batch's id and the time at which it was handed
+    in; the next hook follows at once. Treated like `themis_run_started` otherwise.
     """
 
 

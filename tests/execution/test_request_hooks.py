@@ -152,6 +152,51 @@ def test_what_is_stored_is_no_request(tmp_path: Path, server: ScriptedServer) ->
     assert len(told(tmp_path)) == count
 
 
+def batched(folder: Path, server: ScriptedServer, **policy: Any) -> Path:
+    """The spec with three items, asked by batches."""
+    file = spec(folder, server, observers=["watching"])
+    data = yaml.safe_load(file.read_text())
+    rows = [{"id": str(each), "q": f"{each} + 2?", "gold": "A: 4"} for each in range(3)]
+    data["benchmark"]["slices"][0]["dataset"]["extras"]["rows"] = rows
+    data["project"]["execution_policy"]["batches"] = {"poll_s": 0.05, "grace_s": 0.1, **policy}
+    file.write_text(yaml.safe_dump(data))
+    return file
+
+
+def test_requests_of_a_batch_are_told_when_it_is_collected(tmp_path: Path, server: ScriptedServer) -> None:
+    server.reset({"answers": {"rule": "constant", "output": "A: 4"}, "batches": {"takes_s": 1.5}})
+    file = batched(tmp_path, server)
+    assert themis.run(file, detach=True).status == "waiting"
+    assert not (tmp_path / "told.jsonl").exists()
+    themis.run(file)
+    events = told(tmp_path)
+    assert [kind for kind, _ in events] == ["started", "finished"] * 3 + ["trial"] * 3
+    trials = {event["trial_id"]: event["generation_keys"][0] for kind, event in events if kind == "trial"}
+    for number, event in enumerate(event for kind, event in events if kind == "started"):
+        assert (event["number"], event["attempt"], event["purpose"]) == (number + 1, 1, "answer")
+        assert (event["engine"], event["endpoint"]) == ("openai/chat", server.origin)
+        assert event["batch"] == server.batches()[0]["id"]
+        assert event["request"]["key"] == trials[event["trial_id"]]
+    for event in (event for kind, event in events if kind == "finished"):
+        assert event["seconds"] >= 1
+        assert event["generation"]["text"] == "A: 4"
+        assert event["started"]["batch"] == event["generation"]["provider"]["batch"]
+    themis.run(file)
+    assert len(told(tmp_path)) == len(events)
+
+
+def test_what_a_batch_leaves_unanswered_is_told_as_failed(tmp_path: Path, server: ScriptedServer) -> None:
+    server.reset({"batches": {"ends": ["expired"], "answered": 2}})
+    themis.run(batched(tmp_path, server))
+    events = [(kind, event) for kind, event in told(tmp_path) if kind != "trial"]
+    assert [kind for kind, _ in events] == [*["started", "finished"] * 2, "started", "failed", "started", "finished"]
+    failed = events[5][1]
+    assert (failed["code"], failed["retryable"], failed["started"]["attempt"]) == ("batch_unanswered", True, 1)
+    again = events[6][1]
+    assert (again["attempt"], again["request"]["key"]) == (2, failed["started"]["request"]["key"])
+    assert [each["id"] for each in server.batches()] == [failed["started"]["batch"], again["batch"]]
+
+
 def test_an_observer_that_fails_is_logged_once_and_passed_over(
     tmp_path: Path, server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:

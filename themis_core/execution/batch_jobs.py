@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from themis_core.components import BATCH_KEY_LENGTH, BatchState
 from themis_core.execution.request_file import RequestFile
+from themis_core.execution.watching import TrialName
 from themis_core.plugins import ComposedModel
 from themis_core.records import BatchRecord, Request
 from themis_core.specs import PriceSpec, canonical_json
@@ -31,6 +32,8 @@ class Wanted(NamedTuple):
     model: ComposedModel
     reserved: float
     """What is set aside for its cost."""
+    trial: TrialName
+    """The trial that it is asked for first."""
 
 
 def short(key: str) -> str:
@@ -110,11 +113,11 @@ class Packing:
         size = self._bytes + _size(request)
         return not self.wanted or (len(self.wanted) < self._max_requests and size <= self._max_bytes)
 
-    def add(self, request: Request, whole: Request, model: ComposedModel, reserved: float) -> None:
+    def add(self, request: Request, whole: Request, model: ComposedModel, reserved: float, trial: TrialName) -> None:
         """Take a request; `whole` is as it is sent."""
         self._bytes += _size(whole)
         place = self._file.add(request)
-        self.wanted[short(request.key)] = Wanted(place, request.key, model, reserved)
+        self.wanted[short(request.key)] = Wanted(place, request.key, model, reserved, trial)
 
     def requests(self) -> Iterator[Request]:
         return (self._file.at(each.place) for each in self.wanted.values())

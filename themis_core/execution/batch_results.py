@@ -10,11 +10,12 @@ from dataclasses import replace
 from themis_core.components import BatchState
 from themis_core.errors import EngineError
 from themis_core.execution.batch_calls import BatchCalls
-from themis_core.execution.batch_jobs import BatchPrices, Job, Wanted, short
+from themis_core.execution.batch_jobs import BatchPrices, Job, Wanted, age_of, short
 from themis_core.execution.budget import Budget
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.request_file import RequestFile
+from themis_core.execution.watching import RequestWatch
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
 from themis_core.specs import BatchesSpec, digest
@@ -42,7 +43,9 @@ class BatchResults:
         file: RequestFile,
         policy: BatchesSpec,
         prices: BatchPrices,
+        watch: RequestWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._run_id = run_id
         self._writer = writer
         self._budget = budget
@@ -123,6 +126,7 @@ class BatchResults:
             billed = result.unknown_outcome or result.code in MAY_BE_BILLED
             cost = self._budget.cost_of_call(request, price, result.usage, billed=billed)
             self._settle(job, wanted, cost)
+            self._tell(job, wanted, result)
             self._fail(wanted, result, tells_of="")
             return self._spent(request, cost, result)
         said = (result.text, result.reasoning or "", *result.alternatives)
@@ -131,7 +135,17 @@ class BatchResults:
         self._progress.generated += 1
         self._answered.add(short(wanted.key))
         kept = replace(result, latency_s=None, provider={**result.provider, BATCH: number})
-        return [GenerationRecorded(request.key, self._run_id, now(), request, cost.put_into(kept))]
+        kept = cost.put_into(kept)
+        self._tell(job, wanted, kept)
+        return [GenerationRecorded(request.key, self._run_id, now(), request, kept)]
+
+    def _tell(self, job: Job, wanted: Wanted, result: Generation | EngineError) -> None:
+        if self._watch is not None:
+            attempt = self._tries[wanted.key] + 1
+            request = self._file.at(wanted.place)
+            self._watch.of_batch(
+                job.record, age_of(job.record), job.model.engine, request, attempt, wanted.trial, result
+            )
 
     def _spent(self, request: Request, cost: RunCost, error: EngineError) -> Iterable[GenerationRecorded]:
         """What a failed request cost, under a key of its own: a later answer replaces the failure itself."""
@@ -176,6 +190,7 @@ class BatchResults:
         told = f"batch {job.record.ticket.id} {_ENDS.get(state.status, 'ended')} without an answer to it"
         error = state.error or EngineError("batch_unanswered", told, retryable=state.status != "cancelled")
         for each in unanswered:
+            self._tell(job, each, error)
             self._fail(each, error, tells_of=told)
         log.warning(
             "batch %s %s: %s without an answer%s", job.record.ticket.id, _ENDS.get(state.status, "ended"),

@@ -25,6 +25,7 @@ from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.progress import Progress
 from themis_core.execution.request_file import RequestFile
 from themis_core.execution.sharing import Sharing
+from themis_core.execution.watching import RequestWatch, TrialName
 from themis_core.execution.writer import Writer
 from themis_core.planning import MediaChanged, Plan, Trial
 from themis_core.plugins import ComposedModel
@@ -48,7 +49,15 @@ class Batching:
     """The batches of one execution. With `detach` it waits for none: `waiting` says that some were left."""
 
     def __init__(
-        self, plan: Plan, writer: Writer, sharing: Sharing, budget: Budget, progress: Progress, *, detach: bool
+        self,
+        plan: Plan,
+        writer: Writer,
+        sharing: Sharing,
+        budget: Budget,
+        progress: Progress,
+        watch: RequestWatch | None,
+        *,
+        detach: bool,
     ) -> None:
         policy = plan.composition.project.execution_policy
         self._plan = plan
@@ -62,8 +71,9 @@ class Batching:
         self._file = RequestFile()
         self._prices = BatchPrices()
         self._results = BatchResults(
-            plan.run_id, writer, budget, progress, self._calls, self._file, self._policy, self._prices
-        )
+            plan.run_id, writer, budget, progress, self._calls, self._file, self._policy, self._prices,
+            watch,
+        )  # fmt: skip
         self._kept: set[str] = set()
         """Digests of the media that the store was given."""
         self._jobs: dict[str, Job] = {}
@@ -155,14 +165,14 @@ class Batching:
         held_back = False
         trials = self._plan.trials(endpoint, labels=labels)
         while chunk := list(islice(trials, LOOK_UP)):
-            for request, model in await self._missing(chunk, seen):
+            for request, model, trial in await self._missing(chunk, seen):
                 if self._budget.stopped is not None:
                     raise Stopped
                 job = in_batch.get(short(request.key))
                 if job is not None:
-                    self._want(job, request, model)
+                    self._want(job, request, model, trial)
                 elif model.spec.model_id in self._chosen and not held_back:
-                    held_back = not await self._pack(packings, request, model, jobs)
+                    held_back = not await self._pack(packings, request, model, trial, jobs)
         for packing in packings.values():
             held_back |= not await self._submit(packing, jobs)
         for job in jobs:
@@ -205,24 +215,33 @@ class Batching:
         log.warning("batch %s was submitted before the run was killed: it is collected", ticket.id)
         return await self._handing.note_ticket(record, ticket)
 
-    async def _missing(self, chunk: list[Trial], seen: set[str]) -> Iterator[tuple[Request, ComposedModel]]:
-        asked = {trial.requests[0].key: (trial.requests[0], trial.model) for trial in chunk if trial.model is not None}
+    async def _missing(self, chunk: list[Trial], seen: set[str]) -> Iterator[tuple[Request, ComposedModel, TrialName]]:
+        asked: dict[str, tuple[Request, ComposedModel, TrialName]] = {}
+        for trial in chunk:
+            if trial.model is not None:
+                named = TrialName(trial.slice_id, trial.trial_id)
+                asked.setdefault(trial.requests[0].key, (trial.requests[0], trial.model, named))
         keys = [key for key in asked if short(key) not in seen and not self._results.is_settled(key)]
         seen.update(map(short, keys))
         stored = await self._writer.read(lambda store: store.stored_generations(keys)) if keys else set()
-        return ((asked[key][0], asked[key][1]) for key in keys if key not in stored)
+        return (asked[key] for key in keys if key not in stored)
 
-    def _want(self, job: Job, request: Request, model: ComposedModel) -> None:
+    def _want(self, job: Job, request: Request, model: ComposedModel, trial: TrialName) -> None:
         if short(request.key) not in job.wanted:
             if not job.wanted:
                 job.model = model  # others of its name may read answers in another way
             self._jobs[job.record.nonce] = job
             reserved = self._budget.owe(request, self._prices.of(model))
             place = self._file.add(request)
-            job.wanted[short(request.key)] = Wanted(place, request.key, model, reserved)
+            job.wanted[short(request.key)] = Wanted(place, request.key, model, reserved, trial)
 
     async def _pack(
-        self, packings: dict[tuple[int, str], Packing], request: Request, model: ComposedModel, jobs: list[Job]
+        self,
+        packings: dict[tuple[int, str], Packing],
+        request: Request,
+        model: ComposedModel,
+        trial: TrialName,
+        jobs: list[Job],
     ) -> bool:
         """Put a request into a batch of its model; false if the budget has it wait."""
         if not self._budget.may_call(sum(len(each.wanted) for each in packings.values())):
@@ -246,7 +265,7 @@ class Batching:
             packing = None
         if packing is None:
             packing = packings[place] = Packing(model, self._file, self._policy.max_requests)
-        packing.add(request, whole, model, reserved)
+        packing.add(request, whole, model, reserved, trial)
         return True
 
     async def _submit(self, packing: Packing, jobs: list[Job]) -> bool:

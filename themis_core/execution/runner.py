@@ -81,7 +81,7 @@ class Runner:
         self._sharing = Sharing(writer, plan.run_id)
         self._lanes = Lanes(budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
-        self.batching = Batching(plan, writer, self._sharing, budget, progress, detach=detach)
+        self.batching = Batching(plan, writer, self._sharing, budget, progress, self._watch, detach=detach)
         self._answering = Answering(
             plan.run_id,
             writer,

@@ -13,10 +13,17 @@ from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.progress import now
 from themis_core.plugins import Composition, Observers
-from themis_core.records import Generation, Request, RequestFailed, RequestFinished, RequestStarted
+from themis_core.records import BatchRecord, Generation, Request, RequestFailed, RequestFinished, RequestStarted
 from themis_plain import own
 
-__all__ = ["CUT_OFF", "RequestWatch", "watch_of"]
+__all__ = ["CUT_OFF", "RequestWatch", "TrialName", "watch_of"]
+
+
+class TrialName(NamedTuple):
+    """A trial of a run."""
+
+    slice_id: str
+    trial_id: str
 
 
 class _Asker(NamedTuple):
@@ -82,6 +89,27 @@ class RequestWatch:
         )  # fmt: skip
         self._started.tell(lambda: {"event": own(event)})
         return _Asked(event, time.monotonic())
+
+    def of_batch(
+        self, record: BatchRecord, seconds: float, engine: Engine, request: Request, attempt: int, trial: TrialName,
+        result: Generation | EngineError,
+    ) -> None:  # fmt: skip
+        """Tell of a request that was in a batch, handed in so many seconds ago, and of what became of it.
+
+        Only now, so that nothing is held for hours, and that the run which collects tells of each once.
+        """
+        name = self._names.get(id(engine), type(engine).__name__)
+        batch = record.ticket.id if record.ticket is not None else record.nonce
+        event = RequestStarted(
+            next(self._numbers), self._run_id, record.at, name, record.endpoint, attempt, "answer", *trial, request,
+            batch,
+        )  # fmt: skip
+        self._started.tell(lambda: {"event": own(event)})
+        asked = _Asked(event, time.monotonic() - seconds)
+        if isinstance(result, EngineError):
+            self.failed(asked, result)
+        else:
+            self.ended(asked, result)
 
     def ended(self, asked: _Asked, generation: Generation) -> None:
         """An attempt brought a generation, which is one that failed if a local engine did."""

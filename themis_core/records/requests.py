@@ -12,13 +12,16 @@ __all__ = ["RequestFailed", "RequestFinished", "RequestStarted"]
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
-    """One attempt at a request is about to be sent."""
+    """One attempt at a request is about to be sent.
+
+    One that was sent in a batch is told of when its outcome is read, just before that, by the run that reads it.
+    """
 
     number: int
     """Of the attempt, counted from 1 in this execution: what becomes of it has the same."""
     run_id: str
     at: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601; of a batch, when it was handed in."""
     engine: str
     """Name of the component, such as `openai/chat`."""
     endpoint: str
@@ -31,6 +34,8 @@ class RequestStarted:
     """The trial that it is asked for first; others of the run may use the answer too."""
     request: Request
     """What the engine is handed. Images, sound and files that are long stand in it as `sha256:…`."""
+    batch: str = ""
+    """The provider's id of the batch that it was sent in; empty if it was sent by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class RequestFinished:
 
     started: RequestStarted
     seconds: float
-    """From the start of the attempt to its generation."""
+    """From the start of the attempt to its generation; of a batch, from when it was handed in to when it is read."""
     generation: Generation
 
 

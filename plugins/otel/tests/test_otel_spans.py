@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import themis_core as themis
 from themis_core import Generation, Request, RequestStarted, Usage
 from themis_core.testing.server import ScriptedServer
-from themis_plugin_otel.attributes import of_reply, of_request
+from themis_plugin_otel.attributes import asked_messages, of_reply, of_request
 
 Write = Callable[..., Path]
 
@@ -69,6 +70,23 @@ def test_a_run_that_is_answered_from_the_store_has_no_spans_of_trials(write: Wri
     assert {each.name for each in exported[0].get_finished_spans()} <= {"themis.run"}
 
 
+def test_a_request_of_a_batch_has_a_span_of_its_own_under_the_run(
+    write: Write, exported: Any, server: ScriptedServer
+) -> None:
+    server.reset({"answers": {"rule": "constant", "output": "A: 4"}, "usage": True})
+    themis.run(write(batches={"poll_s": 0.05, "grace_s": 0.1}))
+    spans = {each.name: each for each in exported[0].get_finished_spans()}
+    assert spans.keys() == {"chat small-1", "themis.trial", "themis.run"}
+    asked, trial, run = spans["chat small-1"], spans["themis.trial"], spans["themis.run"]
+    assert asked.parent.span_id == trial.parent.span_id == run.context.span_id
+    assert asked.attributes["themis.trial.id"] == trial.attributes["themis.trial.id"]
+    assert asked.attributes["themis.batch.id"] == server.batches()[0]["id"]
+    assert asked.attributes["gen_ai.usage.input_tokens"] > 0
+    assert run.start_time <= asked.start_time < asked.end_time <= trial.start_time
+    names = [each.name for each in exported[1].get_metrics_data().resource_metrics[0].scope_metrics[0].metrics]
+    assert names == ["gen_ai.client.token.usage"]  # hours in a queue are not how fast it is
+
+
 def started(engine: str, endpoint: str = "http://h.invalid:8000", **params: Any) -> RequestStarted:
     return RequestStarted(1, "r", "", engine, endpoint, 1, "answer", "s", "t", Request("m", [], params))
 
@@ -118,3 +136,17 @@ def test_settings_and_counts_have_their_attributes() -> None:
         "gen_ai.usage.reasoning.output_tokens": 2, "gen_ai.usage.cache_read.input_tokens": 3,
         "gen_ai.usage.cache_creation.input_tokens": 1, "themis.cost": 0.5,
     }  # fmt: skip
+
+
+def test_what_no_exporter_can_send_is_sent_as_near_to_it_as_can_be() -> None:
+    told = of_request(started("a/b", top_k=2**70, stop=["\ud800"]))
+    assert (told["gen_ai.request.top_k"], told["gen_ai.request.stop_sequences"]) == (str(2**70), ["?"])
+    reply = of_reply(Generation("answered", finish_reason="\udfffstop", provider={"model": "m\ud800"}))
+    assert (reply["gen_ai.response.finish_reasons"], reply["gen_ai.response.model"]) == (["?stop"], "m?")
+
+
+def test_what_a_tool_gave_is_told_as_that() -> None:
+    asked = asked_messages([{"role": "tool", "tool_call_id": "c1", "content": "4 degrees"}])
+    assert json.loads(asked) == [
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "4 degrees"}]}
+    ]

@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 from themis_core import Generation, RequestStarted
 from themis_secrets import without_secrets
 
-__all__ = ["asked_messages", "captures_content", "of_reply", "of_request", "operation", "said_messages"]
+__all__ = [
+    "asked_messages",
+    "captures_content",
+    "of_reply",
+    "of_request",
+    "operation",
+    "printable",
+    "said_messages",
+    "sendable",
+]
 
 PROVIDERS: Final = {
     "anthropic": "anthropic",
@@ -54,7 +63,7 @@ def operation(started: RequestStarted) -> dict[str, Any]:
     return {
         "gen_ai.operation.name": OPERATIONS.get(engine, "chat"),
         "gen_ai.provider.name": PROVIDERS.get(engine) or PROVIDERS.get(namespace, namespace),
-        "gen_ai.request.model": started.request.model_id,
+        "gen_ai.request.model": printable(started.request.model_id),
         **_server(started.endpoint),
     }
 
@@ -69,13 +78,21 @@ def of_request(started: RequestStarted) -> dict[str, Any]:
         found["gen_ai.request.choice.count"] = params["n"]
     if params.get("response_format", {}).get("type") in ("json_object", "json_schema"):
         found["gen_ai.output.type"] = "json"
-    return {
-        **operation(started),
-        **found,
-        "themis.request.key": started.request.key,
-        "themis.request.attempt": started.attempt,
-        "themis.request.purpose": started.purpose,
-    }
+    if started.batch:
+        found |= {
+            "themis.batch.id": started.batch,
+            "themis.slice.id": started.slice_id,
+            "themis.trial.id": started.trial_id,
+        }
+    return sendable(
+        {
+            **operation(started),
+            **found,
+            "themis.request.key": started.request.key,
+            "themis.request.attempt": started.attempt,
+            "themis.request.purpose": started.purpose,
+        }
+    )
 
 
 def of_reply(generation: Generation) -> dict[str, Any]:
@@ -91,7 +108,25 @@ def of_reply(generation: Generation) -> dict[str, Any]:
         found["gen_ai.response.finish_reasons"] = [generation.finish_reason]
     if generation.cost is not None:
         found["themis.cost"] = generation.cost
-    return found
+    return sendable(found)
+
+
+def sendable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as exporters take them: whole numbers of 64 bits, or their digits, and texts of Unicode characters."""
+    return {name: _sendable(value) for name, value in attributes.items()}
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list | tuple):
+        return [_sendable(each) for each in value]
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+
+
+def printable(text: str) -> str:
+    """A text with a question mark for each half of a surrogate pair: what holds one can't be sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def captures_content() -> bool:
@@ -112,6 +147,10 @@ def said_messages(generation: Generation) -> str:
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = message.get("content")
+    if message.get("role") == "tool":
+        said = content if isinstance(content, str) else _parts({"content": content})
+        said = without_secrets(said) if isinstance(said, str) else said
+        return [{"type": "tool_call_response", "id": message.get("tool_call_id"), "response": said}]
     if isinstance(content, str):
         content = [{"type": "text", "text": content}] if content else []
     found = [

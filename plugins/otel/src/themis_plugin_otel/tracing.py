@@ -1,11 +1,13 @@
 """The spans and metrics of one run.
 
-run ─ trial ─ request (one per attempt; those of judges under the trial that they judge)
+run ─┬ trial ─ request (one per attempt; those of judges under the trial that they judge)
+     └ request of a batch (it is over before its trial is worked on, so it names that one, and is not within it)
 """
 
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import Any, Final
 
 from opentelemetry import context, trace
@@ -20,7 +22,9 @@ from themis_plugin_otel.attributes import (
     of_reply,
     of_request,
     operation,
+    printable,
     said_messages,
+    sendable,
 )
 from themis_plugin_otel.providers import Providers
 
@@ -72,11 +76,16 @@ class Tracing:
 
     def request_started(self, event: RequestStarted) -> None:
         request = event.request
-        under = trace.set_span_in_context(self._trial(event.slice_id, event.trial_id))
         attributes = of_request(event)
+        under, begun = self._under_run, None
+        if event.batch:
+            begun = _nanoseconds(event.at)
+        else:
+            under = trace.set_span_in_context(self._trial(event.slice_id, event.trial_id))
         span = self._tracer.start_span(
-            f"{attributes['gen_ai.operation.name']} {request.model_id}", under, SpanKind.CLIENT, attributes
-        )
+            printable(f"{attributes['gen_ai.operation.name']} {request.model_id}"), under, SpanKind.CLIENT, attributes,
+            start_time=begun,
+        )  # fmt: skip
         if self._captures:
             span.set_attribute("gen_ai.input.messages", asked_messages(request.messages))
         self._requests[event.number] = span
@@ -86,7 +95,7 @@ class Tracing:
         common = operation(event.started)
         if "gen_ai.response.model" in reply:
             common["gen_ai.response.model"] = reply["gen_ai.response.model"]
-        self._seconds.record(event.seconds, common)
+        self._record_seconds(event, common)
         for kind in ("input", "output"):
             if (count := reply.get(f"gen_ai.usage.{kind}_tokens")) is not None:
                 self._tokens.record(count, {**common, "gen_ai.token.type": kind})
@@ -99,7 +108,7 @@ class Tracing:
     def request_failed(self, event: RequestFailed) -> None:
         # The code alone: what a provider says in its errors may repeat the prompt.
         failure: dict[str, Any] = {"error.type": event.code}
-        self._seconds.record(event.seconds, {**operation(event.started), **failure})
+        self._record_seconds(event, {**operation(event.started), **failure})
         if (span := self._requests.pop(event.started.number, None)) is not None:
             if event.status is not None:
                 failure["http.response.status_code"] = event.status
@@ -115,13 +124,15 @@ class Tracing:
             span = self._trial(event.slice_id, event.trial_id)
             self._trials.pop((event.slice_id, event.trial_id), None)
         span.set_attributes(
-            {
-                "themis.item.id": event.item_id,
-                "themis.model.id": event.model_id,
-                "themis.prompt_variant.id": event.prompt_variant_id,
-                "themis.sample_index": event.sample_index,
-                "themis.outcome": event.outcome,
-            }
+            sendable(
+                {
+                    "themis.item.id": event.item_id,
+                    "themis.model.id": event.model_id,
+                    "themis.prompt_variant.id": event.prompt_variant_id,
+                    "themis.sample_index": event.sample_index,
+                    "themis.outcome": event.outcome,
+                }
+            )
         )
         for entry in event.scores:
             scored = {"gen_ai.evaluation.name": f"{entry.score}/{entry.metric}"}
@@ -151,12 +162,21 @@ class Tracing:
         self._run.end()
         self._providers.end()
 
+    def _record_seconds(self, event: RequestFinished | RequestFailed, attributes: dict[str, Any]) -> None:
+        if not event.started.batch:  # hours at a provider say nothing of how fast a model is
+            self._seconds.record(event.seconds, attributes)
+
     def _trial(self, slice_id: str, trial_id: str) -> Span:
         key = slice_id, trial_id
         if key not in self._trials:
             attributes = {"themis.slice.id": slice_id, "themis.trial.id": trial_id}
             self._trials[key] = self._tracer.start_span("themis.trial", self._under_run, attributes=attributes)
         return self._trials[key]
+
+
+def _nanoseconds(at: str) -> int:
+    """A time of an event, as spans have it."""
+    return round(datetime.fromisoformat(at).timestamp() * 1e9)
 
 
 def _parent() -> Context:
