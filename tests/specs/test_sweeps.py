@@ -222,7 +222,7 @@ def test_a_server_is_sent_what_is_swept_and_each_setting_has_a_row(server: Scrip
         ("mine/plain", "overrides: {extras.beams: [1, 2]}", "it takes no extras, so beams would change nothing"),
         ("mine/plain", "{params: [{extras: {a: 1, b: 2}}]}", "it takes no extras, so a, b would change nothing"),
         ("mine/beams", "overrides: {extras.beam: [1]}", "it has no setting beam: it has beams"),
-        ("openai/chat", "overrides: {extra_body.stream: [true]}", "replies are not streamed"),
+        ("openai/chat", "overrides: {extra_body.stream: [true]}", "take `stream` out of extra_body"),
         ("openai/chat", "overrides: {extra_body.model: [a, b]}", "can't set model"),
         ("openai/chat", "overrides: {extras.messages: [[]]}", "can't set messages"),
         ("openai/completions", "{params: [{tools: [{type: function}]}]}", "tools"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,27 @@ def test_the_deployment_is_the_models_name_unless_it_is_told(
     assert server.requests()[0].path == "/openai/deployments/small-1/chat/completions?api-version=2024-10-21"
 
 
+def test_a_name_that_no_deployment_can_have_is_no_part_of_an_address(
+    server: ScriptedServer, azure: AzureChat, ask: Ask
+) -> None:
+    (error,) = ask(azure, Request("org/model?x", [{"role": "user", "content": "?"}], {}))
+    assert isinstance(error, EngineError)
+    assert (error.code, "write `deployment`" in error.message, server.count) == ("unsupported", True, 0)
+
+
+def test_filters_of_a_stream_are_those_that_it_told_last(
+    server: ScriptedServer, ask: Ask, request_of: RequestOf
+) -> None:
+    told = [results(), results(violence="low"), results(violence="high")]
+    choices = [{"index": 0, "delta": {"content": "a"}, "content_filter_results": each} for each in told]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "content_filter", "content_filter_results": {}})
+    body = "".join(f"data: {json.dumps({'choices': [each]})}\n\n" for each in choices)
+    server.reset({"faults": [{"body": body}]})
+    (answer,) = ask(AzureChat(base_url=server.origin, stream=True), request_of())
+    assert isinstance(answer, Generation)
+    assert (answer.status, answer.refusal) == ("refused", "filtered by Azure: violence (high)")
+
+
 def test_a_token_takes_the_place_of_the_key(
     server: ScriptedServer, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +138,8 @@ def test_a_token_that_is_not_there_is_missed_before_the_first_call(tmp_path: Any
     [
         ({"base_url": "https://r.openai.azure.com/openai/deployments/x"}, "the address of the resource alone"),
         ({"base_url": "https://r.openai.azure.com?api-version=2024-10-21"}, "the address of the resource alone"),
+        ({"base_url": "https://r.openai.azure.com/openai/v1/"}, "/openai/v1 is the address of an interface without"),
+        ({"base_url": "https://r.services.ai.azure.com/models"}, "provider: openai/chat"),
         ({"base_url": "https://r.openai.azure.com", "api_version": "newest"}, "api_version"),
         ({"base_url": "https://r.openai.azure.com", "deployment": "../x"}, "a deployment's name"),
         ({"base_url": "https://r.openai.azure.com", "token_env": "eyJhbGciOi.x.y"}, "the name of an environment"),
@@ -337,6 +361,19 @@ def test_a_command_that_gives_no_token_is_a_failure_before_anything_is_sent(
     assert isinstance(error, EngineError)
     assert (error.code, error.retryable, words in error.message) == ("unauthorized", False, True)
     assert server.count == 0
+
+
+def test_a_token_of_before_is_in_no_message_either(
+    server: ScriptedServer, ask: Ask, request_of: RequestOf, printing: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    count = tmp_path / "count"
+    monkeypatch.setattr(tokens, "FRESH_S", -1.0)
+    code = f"p = pathlib.Path({str(count)!r}); p.open('a').write('x'); print('canary-token-of-' + p.read_text() * 9)"
+    server.reset({"faults": [{"at": 2, "status": 400, "error": {"message": f"no canary-token-of-{'x' * 9} here"}}]})
+    _, error = ask(AzureChat(base_url=server.origin, token_command=printing(code)), [request_of(), request_of()])
+    assert isinstance(error, EngineError)
+    assert "no [redacted] here" in error.message
 
 
 def test_a_command_that_is_not_there_is_missed_before_the_first_call(server: ScriptedServer, tmp_path: Path) -> None:

@@ -221,6 +221,7 @@ def test_there_are_forty_cases() -> None:
     ("stream", "code"),
     [
         ('data: {"type": "response.created", "response": {}}\n\n', "connection"),
+        ('data: {"type": "response.created", "response": {}}\n\ndata: [DONE]\n\n', "connection"),
         ('event: error\ndata: {"type": "error", "code": "server_error", "message": "x"}\n\n', "server_error"),
         (f"data: {json.dumps({'type': 'response.failed', 'response': failed('rate_limit_exceeded')})}\n\n",
          "rate_limited"),
@@ -347,6 +348,36 @@ def test_sealed_reasoning_is_handed_back_with_all_that_followed_it(server: Scrip
     ask(engine, Request("m", [USER, turn, {"role": "tool", "tool_call_id": "call_1", "content": "4"}], {}))
     assert server.requests()[1].body["input"] == [
         USER, sealed, CALL, {"type": "function_call_output", "call_id": "call_1", "output": "4"},
+    ]  # fmt: skip
+
+
+def test_reasoning_that_was_cut_off_is_not_handed_back_without_what_followed(server: ScriptedServer, ask: Ask) -> None:
+    sealed = thought(encrypted_content="gAAAAAB")
+    cut = response("incomplete", sealed, incomplete_details={"reason": "max_output_tokens"})
+    server.reset({"faults": [{"at": 1, "body": cut}]})
+    (answer,) = ask(OpenAIResponses(base_url=server.base_url, encrypted_reasoning=True), Request("m", [USER], {}))
+    assert isinstance(answer, Generation)
+    assert (answer.status, HANDED_BACK in answer.provider) == ("truncated", False)
+
+
+def test_calls_whose_input_is_free_text_are_calls_as_well(server: ScriptedServer, ask: Ask) -> None:
+    item = {"type": "custom_tool_call", "call_id": "c1", "name": "run", "input": "print(4)"}
+    server.reset({"faults": [{"at": 1, "body": response("completed", item)}]})
+    engine = OpenAIResponses(base_url=server.base_url)
+    tool = {"type": "custom", "custom": {"name": "run"}}
+    params = {"tools": [tool], "tool_choice": tool}
+    (first,) = ask(engine, Request("m", [USER], params))
+    assert isinstance(first, Generation)
+    called = {"id": "c1", "type": "custom", "custom": {"name": "run", "input": "print(4)"}}
+    assert (first.status, first.tool_calls) == ("answered", (called,))
+    sent = server.requests()[0].body
+    flat = {"type": "custom", "name": "run"}
+    assert (sent["tools"], sent["tool_choice"]) == ([flat], flat)
+    ask(
+        engine, Request("m", [USER, first.as_message(), {"role": "tool", "tool_call_id": "c1", "content": "4"}], params)
+    )
+    assert server.requests()[1].body["input"] == [
+        USER, item, {"type": "custom_tool_call_output", "call_id": "c1", "output": "4"},
     ]  # fmt: skip
 
 

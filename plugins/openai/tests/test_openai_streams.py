@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from themis_core import Engine, EngineError, Generation, Request, Usage
+from themis_core import HANDED_BACK, Engine, EngineError, Generation, Request, Usage
 from themis_core.testing.engine import EngineSuite
 from themis_core.testing.secrets import KeySuite
 from themis_core.testing.server import ScriptedServer
 from themis_http import Dialect, EventReader, Redaction
+from themis_plugin_openai.dialect import DIALECT
 from themis_plugin_openai.engines import OpenAIChat, OpenAICompletions
+from themis_plugin_openai.reply import read_chat
 from themis_plugin_openai.streaming import CompletionStream
 
 Ask = Callable[..., list[Generation | EngineError]]
@@ -175,6 +177,68 @@ def test_a_stream_that_breaks_is_a_failure_and_no_cut_answer(
     assert isinstance(error, EngineError), error
     assert (error.code, error.retryable) == (code, retryable)
     assert isinstance(answer, Generation), "the engine is as good as before"
+
+
+def put_together(*chunks: str) -> Generation:
+    stream = CompletionStream(Redaction(()), DIALECT, "")
+    for each in chunks:
+        stream.take(each.encode())
+    return read_chat(stream.reply(), hand_back=("reasoning_details",))
+
+
+def test_calls_of_tools_that_all_have_the_number_0_stay_apart() -> None:
+    calls = [{"index": 0, **each} for each in CALLS]
+    answer = put_together(*(chunk(tool_calls=[each]) for each in calls), chunk("tool_calls"))
+    assert answer.tool_calls == tuple(CALLS)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_pieces_of_a_call_are_one_whether_its_id_is_told_once_always_or_made_up_anew(numbered: bool) -> None:
+    for ids in ({}, {"id": "c1"}, {"id": "c2"}) if numbered else ({}, {"id": "c1"}):
+        number = {"index": 0} if numbered else {}
+        first = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":'}}
+        more = {**ids, "function": {"arguments": " 1}"}}
+        answer = put_together(chunk(tool_calls=[number | first]), chunk(tool_calls=[number | more]), chunk("stop"))
+        assert [call["function"] for call in answer.tool_calls] == [{"name": "add", "arguments": '{"a": 1}'}]
+
+
+def test_reasoning_as_parts_and_an_answer_as_text_are_both_kept() -> None:
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "two and two"}]}]
+    answer = put_together(
+        chunk(content=""), chunk(content=thinking), chunk(content="it "), chunk("stop", content="is 4")
+    )
+    assert (answer.text, answer.reasoning) == ("it is 4", "two and two")
+
+
+def test_pieces_of_what_is_handed_back_are_one_entry_each() -> None:
+    one = {"type": "reasoning.text", "index": 0, "format": "x-v1"}
+    sealed = {"type": "reasoning.encrypted", "index": 1, "data": "abc"}
+    answer = put_together(
+        chunk(reasoning_details=[one | {"text": "two "}]),
+        chunk(reasoning_details=[one | {"text": "and two"}]),
+        chunk(reasoning_details=[one | {"signature": "s"}, sealed]),
+        chunk("stop", content="4"),
+    )
+    whole = one | {"text": "two and two", "signature": "s"}
+    assert answer.provider[HANDED_BACK] == {"reasoning_details": [whole, sealed]}
+
+
+def test_an_error_after_pieces_of_an_answer_may_have_been_billed(
+    streamed: OpenAIChat, server: ScriptedServer, ask: Ask, request_of: RequestOf
+) -> None:
+    broken = 'data: {"error": {"message": "x", "code": 503}}\n\n'
+    server.reset({"faults": [{"at": 1, "body": broken}, {"at": 2, "body": chunk(content="a") + broken}]})
+    before, after = ask(streamed, [request_of(), request_of()])
+    assert isinstance(before, EngineError)
+    assert isinstance(after, EngineError)
+    assert (before.unknown_outcome, after.unknown_outcome) == (False, True)
+
+
+def test_options_of_a_stream_go_beside_the_count_of_tokens(request_of: RequestOf) -> None:
+    body = OpenAIChat(stream=True).body_of_stream(
+        request_of(extra_body={"stream_options": {"include_obfuscation": False}})
+    )
+    assert body["stream_options"] == {"include_usage": True, "include_obfuscation": False}
 
 
 def test_one_choice_of_two_is_no_answer(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpEngine"]
 
+MOST_KEPT: Final = 20
+
 
 class HttpEngine(ServerConfig):
     """One POST per request, whose JSON becomes a generation.
@@ -41,6 +43,8 @@ class HttpEngine(ServerConfig):
     """What the server is told as User-Agent."""
 
     _connection: Connection | None = PrivateAttr(None)
+    _kept_secret: list[str] = PrivateAttr(default_factory=list)
+    """What `keep_secret` was told, the latest last."""
 
     @abstractmethod
     def body(self, request: Request) -> dict[str, Any]:
@@ -61,7 +65,9 @@ class HttpEngine(ServerConfig):
 
     def keep_secret(self, headers: Mapping[str, str]) -> None:
         """Take what is secret in these headers, too, out of what the server says, from now on."""
-        secrets = [*secrets_of(self.secret_headers()), *secrets_of(headers)]
+        # Those of before are still on their way with other requests.
+        self._kept_secret = [*self._kept_secret, *secrets_of(headers)][-MOST_KEPT:]
+        secrets = [*secrets_of(self.secret_headers()), *self._kept_secret]
         proxy = self.proxy()
         secrets += proxy.secrets if proxy else ()
         self.connection().redaction = Redaction(secrets, others=secrets_in_environment())

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from themis_core import Generation, Request, SpecError, looks_like_a_key
+from themis_core import EngineError, Generation, Request, SpecError, looks_like_a_key
 from themis_http import Dialect
 from themis_plugin_openai.dialect import error_within
 from themis_plugin_openai.engines import OpenAIChat
@@ -21,6 +21,7 @@ from themis_plugin_openai.usage import read_usage
 __all__ = ["AzureChat"]
 
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_OTHER_INTERFACE = re.compile(r"/(?:openai/v1|models)(?=/*$)")
 
 
 def _hint(url: str) -> str:
@@ -73,6 +74,12 @@ class AzureChat(OpenAIChat):
             raise ValueError(
                 "write the address of the resource alone, such as https://my-resource.openai.azure.com, and the rest "
                 "in `deployment` and `api_version`"
+            )
+        if found := _OTHER_INTERFACE.search(parts.path):
+            raise ValueError(
+                f"{found[0]} is the address of an interface without deployments' paths: leave it out, or use "
+                "`provider: openai/chat` with this base_url, `api_key_env: null` and "
+                "`headers_env: {api-key: AZURE_OPENAI_API_KEY}`"
             )
         return value.removesuffix("/openai")
 
@@ -132,6 +139,10 @@ class AzureChat(OpenAIChat):
 
     def path_of(self, request: Request) -> str:
         name = self.deployment or request.model_id
+        if not _DEPLOYMENT.fullmatch(name):
+            raise EngineError(
+                "unsupported", f"no deployment can have the name {name!r}: write `deployment` into the model's `extras`"
+            )
         return f"/openai/deployments/{name}/chat/completions?api-version={self.api_version}"
 
     def read(self, data: dict[str, Any], latency_s: float) -> Generation:

@@ -78,8 +78,11 @@ class OpenAIEngine(HttpEngine):
 
     def body_of_stream(self, request: Request) -> dict[str, Any]:
         """What is sent for a stream."""
-        counting = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
-        return self.body(request) | {"stream": True} | counting
+        body = self.body(request) | {"stream": True}
+        if self.stream_usage:
+            further = body.get("stream_options")  # of the request's `extra_body`
+            body["stream_options"] = {"include_usage": True} | (further if isinstance(further, dict) else {})
+        return body
 
     async def generate(self, request: Request) -> Generation:
         return await (self._streamed(request) if self.stream else super().generate(request))

@@ -68,7 +68,7 @@ def _read(data: dict[str, Any], latency_s: float | None) -> Generation:
     parts = list(_parts(output))
     text = "".join(_text(part, "text") for part in parts if part.get("type") == "output_text")
     refusal = "".join(_text(part, "refusal") for part in parts if part.get("type") == "refusal") or None
-    calls = tuple(_call(item) for item in output if item.get("type") == "function_call")
+    calls = tuple(_call(item) for item in output if item.get("type") in ("function_call", "custom_tool_call"))
     status = status_of(text, ending, refusal, calls)
     return Generation(
         status=status,
@@ -123,20 +123,29 @@ def _reasoning(output: tuple[dict[str, Any], ...]) -> str | None:
 
 def _call(item: dict[str, Any]) -> dict[str, Any]:
     """A call of a tool in the form that chat completions give it."""
-    function = {"name": item.get("name"), "arguments": item.get("arguments")}
-    return {"id": item.get("call_id") or item.get("id"), "type": "function", "function": function}
+    called = {"id": item.get("call_id") or item.get("id")}
+    if item.get("type") == "custom_tool_call":
+        return called | {"type": "custom", "custom": {"name": item.get("name"), "input": item.get("input")}}
+    return called | {"type": "function", "function": {"name": item.get("name"), "arguments": item.get("arguments")}}
 
 
 def _handed_back(output: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     """All items, if one holds reasoning that only the server can read: it belongs in front of what follows it."""
-    sealed = any(item.get("encrypted_content") for item in output if item.get("type") == "reasoning")
-    return {HANDED_BACK: {OUTPUT: list(output)}} if sealed else {}
+    kept = list(output)
+    while kept and kept[-1].get("type") == "reasoning":  # cut off while it thought: it is refused without what followed
+        kept.pop()
+    sealed = any(item.get("encrypted_content") for item in kept if item.get("type") == "reasoning")
+    return {HANDED_BACK: {OUTPUT: kept}} if sealed else {}
 
 
 class ResponsesStream(Stream):
     """A streamed response: the last event has all of it."""
 
     _response: dict[str, Any] | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.ended()  # whatever else is sent, such as the end of a stream of chat completions
 
     def add(self, data: dict[str, Any]) -> bool:
         if data.get("type") in ENDS and isinstance(data.get("response"), dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from themis_core import HANDED_BACK, EngineError, Request
@@ -37,7 +37,11 @@ def responses_body(request: Request, summary: str | None, encrypted: bool | None
             f"`params: {{leave_out: [{unknown[0]}]}}`"
         )
     instructions, messages = _instructions(request.messages)
-    body: dict[str, Any] = {"model": request.model_id, "input": [item for each in messages for item in _items(each)]}
+    custom = frozenset(
+        each.get("id") for message in messages for each in _calls(message) if each.get("type") == "custom"
+    )
+    items = [item for each in messages for item in _items(each, custom)]
+    body: dict[str, Any] = {"model": request.model_id, "input": items}
     body["store"] = False
     if instructions:
         body["instructions"] = instructions
@@ -67,20 +71,34 @@ def _instructions(messages: list[dict[str, Any]]) -> tuple[str, list[dict[str, A
     return "\n\n".join(texts), messages[len(texts) :]
 
 
-def _items(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _calls(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    return message.get("tool_calls") or ()
+
+
+def _items(message: dict[str, Any], custom: frozenset[Any]) -> Iterator[dict[str, Any]]:
+    """The items of a message; `custom` are the ids of calls whose input is free text."""
     if isinstance(kept := message.get(HANDED_BACK), dict) and OUTPUT in kept:
         yield from kept[OUTPUT]
         return
     role, content = message.get("role"), message.get("content")
     if role == "tool":
-        yield {"type": "function_call_output", "call_id": message.get("tool_call_id"), "output": _output(content)}
+        called = message.get("tool_call_id")
+        kind = "custom_tool_call_output" if called in custom else "function_call_output"
+        yield {"type": kind, "call_id": called, "output": _output(content)}
         return
-    if content or not message.get("tool_calls"):
+    if content or not _calls(message):
         yield {"role": role, "content": content if isinstance(content, str) else _parts(content, role)}
-    for call in message.get("tool_calls") or ():
-        function = call.get("function", {})
-        named = {"name": function.get("name"), "arguments": function.get("arguments")}
-        yield {"type": "function_call", "call_id": call.get("id"), **named}
+    yield from map(_item_of_call, _calls(message))
+
+
+def _item_of_call(call: dict[str, Any]) -> dict[str, Any]:
+    if call.get("type") == "custom":
+        custom = call.get("custom", {})
+        named = {"name": custom.get("name"), "input": custom.get("input")}
+        return {"type": "custom_tool_call", "call_id": call.get("id"), **named}
+    function = call.get("function", {})
+    named = {"name": function.get("name"), "arguments": function.get("arguments")}
+    return {"type": "function_call", "call_id": call.get("id"), **named}
 
 
 def _output(content: Any) -> Any:
@@ -117,16 +135,23 @@ def _format(given: Any) -> Any:
 
 
 def _tool(given: Any) -> Any:
-    function = given.get("function") if isinstance(given, dict) else None
-    if not isinstance(function, dict):
-        return given
+    kind, nested = _nested(given)
     # Here a schema is taken strictly unless it is said not to be, and in chat completions it is the other way round.
-    return {"type": "function", "strict": False, **function}
+    strict = {"strict": False} if kind == "function" else {}
+    return given if nested is None else {"type": kind, **strict, **nested}
 
 
 def _choice(given: Any) -> Any:
-    function = given.get("function") if isinstance(given, dict) else None
-    return {"type": "function", "name": function["name"]} if isinstance(function, dict) else given
+    kind, nested = _nested(given)
+    return given if nested is None else {"type": kind, "name": nested["name"]}
+
+
+def _nested(given: Any) -> tuple[str, dict[str, Any] | None]:
+    """The kind of a tool in the form of chat completions, and what it nests under that name, or None."""
+    for kind in ("function", "custom"):
+        if isinstance(given, dict) and isinstance(nested := given.get(kind), dict):
+            return kind, nested
+    return "", None
 
 
 def _finished(body: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

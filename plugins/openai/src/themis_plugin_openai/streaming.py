@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from themis_core import EngineError
@@ -27,6 +28,7 @@ class Stream(ABC):
         self._whole: list[bytes] | None = None
         self._begun = False
         self._done = False
+        self._heard = False
 
     def take(self, piece: bytes) -> bool:
         """Take a piece; whether no more is to be waited for. Raises EngineError for an error that the server sends."""
@@ -80,7 +82,11 @@ class Stream(ABC):
             raise EngineError("invalid_reply", message, retryable=True, status=200, unknown_outcome=True)
         found = self._dialect.error_within(data)
         if found is not None or event.name == "error":
-            raise inner_error(data if found is None else found, {}, self._redaction, self._url, self._dialect)
+            error = inner_error(data if found is None else found, {}, self._redaction, self._url, self._dialect)
+            # What came before it was made, and may be billed.
+            error.unknown_outcome |= self._heard and error.usage is None
+            raise error
+        self._heard = True
         return self.add(data)
 
     @abstractmethod
@@ -141,8 +147,10 @@ class CompletionStream(Stream):
         return choice | {"message": {"content": None} | message}
 
 
-_ONCE = frozenset({"finish_reason", "id", "index", "name", "object", "role", "stop_reason", "type"})
+_ONCE = frozenset({"finish_reason", "format", "id", "index", "name", "object", "role", "stop_reason", "type"})
 """Texts that are told, once or with each chunk, and not in pieces."""
+_LATEST = frozenset({"content_filter_results"})
+"""Objects that are told anew with each chunk: nothing in them is a piece of anything."""
 
 
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,25 +166,55 @@ def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _one(name: str, values: list[Any]) -> Any:
     if all(isinstance(each, str) for each in values):
         return next((each for each in reversed(values) if each), "") if name in _ONCE else "".join(values)
-    if all(isinstance(each, list) for each in values):
-        return [part for each in values for part in each]
+    if all(isinstance(each, str | list) for each in values):  # Mistral sends reasoning as parts, and the rest as texts
+        return _in_order(part for each in values for part in _as_parts(each))
     if all(isinstance(each, dict) for each in values):
+        if name in _LATEST:
+            return {key: value for each in values for key, value in each.items()}
         return _joined(values)
     return values[-1]
 
 
+def _as_parts(content: str | list[Any]) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _in_order(entries: Iterable[Any]) -> list[Any]:
+    """Entries of a list; those of the same number and type, such as OpenRouter's reasoning, are pieces of one."""
+    pieces: dict[Any, list[Any]] = {}
+    for place, entry in enumerate(entries):
+        number = entry.get("index") if isinstance(entry, dict) else None
+        key = (number, str(entry.get("type"))) if isinstance(number, int) else place
+        pieces.setdefault(key, []).append(entry)
+    return [each[0] if len(each) == 1 else _joined(each) for each in pieces.values()]
+
+
 def _tool_calls(deltas: list[dict[str, Any]]) -> list[Any]:
     """Tool calls, whose pieces have the number of the call they belong to, or are whole and have none."""
-    calls: dict[Any, list[dict[str, Any]]] = {}
-    last: Any = None
+    calls: list[list[dict[str, Any]]] = []
+    numbered: dict[int, list[dict[str, Any]]] = {}
     for delta in deltas:
         pieces = delta.get("tool_calls")
         for piece in pieces if isinstance(pieces, list) else ():
             if not isinstance(piece, dict):
                 raise EngineError("invalid_reply", "tool_calls is not a list of objects", status=200)
             number = piece.get("index")
-            if not isinstance(number, int):
-                number = f"call {len(calls)}" if piece.get("id") or last is None else last
-            last = number
-            calls.setdefault(number, []).append({name: value for name, value in piece.items() if name != "index"})
-    return [_joined(pieces) for pieces in calls.values()]
+            call = numbered.get(number) if isinstance(number, int) else calls[-1] if calls else None
+            if call is None or _begins_another(piece, call):
+                call = []
+                calls.append(call)
+            if isinstance(number, int):
+                numbered[number] = call
+            call.append({name: value for name, value in piece.items() if name != "index"})
+    return [_joined(pieces) for pieces in calls]
+
+
+def _begins_another(piece: dict[str, Any], call: list[dict[str, Any]]) -> bool:
+    """Whether a piece is of another call, though it has no number, or that of this one: Gemini numbers all with 0."""
+    id_, known = piece.get("id"), next((each["id"] for each in call if each.get("id")), None)
+    if not id_ or id_ == known:
+        return False
+    function = piece.get("function")  # some servers make up an id for each piece, but name the function once
+    return "index" not in piece or (isinstance(function, dict) and bool(function.get("name")))
