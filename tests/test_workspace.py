@@ -23,11 +23,13 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 BENEATH = [
     f"themis_{name}"
     for name in (
-        *("display", "documents", "interrupts", "intervals", "lanes", "loose", "output", "pacing", "plain"),
+        *("display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing", "plain"),
         *("secrets", "templates", "wording"),
     )
 ]
 """Libraries that the core needs; they know nothing of it."""
+UPON_OTHERS = ["themis_display", "themis_media"]
+"""Of these, what uses others of them."""
 NAMESPACE_OF = {"http_json": "http"}
 """Where a plugin's folder has another name, as that of its namespace is a library's."""
 LIBRARIES = sorted(["themis_http", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
@@ -71,8 +73,8 @@ def names(requirements: list[str]) -> list[str]:
                 [f"themis_plugin_{name}" for name in NAMESPACES],
                 ["themis_http", "themis_rows", "themis_sql"],
                 ["themis_core"],
-                ["themis_display"],
-                sorted(["themis_numbers", "themis_patterns", *(name for name in BENEATH if name != "themis_display")]),
+                UPON_OTHERS,
+                sorted(["themis_numbers", "themis_patterns", *(name for name in BENEATH if name not in UPON_OTHERS)]),
             ],
             id="plugins apart",
         ),

@@ -1,9 +1,8 @@
-"""What parts of messages hold: read from files and URLs, known by content, put back as a request is sent."""
+"""What prompts hold beside their text, in the requests that are made of them."""
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 
 from themis_core import Item, PromptVariantSpec, Request, SpecError
-from themis_core.planning import Media, MediaChanged, Prompt
-from themis_core.planning import media as module
+from themis_core.planning import Prompt, media_items, with_media
 from themis_core.reading import Place
+from themis_media import Media, MediaChanged
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(20)
@@ -43,71 +42,6 @@ def held(content: bytes) -> str:
     return f"sha256:{sha256(content).hexdigest()}"
 
 
-@pytest.mark.parametrize(
-    ("kind", "given", "inner"),
-    [
-        ("image_url", "a.png", {"url": f"data:image/png;base64,{held(PNG)}"}),
-        ("image_url", "https://h.invalid/a.png", {"url": "https://h.invalid/a.png"}),
-        ("image_url", "data:image/svg+xml,<svg/>", {"url": "data:image/svg+xml,<svg/>"}),
-        ("image_url", f"data:image/png;base64,{base64(PNG)}", {"url": f"data:image/png;base64,{held(PNG)}"}),
-        ("input_audio", "sub/../short.wav", {"data": base64(WAV), "format": "wav"}),
-        ("input_audio", "long.mp3", {"data": held(MP3), "format": "mp3"}),
-        ("input_audio", f"data:audio/x-wav;base64,{base64(WAV)}", {"data": base64(WAV), "format": "wav"}),
-        ("file", "notes.txt", {"filename": "notes.txt", "file_data": "data:text/plain;base64,SGVsbG8="}),
-        ("file", "data:application/pdf;base64,AAAA",
-         {"filename": "file.pdf", "file_data": "data:application/pdf;base64,AAAA"}),
-        ("file", "data:;base64,AAAA", {"filename": "file", "file_data": "data:application/octet-stream;base64,AAAA"}),
-    ],
-)  # fmt: skip
-def test_a_part_holds_what_a_path_or_a_url_gives(folder: Path, kind: str, given: str, inner: dict[str, Any]) -> None:
-    assert Media().part(kind, given, [folder]) == {"type": kind, kind: inner}
-
-
-@pytest.mark.parametrize(
-    ("kind", "given", "message"),
-    [
-        ("image_url", "b.png", "no such file 'b.png' in "),
-        ("image_url", "A.png", "Did you mean 'a.png'?"),
-        ("image_url", "notes.txt", "is no PNG, JPEG, GIF or WebP: convert it"),
-        ("image_url", "../a.png", "lies outside of "),
-        ("image_url", "/etc/passwd", "lies outside of "),
-        ("image_url", "sub", "is no file"),
-        ("image_url", " ", "it is empty: a path or a data: URL is needed"),
-        ("image_url", "a\0.png", "it is neither a path nor a URL"),
-        ("image_url", "A" * 5_000, "what is in Base64 begins with its type, as in data:audio/wav;base64,"),
-        ("image_url", "data:image/png;base64,a$b", "what this data: URL holds is no Base64"),
-        ("image_url", "data:image/png;base64,", "this data: URL holds nothing"),
-        ("input_audio", "a.png", "is neither WAV nor MP3: convert it"),
-        ("input_audio", "https://h.invalid/a.wav", "sound and files are sent, and not fetched: download it"),
-        ("input_audio", "data:audio/flac;base64,AAAA", "sound of the type audio/flac is neither WAV nor MP3"),
-        ("input_audio", "data:audio/wav,abc", "is not in Base64"),
-        ("file", ".env", "'.env' is hidden, and hidden files are not sent"),
-        ("file", "empty.pdf", "empty.pdf is empty"),
-    ],
-)
-def test_what_can_not_be_sent_says_why(folder: Path, kind: str, given: str, message: str) -> None:
-    if given == "A.png" and (folder / given).exists():
-        pytest.skip("names of files have no case here")
-    with pytest.raises(ValueError, match=re.escape(message)):
-        Media().part(kind, given, [folder])
-
-
-def test_what_is_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 2 * 2**20)
-    with (folder / "large.wav").open("wb") as file:
-        file.truncate(3 * 2**20)
-    for given in ("large.wav", "data:audio/wav;base64," + "A" * 4 * 2**20):
-        with pytest.raises(ValueError, match="it has 3 MiB, and at most 2 can be sent"):
-            Media().part("input_audio", given, [folder])
-
-
-def test_a_path_is_looked_for_in_the_folder_of_the_data_first(folder: Path) -> None:
-    (folder / "sub" / "notes.txt").write_text("of the data")
-    (part,) = (Media().part("file", name, [folder / "sub", folder]) for name in ["notes.txt"])
-    assert b64decode(part["file"]["file_data"].partition(",")[2]) == b"of the data"
-    assert Media().part("image_url", "a.png", [folder / "sub", folder])  # which is not there
-
-
 def prompt(folder: Path, media: Media, part: dict[str, Any]) -> Prompt:
     spec = PromptVariantSpec.model_validate({"id": "p", "messages": [{"role": "user", "content": [part]}]})
     return Prompt(spec, (), Place(loc=("prompt",)), media=media, folders=[folder])
@@ -122,8 +56,11 @@ def test_a_request_is_sent_whole_and_known_by_what_is_in_the_file(folder: Path) 
     messages = made.messages(ITEM)
     request = Request("m", messages)
     whole = {"url": f"data:image/png;base64,{base64(PNG)}", "detail": "low"}
-    assert media.filled(request).messages[0]["content"] == [{"type": "image_url", "image_url": whole}]
+    assert with_media(media, request).messages[0]["content"] == [{"type": "image_url", "image_url": whole}]
     assert request.messages == messages
+    (item,) = media_items(media, messages, set())
+    assert (item.id, item.digest) == (held(PNG), held(PNG)[7:])
+    assert item.fields == {"media_type": "image/png", "data": base64(PNG)}
     assert len(str(messages)) < 250
     (folder / "copy.png").write_bytes(PNG)
     assert made.messages(Item("7", {"file": "copy.png"})) == messages
@@ -136,10 +73,10 @@ def test_a_file_that_changed_after_it_was_planned_is_not_sent(folder: Path) -> N
     request = Request("m", prompt(folder, media, {"type": "file", "file": "long.mp3"}).messages(ITEM))
     (folder / "long.mp3").write_bytes(MP3 + b"x")
     with pytest.raises(MediaChanged, match=r"long\.mp3 changed while it was used"):
-        media.filled(request)
+        with_media(media, request)
     (folder / "long.mp3").unlink()
     with pytest.raises(MediaChanged, match=r"long\.mp3 can't be read: No such file"):
-        media.filled(request)
+        with_media(media, request)
 
 
 def test_a_file_has_the_name_that_its_template_says(folder: Path) -> None:

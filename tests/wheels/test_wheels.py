@@ -29,6 +29,7 @@ LIBRARIES = sorted(
         "intervals",
         "lanes",
         "loose",
+        "media",
         "numbers",
         "output",
         "pacing",

@@ -19,7 +19,7 @@ from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import RequestWatch
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Writer
-from themis_core.planning import Dialogue, Media, MediaChanged, Trial, as_user
+from themis_core.planning import Dialogue, Trial, as_user, media_items
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import (
     SIMULATED_USER,
@@ -31,6 +31,7 @@ from themis_core.records import (
     RunCost,
 )
 from themis_core.specs import digest
+from themis_media import Media, MediaChanged
 
 __all__ = ["Answered", "Answering"]
 
@@ -196,7 +197,7 @@ class Answering:
     async def _save_media(self, request: Request) -> None:
         """Keep what a request is sent beside its messages, once each, before it is paid for."""
         with suppress(MediaChanged):  # which fails the call, and is told there
-            items = await asyncio.to_thread(lambda: [*self._media.items(request.messages, self._kept)])
+            items = await asyncio.to_thread(lambda: [*media_items(self._media, request.messages, self._kept)])
             if items:
                 await self._writer.save([ItemRecorded(each) for each in items])
 

@@ -27,10 +27,11 @@ from themis_core.execution.request_file import RequestFile
 from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import RequestWatch, TrialName
 from themis_core.execution.writer import Writer
-from themis_core.planning import MediaChanged, Plan, Trial
+from themis_core.planning import Plan, Trial, media_items, with_media
 from themis_core.plugins import ComposedModel
 from themis_core.records import BatchRecord, Generation, ItemRecorded, Request
 from themis_core.specs import BatchesSpec
+from themis_media import MediaChanged
 from themis_wording import counted
 
 __all__ = ["Batching"]
@@ -250,7 +251,7 @@ class Batching:
         if reserved is None:
             return False
         try:
-            whole = await asyncio.to_thread(self._plan.media.filled, request) if self._plan.media else request
+            whole = await asyncio.to_thread(with_media, media, request) if (media := self._plan.media) else request
         except MediaChanged as error:
             self._budget.settle(reserved)
             self._results.fail([request.key], EngineError("unsupported", str(error)))
@@ -273,10 +274,10 @@ class Batching:
         requests = [*packing.requests()]
         if media := self._plan.media:
             items = await asyncio.to_thread(
-                lambda: [item for each in requests for item in media.items(each.messages, self._kept)]
+                lambda: [item for each in requests for item in media_items(media, each.messages, self._kept)]
             )
             await self._writer.save([ItemRecorded(each) for each in items])
-            requests = await asyncio.to_thread(lambda: [media.filled(each) for each in requests])
+            requests = await asyncio.to_thread(lambda: [with_media(media, each) for each in requests])
         self._budget.calls += len(requests)
         try:
             job = await self._handing.submit(packing, requests)

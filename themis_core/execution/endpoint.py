@@ -26,11 +26,12 @@ from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.execution.watching import CUT_OFF, RequestWatch
-from themis_core.planning import Media, MediaChanged
+from themis_core.planning import with_media
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
 from themis_lanes import Overdue, going_on, watched
+from themis_media import Media, MediaChanged
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
 from themis_plain import own
 
@@ -192,7 +193,7 @@ class Endpoint:
     async def _with_media(self, engine: Engine, request: Request) -> Generation:
         """Ask with what the messages hold in its place, which is read as late as this."""
         try:
-            whole = await asyncio.to_thread(self._media.filled, request)
+            whole = await asyncio.to_thread(with_media, self._media, request)
         except MediaChanged as error:
             raise EngineError("unsupported", str(error)) from error
         return await engine.generate(own(whole))

@@ -4,7 +4,7 @@ from themis_core.planning.dialogues import Dialogue, as_user, followed, goes_on
 from themis_core.planning.handing import NO_PROMPT, HandedRow, handed_rows
 from themis_core.planning.identities import Baseline, Talk, Trial, score_key
 from themis_core.planning.items import Items
-from themis_core.planning.media import Media, MediaChanged
+from themis_core.planning.media import media_items, with_media
 from themis_core.planning.sampling import allot, rank
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.templates import Prompt, PromptTemplate
@@ -16,8 +16,6 @@ __all__ = [
     "Dialogue",
     "HandedRow",
     "Items",
-    "Media",
-    "MediaChanged",
     "NO_PROMPT",
     "Plan",
     "PlannedSlice",
@@ -31,8 +29,10 @@ __all__ = [
     "followed",
     "goes_on",
     "handed_rows",
+    "media_items",
     "questions",
     "rank",
     "score_key",
     "survey",
+    "with_media",
 ]

@@ -21,7 +21,6 @@ from themis_core.planning.identities import (
     conditions_of,
 )
 from themis_core.planning.items import Items
-from themis_core.planning.media import Media
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.settings import check_judging_params, check_model_params, check_user_params, own_settings
 from themis_core.planning.templates import Prompt
@@ -38,6 +37,7 @@ from themis_core.plugins import (
 from themis_core.reading import Place
 from themis_core.records import Generation, Item, Request
 from themis_core.specs import InferenceParamsSpec, PromptVariantSpec, digest
+from themis_media import Media
 from themis_plain import own
 
 __all__ = ["Plan", "PlannedSlice", "questions", "survey"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import Literal
 
 from themis_core.errors import SpecError
 
-__all__ = ["PathKind", "current_folder", "path_kind", "resolve_path", "shown_path"]
+__all__ = ["PathKind", "current_folder", "path_kind", "resolve_path"]
 
 PathKind = Literal["file", "folder", "other", "nothing"]
 
@@ -49,15 +48,6 @@ def current_folder() -> Path:
     except OSError as error:
         message = f"the current folder can't be used ({_reason(error)}): change to one that is there, by cd"
         raise SpecError(message) from error
-
-
-def shown_path(path: Path) -> str:
-    """Return a path as messages show it: relative to the current folder where it lies in it."""
-    try:
-        here = os.getcwd()  # noqa: PTH109 - for the error of a removed folder, which is no reason to say less
-    except OSError:
-        return str(path)
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -1,12 +1,13 @@
-"""How messages say counts and very long names, and what a name was probably meant to be."""
+"""How messages say counts, paths and very long names, and what a name was probably meant to be."""
 
 from __future__ import annotations
 
 import re
 
 from themis_wording.guessing import close_match, did_you_mean
+from themis_wording.paths import shown_path
 
-__all__ = ["close_match", "counted", "did_you_mean", "shortened"]
+__all__ = ["close_match", "counted", "did_you_mean", "shortened", "shown_path"]
 
 
 def counted(number: int, noun: str, one: str = "", more: str = "") -> str:
