@@ -849,6 +849,34 @@ def test_max_cost_is_not_overshot_by_calls_in_flight(in_flight: int, max_cost: f
     assert budget.cost.known == 36 * (max_cost // 36)
 
 
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
+@pytest.mark.parametrize("usage", [9_000, 500])  # against 1,000 or 5,000 by estimate
+def test_what_media_cost_is_not_taken_as_known_before_a_provider_has_counted(kind: str, usage: int) -> None:
+    price = PriceSpec(input_per_million=1000, output_per_million=0)
+    together: list[int] = []
+
+    def act(call: int, _: Request) -> Generation:
+        together.append(engine._under_way)
+        return fine(usage, 1)
+
+    engine = Scripted.of(act, 0.02)
+
+    def with_part(number: int) -> Request:
+        content = [{"type": kind, kind: {}}]
+        return Request("m", [{"role": "user", "content": content}], {"max_tokens": 1}, key=f"k{number}")
+
+    async def ask() -> Budget:
+        desk = Desk(max_cost=40, max_in_flight_work_items=8)
+        await desk.one(script(fine(6, 1)), asked(0, max_tokens=1), price)  # texts say nothing of it
+        await desk.all(engine, map(with_part, range(20)), price)
+        return desk.budget
+
+    budget = asyncio.run(ask())
+    assert together[0] == 1  # the first has all that is left for itself
+    assert max(together) > 1
+    assert 0 < (budget.cost.known or 0) <= 40
+
+
 def test_a_failure_that_was_billed_costs_what_it_cost_over_retries() -> None:
     billed = error("invalid_reply", retryable=True, usage=Usage(10, 5))  # 20 each
     generation = asyncio.run(Desk().one(script(billed, billed, fine(10, 5)), price=PRICE))

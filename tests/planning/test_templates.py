@@ -77,7 +77,7 @@ def test_parts_become_text_and_images() -> None:
     parts = [
         {"type": "text", "text": "Look: {{ item.q }}"},
         {"type": "image_url", "image_url": "{{ item.pic }}"},
-        {"type": "image_url", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
+        {"type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
     ]
     made = prompt(messages=[{"role": "user", "content": parts}])
     assert made.messages(ITEM) == [
@@ -86,7 +86,7 @@ def test_parts_become_text_and_images() -> None:
             "content": [
                 {"type": "text", "text": "Look: 1+1?"},
                 {"type": "image_url", "image_url": {"url": "https://x.invalid/1.png"}},
-                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
             ],
         }
     ]

@@ -162,6 +162,44 @@ def test_a_plan_finds_the_missing_file_and_calls_nothing(folder: Path, server: S
     assert server.count == 0
 
 
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def data_url(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64(content)}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("image_url", data_url("image/png", PNG), None),
+        ("image_url", data_url("image/jpg", b"\xff\xd8\xff"), None),
+        ("image_url", data_url("image/jpeg", PNG), "says image/jpeg, and holds image/png"),
+        ("image_url", data_url("image/png", b"<html>"), "is no PNG, JPEG, GIF or WebP"),
+        ("image_url", data_url("text/html", PNG), "says text/html, and holds image/png"),
+        ("image_url", "data:,hello", "is not in Base64"),
+        ("input_audio", data_url("audio/x-wav", WAV), None),
+        ("input_audio", data_url("audio/mp3", b"ID3"), None),
+        ("input_audio", data_url("audio/mp3", WAV), "says audio/mp3, and holds audio/wav"),
+        ("input_audio", data_url("audio/wav", b"noise"), "is neither WAV nor MP3"),
+        ("file", data_url("application/pdf", PDF), None),
+        ("file", data_url("application/pdf", b"noise"), "says application/pdf, and holds something else"),
+        ("file", data_url("text/csv", b"a,b"), None),
+    ],
+)
+def test_a_data_url_holds_what_it_says(
+    kind: str, given: str, told: str | None, folder: Path, server: ScriptedServer
+) -> None:
+    server.reset()
+    file = spec(folder, server, {"backend": "sqlite", "root_dir": "runs"}, [{"type": kind, kind: given}])
+    if told is None:
+        assert themis.plan(file).per_model[0]["calls"] == 2
+        return
+    with pytest.raises(themis.SpecError, match=told):
+        themis.run(file)
+    assert server.count == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

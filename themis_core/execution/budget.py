@@ -71,8 +71,10 @@ class Budget:
     """Calls that have started and not ended."""
     _reserved: float = 0.0
     _reservations: int = 0
-    _most_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """By model: the most input tokens for one that was estimated, and the most output tokens of an answer."""
+    _longest: dict[str, int] = field(default_factory=dict)
+    """By model: the most output tokens of an answer."""
+    _ratios: dict[tuple[str, frozenset[str]], float] = field(default_factory=dict)
+    """By model and the kinds of parts: the most input tokens for one that was estimated; at least 1."""
     _dearest: dict[str, float] = field(default_factory=dict)
     """By model: the most that a call cost of which the engine itself said so."""
 
@@ -106,8 +108,9 @@ class Budget:
     def reserve(self, request: Request, price: PriceSpec | None, *, tells: bool = False) -> float | None:
         """Set aside what a call can cost at most; None if it has to wait for those in flight.
 
-        Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left. `tells`:
-        the engine says what each call cost.
+        Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left, and so
+        does the first with images, sound or files, whose tokens are the provider's to say. `tells`: the engine says
+        what each call cost.
         """
         limit = self.policy.max_cost
         if limit is None or (price is None and not tells):
@@ -185,25 +188,28 @@ class Budget:
         return RunCost(unknown_calls=1, unknown_most=_most_of(self._input(request), tokens, price))
 
     def _learn(self, request: Request, usage: Usage) -> None:
-        ratio, longest = self._most_seen.get(request.model_id, (1.0, 0))
-        estimate = max(prompt_tokens(request.messages), 1)
+        model, kinds = request.model_id, _media_of(request.messages)
         answers = request.params.get("n") or 1
-        self._most_seen[request.model_id] = (
-            max(ratio, (usage.input_tokens or 0) / estimate),
-            max(longest, -(-(usage.output_tokens or 0) // answers)),
-        )
+        self._longest[model] = max(self._longest.get(model, 0), -(-(usage.output_tokens or 0) // answers))
+        if usage.input_tokens:
+            ratio = usage.input_tokens / max(prompt_tokens(request.messages), 1)
+            self._ratios[model, kinds] = max(self._ratios.get((model, kinds), 1.0), ratio)
 
     def _input(self, request: Request) -> int:
-        ratio, _ = self._most_seen.get(request.model_id, (1.0, 0))
+        ratio = self._ratios.get((request.model_id, _media_of(request.messages)), 1.0)
         return round(prompt_tokens(request.messages) * ratio)
 
     def _most(self, request: Request, price: PriceSpec) -> float | None:
-        """What a call can cost at most; None without a limit before an answer of the model was paid for."""
+        """What a call can cost at most; None before an answer was paid for that says how long they are, if no limit
+        does, or what its images, sound or files are counted as."""
+        kinds = _media_of(request.messages)
+        if kinds and (request.model_id, kinds) not in self._ratios:
+            return None
         tokens = output_limit(request.params)
         if tokens is None:
-            if request.model_id not in self._most_seen:
+            if request.model_id not in self._longest:
                 return None
-            tokens = self._most_seen[request.model_id][1]
+            tokens = self._longest[request.model_id]
         return _most_of(self._input(request), tokens * (request.params.get("n") or 1), price)
 
 
@@ -287,3 +293,9 @@ def prompt_tokens(messages: list[dict[str, Any]]) -> int:
     """A rough count of a prompt's tokens: those of its text, and `OF_PARTS`."""
     parts = (part for each in messages if isinstance(each["content"], list) for part in each["content"])
     return estimate_tokens(messages) + sum(OF_PARTS.get(part.get("type"), 0) for part in parts)
+
+
+def _media_of(messages: list[dict[str, Any]]) -> frozenset[str]:
+    """The types of parts of a prompt that are no text."""
+    listed = [each["content"] for each in messages if type(each["content"]) is list]
+    return frozenset(part["type"] for parts in listed for part in parts if part.get("type") in OF_PARTS)

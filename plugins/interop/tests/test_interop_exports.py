@@ -159,7 +159,7 @@ benchmark:
     - id: image
       messages:
         - role: user
-          content: [{type: text, text: "What?"}, {type: image_url, image_url: "data:image/png;base64,AAAA"}]
+          content: [{type: text, text: "What?"}, {type: image_url, image_url: "data:image/png;base64,iVBORw0KGgo="}]
   slices:
     - slice_id: carried
       dataset:

@@ -52,8 +52,8 @@ def held(content: bytes) -> str:
         ("input_audio", "long.mp3", {"data": held(MP3), "format": "mp3"}),
         ("input_audio", f"data:audio/x-wav;base64,{base64(WAV)}", {"data": base64(WAV), "format": "wav"}),
         ("file", "notes.txt", {"filename": "notes.txt", "file_data": "data:text/plain;base64,SGVsbG8="}),
-        ("file", "data:application/pdf;base64,AAAA",
-         {"filename": "file.pdf", "file_data": "data:application/pdf;base64,AAAA"}),
+        ("file", "data:application/pdf;base64,JVBERi0x",
+         {"filename": "file.pdf", "file_data": "data:application/pdf;base64,JVBERi0x"}),
         ("file", "data:;base64,AAAA", {"filename": "file", "file_data": "data:application/octet-stream;base64,AAAA"}),
     ],
 )  # fmt: skip

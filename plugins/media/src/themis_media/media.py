@@ -123,7 +123,8 @@ class Media:
         match = _DATA_URL.match(given)
         if match is None or not match[2].lower().endswith(";base64"):
             raise ValueError("this data: URL is not in Base64: write data:TYPE;base64,DATA")
-        media_type = match[1].lower() or "application/octet-stream"
+        media_type = match[1].lower() or _UNKNOWN
+        media_type = "image/jpeg" if media_type == "image/jpg" else media_type
         if kind == "input_audio" and media_type not in _AUDIO:
             raise ValueError(f"sound of the type {media_type} is neither WAV nor MP3: convert it")
         text = "".join(given[match.end() :].split())
@@ -135,6 +136,7 @@ class Media:
             raise ValueError(f"what this data: URL holds is no Base64 ({error})") from None
         if not content:
             raise ValueError("this data: URL holds nothing")
+        _check_content(kind, media_type, content[:1024])
         return _Piece(media_type, text if len(text) <= SHORT else self._keep(content, media_type))
 
     def _keep(self, content: bytes, media_type: str) -> str:
@@ -194,7 +196,7 @@ class Media:
 def _passes(given: str) -> bool:
     """Whether an image's URL is sent as it is: one that the provider fetches, or text, such as an SVG."""
     low = given[:200].lower()
-    return low.startswith(("https:", "http:")) or (low.startswith("data:") and ";base64," not in low)
+    return low.startswith(("https:", "http:")) or (low.startswith("data:image/") and ";base64," not in low)
 
 
 def _held(part: Any) -> tuple[str, re.Match[str] | None]:
@@ -246,23 +248,48 @@ def _plain(path: Path) -> Path:
 
 
 def _type_of(kind: str, begins: bytes, path: Path) -> str:
-    if kind == "image_url":
-        for start, media_type in ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif")):
-            if begins.startswith(start):
-                return f"image/{media_type}"
-        if begins[:4] == b"RIFF" and begins[8:12] == b"WEBP":
-            return "image/webp"
-        raise ValueError(f"{shown_path(path)} is no PNG, JPEG, GIF or WebP: convert it")
-    if kind == "input_audio":
-        if begins[:4] == b"RIFF" and begins[8:12] == b"WAVE":
-            return "audio/wav"
-        if begins[:3] == b"ID3" or (begins[:1] == b"\xff" and begins[1:2] >= b"\xe0"):
-            return "audio/mpeg"
+    found = _recognized(begins)
+    if kind == "image_url" and not found.startswith("image/"):
+        raise ValueError(f"{shown_path(path)} is no {_IMAGES}: convert it")
+    if kind == "input_audio" and not found.startswith("audio/"):
         raise ValueError(f"{shown_path(path)} is neither WAV nor MP3: convert it")
-    return "application/pdf" if begins[:5] == b"%PDF-" else _BY_SUFFIX.get(path.suffix.lower(), _UNKNOWN)
+    if kind == "file" and found != "application/pdf":
+        return _BY_SUFFIX.get(path.suffix.lower(), _UNKNOWN)
+    return found
+
+
+def _check_content(kind: str, media_type: str, begins: bytes) -> None:
+    """Refuse a `data:` URL that holds something else than it says: a provider would, or would take it for noise."""
+    found = _recognized(begins)
+    if kind == "image_url" and not found.startswith("image/"):
+        raise ValueError(f"what this data: URL holds is no {_IMAGES}: convert it")
+    if kind == "input_audio" and not found.startswith("audio/"):
+        raise ValueError("what this data: URL holds is neither WAV nor MP3: convert it")
+    if kind == "file":  # some PDFs begin with something else
+        same = media_type != "application/pdf" or b"%PDF-" in begins
+    else:
+        same = _AUDIO.get(media_type, media_type) == _AUDIO.get(found, found)
+    if not same:
+        raise ValueError(f"this data: URL says {media_type}, and holds {found or 'something else'}")
+
+
+def _recognized(begins: bytes) -> str:
+    """The type of content by how it begins; empty if it is none that is known."""
+    for start, media_type in _STARTS:
+        if begins.startswith(start):
+            return media_type
+    if begins[:4] == b"RIFF":
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(begins[8:12], "")
+    return "audio/mpeg" if begins[:1] == b"\xff" and begins[1:2] >= b"\xe0" else ""
 
 
 _UNKNOWN: Final = "application/octet-stream"
+_IMAGES: Final = "PNG, JPEG, GIF or WebP"
+_STARTS: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"),
+    (b"ID3", "audio/mpeg"), (b"%PDF-", "application/pdf"),
+)  # fmt: skip
+"""How content begins, and its type."""
 
 
 def _suffix_of(media_type: str) -> str:
