@@ -365,6 +365,9 @@ def test_a_rule_that_fails_costs_its_trial_alone_and_is_asked_nothing_twice(both
         ({"rules": [{"say": "x"}], "user": USER}, "user", "it would never be asked"),
         ({"rules": [{"say": "x", "result": "y"}]}, "rules[0]", "either `say`"),
         ({}, "conversation", "nobody would say anything"),
+        ({"rules": [{"say": "{{ answer.__class__ }}"}]}, "rules[0].say", "unsafe"),
+        ({"rules": [{"say": "{{ 'x' * 10**9 }}"}]}, "rules[0].say", "a repetition of more than"),
+        ({"rules": [{"when": "range(10**9)|length > turn", "say": "x"}]}, "rules[0].when", "asks for too much"),
         ({"max_turns": 1, "rules": [{"say": "x"}]}, "max_turns", "should be at least 2"),
         ({"user": {**USER, "until": "[END]"}}, "user.until", "a text stands in quotes"),
         ({"user": {**USER, "until": "'x' in replay"}}, "user.until", "it names 'replay'"),
@@ -484,6 +487,47 @@ def test_an_edited_file_of_the_user_s_engine_is_told_before_its_answers_are_aske
     plan = themis.plan(path)
     assert [(row["component"], row["calls"]) for row in plan.edited] == [("other/talker", 4)]
     assert (plan.to_call, themis.run(path).generated) == (4, 4)  # the first answer was there before the user spoke
+
+
+@pytest.mark.parametrize("rule", [{"tool_calls": [{"id": "c1"}]}, {"status": "truncated"}])
+def test_the_user_hears_of_an_answer_without_text_and_never_goes_on_from_its_own_words(
+    bench: Bench, rule: dict[str, Any]
+) -> None:
+    bench.rules({"m|q0": {"text": "", **rule}})
+    bench.run(SIMULATED)
+    heard = [each[2] for each in bench.log() if each[0] == "call" and each[1] == "u"]
+    assert heard[0][1:] == [["assistant", "q0"], ["user", "(no text)"]]
+    assert [role for role, _ in heard[1]] == ["system", "assistant", "user", "assistant", "user"]
+
+
+def test_what_only_the_model_s_engine_can_read_is_handed_to_no_metric(bench: Bench) -> None:
+    from themis_core import HANDED_BACK
+
+    bench.rules({"m|q0": {"text": "well", "provider": {HANDED_BACK: {"sealed": "x"}}}})
+    plugin = bench.folder / "mine.py"
+    told = 'note("keys", sorted({name for each in generation.conversation for name in each}))'
+    plugin.write_text(plugin.read_text("utf-8").replace("        texts =", f"        {told}\n        texts ="), "utf-8")
+    result = bench.run({"max_turns": 2, "rules": [{"say": "Go on."}]})
+    assert ["keys", ["content", "role"]] in bench.log()
+    assert HANDED_BACK in bench.trial(result)["turns"][1]["request"]["messages"][2]  # which its engine did get
+
+
+def test_warnings_of_all_turns_and_of_the_user_are_told_once(bench: Bench) -> None:
+    bench.rules({
+        "m|q0": {"text": "well", "provider": {"warning": "of the first"}},
+        "u|well": {"text": "I would", "status": "truncated"},
+        "u|re: I would": {"text": "So?", "provider": {"warning": "odd"}},
+    })  # fmt: skip
+    result = bench.run(SIMULATED)
+    assert sorted(result.warnings) == [
+        "1 answer: of the first",
+        "1 answer: the simulated user user was cut off at its max_tokens, and said no more than that",
+        "1 answer: the simulated user user: odd",
+    ]
+    assert sorted(bench.run(SIMULATED).warnings) == sorted(result.warnings)
+    bench.rules({"m|q0": {"text": "well", "provider": {"warning": "of a turn that no rule answers"}}})
+    failed = bench.run({"max_turns": 2, "rules": [{"say": "{{ answers[7] }}"}]}, items=1, benchmark_id="c")
+    assert (failed.status, len(failed.warnings)) == ("failed", 0)  # the first answer was there: nothing is new
 
 
 def test_max_turns_ends_it_without_asking_the_user_once_more(bench: Bench) -> None:
@@ -695,6 +739,26 @@ def test_a_budget_holds_for_the_user_as_well(bench: Bench) -> None:
     unpriced = {**SIMULATED, "user": USER}
     with pytest.raises(themis.SpecError, match=r"user\.model.*no price"):
         themis.run(_priced(bench, unpriced, models, max_cost=1))
+
+
+@pytest.mark.parametrize(("allowed", "calls"), [(0.5, 0), (2, 1), (5, 2), (8, 3), (12, 5)])
+def test_max_cost_stops_in_mid_conversation_and_pays_for_nothing_twice(both: Bench, allowed: float, calls: int) -> None:
+    price = {"input_per_million": 100_000, "output_per_million": 100_000}  # each call costs 1.5, and 5 tokens may come
+    user = {**USER, "model": {**USER["model"], "price": price}, "params": {"max_tokens": 5}}
+    models = [{"model_id": "m", "provider": "mine/talker", "price": price, "params": {"set": {"max_tokens": 5}}}]
+    result = themis.run(_priced(both, {**SIMULATED, "user": user}, models, max_cost=allowed))
+    assert (len(both.calls()), result.generated, result.cost or 0) == (calls, calls, 1.5 * calls)
+    assert result.status == ("completed" if calls == 5 else "stopped")
+    whole = themis.run(_priced(both, {**SIMULATED, "user": user}, models))
+    assert (whole.status, len(both.calls()), whole.cost) == ("completed", 5 - calls, 7.5)
+
+
+def test_what_the_user_answered_is_told_apart_from_what_the_model_did(bench: Bench) -> None:
+    judge = {"id": "mine/asking", "judge": {"model": {"model_id": "j", "provider": "mine/talker"}}}
+    result = bench.run(SIMULATED, scores=[{"name": "j", "metrics": [judge]}])
+    assert (result.generated, result.simulated, result.judged) == (6, 2, 1)
+    again = bench.run(SIMULATED, scores=[{"name": "j", "metrics": [judge]}])
+    assert (again.generated, again.simulated, again.judged) == (0, 0, 0)
 
 
 def test_prices_of_a_user_are_in_no_identity(bench: Bench) -> None:

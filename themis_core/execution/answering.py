@@ -23,6 +23,7 @@ from themis_core.planning import Dialogue, Trial, as_user, media_items
 from themis_core.plugins import ComposedModel, Scorer
 from themis_core.records import (
     SIMULATED_USER,
+    WARNING,
     Event,
     Generation,
     GenerationRecorded,
@@ -100,6 +101,7 @@ class Answering:
             of_user = talk.is_of_user
             talk.take(said)
             if events and (talk.next is not None or of_user or talk.fault is not None):
+                work.warned += [str(said.provider[WARNING])] if WARNING in said.provider else ()
                 await self._writer.save(events)  # paid for: safe before the next turn is
                 self._claims.settle(asked.key, said)
                 events = []
@@ -159,6 +161,8 @@ class Answering:
         assert trial.talk.user is not None
         with nullcontext() if self._watch is None else self._watch.asking_as("user"):
             reply, is_new = await self._call(trial.talk.user, request)
+        if is_new and not reply.failed:
+            self._progress.simulated += 1
         said = as_user(reply, talk.turns, trial.talk.user.spec.model_id)
         if said.failed and RunCost.of(said):  # it answered, but nothing that can be said
             await self._save_cost(request, said)

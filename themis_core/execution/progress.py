@@ -36,6 +36,8 @@ class Progress:
     """Engine calls that gave an answer."""
     judged: int = 0
     """Those of them that went to judging models."""
+    simulated: int = 0
+    """Those of them that went to models that play users."""
     failed: int = 0
     in_flight: int = 0
     cost: RunCost = field(default_factory=RunCost)

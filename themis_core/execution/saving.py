@@ -129,6 +129,7 @@ class Saving:
             self._count(each.finished, each.error)
             if WARNING in each.generation.provider and not each.finished.reused:
                 self.warnings[str(each.generation.provider[WARNING])] += 1
+            self.warnings.update(each.work.warned)
 
     async def _alone(self, ended: Ended) -> Ended:
         """Save one trial; if something of it can't be stored, as failed, with what was paid for."""

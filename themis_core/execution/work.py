@@ -33,5 +33,7 @@ class Work:
     """Answers that are to be saved together with this trial."""
     asked: Sequence[dict[str, Any]] = ()
     """What the model was sent in all turns, without its own answers, once it has answered."""
+    warned: list[str] = field(default_factory=list)
+    """What was warned of in answers before the last one, and in what a simulated user said, if they are new."""
     heard: tuple[dict[str, Any], ...] = ()
     """The whole conversation; empty for a prompt of one turn."""

@@ -12,7 +12,7 @@ from themis_core.planning.templates import compile_template, item_context
 from themis_core.reading import Place
 from themis_core.records import Generation, Item
 from themis_core.specs import ConversationSpec, TurnRuleSpec, digest
-from themis_templates import Expression, NotThere, Template, TemplateError
+from themis_templates import Expression, NotAllowed, NotThere, Template, TemplateError
 
 __all__ = ["Conversation", "Heard"]
 
@@ -211,13 +211,13 @@ class _Trying:
 
     def of(self, part: _Part) -> str | bool | None:
         """What it gives before anything was said; None if that is not to be had. Raises SpecError if it is the item's
-        fault: a field is missing, or of a kind with which it never works."""
+        fault, a field being missing or of a kind with which it never works, or if it does what is not allowed."""
         try:
             return part.evaluate(self._short, self._of)
         except TemplateError as error:
             is_missing = isinstance(error, NotThere) and error.of is not None and error.of not in _SHORT
             never_works = not self._works(part, self._long) and any(self._works(part, each) for each in self._others)
-            if is_missing or never_works:
+            if is_missing or never_works or isinstance(error, NotAllowed):
                 raise part.place.error(str(error)) from error
             return None
 

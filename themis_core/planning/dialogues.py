@@ -17,7 +17,7 @@ from typing import Any
 from themis_core.errors import SpecError
 from themis_core.planning.conversations import Conversation, Heard
 from themis_core.planning.identities import Baseline, Condition, Talk, Trial
-from themis_core.records import SIMULATED_USER, Generation, Item, Request
+from themis_core.records import HANDED_BACK, SIMULATED_USER, WARNING, Generation, Item, Request
 from themis_core.specs import digest
 
 __all__ = ["Dialogue", "Speaking", "as_user", "followed", "goes_on"]
@@ -118,10 +118,14 @@ class Dialogue:
 
     @property
     def heard(self) -> tuple[dict[str, Any], ...]:
-        """The whole conversation for those who score, with the last answer; empty if there can be one answer only."""
+        """The whole conversation for those who score, with the last answer; empty if there can be one answer only.
+
+        What an answer's engine alone can read is left out: who scores may hand messages to another one.
+        """
         if len(self._requests) < 2 or not self.answers:
             return ()
-        return (*self.messages, self.answers[-1].as_message())
+        said = (*self.messages, self.answers[-1].as_message())
+        return tuple({name: value for name, value in each.items() if name != HANDED_BACK} for each in said)
 
     def take(self, generation: Generation) -> None:
         """Go on with the answer to `next`."""
@@ -152,7 +156,7 @@ class Dialogue:
             self._ask(messages)
         elif talk.user is not None:
             request = talk.replies[self.turns - 1]
-            heard_by_user = [*self._swapped, *_swapped([self.answers[-1].as_message()])]
+            heard_by_user = [*self._swapped, *_heard(self.answers[-1].as_message())]
             self.next, self.is_of_user = replace(request, messages=[*request.messages, *heard_by_user]), True
 
     def _take_reply(self, generation: Generation) -> None:
@@ -173,7 +177,8 @@ class Dialogue:
         said = self.answers[-1].as_message()
         self.messages = [*self.messages, said, *messages]
         self.asked = [*self.asked, *messages]
-        self._swapped += _swapped([said, *messages])
+        to_user = messages[0]["role"] == "user"  # and not results of tools, which the model answers to once more
+        self._swapped += [*(_heard(said) if to_user else _swapped([said])), *_swapped(messages)]
         self.next = replace(self._requests[self.turns], messages=self.messages)
 
     def _fail(self, error: str) -> None:
@@ -200,6 +205,10 @@ def as_user(generation: Generation, turn: int, name: str) -> Generation:
         error = f"the simulated user {name}: {generation.error}"
         return replace(generation, provider=provider, error=error)
     if goes_on(generation) and generation.text.strip():
+        if generation.status == "truncated":
+            provider[WARNING] = f"the simulated user {name} was cut off at its max_tokens, and said no more than that"
+        elif WARNING in provider:
+            provider[WARNING] = f"the simulated user {name}: {provider[WARNING]}"
         return replace(generation, provider=provider)
     why = f"it refused: {generation.refusal or generation.text or generation.finish_reason or 'no reason given'}"
     said = why if generation.status == "refused" else "it said nothing"
@@ -214,6 +223,11 @@ def _swapped(messages: Sequence[Mapping[str, Any]]) -> Messages:
     """What the user's model sees: texts alone, its own as the assistant's; neither system messages nor tools."""
     seen = [(_OTHER[each["role"]], _text_of(each.get("content"))) for each in messages if each["role"] in _OTHER]
     return [{"role": role, "content": text} for role, text in seen if text.strip()]
+
+
+def _heard(answer: Mapping[str, Any]) -> Messages:
+    """What the user hears of an answer; also of one without text, for else it would go on from its own words."""
+    return _swapped([answer]) or [{"role": "user", "content": "(no text)"}]
 
 
 def _text_of(content: Any) -> str:

@@ -72,6 +72,10 @@ class RunResult:
     rows in which nothing could be scored, with the reasons; what engines warn of, by all executions of the run."""
     aggregates: list[GroupRow] = field(default_factory=list)
     """The named means of the spec, in its order."""
+    judged: int = 0
+    """Those of the calls `generated` that judging models answered."""
+    simulated: int = 0
+    """Those of them that models answered which play users."""
     tolerated: bool = False
     """Whether trials failed, but no more than thresholds on `failed` accept; nothing else is amiss in the run then."""
 
@@ -166,7 +170,7 @@ def summarise(
         outcomes["failed"], cost.known, cost.unknown_calls, cost.at_most, ledger, rows, thresholds,
         storage, concluded, note, counts.get("errors", {}),
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)}, warnings,
-        means,
+        means, counts.get("judged", 0), counts.get("simulated", 0),
         status == "failed" and tolerated(thresholds, facts),
     )  # fmt: skip
 

@@ -179,6 +179,8 @@ def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[st
     warned = Counter(before.counts.get("warnings", {})) if before else Counter()
     return {
         "generated": progress.generated,
+        "judged": progress.judged,
+        "simulated": progress.simulated,
         "reused": progress.reused,
         "failed": progress.failed,
         "cost": budget.cost.known,

@@ -49,6 +49,13 @@ WIDE = (
 )
 
 
+def test_calls_of_judges_and_of_simulated_users_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    show_result(result(generated=160, judged=100, simulated=40), [])
+    assert "160 calls answered (100 by judges and 40 by simulated users), 0 trials reused" in capsys.readouterr().out
+    show_result(result(generated=3, simulated=1), [])
+    assert "3 calls answered (1 by simulated users)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("columns", "lines"),
     [

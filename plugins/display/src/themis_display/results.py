@@ -119,10 +119,18 @@ def _show_counts(result: Result) -> None:
     ended = f"{safe(result.run_id)}: {result.status}; {counted(result.trials, 'trial')} ({ledger or 'none finished'})"
     told = f"; {cost} in all executions" if cost else ""
     reused = f"{counted(result.reused, 'trial')} reused"
-    work = f"{counted(result.generated, 'call')} answered, {reused}{told}; store {safe(result.storage)}"
+    calls = f"{counted(result.generated, 'call')} answered{_by_others(result)}"
+    work = f"{calls}, {reused}{told}; store {safe(result.storage)}"
     narrow = stdout().isatty() and len(ended) + len(work) + 2 > shutil.get_terminal_size().columns
     parting = "\n  " if narrow else "; "
     echo(f"\n{ended}{parting}{work}")
+
+
+def _by_others(result: Result) -> str:
+    """How many of the calls went to other models than those under test, as a parenthesis; empty if none did."""
+    by = [(result.judged, "judges"), (result.simulated, "simulated users")]
+    told = " and ".join(f"{number} by {who}" for number, who in by if number)
+    return f" ({told})" if told else ""
 
 
 def warn(result: Result) -> None:

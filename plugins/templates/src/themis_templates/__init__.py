@@ -1,5 +1,5 @@
 """Templates that users write: Jinja2 in its sandbox, undefined names are errors, and all that they do is bounded."""
 
-from themis_templates.template import Expression, NotThere, Template, TemplateError
+from themis_templates.template import Expression, NotAllowed, NotThere, Template, TemplateError
 
-__all__ = ["Expression", "NotThere", "Template", "TemplateError"]
+__all__ = ["Expression", "NotAllowed", "NotThere", "Template", "TemplateError"]

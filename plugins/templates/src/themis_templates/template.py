@@ -32,6 +32,10 @@ class TemplateError(ValueError):
     """A template can't be compiled or rendered; the message says why."""
 
 
+class NotAllowed(TemplateError):
+    """A template does what none may, or asks for too much."""
+
+
 class NotThere(TemplateError):
     """A template asks for what nothing defines; the message names what there is."""
 
@@ -140,8 +144,9 @@ def _joined(pieces: Pieces, context: Mapping[str, Any]) -> str | None:
 
 def _rendered(template: JinjaTemplate, context: Mapping[str, Any], of: str) -> str:
     from jinja2 import TemplateError as JinjaError
+    from jinja2.exceptions import SecurityError
 
-    from themis_templates.bounds import counting
+    from themis_templates.bounds import TooMuch, counting
     from themis_templates.sandbox import Absent
 
     try:
@@ -150,7 +155,9 @@ def _rendered(template: JinjaTemplate, context: Mapping[str, Any], of: str) -> s
     except Absent as error:
         raise NotThere(f"{_not_there(error, context)} ({of})", _owner(error, context)) from error
     except (MemoryError, RecursionError, OverflowError) as error:
-        raise TemplateError(f"the template asks for too much at {of}: {error}") from error
+        raise NotAllowed(f"the template asks for too much at {of}: {error}") from error
+    except (SecurityError, TooMuch) as error:
+        raise NotAllowed(f"the template can't be rendered for {of}: {error}") from error
     except (JinjaError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise TemplateError(f"the template can't be rendered for {of}: {error}") from error
 
