@@ -13,8 +13,8 @@ import pytest
 PLUGIN_PACKAGES = {path.parent.name for path in Path(__file__).parents[1].glob("plugins/*/src/*/plugin.py")}
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 BENEATH = {
-    *("display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing", "plain"),
-    *("secrets", "templates", "wording"),
+    *("costs", "display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing"),
+    *("plain", "secrets", "templates", "wording"),
 }
 """Libraries that the core itself uses."""
 LIBRARIES = {"http", "numbers", "patterns", "rows", "sql", *BENEATH}

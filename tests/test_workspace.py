@@ -23,12 +23,12 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 BENEATH = [
     f"themis_{name}"
     for name in (
-        *("display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing", "plain"),
-        *("secrets", "templates", "wording"),
+        *("costs", "display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing"),
+        *("plain", "secrets", "templates", "wording"),
     )
 ]
 """Libraries that the core needs; they know nothing of it."""
-UPON_OTHERS = ["themis_display", "themis_media"]
+UPON_OTHERS = ["themis_costs", "themis_display", "themis_media"]
 """Of these, what uses others of them."""
 NAMESPACE_OF = {"http_json": "http"}
 """Where a plugin's folder has another name, as that of its namespace is a library's."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from themis_core.usage import Usage
+from themis_costs import Usage
 from themis_wording import shortened
 
 __all__ = [

@@ -13,9 +13,9 @@ import pytest
 from pydantic import PrivateAttr
 
 from themis_core import Capabilities, Engine, EngineError, ExecutionPolicySpec, Generation, PriceSpec, Request, Usage
-from themis_core.execution import Budget, Endpoint, cost_of, estimate_tokens
-from themis_core.execution.budget import Stopped
+from themis_core.execution import Endpoint
 from themis_core.records import RunCost
+from themis_costs import Budget, Stopped, cost_of
 from themis_pacing import attempt_ends
 
 Act = Callable[[int, Request], Any]
@@ -722,15 +722,6 @@ WRITES = PRICE.model_copy(update={"cache_write_per_million": 2_250_000})
 )
 def test_an_answer_costs_what_its_tokens_cost(usage: Usage, price: PriceSpec | None, cost: float | None) -> None:
     assert cost_of(usage, price) == cost
-
-
-def test_tokens_are_estimated_from_characters() -> None:
-    parts: list[Any] = [
-        {"type": "text", "text": "x" * 40},
-        {"type": "image_url", "image_url": {"url": "data:" + "A" * 4000}},
-    ]
-    messages: list[dict[str, Any]] = [{"role": "system", "content": "y" * 20}, {"role": "user", "content": parts}]
-    assert estimate_tokens(messages) == (40 + 20) // 4 + 2 * 4
 
 
 def test_no_call_starts_beyond_max_calls_retries_included() -> None:

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 import themis_core as themis
 from themis_core import InferenceParamsSpec, ModelParamsSpec, SpecError
 from themis_core.cli import cli
-from themis_core.execution.budget import output_limit
 from themis_core.planning import Plan, Trial, survey
 from themis_core.plugins import compose
 from themis_core.reading import load_specs
@@ -260,29 +259,6 @@ def test_a_rule_of_a_judging_model_that_does_nothing_is_refused(tmp_path: Path) 
         plan_of(path)
     assert caught.value.loc == "slices[0].scores[0].metrics[0].judge[0].model.params.leave_out[0]"
     assert caught.value.line is not None
-
-
-@pytest.mark.parametrize(
-    ("params", "most"),
-    [
-        ({}, None),
-        ({"max_tokens": 9}, 9),
-        ({"extra_body": {"max_completion_tokens": 9}}, 9),
-        ({"extra_body": {"max_new_tokens": 9}}, 9),
-        ({"extra_body": {"max_output_tokens": 9}}, 9),
-        ({"extra_body": {"num_predict": 9}}, 9),
-        ({"max_tokens": 9, "extra_body": {"max_completion_tokens": 12}}, 12),
-        ({"max_tokens": 12, "extra_body": {"max_tokens": 9}}, 12),
-        ({"max_tokens": 9, "extra_body": {"num_predict": -1}}, None),
-        ({"extra_body": {"max_completion_tokens": "9"}}, None),
-        ({"extra_body": {"max_completion_tokens": True}}, None),
-        ({"extra_body": {"limit": 9}}, None),
-    ],
-)  # fmt: skip
-def test_a_budget_finds_the_limit_of_an_answer_under_the_names_that_servers_have_for_it(
-    params: dict[str, Any], most: int | None
-) -> None:
-    assert output_limit(params) == most
 
 
 def test_the_plan_and_the_results_say_what_each_model_is_sent(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 import themis_core as themis
 from themis_core import PriceSpec, Usage
 from themis_core.cli import cli
-from themis_core.execution import cost_of, foreseen_cost
 from themis_core.testing.server import ScriptedServer
+from themis_costs import cost_of, foreseen_cost
 
 PRICE = PriceSpec(input_per_million=2, output_per_million=10)
 TIERED = PriceSpec.model_validate(

@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/pyproject.toml"))
 LIBRARIES = sorted(
     [
+        "costs",
         "display",
         "documents",
         "http",

@@ -1,7 +1,6 @@
 """Executing a plan: calls, retries, limits, scores, commits. It composes nothing and reports nothing."""
 
 from themis_core.execution.batch_calls import BatchCalls
-from themis_core.execution.budget import Budget, cost_of, estimate_tokens, foreseen_cost, output_limit, prompt_tokens
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast
 from themis_core.execution.progress import Progress, now
@@ -11,20 +10,14 @@ from themis_core.execution.writer import Writer
 
 __all__ = [
     "BatchCalls",
-    "Budget",
     "Counted",
     "Endpoint",
     "JudgeForecast",
     "Progress",
     "Runner",
     "Writer",
-    "cost_of",
-    "foreseen_cost",
-    "estimate_tokens",
-    "prompt_tokens",
     "here",
     "measuring",
     "now",
-    "output_limit",
     "reading",
 ]

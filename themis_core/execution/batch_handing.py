@@ -16,13 +16,13 @@ from themis_core.components import Engine, Store
 from themis_core.errors import EngineError
 from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.batch_jobs import Job, Packing, age_of, new_nonce
-from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.progress import now
 from themis_core.execution.sharing import Sharing
 from themis_core.execution.trouble import retry_rules, trouble_of
 from themis_core.execution.writer import Writer
 from themis_core.records import BatchEnded, BatchIntended, BatchRecord, BatchSubmitted, Request, Ticket
 from themis_core.specs import ExecutionPolicySpec
+from themis_costs import Budget, Stopped
 from themis_pacing import Retrying
 from themis_wording import counted
 

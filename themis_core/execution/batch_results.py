@@ -11,7 +11,6 @@ from themis_core.components import BatchState
 from themis_core.errors import EngineError
 from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.batch_jobs import BatchPrices, Job, Wanted, age_of, short
-from themis_core.execution.budget import Budget
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.request_file import RequestFile
@@ -19,6 +18,7 @@ from themis_core.execution.watching import RequestWatch
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
 from themis_core.specs import BatchesSpec, digest
+from themis_costs import Budget
 from themis_wording import counted
 
 __all__ = ["BatchResults"]

@@ -21,7 +21,6 @@ from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.batch_handing import Handing, Taken, Unsure
 from themis_core.execution.batch_jobs import BatchPrices, Job, Packing, Wanted, short, told_together
 from themis_core.execution.batch_results import BatchResults
-from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.progress import Progress
 from themis_core.execution.request_file import RequestFile
 from themis_core.execution.sharing import Sharing
@@ -31,6 +30,7 @@ from themis_core.planning import Plan, Trial, media_items, with_media
 from themis_core.plugins import ComposedModel
 from themis_core.records import BatchRecord, Generation, ItemRecorded, Request
 from themis_core.specs import BatchesSpec
+from themis_costs import Budget, Stopped
 from themis_media import MediaChanged
 from themis_wording import counted
 

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from themis_core.components import Engine
 from themis_core.errors import EngineError
-from themis_core.execution.budget import Budget, Stopped, output_limit, prompt_tokens
 from themis_core.execution.deadline import within
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.returned import as_engine_error, as_generation
@@ -30,6 +29,7 @@ from themis_core.planning import with_media
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
+from themis_costs import Budget, Stopped, output_limit, prompt_tokens
 from themis_lanes import Overdue, going_on, watched
 from themis_media import Media, MediaChanged
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
-from themis_core.execution.budget import foreseen_cost, output_limit, prompt_tokens
 from themis_core.execution.judging import judge_request
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
@@ -20,6 +19,7 @@ from themis_core.planning import Plan, Trial, followed, questions
 from themis_core.plugins import JudgingModel, Scorer, from_outside, in_its_time
 from themis_core.records import Generation, Request, Score
 from themis_core.specs import digest
+from themis_costs import foreseen_cost, output_limit, prompt_tokens
 
 __all__ = ["Counted", "JudgeForecast"]
 

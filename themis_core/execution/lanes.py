@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 
 from themis_core.components import Component, Metric
 from themis_core.execution.batches import Batches, GivenUp
-from themis_core.execution.budget import Budget, Stopped
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps, throwable
 from themis_core.plugins import is_async, is_quick, lane_of, seconds_for
+from themis_core.specs import ExecutionPolicySpec
+from themis_costs import Budget, Stopped
 from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
 from themis_wording import counted
 
@@ -102,8 +103,7 @@ _switching = _Switching()
 class Lanes:
     """The lanes of one execution."""
 
-    def __init__(self, budget: Budget) -> None:
-        policy = budget.policy
+    def __init__(self, policy: ExecutionPolicySpec, budget: Budget) -> None:
         self._budget = budget
         self._threads = Threads(policy.scoring_threads)
         self._size = policy.scoring_processes or min(max(os.cpu_count() or 1, FEWEST_PROCESSES), MOST_PROCESSES)

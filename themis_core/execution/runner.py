@@ -28,7 +28,7 @@ from themis_core.execution.answering import Answered, Answering
 from themis_core.execution.batching import Batching
 from themis_core.execution.claims import Claims
 from themis_core.execution.deadline import outcome, within
-from themis_core.execution.endpoint import Budget, Endpoint, Stopped
+from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.judging import Judging
 from themis_core.execution.lanes import Lanes
 from themis_core.execution.lookups import LookUps
@@ -42,6 +42,7 @@ from themis_core.execution.writer import Unsavable, Writer
 from themis_core.planning import Plan, Trial
 from themis_core.plugins import ComposedModel, blaming
 from themis_core.records import Generation
+from themis_costs import Budget, Stopped
 from themis_lanes import Overdue
 
 __all__ = ["Runner"]
@@ -79,7 +80,7 @@ class Runner:
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self._claims = Claims(writer)
         self._sharing = Sharing(writer, plan.run_id)
-        self._lanes = Lanes(budget)
+        self._lanes = Lanes(policy, budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
         self.batching = Batching(plan, writer, self._sharing, budget, progress, self._watch, detach=detach)
         self._answering = Answering(

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from themis_core.execution.answering import Answered
-from themis_core.execution.budget import Budget
 from themis_core.execution.claims import Claims
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scores import CODE, UNAVAILABLE
@@ -25,6 +24,7 @@ from themis_core.records import (
     ScoreEntry,
     TrialFinished,
 )
+from themis_costs import Budget
 from themis_plain import own
 
 __all__ = ["Ended", "Saving"]

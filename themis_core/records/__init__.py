@@ -18,7 +18,6 @@ from themis_core.records.batches import (
     open_batches_of,
 )
 from themis_core.records.codes import ERROR_CODES, ERROR_REMEDIES, SCORE_FAULTS
-from themis_core.records.costs import UNKNOWN_COST, RunCost
 from themis_core.records.events import (
     Event,
     GenerationRecorded,
@@ -44,7 +43,7 @@ from themis_core.records.trial import (
     Score,
     ScoreEntry,
 )
-from themis_core.usage import Usage
+from themis_costs import UNKNOWN_COST, RunCost, Usage
 
 __all__ = [
     "BatchEnded",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
-from themis_core.usage import Usage
+from themis_costs import Usage
 
 __all__ = ["Step", "StepKind"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from themis_core.records.codes import SCORE_FAULTS
 from themis_core.records.steps import Step
-from themis_core.usage import Usage
+from themis_costs import Usage
 from themis_plain import quick
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from themis_core.components import Judge, Store
 from themis_core.errors import StorageError, ThemisError
-from themis_core.execution import Budget, Progress, Runner, Writer, now
+from themis_core.execution import Progress, Runner, Writer, now
 from themis_core.planning import Plan
 from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
@@ -24,6 +24,7 @@ from themis_core.session.concluding import concluded
 from themis_core.session.edited import code_of
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.version import version
+from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
 from themis_wording import counted

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from themis_core.components import Store
-from themis_core.execution import Counted, JudgeForecast, foreseen_cost, output_limit, prompt_tokens
+from themis_core.execution import Counted, JudgeForecast
 from themis_core.planning import Plan, Trial, followed, handed_rows
 from themis_core.plugins import ComposedModel
 from themis_core.records import Generation, Request, RunCost, RunRecord
@@ -16,6 +16,7 @@ from themis_core.session.batched import Batched
 from themis_core.session.edited import Calls, Edited, code_of, told
 from themis_core.session.finished import unscorable_of
 from themis_core.specs import PriceSpec
+from themis_costs import foreseen_cost, output_limit, prompt_tokens
 
 __all__ = ["PlanReport", "edits_told", "report_of"]
 

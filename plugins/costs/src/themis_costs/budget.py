@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from themis_core.records import Request, RunCost, Usage
-from themis_core.specs import ExecutionPolicySpec, PriceSpec, PriceTierSpec
+from themis_costs.costs import RunCost
+from themis_costs.needed import Bounds, Call, Price, Rates
+from themis_costs.usage import Usage
 from themis_wording import counted
 
 __all__ = [
@@ -41,7 +42,7 @@ NOTHING = RunCost()
 
 
 class Stopped(Exception):
-    """No further call may start: the run is ending. Never leaves the room."""
+    """No further call may start: the run is ending. It never leaves the execution."""
 
     cost: RunCost | None = None
     """What the attempts before cost, if they cost anything."""
@@ -51,7 +52,7 @@ class Stopped(Exception):
 class Budget:
     """What this execution has spent, and whether it may go on; shared by all endpoints."""
 
-    policy: ExecutionPolicySpec
+    policy: Bounds
     before: RunCost = NOTHING
     """Cost of the run's earlier executions, which counts towards `max_cost`."""
     calls: int = 0
@@ -105,7 +106,7 @@ class Budget:
     def end_call(self) -> None:
         self.in_flight -= 1
 
-    def reserve(self, request: Request, price: PriceSpec | None, *, tells: bool = False) -> float | None:
+    def reserve(self, request: Call, price: Price | None, *, tells: bool = False) -> float | None:
         """Set aside what a call can cost at most; None if it has to wait for those in flight.
 
         Raises Stopped if it is too much even alone. A call of which nothing is known takes all that is left, and so
@@ -129,7 +130,7 @@ class Budget:
         self._reservations += wanted > 0
         return wanted
 
-    def owe(self, request: Request, price: PriceSpec | None) -> float:
+    def owe(self, request: Call, price: Price | None) -> float:
         """Set aside what a call can cost at most that was made before: it is paid for, whatever the limit says."""
         if self.policy.max_cost is None or price is None:
             return 0.0
@@ -156,8 +157,8 @@ class Budget:
 
     def cost_of_call(
         self,
-        request: Request,
-        price: PriceSpec | None,
+        request: Call,
+        price: Price | None,
         usage: Usage | None,
         *,
         billed: bool = True,
@@ -187,7 +188,7 @@ class Budget:
         self._learn(request, Usage(0, tokens))
         return RunCost(unknown_calls=1, unknown_most=_most_of(self._input(request), tokens, price))
 
-    def _learn(self, request: Request, usage: Usage) -> None:
+    def _learn(self, request: Call, usage: Usage) -> None:
         model, kinds = request.model_id, _media_of(request.messages)
         answers = request.params.get("n") or 1
         self._longest[model] = max(self._longest.get(model, 0), -(-(usage.output_tokens or 0) // answers))
@@ -195,11 +196,11 @@ class Budget:
             ratio = usage.input_tokens / max(prompt_tokens(request.messages), 1)
             self._ratios[model, kinds] = max(self._ratios.get((model, kinds), 1.0), ratio)
 
-    def _input(self, request: Request) -> int:
+    def _input(self, request: Call) -> int:
         ratio = self._ratios.get((request.model_id, _media_of(request.messages)), 1.0)
         return round(prompt_tokens(request.messages) * ratio)
 
-    def _most(self, request: Request, price: PriceSpec) -> float | None:
+    def _most(self, request: Call, price: Price) -> float | None:
         """What a call can cost at most; None before an answer was paid for that says how long they are, if no limit
         does, or what its images, sound or files are counted as."""
         kinds = _media_of(request.messages)
@@ -218,7 +219,7 @@ def _is_usable(usage: Usage, said: bool) -> bool:
     return bool(usage.input_tokens) and (bool(usage.output_tokens) or (usage.output_tokens == 0 and not said))
 
 
-def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
+def cost_of(usage: Usage, price: Price | None) -> float | None:
     """Cost of one answer; None without a price, or without a token count that it depends on."""
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
@@ -235,7 +236,7 @@ def cost_of(usage: Usage, price: PriceSpec | None) -> float | None:
     return sum(count * each for count, each in zip(tokens, prices, strict=True)) / 1e6
 
 
-def foreseen_cost(taken: int, given: int, price: PriceSpec | None) -> float | None:
+def foreseen_cost(taken: int, given: int, price: Price | None) -> float | None:
     """Cost of so many input and output tokens, if none is of a cache and the output is what is dearest."""
     if price is None:
         return None
@@ -243,15 +244,15 @@ def foreseen_cost(taken: int, given: int, price: PriceSpec | None) -> float | No
     return (taken * rates.input_per_million + given * max(_output_prices(rates))) / 1e6
 
 
-def _most_of(taken: int, given: int, price: PriceSpec) -> float:
+def _most_of(taken: int, given: int, price: Price) -> float:
     """Cost of so many input and output tokens if the dearest is done with them, such as writing them to a cache."""
     # All tiers, for the estimate of the input may be on the wrong side of a bound.
-    every: list[PriceSpec | PriceTierSpec] = [price, *price.tiers]
+    every: list[Rates] = [price, *price.tiers]
     inputs, outputs = (max(p for each in every for p in of(each)) for of in (_input_prices, _output_prices))
     return (taken * inputs + given * outputs) / 1e6
 
 
-def _input_prices(price: PriceSpec | PriceTierSpec) -> tuple[float, float, float]:
+def _input_prices(price: Rates) -> tuple[float, float, float]:
     """Of a million tokens of the prompt that are fresh, read from the provider's cache, and written to it."""
     fresh = price.input_per_million
     special = (price.cached_input_per_million, price.cache_write_per_million)
@@ -259,7 +260,7 @@ def _input_prices(price: PriceSpec | PriceTierSpec) -> tuple[float, float, float
     return fresh, read, written
 
 
-def _output_prices(price: PriceSpec | PriceTierSpec) -> tuple[float, float]:
+def _output_prices(price: Rates) -> tuple[float, float]:
     """Of a million tokens of the answer, and of its reasoning."""
     answer, reasoning = price.output_per_million, price.reasoning_per_million
     return answer, answer if reasoning is None else reasoning
@@ -277,7 +278,7 @@ def output_limit(params: Mapping[str, Any]) -> int | None:
     return int(max(given))
 
 
-def estimate_tokens(messages: list[dict[str, Any]]) -> int:
+def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """A rough count of the tokens of a prompt's text: a quarter of its characters, plus four a message."""
     characters = 0
     for message in messages:
@@ -289,13 +290,13 @@ def estimate_tokens(messages: list[dict[str, Any]]) -> int:
     return characters // 4 + 4 * len(messages)
 
 
-def prompt_tokens(messages: list[dict[str, Any]]) -> int:
+def prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """A rough count of a prompt's tokens: those of its text, and `OF_PARTS`."""
     parts = (part for each in messages if isinstance(each["content"], list) for part in each["content"])
     return estimate_tokens(messages) + sum(OF_PARTS.get(part.get("type"), 0) for part in parts)
 
 
-def _media_of(messages: list[dict[str, Any]]) -> frozenset[str]:
+def _media_of(messages: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """The types of parts of a prompt that are no text."""
     listed = [each["content"] for each in messages if type(each["content"]) is list]
     return frozenset(part["type"] for parts in listed for part in parts if part.get("type") in OF_PARTS)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
-
-from themis_core.records.trial import Generation
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 __all__ = ["RunCost", "UNKNOWN_COST"]
 
 UNKNOWN_COST: Final = "unknown_cost"
-"""In a generation's `provider`: the fields of its `RunCost`, if a part of it is unknown."""
+"""In an answer's `provider`: the fields of its `RunCost`, if a part of it is unknown."""
+
+
+class Paid(Protocol):
+    """An answer, a dataclass that tells what it cost."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def cost(self) -> float | None: ...
+
+    @property
+    def provider(self) -> Mapping[str, Any]:
+        """What is known of it besides: plain data by name."""
+
+
+Answer = TypeVar("Answer", bound=Paid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +62,13 @@ class RunCost:
         )
 
     @classmethod
-    def of(cls, generation: Generation) -> RunCost:
-        """What a generation that is stored cost, attempts that failed included."""
+    def of(cls, generation: Paid) -> RunCost:
+        """What an answer that is stored cost, attempts that failed included."""
         unknown = generation.provider.get(UNKNOWN_COST)
         return cls(generation.cost) if unknown is None else cls(**unknown)
 
-    def put_into(self, generation: Generation) -> Generation:
-        """The generation with this cost. Where a part is unknown its `cost` is None, and `provider` tells the parts."""
+    def put_into(self, generation: Answer) -> Answer:
+        """The answer with this cost. Where a part is unknown its `cost` is None, and `provider` tells the parts."""
         provider = {name: value for name, value in generation.provider.items() if name != UNKNOWN_COST}
         if not self.unknown_calls:
             return replace(generation, cost=self.known, provider=provider)
