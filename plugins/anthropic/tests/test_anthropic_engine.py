@@ -24,7 +24,7 @@ class TestMessages(EngineSuite):
 
     @pytest.fixture
     def asked(self, request_of: RequestOf) -> Request:
-        return request_of("2 + 2?", temperature=0.0)
+        return request_of("2 + 2?", temperature=1.0)
 
     @pytest.fixture
     def failing(self, request_of: RequestOf) -> Request:

@@ -160,3 +160,21 @@ def test_the_wait_is_what_the_headers_say(
 ) -> None:
     failure = failure_of({"status": status, "headers": headers}, server, request_of())
     assert failure.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1", "; /v1 is there twice: leave it out of base_url"),
+        ("/v1/messages", "; the engine appends /v1/messages: leave it out of base_url"),
+        ("/gateway", ""),
+    ],
+)
+def test_what_is_wrong_with_an_address_that_is_not_found_is_told(
+    path: str, hint: str, server: ScriptedServer, request_of: RequestOf
+) -> None:
+    server.reset({"faults": [{"every": 1, "status": 404, "body": "Not Found"}]})
+    (failure,) = outcomes(AnthropicMessages(base_url=f"{server.origin}{path}"), [request_of()])
+    assert isinstance(failure, EngineError)
+    assert failure.code == "not_found"
+    assert failure.message.endswith(f"{server.requests()[0].path}{hint})")

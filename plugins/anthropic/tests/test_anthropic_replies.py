@@ -24,6 +24,7 @@ CALL = {
 SEARCH = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": {"query": "4"}}
 FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_01", "content": []}
 CODE = {"type": "bash_code_execution_tool_result", "tool_use_id": "srvtoolu_02", "content": {}}
+COMPACTED = {"type": "compaction", "content": "They asked for 2 + 2."}
 REFUSED = {"type": "refusal", "category": "bio", "explanation": "It asks for a pathogen."}
 
 
@@ -65,8 +66,11 @@ def kept(*blocks: dict[str, Any]) -> dict[str, Any]:
                     provider={"refusal_category": "bio"})),
         (message([TEXT], "refusal", stop_details={"type": "refusal", "category": None, "explanation": None}),
          Generation("refused", "4", finish_reason="refusal")),
-        (message([TEXT], "compaction"),
-         Generation("answered", "4", finish_reason="compaction", provider=unknown("compaction"))),
+        (message([COMPACTED], "compaction"),
+         Generation("truncated", finish_reason="compaction", provider=kept(COMPACTED))),
+        (message([COMPACTED, TEXT]), Generation("answered", "4", finish_reason="end_turn",
+                                                provider=kept(COMPACTED, TEXT))),
+        (message([TEXT], "rest"), Generation("answered", "4", finish_reason="rest", provider=unknown("rest"))),
         (message([TEXT], None),
          Generation("answered", "4", provider={"warning": "the server gave no finish_reason, so the answer counts as "
                                                           "answered, and may be cut or filtered"})),
@@ -137,6 +141,13 @@ def test_a_reply_becomes_a_generation(data: dict[str, Any], expected: Generation
          Usage(3, 500, 450)),
         ({"input_tokens": 3, "output_tokens": 5, "server_tool_use": {"web_search_requests": 1},
           "service_tier": "standard", "inference_geo": "eu"}, Usage(3, 5)),
+        # A summary that the provider made is billed, and the totals leave it out.
+        ({"input_tokens": 23, "output_tokens": 10, "iterations": [
+            {"type": "compaction", "input_tokens": 180, "output_tokens": 35, "cache_read_input_tokens": 20},
+            {"type": "message", "input_tokens": 23, "output_tokens": 10}]}, Usage(223, 45, None, 20)),
+        ({"input_tokens": 23, "output_tokens": 10, "iterations": [
+            {"type": "message", "input_tokens": 23, "output_tokens": 10}]}, Usage(23, 10)),
+        ({"input_tokens": 23, "output_tokens": 10, "iterations": "two"}, Usage(23, 10)),
         ({"output_tokens": 5}, Usage(None, 5)),
         ({"input_tokens": -1, "output_tokens": 1e300}, None),
         ({}, None),
@@ -193,3 +204,11 @@ def test_a_reply_with_anything_wrong_in_it_is_an_answer_or_a_failure() -> None:
 def test_an_error_with_anything_wrong_in_it_has_a_meaning_or_none() -> None:
     for name, data in mutated({"type": "error", "error": {"type": "invalid_request_error", "message": "No."}}):
         assert meaning(400, data) in (None, ("bad_request", False)), name
+
+
+def test_what_is_billed_beside_tokens_is_told() -> None:
+    searched = message([SEARCH, FOUND, TEXT], usage={"server_tool_use": {"web_search_requests": 2}})
+    assert "beside tokens" in read_message(searched).provider["warning"]
+    assert (
+        "warning" not in read_message(message([TEXT], usage={"server_tool_use": {"web_search_requests": 0}})).provider
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,18 @@ from themis_pacing import attempt_ends
 from themis_plugin_bedrock.engine import BedrockConverse
 
 RequestOf = Callable[..., Request]
+GUARDRAIL = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
+RENEWED = """\
+import datetime, json, pathlib
+count = pathlib.Path(__file__).with_suffix(".count")
+number = int(count.read_text()) + 1 if count.exists() else 1
+count.write_text(str(number))
+soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)
+token = f"{number}-canary-77aa66bb55cc44dd33ee22ff"
+keys = {"AccessKeyId": "AKIALAB", "SecretAccessKey": "secret-of-the-lab-1234", "SessionToken": token}
+print(json.dumps({"Version": 1, "Expiration": soon.isoformat(), **keys}))
+"""
+"""A program that gives other credentials each time, of which the SDK wants new ones for each request."""
 
 
 class TestConverse(EngineSuite):
@@ -67,6 +80,27 @@ def test_no_credential_that_is_repeated_is_shown_or_kept(
     assert_hidden(secret, everything_said(failure))
     assert isinstance(answer, Generation)
     assert answer.text == "it is [redacted]"
+
+
+def test_credentials_that_are_renewed_in_a_run_are_hidden_as_well(
+    server: ScriptedServer, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "renew.py").write_text(RENEWED, encoding="utf-8")
+    (tmp_path / "config").write_text(
+        f"[profile lab]\nregion = eu-west-1\ncredential_process = {sys.executable} {tmp_path / 'renew.py'}\n", "utf-8"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    told = " ".join(f"{number}-canary-77aa66bb55cc44dd33ee22ff" for number in range(1, 9))
+    error = {"message": f"not with {told}", "type": "InvalidSignatureException"}
+    server.reset({"faults": [{"every": 1, "status": 403, "error": error}]})
+    outcome = outcomes(BedrockConverse(endpoint_url=server.origin, profile="lab"), [request_of(), request_of()])
+    sent = [each.headers["x-amz-security-token"] for each in server.requests()]
+    assert len({*sent}) == 2
+    for failure, token in zip(outcome, sent, strict=True):
+        assert isinstance(failure, EngineError)
+        assert token not in failure.message
 
 
 def test_a_whole_answer_comes_over_the_wire(server: ScriptedServer, request_of: RequestOf) -> None:
@@ -210,7 +244,7 @@ def test_a_profile_gives_region_and_credentials(
 def test_what_it_is_reached_by_is_no_identity_and_what_it_is_asked_is() -> None:
     plain = BedrockConverse().identity()
     assert BedrockConverse(region="us-east-1", profile="lab", cache=["system"], cache_ttl="1h").identity() == plain
-    for config in ({"endpoint_url": "https://h"}, {"additional_fields": {"top_k": 4}}, {"guardrail": {"a": "b"}}):
+    for config in ({"endpoint_url": "https://h"}, {"additional_fields": {"top_k": 4}}, {"guardrail": GUARDRAIL}):
         assert BedrockConverse(**config).identity() != plain  # type: ignore[arg-type]
 
 
@@ -236,6 +270,8 @@ def test_limits_are_of_a_region_and_an_account(config: dict[str, Any], endpoint:
         ({"region": "eu west"}, "write a name"),
         ({"profile": "AKIAIOSFODNN7EXAMPLE"}, "never a key"),
         ({"cache_ttl": "2h"}, "'5m' or '1h'"),
+        ({"guardrail": {"identifier": "a"}}, "write {guardrailIdentifier: "),
+        ({"guardrail": {**GUARDRAIL, "traces": "enabled"}}, "if wanted, trace"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(config: dict[str, Any], words: str) -> None:

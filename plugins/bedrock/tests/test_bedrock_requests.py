@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from themis_core import EngineError, InferenceParamsSpec, Request
 from themis_core.testing.engine import outcomes
 from themis_core.testing.server import ScriptedServer
+from themis_plugin_bedrock.engine import BedrockConverse
 from themis_plugin_bedrock.wire import Options, converse_request
 
 USER: list[dict[str, Any]] = [{"role": "user", "content": "2 + 2?"}]
@@ -114,8 +116,6 @@ def test_calls_and_results_of_tools_are_blocks(named: str) -> None:
 
 
 def test_reasoning_goes_back_as_it_came_over_the_wire(server: ScriptedServer) -> None:
-    from themis_plugin_bedrock.engine import BedrockConverse
-
     reasoning = {"reasoningContent": {"reasoningText": {"text": "2", "signature": "s"}}}
     kept = [reasoning, {"reasoningContent": {"redactedContent": {"$bytes": "AP8="}}}, USE]
     messages = [
@@ -169,6 +169,7 @@ def test_parts_become_blocks(part: dict[str, Any], block: dict[str, Any]) -> Non
         ([{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:video/mp4;base64,AA=="}}]}], {},
          "and not video/mp4"),
         ([{"role": "user", "content": [{"type": "video"}]}], {}, "no part of type 'video'"),
+        ([{"role": "system", "content": "Be brief."}], {}, "beside the system's"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_asked_is_refused(messages: Any, params: dict[str, Any], words: str) -> None:
@@ -176,6 +177,37 @@ def test_what_can_not_be_asked_is_refused(messages: Any, params: dict[str, Any],
         asked(messages, params)
     assert (caught.value.code, caught.value.retryable) == ("unsupported", False)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"temperature": 0.0}, "leave_out: [temperature]"),
+        ({"max_tokens": 2048}, "max_tokens (2048) must be above budget_tokens (2048)"),
+    ],
+)
+def test_what_rules_thinking_out_is_refused_in_the_plan(params: dict[str, Any], words: str) -> None:
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+    engine = BedrockConverse(additional_fields=thinking)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        engine.check_params(params)
+    engine.check_params({"temperature": 1.0, "max_tokens": 4096})
+    BedrockConverse(additional_fields={"top_k": 40}).check_params(params)
+
+
+def test_turns_of_one_role_are_one_as_others_are_refused() -> None:
+    said = [
+        {"role": "user", "content": "What is 2 + 2?"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Well?"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "4", "tool_call_id": "tooluse_1"},
+        {"role": "user", "content": "So?"},
+    ]
+    messages = asked(said, {"tools": [TOOL]})["messages"]
+    assert [each["role"] for each in messages] == ["user", "assistant", "user"]
+    assert messages[0]["content"] == [{"text": "What is 2 + 2?"}, {"text": "Well?"}]
+    assert [*messages[2]["content"][0], messages[2]["content"][1]] == ["toolResult", {"text": "So?"}]
 
 
 def test_every_setting_is_sent_or_refused() -> None:

@@ -181,3 +181,21 @@ def test_the_wait_is_what_the_details_say(
     body = error(429, EXHAUSTED, "Wait.", *details)
     failure = failure_of({"status": 429, "body": body, "headers": headers}, server, request_of())
     assert failure.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("", "; base_url ends with the interface's version, such as /v1beta"),
+        ("/v1beta/models", "; the engine appends /models/MODEL:generateContent: leave that out of base_url"),
+        ("/v1beta", ""),
+    ],
+)
+def test_what_is_wrong_with_an_address_that_is_not_found_is_told(
+    path: str, hint: str, server: ScriptedServer, request_of: RequestOf
+) -> None:
+    server.reset({"faults": [{"every": 1, "status": 404, "body": "Not Found"}]})
+    (failure,) = outcomes(GoogleGemini(base_url=f"{server.origin}{path}"), [request_of()])
+    assert isinstance(failure, EngineError)
+    assert failure.code == "not_found"
+    assert failure.message.endswith(f"{server.requests()[0].path}{hint})")

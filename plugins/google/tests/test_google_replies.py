@@ -117,6 +117,9 @@ def back(*parts: dict[str, Any]) -> dict[str, Any]:
         # Tools of the provider.
         (reply([CODE, RAN, TEXT]), Generation("answered", "4", finish_reason="STOP", provider=back(CODE, RAN, TEXT))),
         (reply([TEXT], more={"groundingMetadata": {"webSearchQueries": ["4"]}, "citationMetadata": {}}),
+         Generation("answered", "4", finish_reason="STOP", provider={
+             "warning": "the provider may bill its web searches beside tokens, and no cost here holds them"})),
+        (reply([TEXT], more={"groundingMetadata": {"groundingChunks": []}}),
          Generation("answered", "4", finish_reason="STOP")),
         # What nobody knows.
         (reply([TEXT], "OTHER"), Generation("answered", "4", finish_reason="OTHER", provider=unknown("OTHER"))),

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from themis_core import Capabilities, Generation, Request
 from themis_http import Dialect, HttpEngine
 from themis_plugin_anthropic.batches import TakesBatches
-from themis_plugin_anthropic.reply import error_within, meaning, read_message, read_usage
+from themis_plugin_anthropic.reply import error_within, meaning, path_hint, read_message, read_usage
 from themis_plugin_anthropic.wire import LEAST_BUDGET, CachePart, Options, message_body
 
 __all__ = ["AnthropicMessages"]
@@ -21,7 +21,7 @@ class AnthropicMessages(TakesBatches):
     path = "/v1/messages"
     agent = "themis-plugin-anthropic"
     capabilities = Capabilities(tools=True, images=True, files=True, structured=True, batches=True)
-    dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning)
+    dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning, path_hint=path_hint)
     # What is cached, and how long, costs less or more and changes no answer.
     not_identity: ClassVar[frozenset[str]] = HttpEngine.not_identity | {"cache", "cache_ttl"}
 

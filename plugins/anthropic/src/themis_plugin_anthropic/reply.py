@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from themis_core import HANDED_BACK, WARNING, Generation, Usage
 from themis_http import billed, count, ending_of_answer, invalid, names_of, plain_objects, status_of, warning_of
 from themis_plugin_anthropic.wire import STRUCTURED_TOOL
 
-__all__ = ["meaning", "read_message", "read_usage"]
+__all__ = ["error_within", "meaning", "path_hint", "read_message", "read_usage"]
 
 LONGEST_PROVIDER_TEXT = 200
 TEXTUAL: Final = frozenset({"text", "tool_use"})
 """Blocks that a message of the history has anyhow."""
-REASONING: Final = frozenset({"thinking", "redacted_thinking"})
+COMPACTION: Final = "compaction"
+"""A summary of what was said before, which the provider makes if it is told to: a request, and a bill, of its own."""
+NO_ANSWER: Final = frozenset({"thinking", "redacted_thinking", COMPACTION})
 SERVER_SIDE: Final = re.compile(r"server_tool_use|mcp_tool_use|container_upload|\w+_tool_result")
 """Blocks of tools that the provider runs itself: no part of the answer, and wanted again in the next turn."""
 
@@ -63,6 +67,15 @@ def read_usage(data: Any) -> Usage | None:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return None
+    listed = usage.get("iterations")
+    steps = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    if any(each.get("type") == COMPACTION for each in steps):  # which the totals leave out, and the bill doesn't
+        own = [_counted(each) for each in steps if each.get("type") in (COMPACTION, "message")]
+        return _sum([each for each in own if each is not None])
+    return _counted(usage)
+
+
+def _counted(usage: dict[str, Any]) -> Usage | None:
     taken, given = count(usage, "input_tokens"), count(usage, "output_tokens")
     if taken is None and given is None:
         return None
@@ -70,6 +83,13 @@ def read_usage(data: Any) -> Usage | None:
     thought = count(usage.get("output_tokens_details"), "thinking_tokens")
     whole = None if taken is None else taken + (read or 0) + (written or 0)
     return Usage(whole, given, thought, read, written)
+
+
+def _sum(parts: list[Usage]) -> Usage | None:
+    """All of them together; of what none has a number, none."""
+    names = [each.name for each in fields(Usage)]
+    told = {name: [number for part in parts if (number := getattr(part, name)) is not None] for name in names}
+    return Usage(**{name: sum(numbers) for name, numbers in told.items() if numbers}) if parts else None
 
 
 def _written(usage: dict[str, Any]) -> int | None:
@@ -105,7 +125,10 @@ def _message(data: dict[str, Any], latency_s: float | None) -> Generation:
         usage=read_usage(data) or Usage(),
         latency_s=latency_s,
         tool_calls=tool_calls,
-        provider=_provider(data, blocks) | _unknown_blocks(blocks) | warning_of(reason, ending, status),
+        provider=_provider(data, blocks)
+        | _beside_tokens(data)
+        | _unknown_blocks(blocks)
+        | warning_of(reason, ending, status),
     )
 
 
@@ -160,9 +183,17 @@ def _provider(data: dict[str, Any], blocks: tuple[dict[str, Any], ...]) -> dict[
     return said
 
 
+def _beside_tokens(data: dict[str, Any]) -> dict[str, str]:
+    usage = data.get("usage")
+    used = usage.get("server_tool_use") if isinstance(usage, dict) else None
+    if not count(used, "web_search_requests"):
+        return {}
+    return {WARNING: "the provider bills its web searches beside tokens, and no cost here holds them"}
+
+
 def _unknown_blocks(blocks: tuple[dict[str, Any], ...]) -> dict[str, str]:
     kinds = {str(each.get("type"))[:40] for each in blocks}
-    unknown = sorted(each for each in kinds - TEXTUAL - REASONING if not SERVER_SIDE.fullmatch(each))
+    unknown = sorted(each for each in kinds - TEXTUAL - NO_ANSWER if not SERVER_SIDE.fullmatch(each))
     shown = ", ".join("".join(filter(str.isprintable, each)) for each in unknown)
     return {WARNING: f"answers have blocks that are not known and count as nothing: {shown}"} if unknown else {}
 
@@ -170,3 +201,12 @@ def _unknown_blocks(blocks: tuple[dict[str, Any], ...]) -> dict[str, str]:
 def error_within(data: dict[str, Any]) -> Any:
     """The error that a 200 is; None if it is a message."""
     return data if data.get("type") == "error" or isinstance(data.get("error"), dict) else None
+
+
+def path_hint(url: str) -> str:
+    """What may be wrong with the path of an address that was called, as a clause; empty if it looks right."""
+    path = urlsplit(url).path
+    if "/v1/v1/" in path:
+        return "; /v1 is there twice: leave it out of base_url"
+    doubled = path.endswith("/messages/v1/messages")
+    return "; the engine appends /v1/messages: leave it out of base_url" if doubled else ""

@@ -19,6 +19,7 @@ IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}
 STRUCTURED_TOOL: Final = "structured_answer"
 """The tool by which an answer of a given form is asked for, where the model knows no other way."""
 LEAST_BUDGET: Final = 1024
+THINKS: Final = frozenset({"enabled", "adaptive"})
 _WEB: Final = ("https:", "http:")
 
 
@@ -69,8 +70,31 @@ def _add_thinking(body: dict[str, Any], params: Mapping[str, Any], options: Opti
         body["thinking"] = {"type": options.thinking}
     if options.display is not None:
         body["thinking"]["display"] = options.display
+    if body.get("thinking", {}).get("type") in THINKS:
+        _check_beside_thinking(params)
     if "reasoning_effort" in params:
         body["output_config"] = {"effort": params["reasoning_effort"]}
+
+
+def _check_beside_thinking(params: Mapping[str, Any]) -> None:
+    """Refuse what the interface refuses while a model thinks, which would fail every single request."""
+    for name, is_taken, wanted in (
+        ("temperature", params.get("temperature", 1) == 1, "none but 1"),
+        ("top_p", 0.95 <= params.get("top_p", 1) <= 1, "only from 0.95 to 1"),
+        ("top_k", "top_k" not in params, "none"),
+        ("tool_choice", "tool_choice" not in params or _is_free(params["tool_choice"]), "only auto and none"),
+    ):
+        if not is_taken:
+            raise unsupported(
+                f"a model that thinks takes {wanted} as {name}: take it out, or write "
+                f"`params: {{leave_out: [{name}]}}` for this model"
+            )
+
+
+def _is_free(choice: Any) -> bool:
+    """Whether the model may answer without a tool."""
+    kind, _ = forms.tool_chosen(choice)
+    return (choice.get("type") if kind == "own" else kind) in ("auto", "none")
 
 
 def _add_tools(body: dict[str, Any], params: Mapping[str, Any]) -> None:
@@ -100,7 +124,7 @@ def _add_form(body: dict[str, Any], params: Mapping[str, Any], options: Options)
             "format": {"type": "json_schema", "schema": form.schema}
         }
         return
-    if "tool_choice" in body or body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
+    if "tool_choice" in body or body.get("thinking", {}).get("type") in THINKS:
         raise unsupported("structured_by: tool needs the choice of that tool, which thinking and tool_choice rule out")
     description = form.description or "Give your answer by this tool."
     tool = {"name": STRUCTURED_TOOL, "description": description, "input_schema": form.schema}

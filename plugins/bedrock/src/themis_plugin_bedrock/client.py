@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from themis_core import PluginError, SpecError
 from themis_http import Redaction, json_object, secrets_in_environment
 
-__all__ = ["MOST_CALLS", "Way", "check_way", "open_client"]
+__all__ = ["MOST_CALLS", "Hidden", "Way", "check_way", "open_client"]
 
 MOST_CALLS: Final = 1024
 """Calls at one time; the execution policy's limits are far below."""
@@ -38,7 +38,21 @@ def check_way(way: Way) -> None:
         )
 
 
-def open_client(way: Way, attempt_s: float | None) -> tuple[Any, Redaction]:
+class Hidden:
+    """What keeps a client's secrets out of texts, those included that the SDK renews while a run goes on."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = tuple(secrets)
+        self.redaction = Redaction(self._secrets, others=secrets_in_environment())
+
+    def add(self, secret: str) -> None:
+        """Hide this one as well, from now on."""
+        if secret not in self._secrets:
+            self._secrets = (*self._secrets, secret)
+            self.redaction = Redaction(self._secrets, others=secrets_in_environment())
+
+
+def open_client(way: Way, attempt_s: float | None) -> tuple[Any, Hidden]:
     """A client whose calls wait so many seconds for a reply, and what keeps its secrets out of texts."""
     session = _session(way)
     from botocore.config import Config
@@ -52,15 +66,21 @@ def open_client(way: Way, attempt_s: float | None) -> tuple[Any, Redaction]:
         user_agent_extra="themis-plugin-bedrock",
     )
     client = session.client("bedrock-runtime", endpoint_url=way.endpoint_url, config=config)
-    redaction = Redaction(_secrets(session), others=secrets_in_environment())
+    hidden = Hidden(_secrets(session))
+
+    def sent(request: Any, **_: Any) -> None:
+        if token := request.headers.get("X-Amz-Security-Token"):
+            hidden.add(token.decode("latin-1") if isinstance(token, bytes) else token)
 
     def checked(response_dict: dict[str, Any], **_: Any) -> None:
+        redaction = hidden.redaction
         response_dict["body"] = redaction.answer(response_dict["body"])
         if response_dict["status_code"] == 200:  # of what is no JSON the SDK makes an empty reply
             json_object(response_dict["body"], redaction, client.meta.endpoint_url)
 
+    client.meta.events.register("before-send.bedrock-runtime.Converse", sent)
     client.meta.events.register("before-parse.bedrock-runtime.Converse", checked)
-    return client, redaction
+    return client, hidden
 
 
 def _session(way: Way) -> Any:

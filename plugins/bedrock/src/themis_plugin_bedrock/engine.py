@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from themis_core import Capabilities, Engine, EngineError, Generation, Request, looks_like_a_key
-from themis_http import Redaction
 from themis_lanes import Overdue, Threads
 from themis_pacing import attempt_ends
-from themis_plugin_bedrock.client import MOST_CALLS, Way, check_way, open_client
+from themis_plugin_bedrock.client import MOST_CALLS, Hidden, Way, check_way, open_client
 from themis_plugin_bedrock.failures import failure_of
 from themis_plugin_bedrock.reply import read_converse
 from themis_plugin_bedrock.wire import CachePart, Options, converse_request
@@ -74,7 +73,7 @@ class BedrockConverse(Engine):
     cache_ttl: Literal["5m", "1h"] = Field("5m", description="How long the provider keeps it.")
 
     _threads: Threads | None = PrivateAttr(None)
-    _client: asyncio.Task[tuple[Any, Redaction]] | None = PrivateAttr(None)
+    _client: asyncio.Task[tuple[Any, Hidden]] | None = PrivateAttr(None)
 
     @field_validator("endpoint_url")
     @classmethod
@@ -97,6 +96,14 @@ class BedrockConverse(Engine):
     def _is_a_name(cls, value: str | None) -> str | None:
         if value is not None and (not _NAME.fullmatch(value) or looks_like_a_key(value)):
             raise ValueError("write a name, and never a key: the SDK finds credentials by itself")
+        return value
+
+    @field_validator("guardrail")
+    @classmethod
+    def _names_a_guardrail(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        needed, known = {"guardrailIdentifier", "guardrailVersion"}, {"trace"}
+        if value is not None and not needed <= value.keys() <= needed | known:
+            raise ValueError("write {guardrailIdentifier: ..., guardrailVersion: ...} and, if wanted, trace")
         return value
 
     @property
@@ -138,7 +145,7 @@ class BedrockConverse(Engine):
     async def generate(self, request: Request) -> Generation:
         asked = self._asked(request)
         left = _left()
-        client, redaction = await self._opened(left)
+        client, hidden = await self._opened(left)
         begun = time.perf_counter()
         try:
             reply = await self._in_thread(lambda: client.converse(**asked), _left())
@@ -146,7 +153,7 @@ class BedrockConverse(Engine):
             message = "no reply in the time of the attempt"
             raise EngineError("timeout", message, retryable=True, unknown_outcome=True) from None
         except Exception as error:
-            failure = failure_of(error, redaction)
+            failure = failure_of(error, hidden.redaction)
             if failure is None:
                 raise
         else:
@@ -154,7 +161,7 @@ class BedrockConverse(Engine):
         # Outside the handler, so that the SDK's exception, which holds the request, is not dragged along as context.
         raise failure
 
-    async def _opened(self, left: float | None) -> tuple[Any, Redaction]:
+    async def _opened(self, left: float | None) -> tuple[Any, Hidden]:
         """The client, which is made once: that takes some tenths of a second, and asks services for credentials."""
         if self._client is None:
             self._client = asyncio.create_task(self._in_thread(lambda: open_client(self._way(), left), None))

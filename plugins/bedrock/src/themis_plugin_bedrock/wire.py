@@ -59,6 +59,7 @@ def converse_request(request: Request, options: Options) -> dict[str, Any]:
         asked["toolConfig"] = config
     if "response_format" in params and (form := forms.answer_form(params["response_format"])) is not None:
         asked["outputConfig"] = {"textFormat": _text_format(form)}
+    _check_beside_thinking(params, options.additional_fields)
     if options.additional_fields:
         asked["additionalModelRequestFields"] = dict(options.additional_fields)
     if options.guardrail is not None:
@@ -66,6 +67,21 @@ def converse_request(request: Request, options: Options) -> dict[str, Any]:
     _mark_cached(asked, options)
     forms.add_further(asked, params)
     return asked
+
+
+def _check_beside_thinking(params: Mapping[str, Any], additional: Mapping[str, Any]) -> None:
+    """Refuse what Claude refuses while it thinks, which would fail every single request."""
+    thinking = additional.get("thinking")
+    if not isinstance(thinking, Mapping) or thinking.get("type") not in ("enabled", "adaptive"):
+        return
+    budget, most = thinking.get("budget_tokens"), params.get("max_tokens")
+    if isinstance(budget, int) and most is not None and budget >= most:
+        raise unsupported(f"max_tokens ({most}) must be above budget_tokens ({budget}), which is part of it")
+    if params.get("temperature", 1) != 1:
+        raise unsupported(
+            "a model that thinks takes no temperature but 1: take it out, or write "
+            "`params: {leave_out: [temperature]}` for this model"
+        )
 
 
 def _tool_config(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +135,9 @@ def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if role == "assistant":
             calls = forms.tool_calls_of(turn[0])
         content = [block for message in turn for block in _blocks(message, calls)]
-        if content:  # a turn without anything in it is refused
+        if said and said[-1]["role"] == role:  # two turns of one role are refused
+            said[-1]["content"] += content
+        elif content:  # and so is one without anything in it
             said.append({"role": role, "content": content})
     return said
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from themis_core import Capabilities, Generation, Request
 from themis_http import Dialect
 from themis_plugin_google.batches import TakesBatches
-from themis_plugin_google.failures import error_within, meaning
+from themis_plugin_google.failures import error_within, meaning, path_hint
 from themis_plugin_google.reply import read_gemini, read_usage
 from themis_plugin_google.wire import CATEGORIES, THRESHOLDS, Options, gemini_body, model_path
 
@@ -24,7 +24,7 @@ class GoogleGemini(TakesBatches):
     capabilities = Capabilities(
         seed=True, logprobs=True, n=True, tools=True, images=True, audio=True, files=True, structured=True, batches=True
     )
-    dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning)
+    dialect = Dialect(read_usage=read_usage, error_within=error_within, meaning=meaning, path_hint=path_hint)
 
     base_url: str = Field(
         "https://generativelanguage.googleapis.com/v1beta",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-__all__ = ["error_within", "meaning"]
+__all__ = ["error_within", "meaning", "path_hint"]
 
 STATUSES: Final[dict[str, tuple[str, bool]]] = {
     "UNAUTHENTICATED": ("unauthorized", False),
@@ -46,6 +47,7 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"prompt (?:was|is) blocked|sensitive words|prohibited use policy", "content_filter"),
     )
 )  # fmt: skip
+_VERSION: Final = re.compile(r"/v\d")
 _PER_DAY: Final = re.compile(r"PerDay|per[ _]day|per[ _]month|PerMonth", re.IGNORECASE)
 _NOTHING_LEFT: Final = re.compile(r"\blimit: 0\b|credits are depleted|spending cap|spend limit", re.IGNORECASE)
 
@@ -99,3 +101,11 @@ def _is_used_up(error: dict[str, Any], said: str) -> bool:
         for name in ("quotaId", "description", "subject")
     ]
     return any(map(_PER_DAY.search, named or [said]))
+
+
+def path_hint(url: str) -> str:
+    """What may be wrong with the path of an address that was called, as a clause; empty if it looks right."""
+    path = urlsplit(url).path
+    if "/models/models/" in path or ":generateContent/" in path:
+        return "; the engine appends /models/MODEL:generateContent: leave that out of base_url"
+    return "" if _VERSION.search(path) else "; base_url ends with the interface's version, such as /v1beta"

@@ -70,7 +70,8 @@ def _answer(data: dict[str, Any], latency_s: float | None) -> Generation:
     message = first.get("finishMessage")
     refusal = message if ending == "filtered" and isinstance(message, str) and message else None
     status = status_of(text, ending, refusal, tool_calls)
-    provider = _provider(data) | _rated(first) | _unknown_parts(parts) | warning_of(reason, ending, status)
+    warnings = _beside_tokens(first) | _unknown_parts(parts) | warning_of(reason, ending, status)
+    provider = _provider(data) | _rated(first) | warnings
     if handed_back := _handed_back(parts):
         provider[HANDED_BACK] = {"parts": handed_back}
     if isinstance(message, str) and message and refusal is None:
@@ -140,6 +141,13 @@ def _unknown_parts(parts: tuple[dict[str, Any], ...]) -> dict[str, str]:
     unknown = sorted({name[:40] for each in parts for name in each.keys() - known if not each.keys() & known})
     shown = ", ".join("".join(filter(str.isprintable, each)) for each in unknown)
     return {WARNING: f"answers have parts that are not known and count as nothing: {shown}"} if unknown else {}
+
+
+def _beside_tokens(candidate: dict[str, Any]) -> dict[str, str]:
+    grounding = candidate.get("groundingMetadata")
+    if not isinstance(grounding, dict) or not grounding.get("webSearchQueries"):
+        return {}
+    return {WARNING: "the provider may bill its web searches beside tokens, and no cost here holds them"}
 
 
 def _rated(source: dict[str, Any]) -> dict[str, Any]:

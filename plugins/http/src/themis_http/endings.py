@@ -72,6 +72,7 @@ CUT: Final = frozenset(
         "incomplete",
         "truncated",
         "pause_turn",
+        "compaction",
         "repetition",
     ]
 )

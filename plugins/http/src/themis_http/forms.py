@@ -111,6 +111,8 @@ def add_further(body: dict[str, Any], params: Mapping[str, Any]) -> None:
 def system_apart(messages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:
     """The texts of the system messages that stand first, and the other messages."""
     end = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
+    if messages and end == len(messages):
+        raise unsupported("a prompt needs a message beside the system's here: give one the role user")
     if any(map(_is_system, messages[end:])):
         raise unsupported(
             "a system message can only stand before all others here: put it first, or give it another role"
