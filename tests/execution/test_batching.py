@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from batch_specs import ends, opened, spec_of
 
-from themis_core import BatchIntended, RunResult, SpecError, Store, find_storage, plan, run
+from themis_core import BatchIntended, RunResult, SpecError, plan, run
 from themis_core.testing.server import ScriptedServer
 from themis_sql.reader import SqlReader
 
@@ -33,46 +33,6 @@ def server(shared_server: ScriptedServer) -> ScriptedServer:
     return shared_server
 
 
-def spec_of(folder: Path, server: ScriptedServer, items: int = 6, **batches: Any) -> Path:
-    """A spec of one model that is asked by batches to repeat its prompts; `policy` holds what else the policy says."""
-    rows = ({"q": f"say {number}", "a": f"say {number}"} for number in range(items))
-    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    policy = batches.pop("policy", {})
-    model = {
-        "model_id": "m",
-        "provider": "openai/chat",
-        "extras": {"base_url": server.base_url, "api_key_env": None},
-        "price": {"input_per_million": 1000, "output_per_million": 1000, "batch": 0.5},
-        **batches.pop("model", {}),
-    }
-    of_batches = {"grace_s": 0.1, "poll_s": 0.05, **batches.pop("batches", {})}
-    benchmark = {
-        "benchmark_id": "b",
-        "models": [model, *batches.pop("models", [])],
-        "inference_grid": {"params": [{"max_tokens": 8}]},
-        "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "{{ item.q }}"}]}],
-        "slices": [
-            {
-                "slice_id": "s",
-                "dataset": {"source": "files/jsonl", "dataset_id": "items.jsonl", "fields": {"reference": "a"}},
-                "generation": {},
-                "scores": [{"name": "acc", "metrics": ["text/exact_match"]}],
-            }
-        ],
-        **batches.pop("benchmark", {}),
-    }
-    assert not batches
-    project = {"execution_policy": {"batches": of_batches, "backoff_base_s": 0.01, **policy}}
-    file = folder / "spec.yaml"
-    file.write_text(yaml.safe_dump({"project": project, "benchmark": benchmark}))
-    return file
-
-
-def opened(spec: Path) -> Store:
-    storage, folder = find_storage(spec)
-    return storage.open(folder)
-
-
 def kinds(spec: Path) -> list[str]:
     """The events of batches and the number of answers, in the order of the log."""
     with closing(opened(spec)) as store:
@@ -83,10 +43,6 @@ def kinds(spec: Path) -> list[str]:
         ]
         assert [each.nonce for each in store.open_batches()] == [] or told[-1] not in ("ended", "expired")
         return told
-
-
-def ends(result: RunResult) -> tuple[str, int, int | None]:
-    return result.status, result.ledger["answered"], result.ledger["failed"]
 
 
 def test_answers_come_by_one_batch_and_cost_its_price(server: ScriptedServer, tmp_path: Path) -> None:

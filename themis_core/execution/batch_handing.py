@@ -31,6 +31,8 @@ __all__ = ["Handing", "Taken", "Unsure"]
 progress_log = logging.getLogger("themis.progress")
 FIND_S = 1.0
 """Seconds before a batch is looked for once more; they double."""
+CLOCKS_S = 3_600.0
+"""Seconds by which the clock of the machine that intended a batch may differ."""
 CLAIMED_TOGETHER = 100
 """Keys that are claimed between two other jobs of the store."""
 
@@ -55,6 +57,8 @@ class Handing:
         policy: ExecutionPolicySpec,
         calls: BatchCalls,
         grace_s: float,
+        *,
+        patient: bool,
     ) -> None:
         self._run_id = run_id
         self._writer = writer
@@ -62,6 +66,7 @@ class Handing:
         self._budget = budget
         self._calls = calls
         self._grace_s = grace_s
+        self._patient = patient
         self._rules = retry_rules(policy)
         self._draw = random.Random().random
         self.given_up: set[str] = set()
@@ -69,7 +74,7 @@ class Handing:
         self.note = ""
 
     async def submit(self, packing: Packing, requests: Sequence[Request]) -> Job:
-        """Return the batch that the provider has.
+        """Return the batch that the provider has; without a ticket if that can't be told yet.
 
         Raises Taken; EngineError if the provider takes no such batch; Stopped if the run ends, or if nobody can tell
         whether the provider has it.
@@ -83,6 +88,8 @@ class Handing:
             raise Taken
         try:
             ticket = await self._submitted(model.engine, record, requests)
+        except Unsure:
+            return Job(record, model, packing.wanted)
         except EngineError:
             await self.end(record, "abandoned")
             raise
@@ -96,7 +103,7 @@ class Handing:
             try:
                 return await self._calls.submit(engine, record.nonce, requests)
             except EngineError as error:
-                if error.unknown_outcome and (found := await self.found(engine, record, since=now())) is not None:
+                if error.unknown_outcome and (found := await self.found(engine, record, just_now=True)) is not None:
                     return found
                 wait = retrying.wait_after(trouble_of(error), time.monotonic())
                 if wait is None:
@@ -110,16 +117,15 @@ class Handing:
                 finally:
                     self.note = ""
 
-    async def found(
-        self, engine: Engine, record: BatchRecord, since: str | None = None, *, patient: bool = True
-    ) -> Ticket | None:
+    async def found(self, engine: Engine, record: BatchRecord, *, just_now: bool = False) -> Ticket | None:
         """The ticket of a batch that may be at the provider; None once it is sure that it is not.
 
-        A provider may list what it took some seconds later: it is asked until the grace since the submission (`since`,
-        by default the intent) is over. Raises Stopped if it can't be told; Unsure if it can't be told yet and the
-        caller is not `patient` beyond the grace: some providers tell a batch's name only when it has ended.
+        A provider may list what it took some seconds later: it is asked until the grace is over, which begins with the
+        submission if that was `just_now`. Else it begins with the first look, unless the intent is older by more than
+        clocks differ: another machine may have noted it. Raises Stopped if it can't be told; Unsure if it can't be told
+        yet and the run is not patient beyond the grace: some providers tell a batch's name only when it has ended.
         """
-        begun = record if since is None else BatchRecord(record.run_id, since, record.nonce, "", "", ())
+        begun = time.monotonic() - (0.0 if just_now else max(age_of(record) - CLOCKS_S, 0.0))
         wait = FIND_S
         while True:
             try:
@@ -131,11 +137,11 @@ class Handing:
                         "again may pay twice: look for it there, then `themis batches forget`"
                     )
                     raise Stopped from error
-                if not patient and age_of(begun) >= self._grace_s:
+                if not self._patient and time.monotonic() - begun >= self._grace_s:
                     raise Unsure from error
                 self.note = f"looking for a batch at {record.endpoint}: {error.message}; tried again"
             else:
-                left = self._grace_s - age_of(begun)
+                left = self._grace_s - (time.monotonic() - begun)
                 if ticket is not None or left <= 0:
                     self.note = ""
                     return ticket

@@ -54,10 +54,19 @@ class Job:
     trouble: str = ""
     """Why the last look failed."""
     over: bool = False
+    look_after: float = 0.0
+    """Moment of `time.monotonic` before which the provider does not want to be asked again."""
+    incomplete_since: float | None = None
+    """Moment since which its provider has given fewer answers than it says to have."""
 
     @property
     def keys(self) -> set[str]:
         return {short(key) for key in self.record.keys}
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the model that reaches it is asked at another address now."""
+        return self.record.endpoint != self.model.engine.endpoint
 
     @property
     def told(self) -> str:

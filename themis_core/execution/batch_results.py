@@ -82,10 +82,11 @@ class BatchResults:
         self._answered.discard(name)
         return True
 
-    async def store(self, job: Job, state: BatchState) -> None:
+    async def store(self, job: Job, state: BatchState) -> str:
         """Store all that a batch has; what a call of this before has stored is passed over.
 
-        Raises EngineError if its replies can't be read to their end.
+        Returns what is wrong if the provider keeps some back: what it does not give now is no reason to ask, and to
+        pay, again. Raises EngineError if the replies can't be read to their end.
         """
         assert job.record.ticket is not None
         number = job.record.ticket.id
@@ -113,7 +114,19 @@ class BatchResults:
                 number,
                 counted(strangers, "answer"),
             )
+        given = len(seen & known)
+        if state.done > given or (state.status == "ended" and not given and not state.failed):
+            said = counted(state.done, "request") if state.done else "the requests"
+            return f"its provider says that it has answered {said}, and gives {counted(given, 'answer')}"
         self._go_on(job, [each for name, each in job.wanted.items() if name not in seen], state)
+        return ""
+
+    def forgive(self, job: Job) -> None:
+        """Take a batch that was turned down as a whole for none of the rounds of its requests."""
+        for each in job.wanted.values():
+            self._tries[each.key] -= 1
+            self.failed.pop(each.key, None)
+            self._to_ask.discard(each.key)
 
     def _taken(
         self, job: Job, wanted: Wanted, result: Generation | EngineError, number: str

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from typing import NoReturn
 
 from themis_core.components import Store
 from themis_core.errors import EngineError
@@ -68,7 +70,9 @@ class Batching:
         self._policy = policy.batches or BatchesSpec(models=[])
         self._detach = detach
         self._calls = BatchCalls(policy.attempt_timeout_s)
-        self._handing = Handing(plan.run_id, writer, sharing, budget, policy, self._calls, self._policy.grace_s)
+        self._handing = Handing(
+            plan.run_id, writer, sharing, budget, policy, self._calls, self._policy.grace_s, patient=not detach
+        )
         self._file = RequestFile()
         self._prices = BatchPrices()
         self._results = BatchResults(
@@ -81,6 +85,10 @@ class Batching:
         """Open batches of which this execution wants something, by nonce."""
         self._listed: dict[tuple[str, str], ComposedModel] = {}
         """By endpoint and the name that the server is sent, a model whose engine takes batches."""
+        self._owed: dict[str, dict[str, float]] = {}
+        """By endpoint and request, what was set aside before its batch was looked at."""
+        self._told: set[str] = set()
+        """Endpoints of which it was said what else is open there."""
         self._chosen: frozenset[str] = frozenset()
         """The models that the policy names."""
         self.labels: frozenset[str] = frozenset()
@@ -98,10 +106,49 @@ class Batching:
         self._listed = {(each.engine.endpoint, each.spec.sent): each for each in models.values()}
         self._chosen = frozenset(filter(self._policy.covers, models))
         found = await self._writer.read(_open_ones) if models else []
-        places = {(each.endpoint, each.model_id) for each in found}
         self.labels = self._chosen | {
-            label for label, each in models.items() if (each.engine.endpoint, each.spec.sent) in places
-        }
+            label
+            for label, each in models.items()
+            if any(self._reaching(record, each.engine.endpoint) is not None and record.model_id == each.spec.sent
+                   for record in found)
+        }  # fmt: skip
+        await self._tell_of_others([record for record in found if not self._is_reached(record)])
+        if found and self._budget.policy.max_cost is not None:
+            await self._owe({short(key) for record in found for key in record.keys})
+
+    def _reaching(self, record: BatchRecord, endpoint: str) -> ComposedModel | None:
+        """The model at an endpoint that reaches a batch: of its name, and if none is where it was submitted, one that
+        was given another address since. The keys of requests tell whether that is the same service."""
+        if (exact := self._listed.get((record.endpoint, record.model_id))) is not None:
+            return exact if record.endpoint == endpoint else None
+        return self._listed.get((endpoint, record.model_id))
+
+    def _is_reached(self, record: BatchRecord) -> bool:
+        return any(self._reaching(record, endpoint) is not None for endpoint in self._plan.endpoints())
+
+    async def _tell_of_others(self, records: Sequence[BatchRecord]) -> None:
+        """Say which batches are paid for and hold nothing that this spec asks for: it may have been edited since."""
+        runs = {record.run_id for record in records} - {self._plan.run_id}
+        held = await self._writer.read(lambda store: {each for each in runs if store.is_held(each)}) if runs else runs
+        left = [record for record in records if record.run_id in runs - held]
+        if left:
+            several = "1 batch is" if len(left) == 1 else f"{len(left)} batches are"
+            log.warning(
+                "%s open whose answers this spec does not ask for, with %s in all; `themis batches` lists them, and "
+                "the spec that asked for them collects them", several,
+                counted(sum(len(record.keys) for record in left), "request"),
+            )  # fmt: skip
+
+    async def _owe(self, keys: Collection[str]) -> None:
+        """Set aside what open batches can cost before anything else is: they are paid for."""
+        for endpoint in self._plan.endpoints():
+            owed = self._owed.setdefault(endpoint, {})
+            trials = self._plan.trials(endpoint, labels=self._plan.labels(endpoint) & self.labels)
+            while chunk := list(islice(trials, LOOK_UP)):
+                for request, model, _ in await self._missing(chunk, set()):
+                    name = short(request.key)
+                    if name in keys and name not in owed:
+                        owed[name] = self._budget.owe(request, self._prices.of(model))
 
     def outcome(self, model: ComposedModel, key: str) -> Generation | None:
         """What became of a request of a model that is asked by batches, if it is not to be asked by itself."""
@@ -148,8 +195,11 @@ class Batching:
             elif not await self._wait(jobs):
                 self.waiting = True
                 return False
-            elif any(job.state is not None and job.state.status == "failed" for job in jobs):
-                refused += 1  # such as for more requests than may wait at the provider
+            elif turned_down := [job for job in jobs if job.state is not None and job.state.status == "failed"]:
+                refused += 1
+                if len(turned_down) < len(jobs):  # such as for more requests than may wait at the provider at once
+                    for job in turned_down:
+                        self._results.forgive(job)
                 await self._handing.sleep(min(AFTER_A_REFUSAL_S * 2**refused, self._policy.poll_s))
 
     # --- what is still to be answered ---------------------------------------------------------------------------
@@ -174,25 +224,32 @@ class Batching:
                     self._want(job, request, model, trial)
                 elif model.spec.model_id in self._chosen and not held_back:
                     held_back = not await self._pack(packings, request, model, trial, jobs)
+        for reserved in self._owed.pop(endpoint, {}).values():
+            self._budget.settle(reserved)  # another run has stored the answer meanwhile
         for packing in packings.values():
             held_back |= not await self._submit(packing, jobs)
-        for job in jobs:
-            if not job.wanted and job.record.ticket is not None:
-                await self._end_if_stored(job.record)
+        unwanted = [job.record for job in jobs if not job.wanted and not await self._end_if_stored(job.record)]
+        if endpoint not in self._told:
+            self._told.add(endpoint)
+            await self._tell_of_others(unwanted)
         return [job for job in jobs if job.wanted], held_back
 
-    async def _end_if_stored(self, record: BatchRecord) -> None:
+    async def _end_if_stored(self, record: BatchRecord) -> bool:
         """End a batch whose answers are all stored: whoever stored the last of them was killed before it said so."""
+        if record.ticket is None:
+            return False
         stored = await self._writer.read(lambda store: store.stored_generations(record.keys))
-        if len(stored) == len(record.keys):
-            await self._handing.end(record, "ended")
+        if len(stored) < len(record.keys):
+            return False
+        await self._handing.end(record, "ended")
+        return True
 
     async def _open(self, endpoint: str) -> list[Job]:
         """The open batches at an endpoint that can be waited for."""
         jobs = []
         for record in await self._writer.read(_open_ones):
-            model = self._listed.get((record.endpoint, record.model_id))
-            if record.endpoint != endpoint or model is None or record.nonce in self._handing.given_up:
+            model = self._reaching(record, endpoint)
+            if model is None or record.nonce in self._handing.given_up:
                 continue
             known = await self._with_ticket(record, model)
             if known is not None:
@@ -201,13 +258,13 @@ class Batching:
 
     async def _with_ticket(self, record: BatchRecord, model: ComposedModel) -> BatchRecord | None:
         """The batch, with its ticket if whoever intended it was killed before that was noted; None if there is none."""
-        if record.ticket is not None:
+        if record.ticket is not None or record.endpoint != model.engine.endpoint:
             return record
         mine = record.run_id == self._plan.run_id
         if not mine and await self._writer.read(lambda store: store.is_held(record.run_id)):
             return record  # it is being submitted
         try:
-            ticket = await self._handing.found(model.engine, record, patient=not self._detach)
+            ticket = await self._handing.found(model.engine, record)
         except Unsure:
             return record
         if ticket is None:
@@ -232,7 +289,9 @@ class Batching:
             if not job.wanted:
                 job.model = model  # others of its name may read answers in another way
             self._jobs[job.record.nonce] = job
-            reserved = self._budget.owe(request, self._prices.of(model))
+            reserved = self._owed.get(model.engine.endpoint, {}).pop(short(request.key), None)
+            if reserved is None:
+                reserved = self._budget.owe(request, self._prices.of(model))
             place = self._file.add(request)
             job.wanted[short(request.key)] = Wanted(place, request.key, model, reserved, trial)
 
@@ -304,7 +363,7 @@ class Batching:
         first = True
         while True:
             for job in jobs:
-                if not job.over and await self._look(job):
+                if not job.over and time.monotonic() >= job.look_after and await self._look(job):
                     await self._close(job)
             if all(job.over for job in jobs):
                 return True
@@ -323,19 +382,26 @@ class Batching:
             job.state, job.trouble = state, ""
             if state.status == "running":
                 return False
-            await self._results.store(job, state)
+            kept_back = await self._results.store(job, state)
         except EngineError as error:
             if not error.retryable:
-                self._budget.stop(
-                    f"batch {job.record.ticket.id} can't be collected from {job.record.endpoint} ({error}): mend that, "
-                    "or give its answers up with `themis batches forget`"
-                )
-                raise Stopped from error
+                moved = f", though it was submitted to {job.record.endpoint}" if job.is_moved else ""
+                self._stop(job, f"can't be collected from {job.model.engine.endpoint}{moved} ({error}): mend that")
             job.trouble = error.code
-            if error.retry_after:
-                await self._handing.sleep(error.retry_after)
+            job.look_after = time.monotonic() + (error.retry_after or 0.0)
             return False
-        return True
+        if kept_back:
+            job.trouble = kept_back
+            job.incomplete_since = job.incomplete_since or time.monotonic()
+            if time.monotonic() - job.incomplete_since >= self._policy.grace_s:
+                self._stop(job, f"is over, but {kept_back}: look at it there")
+        return not kept_back
+
+    def _stop(self, job: Job, problem: str) -> NoReturn:
+        """End the run for a batch of which nothing more can be had now; what is stored of it stays."""
+        name = job.record.nonce if job.record.ticket is None else job.record.ticket.id
+        self._budget.stop(f"batch {name} {problem}, or give its answers up with `themis batches forget`")
+        raise Stopped
 
     async def _look_for_ticket(self, job: Job) -> bool:
         """See what became of a batch that another run was submitting; true if it came to nothing."""
@@ -346,6 +412,14 @@ class Batching:
             self._results.give_back(job.wanted)
             return True
         job.record = known
+        if job.is_moved and known.ticket is None:
+            held = await self._writer.read(lambda store: store.is_held(known.run_id))
+            if known.run_id == self._plan.run_id or not held:
+                self._stop(
+                    job,
+                    f"may be at {known.endpoint}, where no model of this spec is asked any longer: give "
+                    f"{job.model.spec.model_id} that address again, so that it is looked for there",
+                )
         return False
 
     async def _close(self, job: Job) -> None:

@@ -28,6 +28,8 @@ class BatchScript:
 
     takes_s: float = 0
     """Seconds from a batch's creation to its end."""
+    late_s: float = 0
+    """Seconds after its end in which it is said to be over, and its results can't be had."""
     hidden_s: float = 0
     """Seconds from its creation in which no list has it."""
     answered: int | None = None
@@ -149,6 +151,7 @@ class BatchBook:
         status = ("cancelled" if batch.cancelled else batch.end) if over else "in_progress"
         if over and not batch.files and status != "failed":
             self._answer(batch, status)
+        late = time.time() - batch.created < self._script.takes_s + self._script.late_s
         total = len(batch.requests)
         counts = {"total": total, "completed": 0, "failed": 0}
         if over and status != "failed":
@@ -162,8 +165,8 @@ class BatchBook:
             "completion_window": batch.body.get("completion_window"),
             "status": status,
             "errors": {"object": "list", "data": list(self._script.errors)} if status == "failed" else None,
-            "output_file_id": batch.files.get("output"),
-            "error_file_id": batch.files.get("error"),
+            "output_file_id": None if late else batch.files.get("output"),
+            "error_file_id": None if late else batch.files.get("error"),
             "created_at": int(batch.created),
             "request_counts": counts,
             "metadata": batch.body.get("metadata"),

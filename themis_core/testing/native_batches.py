@@ -87,6 +87,10 @@ class _Batches(ABC):
         over = batch.cancelled or time.time() - batch.created >= self._script.takes_s
         return ("cancelled" if batch.cancelled else batch.end) if over else None
 
+    def is_late(self, batch: _Batch) -> bool:
+        """Whether one that has ended does not give its results yet."""
+        return time.time() - batch.created < self._script.takes_s + self._script.late_s
+
     def results(self, batch: _Batch) -> list[tuple[str, int | None, Any]]:
         """Key, status and body of each request of one that has ended, last first; None for what nobody worked on."""
         end, answered = self.end_of(batch), self._script.answered
@@ -116,7 +120,8 @@ class AnthropicBatches(_Batches):
         if more == "cancel":
             batch.cancelled = True
         if more == "results":
-            return 200, "".join(json.dumps(each) + "\n" for each in self._lines(batch))
+            lines = [] if self.is_late(batch) else self._lines(batch)
+            return 200, "".join(json.dumps(each) + "\n" for each in lines)
         return 200, self.shown(batch)
 
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
@@ -217,8 +222,9 @@ class GeminiBatches(_Batches):
         if end == "failed":
             errors = self._script.errors or ({"code": 13, "message": "An internal error occurred."},)
             return operation | {"done": True, "error": errors[0]}
+        given = [] if self.is_late(batch) else replies
         return operation | (
-            {"done": True, "response": {"inlinedResponses": {"inlinedResponses": replies}}} if end else {}
+            {"done": True, "response": {"inlinedResponses": {"inlinedResponses": given}}} if end else {}
         )
 
     def _reply(self, batch: _Batch, key: str, status: int | None, body: Any) -> dict[str, Any]:
