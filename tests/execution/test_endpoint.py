@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 from themis_core import Capabilities, Engine, EngineError, ExecutionPolicySpec, Generation, PriceSpec, Request, Usage
 from themis_core.execution import Endpoint
 from themis_core.records import RunCost
-from themis_costs import Budget, Stopped, cost_of
+from themis_costs import Budget, Stopped, cost_of, foreseen_cost
 from themis_pacing import attempt_ends
 
 Act = Callable[[int, Request], Any]
@@ -866,6 +866,21 @@ def test_what_media_cost_is_not_taken_as_known_before_a_provider_has_counted(kin
     assert together[0] == 1  # the first has all that is left for itself
     assert max(together) > 1
     assert 0 < (budget.cost.known or 0) <= 40
+
+
+def test_sound_that_is_priced_apart_has_an_unknown_cost_and_a_bound() -> None:
+    price = PriceSpec(input_per_million=1e6, output_per_million=2e6, input_audio_per_million=10e6)
+    part = {"type": "input_audio", "input_audio": {}}
+    heard = Request("m", [{"role": "user", "content": [part]}], {"max_tokens": 9}, key="k")
+    budget = Budget(ExecutionPolicySpec())
+    assert budget.cost_of_call(heard, price, Usage(100, 5)) == RunCost(None, 1, 1010.0)  # 100 · 10 + 5 · 2
+    assert budget.cost_of_call(heard, price, Usage(100, 5), billed=False) == RunCost(None, 1, 1010.0)
+    assert budget.cost_of_call(heard, price, Usage(100, 5), told=7.0) == RunCost(7.0)
+    assert budget.cost_of_call(asked(0), price, Usage(100, 5)) == RunCost(110.0)
+    assert foreseen_cost(heard, 100, 5, price) == 1010.0
+    assert foreseen_cost(asked(0), 100, 5, price) == 110.0
+    same = PriceSpec(input_per_million=1e6, output_per_million=2e6, input_audio_per_million=1e6)
+    assert budget.cost_of_call(heard, same, Usage(100, 5)) == RunCost(110.0)
 
 
 def test_a_failure_that_was_billed_costs_what_it_cost_over_retries() -> None:

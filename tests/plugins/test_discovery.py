@@ -83,7 +83,7 @@ def test_of_two_distributions_of_one_name_the_first_on_the_path_counts(site: Pat
         sys.path.remove(str(site / "later"))
 
 
-@pytest.mark.parametrize("namespace", ["opneai", "torch", "x", "anthropic", "plugin-openai", "text2"])
+@pytest.mark.parametrize("namespace", ["opneai", "torch", "x", "mistral", "plugin-openai", "text2"])
 def test_no_strangers_package_is_named_for_what_is_not_installed(namespace: str) -> None:
     with pytest.raises(SpecError) as raised:
         Plugins().load(namespace)

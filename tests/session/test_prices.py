@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 import themis_core as themis
-from themis_core import PriceSpec, Usage
+from themis_core import PriceSpec, Request, Usage
 from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
 from themis_costs import cost_of, foreseen_cost
@@ -50,9 +50,9 @@ def test_a_call_costs(usage: Usage, price: PriceSpec | None, millionths: float |
 
 
 def test_what_is_foreseen_takes_the_dearest_output() -> None:
-    assert foreseen_cost(300, 10, TIERED) == pytest.approx((300 * 2 + 10 * 8) / 1e6)
-    assert foreseen_cost(300, 10, REASONING) == pytest.approx((300 + 10 * 4) / 1e6)
-    assert foreseen_cost(300, 10, None) is None
+    assert foreseen_cost(Request("m", [], {}), 300, 10, TIERED) == pytest.approx((300 * 2 + 10 * 8) / 1e6)
+    assert foreseen_cost(Request("m", [], {}), 300, 10, REASONING) == pytest.approx((300 + 10 * 4) / 1e6)
+    assert foreseen_cost(Request("m", [], {}), 300, 10, None) is None
 
 
 def test_a_request_of_a_batch_costs_its_share_or_nobody_knows_what() -> None:
@@ -146,6 +146,17 @@ def test_judges_are_priced_by_the_same_file(write: Write, tmp_path: Path) -> Non
     file.write_text(yaml.safe_dump(data))
     (row,) = {each["model_id"]: each for each in themis.plan(file).judges}.values()
     assert row["cost"] == pytest.approx((row["input_tokens"] + (row["max_output_tokens"] or 0)) * 3 / 1e6)
+
+
+def test_prices_of_other_models_alone_are_warned_of(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="themis"):
+        themis.plan(write({"models": {"Big": {"input_per_million": 1, "output_per_million": 1}}}))
+    (told,) = (each.getMessage() for each in caplog.records)
+    assert "`prices` has none for any model that is asked ('big', 'small')" in told
+    caplog.clear()
+    themis.plan(write({"models": {"big": {"input_per_million": 1, "output_per_million": 1}}}))
+    themis.plan(write())
+    assert caplog.records == []
 
 
 def test_prices_are_in_no_identity(write: Write, tmp_path: Path) -> None:

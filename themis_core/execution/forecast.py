@@ -176,6 +176,6 @@ def _count(row: dict[str, Any], judging: JudgingModel, request: Request, still_t
     row["max_output_tokens"] = (
         None if limit is None or row["max_output_tokens"] is None else row["max_output_tokens"] + limit
     )
-    cost = foreseen_cost(tokens, (limit or 0) * (request.params.get("n") or 1), judging.model.spec.price)
+    cost = foreseen_cost(request, tokens, (limit or 0) * (request.params.get("n") or 1), judging.model.spec.price)
     if cost is not None:
         row["cost"] = (row["cost"] or 0.0) + cost

@@ -140,6 +140,8 @@ def compose(loaded: LoadedSpecs) -> Composition:
         project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
         loaded.base_dir, loaded.project_dir, prices.provenance(),
     )  # fmt: skip
+    able = [(each.spec, each.engine.capabilities) for each in composition.models()]
+    prices.warn_of_none(spec for spec, can in able if not (can.local or can.costs))
     for index, threshold in enumerate(benchmark.thresholds):
         if threshold.measure == "cost" and not composition.priced:
             told = "cost can't be measured: `prices` has none for any model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,17 @@ class Prices:
         if found is not None and self._spec is not None:
             self._found[spec.model_id] = found
         return found
+
+    def warn_of_none(self, models: Iterable[ModelSpec]) -> None:
+        """Say so if none of the models that are asked for money is among the prices: that looks like a free run."""
+        asked = list(models)
+        if self._spec is not None and asked and not any(each.price for each in asked):
+            names = ", ".join(dict.fromkeys(f"{each.model_id!r}" for each in asked))
+            log.warning(
+                "`prices` has none for any model that is asked (%s), so what the run costs is unknown: names are "
+                "looked for as they are written, the label first, then what the server is sent",
+                names,
+            )
 
     def provenance(self) -> dict[str, Any] | None:
         """For the manifest: where prices are from, and which were taken; None if the spec names no origin."""

@@ -266,7 +266,7 @@ def _count(row: dict[str, Any], call: _Call, price: PriceSpec | None) -> float |
         row["max_output_tokens"] = None
     else:
         row["max_output_tokens"] += limit
-    cost = foreseen_cost(call.input_tokens, (limit or 0) * (call.request.params.get("n") or 1), price)
+    cost = foreseen_cost(call.request, call.input_tokens, (limit or 0) * (call.request.params.get("n") or 1), price)
     if cost is not None:
         row["cost"] = (row["cost"] or 0.0) + cost
     return cost

@@ -26,6 +26,12 @@ class _Rates(Spec):
     cache_write_per_million: float | None = Field(
         None, ge=0, description="Price of a million input tokens written to it; by default that of input tokens."
     )
+    input_audio_per_million: float | None = Field(
+        None,
+        ge=0,
+        description="Price of a million input tokens of sound, where it is another one. What a request with sound cost "
+        "is then unknown, as tokens are counted together: it is told as the most that it can be.",
+    )
     reasoning_per_million: float | None = Field(
         None,
         ge=0,

@@ -17,6 +17,7 @@ class Rates:
     output_per_million: float = 2e6
     cached_input_per_million: float | None = None
     cache_write_per_million: float | None = None
+    input_audio_per_million: float | None = None
     reasoning_per_million: float | None = None
 
 

@@ -46,6 +46,15 @@ def test_what_the_table_does_not_know_is_unknown(model: str, endpoint: str) -> N
     assert GenaiPrices().price(model, "openai/chat", endpoint) is None
 
 
+def test_sound_has_its_own_price_where_the_table_says_so() -> None:
+    heard = GenaiPrices().price("gpt-audio", "openai/chat", OPENAI)
+    assert heard is not None
+    assert (heard.input_audio_per_million or 0) > heard.input_per_million
+    read = GenaiPrices().price("gpt-5-mini", "openai/chat", OPENAI)
+    assert read is not None
+    assert read.input_audio_per_million is None
+
+
 def test_every_price_of_the_table_is_one_or_unknown() -> None:
     table = GenaiPrices()
     known = 0

@@ -170,23 +170,30 @@ class Budget:
         With `billed` false, a call without usage cost nothing. `said` are the texts that arrived. `told` is what the
         engine says of the cost, which counts where price and usage don't say it.
         """
-        if usage is not None and _is_usable(usage, any(said)) and (known := cost_of(usage, price)) is not None:
-            self._learn(request, usage)
+        usable = usage if usage is not None and _is_usable(usage, any(said)) else None
+        sound = _has_sound(request)
+        apart = sound and price is not None and _prices_sound_apart(price)
+        if usable is not None and not apart and (known := cost_of(usable, price)) is not None:
+            self._learn(request, usable)
             return RunCost(known)
         if told is not None:
             self._dearest[request.model_id] = max(told, self._dearest.get(request.model_id, 0.0))
             return RunCost(told)
-        if not billed:
+        if not billed and usable is None:
             return RunCost()
         if price is None:
             return RunCost(unknown_calls=1, unknown_most=None) if self.priced else RunCost()
+        if usable is not None:  # counted, but not in the parts that prices are for
+            self._learn(request, usable)
+            most = _most_of(usable.input_tokens or 0, usable.output_tokens or 0, price, sound=sound)
+            return RunCost(unknown_calls=1, unknown_most=most)
         choices = request.params.get("n") or 1
         limit = output_limit(request.params)
         tokens = (limit or ASSUMED_TOKENS) * choices
         if limit is None:  # no token is shorter than a byte
             tokens = max(tokens, sum(len(each.encode("utf-8", "replace")) for each in said))
         self._learn(request, Usage(0, tokens))
-        return RunCost(unknown_calls=1, unknown_most=_most_of(self._input(request), tokens, price))
+        return RunCost(unknown_calls=1, unknown_most=_most_of(self._input(request), tokens, price, sound=sound))
 
     def _learn(self, request: Call, usage: Usage) -> None:
         model, kinds = request.model_id, _media_of(request.messages)
@@ -211,7 +218,8 @@ class Budget:
             if request.model_id not in self._longest:
                 return None
             tokens = self._longest[request.model_id]
-        return _most_of(self._input(request), tokens * (request.params.get("n") or 1), price)
+        answers = request.params.get("n") or 1
+        return _most_of(self._input(request), tokens * answers, price, sound=_has_sound(request))
 
 
 def _is_usable(usage: Usage, said: bool) -> bool:
@@ -236,19 +244,22 @@ def cost_of(usage: Usage, price: Price | None) -> float | None:
     return sum(count * each for count, each in zip(tokens, prices, strict=True)) / 1e6
 
 
-def foreseen_cost(taken: int, given: int, price: Price | None) -> float | None:
-    """Cost of so many input and output tokens, if none is of a cache and the output is what is dearest."""
+def foreseen_cost(request: Call, taken: int, given: int, price: Price | None) -> float | None:
+    """Cost of so many input and output tokens, if none is of a cache and all are of what is dearest in the request."""
     if price is None:
         return None
     rates = price.rates(taken)
-    return (taken * rates.input_per_million + given * max(_output_prices(rates))) / 1e6
+    fresh = max(rates.input_per_million, (rates.input_audio_per_million or 0.0) if _has_sound(request) else 0.0)
+    return (taken * fresh + given * max(_output_prices(rates))) / 1e6
 
 
-def _most_of(taken: int, given: int, price: Price) -> float:
+def _most_of(taken: int, given: int, price: Price, *, sound: bool = False) -> float:
     """Cost of so many input and output tokens if the dearest is done with them, such as writing them to a cache."""
     # All tiers, for the estimate of the input may be on the wrong side of a bound.
     every: list[Rates] = [price, *price.tiers]
     inputs, outputs = (max(p for each in every for p in of(each)) for of in (_input_prices, _output_prices))
+    if sound:
+        inputs = max(inputs, *(each.input_audio_per_million or 0.0 for each in every))
     return (taken * inputs + given * outputs) / 1e6
 
 
@@ -300,3 +311,12 @@ def _media_of(messages: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """The types of parts of a prompt that are no text."""
     listed = [each["content"] for each in messages if type(each["content"]) is list]
     return frozenset(part["type"] for parts in listed for part in parts if part.get("type") in OF_PARTS)
+
+
+def _has_sound(request: Call) -> bool:
+    return "input_audio" in _media_of(request.messages)
+
+
+def _prices_sound_apart(price: Price) -> bool:
+    every: list[Rates] = [price, *price.tiers]
+    return any(each.input_audio_per_million not in (None, each.input_per_million) for each in every)

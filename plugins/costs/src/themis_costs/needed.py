@@ -49,6 +49,9 @@ class Rates(Protocol):
     def cache_write_per_million(self) -> float | None: ...
 
     @property
+    def input_audio_per_million(self) -> float | None: ...
+
+    @property
     def reasoning_per_million(self) -> float | None: ...
 
 

@@ -16,6 +16,7 @@ RATES: Final = {
     "output_per_million": ("output_mtok",),
     "cached_input_per_million": ("cache_read_mtok",),
     "cache_write_per_million": ("cache_write_mtok", "cache_write_5m_mtok"),
+    "input_audio_per_million": ("input_audio_mtok",),
     "reasoning_per_million": ("output_reasoning_mtok",),
 }
 """Field of a price to the keys of the table that may hold it."""
