@@ -22,6 +22,9 @@ CONTEXT = {"answer": "{{ 7 * 7 }} It is DONE.", "answers": ["a", "b"], "turn": 2
         ("item.missing is defined", False),
         ("turn", True),
         ("turn - 2", False),
+        ("(item.none or 'default') == 'default'", True),
+        ("answer|lower == 'x' or 'É'|lower in 'é'", True),
+        ("'A' in item.order and '1' in item.order|lower", True),
     ],
 )
 def test_an_expression_holds_or_not(text: str, holds: bool) -> None:
@@ -37,6 +40,11 @@ def test_an_expression_holds_or_not(text: str, holds: bool) -> None:
         ("{% if answer %}", "without braces"),
         ("answer|nofilter", "expression, line 1: No filter named 'nofilter'."),
         ("", "expression, line 1: "),
+        ("'yes' or 'no' in answer", "'yes' stands by itself"),
+        ("turn == 1 and not ('a' in answer or 'b')", "'b' stands by itself"),
+        ("'Order' in answer|lower", "'Order' is never in a text that `lower` made: write 'order'"),
+        ("turn and 'Order' not in answer.lower()", "write 'order'"),
+        ("answer|upper == 'done'", "write 'DONE'"),
         ("(" * 5000 + "1" + ")" * 5000, "nests too deeply"),
     ],
 )

@@ -17,8 +17,8 @@ from themis_http.redaction import Redaction
 __all__ = ["STREAM", "encode", "json_object", "json_value"]
 
 STREAM: Final = (
-    "the reply is a stream of events, which was not asked for: switch streaming off at the server or gateway, or tell "
-    "it by `extra_body: {stream: false}`"
+    "the reply is a stream of events, which was not asked for: switch streaming off at the server or gateway, tell it "
+    "by `extra_body: {stream: false}`, or, if the engine has that setting, ask for it by `extras: {stream: true}`"
 )
 
 _STREAM = re.compile(rb"(?:data|event|id|retry)?:")

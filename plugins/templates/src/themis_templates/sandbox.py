@@ -35,6 +35,7 @@ from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 from themis_templates.bounds import TooMuch, check_arguments, check_operation, length_of, looped, made, meter
+from themis_templates.conditions import slip
 
 __all__ = ["Absent", "Sandbox"]
 
@@ -94,11 +95,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.from_string(text if source is None else source, globals={_LITERAL: len(text)})
 
     def condition(self, text: str) -> nodes.Template:
-        """Parse an expression: a template that gives `True` or `False`."""
+        """Parse an expression: a template that gives `True` or `False`. Raises TemplateSyntaxError, also for a slip."""
         parser = Parser(self, text, state="variable")
         value = parser.parse_expression()
         if not parser.stream.eos:
             raise TemplateSyntaxError("there is more after the expression", parser.stream.current.lineno)
+        if (wrong := slip(value)) is not None:
+            raise TemplateSyntaxError(wrong, value.lineno)
         # No `if`: within one, Jinja would find a filter that is not there only when it gets to it.
         holds = nodes.Not(nodes.Not(value, lineno=1), lineno=1)
         source = nodes.Template([nodes.Output([holds], lineno=1)], lineno=1)
