@@ -14,7 +14,7 @@ PLUGIN_PACKAGES = {path.parent.name for path in Path(__file__).parents[1].glob("
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 BENEATH = {
     *("costs", "display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing"),
-    *("plain", "secrets", "templates", "wording"),
+    *("plain", "sampling", "secrets", "templates", "wording"),
 }
 """Libraries that the core itself uses."""
 LIBRARIES = {"http", "numbers", "patterns", "rows", "sql", *BENEATH}

@@ -47,9 +47,9 @@ from themis_core import (
 )
 from themis_core.cli import cli
 from themis_core.components import COMPONENT_KINDS
-from themis_core.planning.sampling import allot, rank
 from themis_core.plugins import Plugins
 from themis_core.testing.server import ScriptedServer
+from themis_sampling import allot, rank
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -11,8 +11,8 @@ import pytest
 import themis_core as themis
 from themis_core import Item, PromptVariantSpec
 from themis_core.planning import Prompt
-from themis_core.planning.examples import Example
 from themis_core.reading import Place, load_specs
+from themis_sampling import Example
 
 ASK = [{"role": "user", "content": "{{ item.q }}"}]
 SHOT = [{"role": "user", "content": "{{ item.q }}"}, {"role": "assistant", "content": "{{ item.a }}"}]

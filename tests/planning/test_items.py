@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError, TransformSpec
-from themis_core.planning import Items, allot, rank
+from themis_core.planning import Items
 from themis_core.plugins import LoadedDataset
 from themis_core.reading import Place
 
@@ -46,11 +46,6 @@ def numbered(count: int) -> list[dict[str, Any]]:
 # --- sampling -----------------------------------------------------------------------------------------------
 
 
-def test_the_rank_is_the_published_hash() -> None:
-    # printf '7\0q1' | sha256sum | cut -c1-16, on any machine
-    assert f"{rank(7, 'q1'):016x}" == "32012d71f1add35d"
-
-
 @pytest.mark.parametrize(
     ("seed", "expected"),
     [(0, ["q39", "q43", "q44", "q56", "q96"]), (7, ["q26", "q63", "q77", "q79", "q94"])],
@@ -75,20 +70,6 @@ def test_appended_rows_displace_no_more_items_than_they_bring(query: dict[str, A
 def test_a_larger_sample_holds_the_smaller_one() -> None:
     smaller, larger = (ids(numbered(50), {"kind": "subset", "count": count}) for count in (10, 20))
     assert set(smaller) < set(larger)
-
-
-@pytest.mark.parametrize(
-    ("count", "sizes", "expected"),
-    [
-        (10, {"a": 50, "b": 30, "c": 20}, {"a": 5, "b": 3, "c": 2}),  # no remainders
-        (10, {"a": 2, "b": 2, "c": 2}, {"a": 4, "b": 3, "c": 3}),  # 3⅓ each: the tie goes by name
-        (5, {"a": 47, "b": 16, "c": 37}, {"a": 2, "b": 1, "c": 2}),  # 2.35, 0.80, 1.85: two largest remainders
-        (2, {"a": 98, "b": 1, "c": 1}, {"a": 2, "b": 0, "c": 0}),  # 1.96, 0.02, 0.02
-        (3, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}),
-    ],
-)
-def test_strata_share_by_largest_remainder(count: int, sizes: dict[str, int], expected: dict[str, int]) -> None:
-    assert allot(count, sizes) == expected
 
 
 def test_a_stratified_sample_keeps_the_proportions_and_the_order() -> None:

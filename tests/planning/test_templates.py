@@ -11,9 +11,9 @@ import pytest
 
 from themis_core import Item, PromptVariantSpec, SpecError
 from themis_core.planning import Prompt
-from themis_core.planning.examples import Example
 from themis_core.planning.templates import compile_template, render
 from themis_core.reading import Place
+from themis_sampling import Example
 
 Message = dict[str, Any]
 

@@ -37,6 +37,7 @@ LIBRARIES = sorted(
         "patterns",
         "plain",
         "rows",
+        "sampling",
         "secrets",
         "sql",
         "templates",

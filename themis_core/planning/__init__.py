@@ -5,7 +5,6 @@ from themis_core.planning.handing import NO_PROMPT, HandedRow, handed_rows
 from themis_core.planning.identities import Baseline, Talk, Trial, score_key
 from themis_core.planning.items import Items
 from themis_core.planning.media import media_items, with_media
-from themis_core.planning.sampling import allot, rank
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.templates import Prompt, PromptTemplate
 from themis_core.planning.trials import Plan, PlannedSlice, questions, survey
@@ -24,14 +23,12 @@ __all__ = [
     "Talk",
     "Trial",
     "Unscorable",
-    "allot",
     "as_user",
     "followed",
     "goes_on",
     "handed_rows",
     "media_items",
     "questions",
-    "rank",
     "score_key",
     "survey",
     "with_media",

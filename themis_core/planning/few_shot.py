@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from themis_core.planning.examples import Example
 from themis_core.planning.items import Items
-from themis_core.planning.sampling import rank
 from themis_core.planning.templates import Prompt, item_context
 from themis_core.plugins import LoadedDataset
 from themis_core.reading import Place
 from themis_core.records import Item
 from themis_core.specs import FewShotSpec, canonical_json, digest
+from themis_sampling import Example, rank
 from themis_wording import counted
 
 __all__ = ["Leak", "leaks_of", "taken"]

@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 
 from themis_core.errors import SpecError
 from themis_core.planning.rows import RowMapping, where, with_fields
-from themis_core.planning.sampling import Strata
 from themis_core.plugins import LoadedDataset, calling, policy_in_force
 from themis_core.reading import Place
 from themis_core.records import Item, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_lanes import in_time
 from themis_plain import Kept
+from themis_sampling import Strata
 from themis_wording import counted, did_you_mean
 
 __all__ = ["Items"]

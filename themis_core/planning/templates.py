@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from themis_core.errors import SpecError
-from themis_core.planning.examples import Example, Examples, OwnExamples
 from themis_core.reading import Place
 from themis_core.records import Item
 from themis_core.specs import PromptMessage, PromptPart, PromptToolCall, PromptVariantSpec, digest
 from themis_media import Media
+from themis_sampling import Example, Examples, OwnExamples
 from themis_templates import Template, TemplateError
 
 __all__ = ["Prompt", "PromptTemplate", "compile_template", "item_context", "render"]

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from themis_core.records import Item
+from typing import Any, Protocol
 
 __all__ = ["Example", "Examples", "OwnExamples", "plain"]
+
+
+class Asked(Protocol):
+    """An item that is asked about."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def fields(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Examples:
         self._ask = ask
         self._by_id = by_id
 
-    def own(self, item: Item, asked: str) -> OwnExamples | None:
+    def own(self, item: Asked, asked: str) -> OwnExamples | None:
         """The examples for an item that is among them; None for all others. `asked` is what the item's prompt says."""
         question = plain(asked)
         main = _main_text(item, question)
@@ -84,7 +92,7 @@ class Examples:
         asked = self._ask(example.data)
         return None if asked is None else plain(asked)
 
-    def _is(self, example: Example, item: Item, question: str, main: str) -> bool:
+    def _is(self, example: Example, item: Asked, question: str, main: str) -> bool:
         if self._by_id and example.item_id == item.id:
             return True
         if id(example) not in self._questions:
@@ -100,7 +108,7 @@ def plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _main_text(item: Item, question: str) -> str:
+def _main_text(item: Asked, question: str) -> str:
     """The longest text of an item that its prompt shows: what an example that has other fields can share with it."""
     texts = (plain(each) for each in item.fields.values() if isinstance(each, str))
     return max((each for each in texts if each in question), key=len, default="")
