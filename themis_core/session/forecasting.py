@@ -40,7 +40,8 @@ class PlanReport:
     tokens are estimates, those of calls that are still to be made. An answer that several trials need is one call, and
     stored for none of them."""
     samples: list[dict[str, Any]]
-    """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages`."""
+    """One rendered request per prompt variant: `prompt_variant_id, slice_id, item_id, messages, user`; `user` is what
+    the model that plays the user of its conversation is told, to which the first answer is added."""
     slices: list[dict[str, Any]]
     """`slice_id, items, trials`."""
     storage: str
@@ -174,6 +175,7 @@ def _sample(samples: dict[str, dict[str, Any]], batch: Sequence[Trial]) -> None:
                 "slice_id": trial.slice_id,
                 "item_id": trial.item.id,
                 "messages": [m for request in trial.requests for m in request.messages],
+                "user": trial.talk.replies[0].messages if trial.talk is not None and trial.talk.replies else [],
             }
 
 

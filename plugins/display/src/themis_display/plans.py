@@ -74,6 +74,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     for sample in report.samples:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
+        if sample["user"]:
+            heading(f"Its simulated user, as asked for item {sample['item_id']} before what is answered is added")
+            show_messages(sample["user"])
 
 
 def _code(row: Mapping[str, Any]) -> dict[str, Any]:
