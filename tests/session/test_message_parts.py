@@ -162,6 +162,38 @@ def test_a_plan_finds_the_missing_file_and_calls_nothing(folder: Path, server: S
     assert server.count == 0
 
 
+LOOK = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "look_up"}}}, None),
+        ({"tools": [LOOK], "tool_choice": {"type": "tool", "name": "look_up"}}, None),
+        ({"tools": [LOOK], "tool_choice": {"type": "any"}}, None),
+        ({"tools": [{"functionDeclarations": [{"name": "a"}]}], "tool_choice": {"type": "tool", "name": "a"}}, None),
+        ({"tool_choice": "auto", "extra_body": {"tools": [LOOK]}}, None),
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "lookup"}}},
+         "tool_choice names 'lookup', which is none of `tools`: look_up"),
+        ({"tool_choice": "auto"}, "tool_choice chooses among `tools`, and there are none"),
+        ({"tools": [LOOK, LOOK]}, "two tools have the name 'look_up'"),
+        ({"tools": [LOOK, {"type": "function", "function": {"parameters": {}}}]}, "tool 1 has no name"),
+        ({"tools": [{"type": "function", "function": None}]}, "tool 0 has no name"),
+    ],
+)  # fmt: skip
+def test_tools_and_their_choice_fit_before_the_first_call(
+    settings: dict[str, Any], told: str | None, folder: Path, server: ScriptedServer
+) -> None:
+    server.reset()
+    file = spec(folder, server, {"backend": "sqlite", "root_dir": "runs"}, "?", params={"set": settings})
+    if told is None:
+        assert themis.plan(file).per_model[0]["calls"] == 2
+        return
+    with pytest.raises(themis.SpecError, match=told):
+        themis.run(file)
+    assert server.count == 0
+
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

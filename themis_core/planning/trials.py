@@ -390,6 +390,8 @@ def _check_capabilities(
                 f"model {model.spec.model_id!r}: engine {model.component!r} can't do {capability} "
                 f"({WANTED_BY[capability]}): use another engine for it, or leave that out"
             )
+    if problem := params.problem_of_choice():
+        raise place.error(f"model {model.spec.model_id!r}: {problem}")
     model.check_params(params.given(), place)
 
 

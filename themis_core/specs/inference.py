@@ -75,6 +75,17 @@ class InferenceParamsSpec(Spec):
         refuse_keys(value, by_name=info.field_name in ("extra_body", "extras"))
         return value
 
+    @field_validator("tools")
+    @classmethod
+    def _have_names(cls, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        names = [tool_name(each) for each in value or ()]
+        for index, (each, name) in enumerate(zip(value or (), names, strict=True)):
+            if "function" in each and name is None:
+                raise ValueError(f"tool {index} has no name: write {{type: function, function: {{name: ...}}}}")
+        if twice := next((name for name in names if name is not None and names.count(name) > 1), None):
+            raise ValueError(f"two tools have the name {twice!r}, and a call of it could mean either")
+        return value
+
     @field_validator(*_FURTHER)
     @classmethod
     def _ask_for_one_answer(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +110,18 @@ class InferenceParamsSpec(Spec):
                     raise ValueError(f"{field}.{name}: {other} sets the same, and one of them would win: keep one")
         return self
 
+    def problem_of_choice(self) -> str | None:
+        """Why `tool_choice` can't be followed; None if it can. Tools may stand in `extra_body` or `extras` as well."""
+        if self.tool_choice is None or any("tool" in name.lower() for each in _FURTHER for name in getattr(self, each)):
+            return None
+        if not self.tools:
+            return "tool_choice chooses among `tools`, and there are none"
+        named = tool_name(self.tool_choice) if isinstance(self.tool_choice, dict) else None
+        known = [each for each in map(tool_name, self.tools) if each is not None]
+        if named is None or named in known or len(known) < len(self.tools):  # one in a form of its own may be it
+            return None
+        return f"tool_choice names {named!r}, which is none of `tools`: {', '.join(known)}"
+
     def given(self) -> dict[str, Any]:
         """The settings that are set, as plain data."""
         return {name: value for name, value in self.canonical().items() if value is not None and value != {}}
@@ -107,6 +130,13 @@ class InferenceParamsSpec(Spec):
         """A short text that tells settings apart, such as `temperature=0.7, extra_body.top_k=20`; `default` if none."""
         named = (each for name, value in self.given().items() for each in _named(name, value))
         return ", ".join(f"{name}={_short(value)}" for name, value in named) or "default"
+
+
+def tool_name(tool: Mapping[str, Any]) -> str | None:
+    """The name of the function that a tool, or the choice of one, is of; None if it names none."""
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) and name else None
 
 
 def settings_of(label: str) -> dict[str, str]:
