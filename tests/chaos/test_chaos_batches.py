@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,22 @@ def storage(request: pytest.FixtureRequest) -> Mapping[str, Any] | None:
     return {"backend": "postgres", **place, "lease_s": 1}
 
 
-def made(folder: Path, server: ScriptedServer, trials: int, storage: Mapping[str, Any] | None = None) -> Benchmark:
+def made(
+    folder: Path,
+    server: ScriptedServer,
+    trials: int,
+    storage: Mapping[str, Any] | None = None,
+    provider: str = "openai/chat",
+) -> Benchmark:
     policy = {"batches": {"grace_s": 0.2, "poll_s": 0.05}}
-    return make_benchmark(folder, server.base_url, trials=trials, storage=storage, policy=policy)
+    address = server.origin + PATHS[provider]
+    return make_benchmark(
+        folder, address, trials=trials, storage=storage, policy=policy, provider=provider, params={"max_tokens": 1_000}
+    )
+
+
+PATHS = {"openai/chat": "/v1", "anthropic/messages": "", "google/gemini": "/v1beta"}
+"""What an engine's `base_url` has behind the origin."""
 
 
 def run_to(workers: Workers, benchmark: Benchmark, **options: Any) -> int:
@@ -93,17 +106,52 @@ def test_a_batch_is_paid_for_once_and_loses_no_answer_wherever_its_run_is_killed
     with opened(quiet) as store:
         expected = digest_of(store)
 
-    server.reset({"latency_s": 0.06})
-    benchmark = made(tmp_path / "killed", server, trials, storage)
     kills = [(place, nth) for place, nth, in_short in KILLS if in_short or count(1, 0)]
+    benchmark = made(tmp_path / "killed", server, trials, storage)
+    killed_again_and_again(workers, benchmark, server, kills, trials, expected)
+    figures(kills=len(kills), requests=trials, batches=1, lost=0, doubled=0)
+
+
+@pytest.mark.parametrize("provider", ["anthropic/messages", "google/gemini"])
+def test_it_is_so_on_wires_that_tell_less_of_a_batch(
+    workers: Workers, server: ScriptedServer, tmp_path: Path, provider: str, count: Count, figures: Figures
+) -> None:
+    trials = count(5_000, 1_200)
+    server.reset({})
+    quiet = made(tmp_path / "quiet", server, trials, provider=provider)
+    assert run_to(workers, quiet) == 0
+    with opened(quiet) as store:
+        expected = digest_of(store)
+    kills = [(place, nth) for place, nth, in_short in KILLS if in_short and place not in OF_FILES]
+    benchmark = made(tmp_path / "killed", server, trials, provider=provider)
+    killed_again_and_again(workers, benchmark, server, kills, trials, expected)
+    figures(kills=len(kills), requests=trials, batches=1, lost=0, doubled=0)
+
+
+OF_FILES = ("after its file is uploaded",)
+"""Instants that only OpenAI's wire has."""
+
+
+def killed_again_and_again(
+    workers: Workers,
+    benchmark: Benchmark,
+    server: ScriptedServer,
+    kills: Sequence[tuple[str, int]],
+    trials: int,
+    expected: object,
+) -> None:
+    """Kill a benchmark's run at each of these instants, let it end, and hold it to one batch and all its answers."""
+    server.reset({"latency_s": 0.06})
     for place, nth in kills:
         assert run_to(workers, benchmark, failpoint=place, nth=nth) == -9, f"no kill {place} ({nth})"
     assert run_to(workers, benchmark) == 0
 
-    assert [(each["id"], len(each["custom_ids"])) for each in server.batches()] == [("batch_1", trials)]
-    assert [each.path for each in server.requests() if "completions" in each.path] == []
+    assert [len(each["custom_ids"]) for each in server.batches()] == [trials]
+    assert [each.path for each in server.requests() if each.path.endswith(ONE_BY_ONE)] == []
     with opened(benchmark) as store:
         assert list(store.open_batches()) == []
         assert problems(benchmark, store, acknowledged=benchmark.acknowledged(), complete=True) == []
         assert digest_of(store) == expected
-    figures(kills=len(kills), requests=trials, batches=1, lost=0, doubled=0)
+
+
+ONE_BY_ONE = ("completions", "/messages", ":generateContent")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ import yaml
 from batch_specs import ends, opened, spec_of
 from click.testing import CliRunner
 
-from themis_core import BatchEnded, BatchIntended, BatchRecord, run
+from themis_core import BatchEnded, BatchIntended, BatchRecord, RunResult, run
 from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
 
@@ -163,6 +165,29 @@ def test_batches_that_do_not_fit_beside_others_at_the_provider_wait_for_these(
     spec = spec_of(tmp_path, server, items=4, batches={"max_requests": 1, "rounds": 1})
     assert ends(run(spec)) == ("completed", 4, 0)
     assert sizes(server) == [1] * 10
+
+
+def test_a_run_that_asks_one_by_one_waits_for_what_another_left_in_a_batch_meanwhile(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    # It is at the first 2 of 12 items while the other run comes, submits the last ones, and goes.
+    server.reset({"latency_s": 1.2, "batches": {"takes_s": 8}})
+    spec = spec_of(tmp_path, server, items=12, policy={"max_in_flight_work_items": 2})
+    of_another = yaml.safe_load(spec.read_text())
+    of_another["benchmark"]["slices"][0]["dataset"]["dataset_id"] = "last.jsonl"
+    lines = (tmp_path / "items.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "last.jsonl").write_text("".join(lines[8:]))
+    (tmp_path / "last.yaml").write_text(yaml.safe_dump(of_another))
+    results: list[RunResult] = []
+    one_by_one = threading.Thread(target=lambda: results.append(run(spec, overrides=ONE_BY_ONE)))
+    one_by_one.start()
+    while not asked_one_by_one(server):
+        time.sleep(0.02)
+    assert run(tmp_path / "last.yaml", detach=True).status == "waiting"
+    one_by_one.join(120)
+    assert [ends(each) for each in results] == [("completed", 12, 0)]
+    assert (asked_one_by_one(server), sizes(server)) == (8, [4])
+    assert open_batches(spec) == []
 
 
 # --- what can't be told, or not yet ----------------------------------------------------------------------------------

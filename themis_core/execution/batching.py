@@ -73,6 +73,7 @@ class Batching:
         self._handing = Handing(
             plan.run_id, writer, sharing, budget, policy, self._calls, self._policy.grace_s, patient=not detach
         )
+        sharing.given_up = self._handing.given_up
         self._file = RequestFile()
         self._prices = BatchPrices()
         self._results = BatchResults(

@@ -133,6 +133,11 @@ class Runner:
                 self._watch.count_failures()
 
     @property
+    def has_postponed(self) -> bool:
+        """Whether trials were left because another run has their requests in a batch: a new runner waits for it."""
+        return self._sharing.has_postponed
+
+    @property
     def note(self) -> str:
         """What the endpoints and the store wait for, for people."""
         endpoints = (each.note for each in self._endpoints.values())

@@ -7,6 +7,7 @@ What it says counts only while it is held by a living process. A run that is alo
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,11 +15,16 @@ from themis_core.components import Store
 from themis_core.errors import StorageError
 from themis_core.execution.writer import Writer
 from themis_core.records import Generation
+from themis_costs import Stopped
 
-__all__ = ["Sharing"]
+__all__ = ["Postponed", "Sharing"]
 
 LOOK_S = 0.5
 """Seconds between looks for other runs, and for an answer that another run asks for."""
+
+
+class Postponed(Stopped):
+    """Another run left the request in a batch: it is for a later pass over the trials, which waits for that."""
 
 
 class Sharing:
@@ -30,6 +36,13 @@ class Sharing:
         self._others = False
         self._asking: set[str] = set()
         self._claimed = False
+        self._met = False
+        """Whether another run was ever seen, which may have left a batch behind and be gone."""
+        self._in_batches: frozenset[str] = frozenset()
+        self._looked_at = float("-inf")
+        self.given_up: set[str] = set()
+        """Nonces of open batches that are not waited for."""
+        self.has_postponed = False
 
     async def begin(self) -> None:
         """Look for other runs; if there are any, let them notice this one before it asks for anything."""
@@ -48,7 +61,10 @@ class Sharing:
                         await self._claim(key)
 
     async def turn(self, key: str) -> Generation | None:
-        """Return None once it is up to this run to ask, which then calls `done`; or what another run got meanwhile."""
+        """Return None once it is up to this run to ask, which then calls `done`; or what another run got meanwhile.
+
+        Raises Postponed if another run left the request in a batch.
+        """
         waited = False
         while self._others or waited:  # who was waited for may have saved the answer and be gone
             answer, is_mine = await self._claim(key)
@@ -58,6 +74,10 @@ class Sharing:
                 break
             await asyncio.sleep(LOOK_S / 2)
             waited = True
+        if self._met and key in await self._keys_in_batches():
+            self.has_postponed = True
+            await self.done(key, answered=False)
+            raise Postponed
         self._asking.add(key)
         return None
 
@@ -90,7 +110,17 @@ class Sharing:
             await self._writer.read(lambda store: store.release(self._run_id))
 
     async def _look(self) -> bool:
-        return await self._writer.read(lambda store: store.has_others_at_work(self._run_id))
+        others = await self._writer.read(lambda store: store.has_others_at_work(self._run_id))
+        self._met |= others
+        return others
+
+    async def _keys_in_batches(self) -> frozenset[str]:
+        """What is in open batches. As old as a look at most: a run that submits one is there for longer than that."""
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            found = await self._writer.read(lambda store: store.open_batches())
+            self._in_batches = frozenset(key for each in found if each.nonce not in self.given_up for key in each.keys)
+        return self._in_batches
 
     async def _claim(self, key: str) -> tuple[Generation | None, bool]:
         self._claimed = True

@@ -86,16 +86,15 @@ async def _execute(
     progress.cost = budget.before
     runner = Runner(made, writer, budget, progress, detach=detach)
     failed = None if complete else await _work(runner, report)
+    while runner.has_postponed and not failed and budget.stopped is None:
+        runner, failed = await _pass_again(made, writer, budget, progress, report, detach)
     for _ in range(_ASKED_AGAIN if not complete else 0):
         lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
         if lost <= 0 or failed or budget.stopped is not None or runner.batching.waiting:
             break
         log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
         await writer.save([started])  # which may be lost as well
-        reused, progress.done, progress.failed = progress.reused, 0, 0
-        runner = Runner(made, writer, budget, progress, detach=detach)
-        failed = await _work(runner, report)
-        progress.reused = reused
+        runner, failed = await _pass_again(made, writer, budget, progress, report, detach)
     record = await writer.read(lambda store: store.run(made.run_id))
     waits = runner.batching.waiting
     status = "failed" if failed else _status(progress, budget, _stored(record), waits=waits)
@@ -134,6 +133,22 @@ async def _concluded(made: Plan, writer: Writer, finished: RunFinished, known: R
     if known is None or known.counts.get("conclusions") != found:
         await writer.save([finished])
     return finished
+
+
+async def _pass_again(
+    made: Plan,
+    writer: Writer,
+    budget: Budget,
+    progress: Progress,
+    report: Callable[[Progress], None] | None,
+    detach: bool,
+) -> tuple[Runner, ThemisError | None]:
+    """Go over all trials once more, and do what is missing; what the last pass did counts as done now."""
+    reused, progress.done, progress.failed = progress.reused, 0, 0
+    runner = Runner(made, writer, budget, progress, detach=detach)
+    failed = await _work(runner, report)
+    progress.reused = reused
+    return runner, failed
 
 
 async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:

@@ -111,6 +111,7 @@ def make_benchmark(
     price: Mapping[str, float] | None = None,
     extras: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
+    provider: str = "openai/chat",
 ) -> Benchmark:
     """Write the files of a benchmark of so many trials against a server that echoes prompts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def make_benchmark(
     (folder / "acknowledge.py").write_text(OBSERVER, encoding="utf-8")
     model = {
         "model_id": "scripted",
-        "provider": "openai/chat",
+        "provider": provider,
         "extras": {"base_url": base_url, "identity_name": "scripted", "api_key_env": None, **(extras or {})},
         **({"price": dict(price)} if price else {}),
     }

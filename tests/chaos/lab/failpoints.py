@@ -128,7 +128,7 @@ def _while_a_batch_is_made(count: _Countdown) -> None:
     from themis_http import HttpEngine
 
     def soon(engine: Any, method: str, path: str, **_: Any) -> None:
-        if (method, path) == ("POST", "/batches"):
+        if method == "POST" and path.endswith(("/batches", ":batchGenerateContent")):
             asyncio.get_running_loop().call_later(IN_THE_ANSWER_S, count.step)
 
     _wrap_async(HttpEngine, "call", before=soon)
