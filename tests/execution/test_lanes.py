@@ -378,7 +378,7 @@ def test_a_batch_that_comes_back_too_short_gives_no_score_to_the_wrong_answer(
     monkeypatch.setenv("TOO_FEW", "1")
     result = bench.run("mine/batched", items=3)
     assert set(bench.scores(result).values()) == {(None, "metric_error")}
-    assert "TypeError: score_batch returned 2 scores for 3 answers" in result.errors["metric_error"]
+    assert "score_batch returned a list of length 2, not 3, one for each call" in result.errors["metric_error"]
 
 
 def test_a_batch_that_is_yielded_is_made_where_the_metric_runs(bench: Bench) -> None:

@@ -13,21 +13,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
-import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from themis_core.components import Component, Metric
-from themis_core.execution.batches import Batches, GivenUp
+from themis_core.components import Component, Metric, ToScore
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps, throwable
-from themis_core.plugins import is_async, is_quick, lane_of, seconds_for
+from themis_core.plugins import from_outside, is_async, is_quick, lane_of, seconds_for
 from themis_core.specs import ExecutionPolicySpec
 from themis_costs import Budget, Stopped
-from themis_lanes import Crashed, Overdue, Processes, Raised, Threads, stuck, watched
-from themis_wording import counted
+from themis_lanes import (
+    Batches,
+    Crashed,
+    GivenUp,
+    Overdue,
+    Processes,
+    Raised,
+    Record,
+    Threads,
+    stuck,
+    switching,
+    watched,
+)
 
 __all__ = ["GivenUp", "Lanes"]
 
@@ -36,68 +43,8 @@ log = logging.getLogger("themis")
 ASYNC_PLACES = 32
 FEWEST_PROCESSES, MOST_PROCESSES = 4, 8
 """Some wait more than they compute; and each holds what the components load."""
-LEFT_BEHIND = 3
-"""Calls of a component in a row that may be left behind, each with a thread."""
-LEFT_IN_ALL = 16
-IN_A_ROW = 10
-"""Calls of a component in a row that may be overdue, or end their process."""
 TOLD_AFTER_S = 5.0
 """Seconds after which a call is named in the progress line."""
-SWITCH_S = 0.0005
-"""Seconds after which a thread that computes has to let others run, the event loop among them; Python's own 5 ms would
-be seen in each request."""
-
-
-@dataclass(slots=True)
-class _Record:
-    """How the calls of a component end that don't come back."""
-
-    left_in_all: int = 0
-    left_in_a_row: int = 0
-    in_a_row: int = 0
-
-    def add(self, error: Overdue | Crashed) -> None:
-        left = isinstance(error, Overdue) and error.left_behind
-        self.left_in_all += left
-        self.left_in_a_row += left
-        # Each of those that never get ready takes as long as a start may.
-        self.in_a_row += IN_A_ROW // 2 if "not ready" in str(error) else 1
-
-    def came_back(self) -> None:
-        self.left_in_a_row = self.in_a_row = 0
-
-    def why_given_up(self) -> str:
-        """Empty if it is not."""
-        if self.left_in_a_row >= LEFT_BEHIND or self.left_in_all >= LEFT_IN_ALL:
-            return f"{counted(self.left_in_all, 'call', 'was', 'were')} left behind, as they can't be ended in a thread"
-        if self.in_a_row >= IN_A_ROW:
-            return "call after call took too long or ended its process"
-        return ""
-
-
-class _Switching:
-    """How often threads take turns, for as long as any run has calls in threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before = 0.0
-
-    def enter(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._before = sys.getswitchinterval()
-                sys.setswitchinterval(min(SWITCH_S, self._before))
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                sys.setswitchinterval(self._before)
-
-
-_switching = _Switching()
 
 
 class Lanes:
@@ -112,8 +59,8 @@ class Lanes:
         self._processes: Processes | None = None
         self._switches = False
         self._places: dict[tuple[Any, str], asyncio.Semaphore] = {}
-        self._batches: dict[int, Batches] = {}
-        self._records: dict[int, _Record] = {}
+        self._batches: dict[int, Batches[Call]] = {}
+        self._records: dict[int, Record] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         budget.when_stopped.append(self._stopped)
 
@@ -153,7 +100,7 @@ class Lanes:
     def close(self) -> None:
         """End the processes, and let go of the threads. Waits for nothing."""
         if self._switches:
-            _switching.leave()
+            switching.leave()
         for batches in self._batches.values():
             batches.close()
         self._threads.close()
@@ -167,7 +114,8 @@ class Lanes:
         if isinstance(component, Metric) and call.method == "score" and component.batch_size > 1:
             batches = self._batches.get(id(component))
             if batches is None:
-                batches = self._batches[id(component)] = Batches(component.batch_size, self._placed)
+                batches = Batches(component.batch_size, self._many_placed, "score_batch", from_outside)
+                self._batches[id(component)] = batches
             make = batches.add
         else:
             make = self._placed
@@ -186,10 +134,15 @@ class Lanes:
             raise error
         return result
 
+    async def _many_placed(self, calls: Sequence[Call]) -> Any:
+        """Make calls of `score` as one of `score_batch`."""
+        answers = [ToScore(*each.args) for each in calls]
+        return await self._placed(calls[0]._replace(method="score_batch", args=(answers,)))
+
     async def _placed(self, call: Call) -> Any:
         """Make a call as soon as its component has a place; count what does not come back."""
         component = call.component
-        record = self._records.setdefault(id(component), _Record())
+        record = self._records.setdefault(id(component), Record())
         async with self._place(call):
             if reason := record.why_given_up():
                 raise GivenUp(f"not called: {reason}")
@@ -222,7 +175,7 @@ class Lanes:
     async def _in_a_thread(self, call: Call) -> Any:
         if not self._switches:
             self._switches = True
-            _switching.enter()
+            switching.enter()
         return await self._threads.call(_label(call), seconds_for(call.component), call.bare)
 
     async def _in_a_process(self, call: Call) -> Any:

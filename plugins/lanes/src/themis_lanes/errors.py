@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Crashed", "Overdue", "Raised"]
+__all__ = ["Crashed", "GivenUp", "Overdue", "Raised"]
 
 
 class Overdue(TimeoutError):
@@ -36,3 +36,7 @@ class Raised(Exception):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}" if self.text else self.name
+
+
+class GivenUp(TimeoutError):
+    """What did not come back call after call is not called any longer."""
