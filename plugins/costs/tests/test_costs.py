@@ -121,3 +121,14 @@ def test_a_budget_finds_the_limit_of_an_answer_under_the_names_that_servers_have
     params: dict[str, Any], most: int | None
 ) -> None:
     assert output_limit(params) == most
+
+
+def test_what_was_asked_before_is_set_aside_by_what_is_known_of_it() -> None:
+    budget = Budget(Bounds(max_cost=5_000))
+    heard = Call(messages=[{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}])
+    assert budget.owe(heard, Price()) == 1_006.0  # 1,004 tokens by estimate, and one of the answer at 2
+    assert budget.owe(Call(params={}), Price()) == 6.0  # of the prompt alone, as no answer was seen
+    assert budget.reserve(heard, Price()) is None  # it would take all that is left, and waits for the others
+    budget.cost_of_call(heard, Price(), Usage(3_012, 7))
+    assert budget.owe(heard, Price()) == 3_014.0  # three times the estimate
+    assert budget.owe(Call(params={}), Price()) == 20.0

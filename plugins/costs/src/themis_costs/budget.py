@@ -131,10 +131,13 @@ class Budget:
         return wanted
 
     def owe(self, request: Call, price: Price | None) -> float:
-        """Set aside what a call can cost at most that was made before: it is paid for, whatever the limit says."""
+        """Set aside what a call can cost at most that was made before: it is paid for, whatever the limit says.
+
+        Where nothing says how much that is, the estimate of its prompt is, and its limit or the longest answer so far.
+        """
         if self.policy.max_cost is None or price is None:
             return 0.0
-        most = self._most(request, price) or 0.0
+        most = self._foreseen(request, price, self._longest.get(request.model_id, 0))
         self._reserved += most
         self._reservations += most > 0
         return most
@@ -213,13 +216,15 @@ class Budget:
         kinds = _media_of(request.messages)
         if kinds and (request.model_id, kinds) not in self._ratios:
             return None
-        tokens = output_limit(request.params)
-        if tokens is None:
-            if request.model_id not in self._longest:
-                return None
-            tokens = self._longest[request.model_id]
-        answers = request.params.get("n") or 1
-        return _most_of(self._input(request), tokens * answers, price, sound=_has_sound(request))
+        longest = self._longest.get(request.model_id)
+        if longest is None and output_limit(request.params) is None:
+            return None
+        return self._foreseen(request, price, longest or 0)
+
+    def _foreseen(self, request: Call, price: Price, longest: int) -> float:
+        limit = output_limit(request.params)
+        tokens = (longest if limit is None else limit) * (request.params.get("n") or 1)
+        return _most_of(self._input(request), tokens, price, sound=_has_sound(request))
 
 
 def _is_usable(usage: Usage, said: bool) -> bool:
