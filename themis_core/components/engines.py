@@ -102,6 +102,13 @@ class Engine(Component):
         if extras := params.get("extras"):
             raise ValueError(f"it takes no extras, so {', '.join(extras)} would change nothing")
 
+    def check_request(self, request: Request) -> None:
+        """Refuse a request that the engine can't send. Raise ValueError with a message that says what to do.
+
+        Called in planning with the first request of each prompt and setting, for the first item of a slice, before
+        anything is paid for. Only messages of text are tried so: of other parts, the data is not read yet.
+        """
+
     async def start(self) -> None:
         """Open what requests need. Called once, in the run's event loop, before the first request.
 

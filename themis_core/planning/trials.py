@@ -22,6 +22,7 @@ from themis_core.planning.identities import (
 )
 from themis_core.planning.items import Items
 from themis_core.planning.scorable import Asked, Unscorable
+from themis_core.planning.sendable import check_sendable
 from themis_core.planning.settings import check_judging_params, check_model_params, check_user_params, own_settings
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import (
@@ -115,6 +116,9 @@ class Plan:
         for each in self.slices:
             _check(each)
             _check_judges(each)
+        places = {each.composed.spec.slice_id: each.composed.place for each in self.slices}
+        for endpoint in self.endpoints():
+            check_sendable(self.trials(endpoint, items=1), places)
         for each in self.slices:
             slice_id = each.composed.spec.slice_id
             self.asked[slice_id] = Asked(slice_id, each.items, each.scorers)

@@ -12,6 +12,7 @@ from typing import Any
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
 from themis_core.plugins.calling import calling
 from themis_core.reading import Place
+from themis_core.records import Request
 from themis_core.specs import DatasetSpec, InferenceParamsSpec, ModelSpec, PromptVariantSpec, SliceSpec
 
 __all__ = [
@@ -69,6 +70,15 @@ class ComposedModel:
                 self.engine.check_params(params)
         except ValueError as error:
             raise place.error(f"model {self.spec.model_id!r}: engine {self.component!r}: {error}") from error
+
+    def check_request(self, request: Request, variant: str, place: Place) -> None:
+        """Let the engine refuse a request of a prompt variant that it can't send. Raises SpecError there."""
+        try:
+            with calling(self.component, "check_request", but=(ValueError,)):
+                self.engine.check_request(request)
+        except ValueError as error:
+            who = f"model {self.spec.model_id!r}: engine {self.component!r}"
+            raise place.error(f"{who} can't be sent prompt variant {variant!r}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

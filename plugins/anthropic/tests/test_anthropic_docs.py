@@ -60,6 +60,24 @@ def test_settings_that_are_not_there_are_refused_in_the_plan_unless_left_out(
     assert server.count == 0
 
 
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        (("system",), "a prompt needs a message beside the system's here"),
+        (("user", "system"), "a system message can only stand before all others here"),
+    ],
+)
+def test_a_prompt_that_can_not_be_sent_is_refused_in_the_plan(
+    roles: tuple[str, ...], words: str, server: ScriptedServer, tmp_path: Path
+) -> None:
+    variant = {"id": "odd", "messages": [{"role": role, "content": "{{ item.question }}"} for role in roles]}
+    with pytest.raises(themis.SpecError, match=words) as caught:
+        themis.plan(written(tmp_path, server, prompt_variants=[variant]))
+    assert "model 'claude'" in str(caught.value)
+    assert "prompt variant 'odd'" in str(caught.value)
+    assert server.count == 0
+
+
 def test_a_follow_up_turn_hands_the_signed_thinking_back(server: ScriptedServer, tmp_path: Path) -> None:
     server.reset({"answers": {"rule": "constant", "output": {"content": "96", "reasoning": "8 times 12"}}})
     variant = yaml.safe_load(SPEC)["benchmark"]["prompt_variants"][0]

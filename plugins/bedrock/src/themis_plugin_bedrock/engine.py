@@ -126,6 +126,13 @@ class BedrockConverse(Engine):
         except EngineError as error:
             raise ValueError(error.message) from error
 
+    def check_request(self, request: Request) -> None:
+        """Refuse what a call can't hold."""
+        try:
+            self._asked(request)
+        except EngineError as error:
+            raise ValueError(error.message) from error
+
     async def start(self) -> None:
         if self._threads is None:
             self._threads = Threads(MOST_CALLS, "themis-bedrock")

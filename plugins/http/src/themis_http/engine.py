@@ -103,6 +103,13 @@ class HttpEngine(ServerConfig):
         except EngineError as error:
             raise ValueError(error.message) from error
 
+    def check_request(self, request: Request) -> None:
+        """Refuse what no body can say."""
+        try:
+            self.body(request)
+        except EngineError as error:
+            raise ValueError(error.message) from error
+
     async def generate(self, request: Request) -> Generation:
         return self.read(*await self.ask(self.body(request), self.path_of(request)))
 
