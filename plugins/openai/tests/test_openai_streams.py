@@ -210,6 +210,19 @@ def test_reasoning_as_parts_and_an_answer_as_text_are_both_kept() -> None:
     assert (answer.text, answer.reasoning) == ("it is 4", "two and two")
 
 
+def test_halves_of_a_character_that_come_in_two_pieces_are_one() -> None:
+    answer = put_together(chunk(content="a \ud83d"), chunk("stop", content="\ude00 b"))
+    assert answer.text == "a \U0001f600 b"
+    assert put_together(chunk("stop", content="a \ud83d")).text == "a \ud83d"  # as in a whole reply
+
+
+def test_a_number_that_is_not_finite_is_no_more_harm_than_in_a_whole_reply() -> None:
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}
+    choice["logprobs"] = {"content": [{"token": "a", "logprob": float("-inf"), "top_logprobs": []}]}
+    answer = put_together(f"data: {json.dumps({'choices': [choice], 'timings': {'per_s': float('nan')}})}\n\n")
+    assert answer.logprobs == ({"token": "a", "logprob": None, "top_logprobs": []},)
+
+
 def test_pieces_of_what_is_handed_back_are_one_entry_each() -> None:
     one = {"type": "reasoning.text", "index": 0, "format": "x-v1"}
     sealed = {"type": "reasoning.encrypted", "index": 1, "data": "abc"}

@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from themis_core import EngineError
-from themis_http import Dialect, EventReader, Redaction, ServerEvent, encode, inner_error, json_object
+from themis_http import Dialect, EventReader, Redaction, ServerEvent, inner_error, json_object
 
 __all__ = ["CompletionStream", "Stream"]
 
 DONE = b"[DONE]"
+_HALF = rb"\ud"
+"""Of a character that takes two escapes in JSON, which may have come in two pieces, is half; read again, it is one."""
 
 
 class Stream(ABC):
@@ -58,9 +60,11 @@ class Stream(ABC):
         said = self.said()
         if (found := self._dialect.error_within(said)) is not None:
             raise inner_error(found, {}, self._redaction, self._url, self._dialect)
-        content = encode(said)
+        content = json.dumps(said).encode("ascii")  # numbers that are not finite are for who reads the reply
         clean = self._redaction.answer(content)
-        return said if clean == content else dict(json.loads(clean))
+        if clean == content and _HALF not in content:
+            return said
+        return dict(json.loads(clean))
 
     @property
     def complete(self) -> bool:
