@@ -105,6 +105,7 @@ def test_what_stands_in_an_address_is_encoded(
         ("/a?tags={{ item.tags }}", "/a?tags=%5B%22a%22%2C%20%22b%22%5D"),
         ("/a?{% for tag in item.tags %}t={{ tag }}&{% endfor %}", "/a?t=a&t=b&"),
         ("/a?up={{ '..' }}", "/a?up=.."),
+        ("/a?token={{ item.n }}&page_token=2", "/a?token=3&page_token=2"),
     ],
 )
 def test_an_address_is_made_of_values_as_they_are(path: str, expected: str, make: Make, asked: Request) -> None:
@@ -185,6 +186,8 @@ def test_a_setting_that_no_template_reads_is_refused(make: Make) -> None:
         ({"body": {"a": float("inf")}}, "inf"),
         ({"path": "ask"}, "begin it with /"),
         ({"path": "/http://other.example"}, "write the server into base_url"),
+        ({"path": "/a?api_key=hunter2hunter2"}, "it holds a key or password"),
+        ({"path": "/bot/sk-abcdef1234567890abcdef/say"}, "it holds a key or password"),
         ({"method": "DELETE"}, "method"),
         ({"reply": {"text": "a.b["}}, r"reply\.text"),
         ({"reply": {"text": "a.b["}}, "'a.b\\[' is no JMESPath expression"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
+from urllib.parse import parse_qsl
 
 from pydantic import Field, JsonValue, field_validator
 
@@ -11,6 +12,7 @@ from themis_core import Capabilities, EngineError, Generation, Request
 from themis_http import Dialect, HttpEngine, encode, inner_error, json_value
 from themis_plugin_http.finding import Finding, find, read
 from themis_plugin_http.forms import Form, context_of, path_form
+from themis_secrets import find_key
 
 __all__ = ["HttpJson"]
 
@@ -51,6 +53,11 @@ class HttpJson(HttpEngine):
             raise ValueError("begin it with / or ?: it is put at the end of base_url")
         if "://" in value or "#" in value:
             raise ValueError("write the server into base_url, and leave out what follows #")
+        if _holds_key(value):
+            raise ValueError(
+                "it holds a key or password, or what looks like one, and specs are shown and stored: put it into an "
+                "environment variable, and name that in api_key_env or headers_env"
+            )
         path_form(value)
         return value
 
@@ -131,6 +138,13 @@ class HttpJson(HttpEngine):
 
     def read(self, data: Any, latency_s: float) -> Generation:
         return read(data, self.reply, latency_s, self.connection().redaction.message)
+
+
+def _holds_key(path: str) -> bool:
+    """Whether a key is written into a path or its query; what a template inserts is none."""
+    steps, _, query = path.partition("?")
+    given = {name: value for name, value in parse_qsl(query) if "{{" not in value}
+    return find_key({"steps": steps.split("/")}) is not None or find_key(given, by_name=True) is not None
 
 
 def _of(request: Request) -> str:
