@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
-from themis_core.errors import EngineError, SpecError
+from themis_core.errors import EngineError, PluginError, SpecError
 from themis_core.execution import BatchCalls
-from themis_core.plugins import Composition, compose, in_force
+from themis_core.execution.deadline import within
+from themis_core.plugins import ComposedModel, Composition, blaming, compose, in_force
 from themis_core.reading import ProjectLike, SpecLike, load_specs
 from themis_core.records import BatchRecord
 
 __all__ = ["cancel_batch"]
+
+log = logging.getLogger("themis")
 
 
 def cancel_batch(
@@ -34,15 +38,27 @@ def cancel_batch(
 
 async def _cancel(composition: Composition, record: BatchRecord) -> None:
     assert record.ticket is not None
-    for model in composition.models():
-        engine = model.engine
-        if (engine.endpoint, model.spec.sent) == (record.endpoint, record.model_id) and engine.capabilities.batches:
-            await engine.start()
-            try:
-                await BatchCalls(composition.project.execution_policy.attempt_timeout_s).cancel(engine, record.ticket)
-            finally:
-                await engine.stop()
-            return
+    model = _reaching(composition, record)
+    policy, engine = composition.project.execution_policy, model.engine
+    with blaming(model.component, "start"):
+        await within(policy.start_timeout_s, engine.start)
+    try:
+        await BatchCalls(policy.attempt_timeout_s).cancel(engine, record.ticket)
+    finally:
+        try:
+            with blaming(model.component, "stop"):
+                await within(policy.stop_timeout_s, engine.stop)
+        except PluginError as error:  # which changes nothing about the batch
+            log.error("%s", error)
+
+
+def _reaching(composition: Composition, record: BatchRecord) -> ComposedModel:
+    """The model that reaches a batch: where it was submitted, or one of its name that has another address since."""
+    named = [
+        each for each in composition.models() if each.spec.sent == record.model_id and each.engine.capabilities.batches
+    ]
+    for model in (*(each for each in named if each.engine.endpoint == record.endpoint), *named):
+        return model
     raise SpecError(
         f"no model of this spec is {record.model_id!r} at {record.endpoint}: name the spec that asked for it"
     )

@@ -151,7 +151,8 @@ class BatchBook:
         status = ("cancelled" if batch.cancelled else batch.end) if over else "in_progress"
         if over and not batch.files and status != "failed":
             self._answer(batch, status)
-        late = time.time() - batch.created < self._script.takes_s + self._script.late_s
+        most = self._script.takes_s + self._script.late_s
+        late = self._script.late_s > 0 and time.time() - batch.created < most
         total = len(batch.requests)
         counts = {"total": total, "completed": 0, "failed": 0}
         if over and status != "failed":

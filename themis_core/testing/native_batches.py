@@ -89,7 +89,8 @@ class _Batches(ABC):
 
     def is_late(self, batch: _Batch) -> bool:
         """Whether one that has ended does not give its results yet."""
-        return time.time() - batch.created < self._script.takes_s + self._script.late_s
+        most = self._script.takes_s + self._script.late_s
+        return self._script.late_s > 0 and time.time() - batch.created < most
 
     def results(self, batch: _Batch) -> list[tuple[str, int | None, Any]]:
         """Key, status and body of each request of one that has ended, last first; None for what nobody worked on."""
