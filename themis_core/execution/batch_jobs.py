@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from themis_core.components import BATCH_KEY_LENGTH, BatchState
-from themis_core.execution.request_file import RequestFile
 from themis_core.execution.watching import TrialName
 from themis_core.plugins import ComposedModel
 from themis_core.records import BatchRecord, Request
 from themis_core.specs import PriceSpec, canonical_json
+from themis_plain import Parked
 from themis_wording import counted
 
 __all__ = ["BatchPrices", "Job", "Packing", "Wanted", "age_of", "new_nonce", "short", "told_together"]
@@ -108,7 +108,7 @@ class BatchPrices:
 class Packing:
     """A batch of one model's requests that fills up."""
 
-    def __init__(self, model: ComposedModel, file: RequestFile, max_requests: int | None) -> None:
+    def __init__(self, model: ComposedModel, file: Parked[Request], max_requests: int | None) -> None:
         limits = model.engine.batch_limits
         self.model = model
         self._file = file

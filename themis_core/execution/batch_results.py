@@ -13,12 +13,12 @@ from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.batch_jobs import BatchPrices, Job, Wanted, age_of, short
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
 from themis_core.execution.progress import Progress, now
-from themis_core.execution.request_file import RequestFile
 from themis_core.execution.watching import RequestWatch
 from themis_core.execution.writer import Unsavable, Writer
 from themis_core.records import Event, Generation, GenerationRecorded, Request, RunCost
 from themis_core.specs import BatchesSpec, digest
 from themis_costs import Budget
+from themis_plain import Parked
 from themis_wording import counted
 
 __all__ = ["BatchResults"]
@@ -40,7 +40,7 @@ class BatchResults:
         budget: Budget,
         progress: Progress,
         calls: BatchCalls,
-        file: RequestFile,
+        file: Parked[Request],
         policy: BatchesSpec,
         prices: BatchPrices,
         watch: RequestWatch | None = None,

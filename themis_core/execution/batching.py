@@ -24,7 +24,6 @@ from themis_core.execution.batch_handing import Handing, Taken, Unsure
 from themis_core.execution.batch_jobs import BatchPrices, Job, Packing, Wanted, short, told_together
 from themis_core.execution.batch_results import BatchResults
 from themis_core.execution.progress import Progress
-from themis_core.execution.request_file import RequestFile
 from themis_core.execution.sharing import Sharing
 from themis_core.execution.watching import RequestWatch, TrialName
 from themis_core.execution.writer import Writer
@@ -34,6 +33,7 @@ from themis_core.records import BatchRecord, Generation, ItemRecorded, Request
 from themis_core.specs import BatchesSpec
 from themis_costs import Budget, Stopped
 from themis_media import MediaChanged
+from themis_plain import Parked
 from themis_wording import counted
 
 __all__ = ["Batching"]
@@ -74,7 +74,7 @@ class Batching:
             plan.run_id, writer, sharing, budget, policy, self._calls, self._policy.grace_s, patient=not detach
         )
         sharing.given_up = self._handing.given_up
-        self._file = RequestFile()
+        self._file = Parked[Request]()
         self._prices = BatchPrices()
         self._results = BatchResults(
             plan.run_id, writer, budget, progress, self._calls, self._file, self._policy, self._prices,

@@ -16,9 +16,10 @@ from themis_plain.checks import (
 from themis_plain.copies import Handed, own
 from themis_plain.kept import Kept
 from themis_plain.ordering import placed
+from themis_plain.parked import Parked
 from themis_plain.records import quick
 
 __all__ = [
-    "LIMIT", "Handed", "Kept", "as_amount", "as_count", "as_flag", "as_number", "as_text", "canonical_json",
-    "check_dict", "check_json", "digest", "kind_of", "own", "placed", "quick", "told_type",
+    "LIMIT", "Handed", "Kept", "Parked", "as_amount", "as_count", "as_flag", "as_number", "as_text",
+    "canonical_json", "check_dict", "check_json", "digest", "kind_of", "own", "placed", "quick", "told_type",
 ]  # fmt: skip
