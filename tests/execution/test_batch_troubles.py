@@ -167,6 +167,15 @@ def test_batches_that_do_not_fit_beside_others_at_the_provider_wait_for_these(
     assert sizes(server) == [1] * 10
 
 
+def test_a_batch_that_is_turned_down_for_what_it_holds_is_not_submitted_again_beside_others(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    errors = [{"code": "invalid_json_line", "message": "This line is not parseable"}]
+    server.reset({"batches": {"ends": ["completed", "failed"], "errors": errors}})
+    assert ends(run(spec_of(tmp_path, server, batches={"max_requests": 3}))) == ("failed", 3, 3)
+    assert sizes(server) == [3, 3]
+
+
 def test_a_run_that_asks_one_by_one_waits_for_what_another_left_in_a_batch_meanwhile(
     server: ScriptedServer, tmp_path: Path
 ) -> None:

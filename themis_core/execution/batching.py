@@ -200,8 +200,9 @@ class Batching:
                 refused += 1
                 if len(turned_down) < len(jobs):  # such as for more requests than may wait at the provider at once
                     for job in turned_down:
-                        self._results.forgive(job)
-                await self._handing.sleep(min(AFTER_A_REFUSAL_S * 2**refused, self._policy.poll_s))
+                        if job.state is not None and job.state.error is not None and job.state.error.retryable:
+                            self._results.forgive(job)
+                await self._handing.sleep(min(AFTER_A_REFUSAL_S * 2 ** min(refused, 10), self._policy.poll_s))
 
     # --- what is still to be answered ---------------------------------------------------------------------------
 
