@@ -132,3 +132,12 @@ def test_a_model_that_only_calls_is_scored_over_the_wire(tmp_path: Path) -> None
         result = themis.run(file)
         assert server.requests()[0].body["tools"] == [tool]
     assert [(row.value, row.n, row.failed) for row in result.scores] == [(0.5, 2, 0)]
+
+
+def test_calls_may_stand_in_a_message() -> None:
+    item = Item("1", {}, {"role": "assistant", "content": None, "tool_calls": [MADE_A, MADE_B]})
+    metric = Calls()
+    assert metric.unscorable(item) is None
+    assert metric.score(item, Generation("answered", tool_calls=(MADE_A, MADE_B)), "").value == 1
+    assert metric.score(item, Generation("answered", text="..."), {"tool_calls": [A, B]}).value == 1
+    assert metric.score(item, Generation("answered", text="..."), {"tool_calls": [A]}).value == 0

@@ -56,7 +56,7 @@ class Calls(Metric):
         return "too_large" if len(expected) > MOST else None
 
     def score(self, item: Item, generation: Generation, value: Any) -> Score:
-        said = value if isinstance(value, list) else [value] if isinstance(value, dict) else generation.tool_calls
+        said = _listed(value) if isinstance(value, list | dict) else generation.tool_calls
         expected, made = _expected(item.reference) or [], [_call(each) for each in said]
         if len(made) > MOST:
             return Score(reason="too_large")
@@ -140,8 +140,15 @@ def _expected(reference: Any) -> list[Call] | None:
             reference = json.loads(reference)
         except (ValueError, RecursionError):
             return None
-    calls = [_call(each) for each in (reference if isinstance(reference, list) else [reference])]
+    calls = [_call(each) for each in _listed(reference)]
     return calls if all(each.name and each.arguments is not None for each in calls) else None
+
+
+def _listed(calls: Any) -> list[Any]:
+    """The calls of a list, of one alone, or of a message that has them as `tool_calls`."""
+    if isinstance(calls, dict) and isinstance(calls.get("tool_calls"), list):
+        calls = calls["tool_calls"]
+    return calls if isinstance(calls, list) else [calls]
 
 
 def _call(given: Any) -> Call:
