@@ -224,3 +224,13 @@ def test_identity_is_the_request_and_the_paths(make: Make) -> None:
     identity = make({"text": "a"}, api_key_env="MY_API_KEY", http_client="httpx").identity()
     assert identity.keys() == {"base_url", "headers", "method", "path", "body", "reply"}
     assert make({"text": "b"}).identity() != make({"text": "a"}).identity()
+
+
+def test_what_would_ask_all_items_the_same_is_refused(make: Make, asked: Request) -> None:
+    for config in ({"body": {"q": "hello", "t": "{{ params.temperature }}"}}, {"body": None}):
+        with pytest.raises(ValueError, match="all items would be asked the same"):
+            make(**config).check_request(asked)
+    with pytest.raises(ValueError, match="another address"):
+        make(path="/{{ '..' }}").check_request(asked)
+    make(body=None, path="/{{ item.question }}").check_request(asked)
+    make().check_request(asked)

@@ -110,6 +110,19 @@ class HttpJson(HttpEngine):
                 f"'{{{{ params.{unread[0]} }}}}', or leave it out"
             )
 
+    def check_request(self, request: Request) -> None:
+        """Refuse an address or a body that can't be made, and templates that ask the same whatever the item is."""
+        if not (self.reads_prompt or self.item_fields):
+            raise ValueError(
+                "its templates read neither item nor prompt, so all items would be asked the same: put "
+                "'{{ prompt }}' or a field, such as '{{ item.question }}', into body or path"
+            )
+        super().check_request(request)
+        try:
+            self.path_of(request)
+        except EngineError as error:
+            raise ValueError(error.message) from error
+
     def body(self, request: Request) -> Any:
         return self.forms.body.fill(self._context(request), _of(request))
 
