@@ -463,6 +463,23 @@ def test_the_user_sees_its_own_prompt_and_the_conversation_with_roles_swapped(bo
     assert (told(again), both.log(), both.events()) == (("completed", 0, 1, 0, 0), [], before)
 
 
+def test_what_the_user_s_engine_can_not_be_sent_is_told_before_a_call(bench: Bench) -> None:
+    plugin = bench.folder / "mine.py"
+    refusing = """class Talker(Engine):
+    def check_request(self, request):
+        roles = [each["role"] for each in request.messages]
+        assert roles[-1] == "user"
+        if request.model_id == "u" and roles[1] != "user":
+            raise ValueError("the first message has to be a user's")
+"""
+    plugin.write_text(plugin.read_text("utf-8").replace("class Talker(Engine):\n", refusing), "utf-8")
+    with pytest.raises(themis.SpecError, match=r"model 'user'.*prompt variant 'v': the first message has to be"):
+        bench.run(SIMULATED)
+    assert bench.log() == []
+    begins = {"role": "user", "content": "The conversation begins."}
+    assert bench.run({**SIMULATED, "user": {**USER, "messages": [*USER["messages"], begins]}}).status == "completed"
+
+
 def test_each_sample_of_a_user_has_a_seed_of_its_own(bench: Bench) -> None:
     bench.run(SIMULATED, num_samples=2)
     log = bench.log()

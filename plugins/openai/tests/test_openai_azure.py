@@ -103,6 +103,8 @@ def test_a_name_that_no_deployment_can_have_is_no_part_of_an_address(
     (error,) = ask(azure, Request("org/model?x", [{"role": "user", "content": "?"}], {}))
     assert isinstance(error, EngineError)
     assert (error.code, "write `deployment`" in error.message, server.count) == ("unsupported", True, 0)
+    with pytest.raises(ValueError, match="write `deployment`"):  # and in the plan
+        azure.check_request(Request("org/model", [{"role": "user", "content": "?"}], {}))
 
 
 def test_filters_of_a_stream_are_those_that_it_told_last(

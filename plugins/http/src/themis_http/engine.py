@@ -104,9 +104,10 @@ class HttpEngine(ServerConfig):
             raise ValueError(error.message) from error
 
     def check_request(self, request: Request) -> None:
-        """Refuse what no body can say."""
+        """Refuse what no body can say, or no path."""
         try:
             self.body(request)
+            self.path_of(request)
         except EngineError as error:
             raise ValueError(error.message) from error
 
