@@ -72,6 +72,8 @@ TABLE: list[tuple[int, dict[str, Any] | str, str, bool]] = [
     (400, error(INVALID, "You have reached your specified API usage limits. You will regain access on 2025-08-01 at "
                          "00:00 UTC."), QUOTA, False),
     (429, error("rate_limit_error", "This organization has reached its spend limit."), QUOTA, False),
+    (429, error("rate_limit_error", "Extra usage is required for long context requests."), QUOTA, False),
+    (400, error(INVALID, "You're out of extra usage. Add more in your settings and keep going."), QUOTA, False),
     # Filters and access.
     (400, error(INVALID, "Output blocked by content filtering policy"), "content_filter", False),
     (400, error(INVALID, "This organization has been disabled."), FORBIDDEN, False),

@@ -34,6 +34,10 @@ def info(reason: str) -> dict[str, Any]:
     return {"@type": f"{RPC}.ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": {}}
 
 
+def limit(name: str) -> dict[str, Any]:
+    return {**info("RATE_LIMIT_EXCEEDED"), "metadata": {"quota_limit": name, "service": "aiplatform.googleapis.com"}}
+
+
 def quota(*ids: str) -> dict[str, Any]:
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
     return {
@@ -100,6 +104,8 @@ TABLE: list[tuple[int, Any, str, bool]] = [
                                 "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429"), LIMITED, True),
     (429, error(429, EXHAUSTED, "Quota exceeded for aiplatform.googleapis.com/"
                                 "generate_content_requests_per_minute_per_project_per_base_model"), LIMITED, True),
+    (429, error(429, EXHAUSTED, "Quota exceeded.", limit("GenerateContentRequestsPerDayPerProject")), QUOTA, False),
+    (429, error(429, EXHAUSTED, "Quota exceeded.", limit("GenerateContentRequestsPerMinutePerProject")), LIMITED, True),
     # What is wrong with a request, by its words.
     (400, error(400, INVALID, "The input token count exceeds the maximum number of tokens allowed 1048576."),
      "context_length", False),

@@ -39,7 +39,7 @@ TYPES: Final[dict[str, tuple[str, bool]]] = {
 _WORDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(words, re.IGNORECASE), code)
     for words, code in (
-        (r"credit balance is too low|api usage limits|spend(?:ing)? limit", "quota_exhausted"),
+        (r"credit balance is too low|api usage limits|extra usage|spend(?:ing)? limit", "quota_exhausted"),
         (r"prompt is too long|exceed context limit|context window|maximum context length", "context_length"),
         (r"blocked by content filtering", "content_filter"),
         (r"request (?:size )?exceeds the maximum (?:size|allowed)|image exceeds \d+ ?mb maximum", "too_large"),

@@ -100,6 +100,8 @@ def _is_used_up(error: dict[str, Any], said: str) -> bool:
         for violation in _objects(detail.get("violations"))
         for name in ("quotaId", "description", "subject")
     ]
+    metadata = [detail.get("metadata") for detail in _details(error)]
+    named += [str(each["quota_limit"]) for each in metadata if isinstance(each, dict) and each.get("quota_limit")]
     return any(map(_PER_DAY.search, named or [said]))
 
 
