@@ -92,8 +92,12 @@ if TYPE_CHECKING:
     from themis_core.records import RunRecord as RunRecord
     from themis_core.records import RunStarted as RunStarted
     from themis_core.records import Score as Score
+    from themis_core.records import ScoreCell as ScoreCell
+    from themis_core.records import ScoreEnds as ScoreEnds
     from themis_core.records import ScoreEntry as ScoreEntry
+    from themis_core.records import ScorePlace as ScorePlace
     from themis_core.records import ScoreRow as ScoreRow
+    from themis_core.records import ScoreSums as ScoreSums
     from themis_core.records import Step as Step
     from themis_core.records import StepKind as StepKind
     from themis_core.records import Ticket as Ticket
@@ -245,8 +249,12 @@ _ROOMS = {
         "SCORE_FAULTS",
         "SIMULATED_USER",
         "Score",
+        "ScoreCell",
+        "ScoreEnds",
         "ScoreEntry",
+        "ScorePlace",
         "ScoreRow",
+        "ScoreSums",
         "Step",
         "StepKind",
         "Ticket",

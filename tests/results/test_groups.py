@@ -91,8 +91,8 @@ def test_the_interval_of_a_group_takes_all_answers_to_an_item_as_one_cluster(
             mean.add(value, new_cluster=place == 0)
     with opened(storage, tmp_path, trials) as results:
         (row,) = results.groups("run")
-    assert (row.low, row.high, row.interval) == mean.interval()[:3]
-    assert row.standard_error == mean.standard_error
+    assert (row.low, row.high, row.interval) == pytest.approx(mean.interval()[:3])
+    assert row.standard_error == pytest.approx(mean.standard_error)
 
 
 def test_a_name_that_nothing_can_be_grouped_by_is_refused_with_those_that_there_are(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from themis_core.components.base import Component
+from themis_core.components.summing import ends_of, sums_of
 from themis_core.errors import StorageError
 from themis_core.records import (
     SCORE_FAULTS,
@@ -24,8 +25,12 @@ from themis_core.records import (
     RunCost,
     RunRecord,
     Score,
+    ScoreCell,
+    ScoreEnds,
     ScoreEntry,
+    ScorePlace,
     ScoreRow,
+    ScoreSums,
     TrialRow,
     open_batches_of,
 )
@@ -135,6 +140,24 @@ class Store(ABC):
 
         So they are grouped by anything in constant memory. `whole` as above.
         """
+
+    def score_sums(
+        self, run_id: str, cells: Mapping[ScorePlace, ScoreCell], *, by_sample: bool = False, by_metadata: bool = False
+    ) -> Iterator[ScoreSums]:
+        """What the run's values come to, by the number of the cell that their place has; others are left out.
+
+        All scores of one item in a cell are one cluster, with `by_sample` those of one sample. With `by_metadata`,
+        items that differ in their metadata are apart, in rows of one item or of several. This and `score_ends` read
+        all scores; a backend that can add up itself says the same in less time, but for what rounding does to a sum.
+        """
+        return sums_of(self.scores_by_item(run_id), cells, by_sample=by_sample, by_metadata=by_metadata)
+
+    def score_ends(self, run_id: str, *, by_sample: bool = False, by_metadata: bool = False) -> Iterable[ScoreEnds]:
+        """How the run's scores ended, counted; ordered by slice, model, variant, params, score and metric.
+
+        The options are those of `score_sums`.
+        """
+        return ends_of(self.scores_by_item(run_id), by_sample=by_sample, by_metadata=by_metadata)
 
     def has_faults(self, run_id: str) -> bool:
         """Whether the run has a score of rank 0, which is to be tried again."""

@@ -29,7 +29,17 @@ from themis_core.records.events import (
 )
 from themis_core.records.requests import RequestFailed, RequestFinished, RequestStarted
 from themis_core.records.steps import Step, StepKind
-from themis_core.records.stored import Latency, OutcomeCount, RunRecord, ScoreRow, TrialRow
+from themis_core.records.stored import (
+    Latency,
+    OutcomeCount,
+    RunRecord,
+    ScoreCell,
+    ScoreEnds,
+    ScorePlace,
+    ScoreRow,
+    ScoreSums,
+    TrialRow,
+)
 from themis_core.records.trial import (
     HANDED_BACK,
     SIMULATED_USER,
@@ -74,8 +84,12 @@ __all__ = [
     "SCORE_FAULTS",
     "SIMULATED_USER",
     "Score",
+    "ScoreCell",
+    "ScoreEnds",
     "ScoreEntry",
+    "ScorePlace",
     "ScoreRow",
+    "ScoreSums",
     "Step",
     "StepKind",
     "Ticket",

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["Latency", "OutcomeCount", "RunRecord", "ScoreRow", "TrialRow"]
+if TYPE_CHECKING:  # a run that is only planned does without
+    from themis_intervals import ClusterSums
+
+__all__ = [
+    "Latency",
+    "OutcomeCount",
+    "RunRecord",
+    "ScoreCell",
+    "ScoreEnds",
+    "ScorePlace",
+    "ScoreRow",
+    "ScoreSums",
+    "TrialRow",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,55 @@ class Latency(NamedTuple):
     prompt_variant_id: str
     params: str
     latency_s: float
+
+
+class ScoreCell(NamedTuple):
+    """Which scores are summed up together, and what is to be known of their values."""
+
+    number: int
+    """Scores of several places, such as the slices of one model, may have one number."""
+    lowest: float | None
+    highest: float | None
+    """The range of the values; None where it has no end."""
+    parsed_only: bool = False
+    """Leave out scores whose parse found nothing."""
+
+
+class ScoreSums(NamedTuple):
+    """What the values of one cell, and of one sample or metadata of it if asked for, come to; clusters are items."""
+
+    cell: int
+    sums: ClusterSums
+    sample_index: int = 0
+    """0, unless sums are asked for by sample."""
+    item_digest: str = ""
+    """One of the items, which all have the same metadata; empty, unless sums are asked for by metadata."""
+
+
+class ScoreEnds(NamedTuple):
+    """How many scores of one slice, model, prompt variant, setting, score and metric ended alike."""
+
+    slice_id: str
+    model_id: str
+    prompt_variant_id: str
+    params: str
+    score: str
+    metric: str
+    parse: str | None
+    parsed: bool | None
+    parse_reason: str | None
+    """These three as in `ScoreRow`."""
+    reason: str | None
+    """Why there is no value; None if there is one."""
+    scores: int
+    """How many."""
+    sample_index: int = 0
+    item_digest: str = ""
+    """These two as in `ScoreSums`."""
+
+
+ScorePlace = tuple[str, str, str, str, str, str]
+"""Slice, model, prompt variant, label of the settings, score and metric: the first six fields of a `ScoreRow`."""
 
 
 class ScoreRow(NamedTuple):

@@ -1,7 +1,8 @@
-"""Numbers of groups of trials, by anything that trials have in common, in one pass over the scores of a run.
+"""Numbers of groups of trials, by anything that trials have in common.
 
-The store gives the scores item by item, so the samples, prompts and settings of one item are one cluster in each group,
-and memory grows with the groups alone.
+Means are added up by the store. What is made of the samples of an item, or by a metric, takes one pass over the scores,
+which the store gives item by item. So the samples, prompts and settings of one item are one cluster in each group, and
+memory grows with the groups alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from themis_core.components import Judge, Metric, Store
 from themis_core.errors import SpecError
-from themis_core.records import OutcomeCount, RunRecord, ScoreRow
+from themis_core.records import OutcomeCount, RunRecord, ScoreCell, ScorePlace, ScoreRow
 from themis_core.results.labels import Label, Labels, benchmark_of, checked, with_metadata
 from themis_core.results.manifests import Arm, Place, planned_of, scales_of
 from themis_core.results.row import GroupRow
@@ -52,12 +53,17 @@ def grouped(
         table.count_ends(outcomes)
         if table.labels.of_rows:
             table.count_failed(store, run.run_id, any(each.outcome == "failed" for each in outcomes))
-    wants_metadata = any(table.labels.metadata for table in tables)
-    whole = any((each.repeats or "").startswith("majority") for each in groupings)
-    scores = store.scores_by_item(run.run_id, whole=whole)
-    for row, metadata in with_metadata(store, scores, wants_metadata):
-        for table in tables:
-            table.add(row, metadata)
+    streamed = [table for table in tables if not table.is_of_means]
+    for table in tables:
+        if table.is_of_means:
+            table.add_up(store, run.run_id)
+    if streamed:
+        wants_metadata = any(table.labels.metadata for table in streamed)
+        whole = any((each.repeats or "").startswith("majority") for each in groupings)
+        scores = store.scores_by_item(run.run_id, whole=whole)
+        for row, metadata in with_metadata(store, scores, wants_metadata):
+            for table in streamed:
+                table.add(row, metadata)
     return [list(table.rows(is_finished)) for table in tables]
 
 
@@ -74,8 +80,6 @@ class _Group:
     arms: set[Arm] = field(default_factory=set)
     alike: bool = True
     failed: int = 0
-    seen: int = 0
-    """Scores, with a value or without."""
 
 
 class _Table:
@@ -103,12 +107,53 @@ class _Table:
         if place not in self._known:
             self._known[place] = self._group(row[:4], row.score, row.metric, row.sample_index, metadata)
         if (group := self._known[place]) is not None:
-            group.seen += 1
             group.tally.add(row, row.item_digest)
+
+    @property
+    def is_of_means(self) -> bool:
+        """Whether every number is a mean of single scores: then the store adds them up."""
+        of_components = any(self._is_wanted(place[1], place[2]) for place in self._aggregates)
+        return not self._grouping.repeats and not of_components
+
+    def add_up(self, store: Store, run_id: str) -> None:
+        """Take the sums of a run's scores from the store."""
+        by_sample, by_metadata = "sample" in self.labels.names, bool(self.labels.metadata)
+        cells = self._cells()
+        firsts = {cell.number: place for place, cell in reversed(cells.items())}
+        found = store.score_sums(run_id, cells, by_sample=by_sample, by_metadata=by_metadata)
+        for sums, metadata in with_metadata(store, iter(found), by_metadata):
+            if (group := self._found(firsts[sums.cell], sums.sample_index, metadata)) is not None:
+                group.tally.add_sums(sums.sums)
+        ends = store.score_ends(run_id, by_sample=by_sample, by_metadata=by_metadata)
+        for end, metadata in with_metadata(store, iter(ends), by_metadata):
+            if (group := self._found(end[:6], end.sample_index, metadata)) is not None:
+                group.tally.add_end(end)
+
+    def _cells(self) -> dict[ScorePlace, ScoreCell]:
+        """One cell for all places of one group, as far as labels of arms and scales tell them apart."""
+        numbers: dict[tuple[Any, ...], int] = {}
+        cells: dict[ScorePlace, ScoreCell] = {}
+        for arm in self._ends:
+            labels = self.labels.of(arm, 0, {})
+            for (slice_id, score, metric), scale in self._scales.items():
+                if slice_id == arm[0] and self._is_wanted(score, metric):
+                    number = numbers.setdefault((labels, score, metric, scale), len(numbers))
+                    cells[*arm, score, metric] = scale.cell(number)
+        return cells
+
+    def _found(self, place: ScorePlace, sample: int, metadata: Mapping[str, Any]) -> _Group | None:
+        """The group of sums, as `add` finds that of a row."""
+        known = (*place, sample, self.labels.metadata_of(metadata))
+        if known not in self._known:
+            self._known[known] = self._group(place[:4], place[4], place[5], sample, metadata)
+        return self._known[known]
+
+    def _is_wanted(self, score: str, metric: str) -> bool:
+        return self._grouping.score in (None, score) and self._grouping.metric in (None, metric)
 
     def _group(self, arm: Arm, score: str, metric: str, sample: int, metadata: Mapping[str, Any]) -> _Group | None:
         """The group of a score, made if there is none; None if it is not asked for."""
-        if self._grouping.score not in (None, score) or self._grouping.metric not in (None, metric):
+        if not self._is_wanted(score, metric):
             return None
         scale = self._scales.get((arm[0], score, metric))
         if scale is None:
@@ -182,7 +227,7 @@ class _Table:
             return planned - off
         if not is_finished or self._grouping.repeats:
             return None
-        return group.seen + group.failed - off
+        return group.tally.read + group.tally.reasons.total() + group.failed - off
 
     def _samples(self, arm: Arm) -> int:
         return int(self._manifest.get("samples", {}).get(arm[0]) or 1)

@@ -1,6 +1,6 @@
 """From the stored trials and scores of a run to its result: one row per number, each with its ledger.
 
-Reads streams and holds one group at a time.
+The store adds means up; metrics that make a number of all their scores read streams, one group at a time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from themis_core.components import Store
 from themis_core.errors import StorageError
-from themis_core.records import ERROR_REMEDIES, RunRecord, ScoreRow
+from themis_core.records import ERROR_REMEDIES, RunRecord, ScoreEnds, ScorePlace, ScoreRow
 from themis_core.results.groups import Aggregates
-from themis_core.results.manifests import Arm, not_planned, planned_of, scales_of
+from themis_core.results.manifests import Arm, Place, not_planned, planned_of, scales_of
 from themis_core.results.nested import named_means
 from themis_core.results.row import GroupRow, ResultRow
 from themis_core.results.tally import Numbers, Scale, Tally
@@ -129,7 +129,7 @@ def summarise(
     manifest = run.manifest
     outcomes: Counter[str] = Counter()
     codes: Counter[str] = Counter()
-    groups: dict[tuple[str, str, str, str], Counter[str]] = {}
+    groups: dict[Arm, Counter[str]] = {}
     ends = store.outcomes(run.run_id)
     for each in ends:
         outcomes[each.outcome] += each.count
@@ -138,9 +138,12 @@ def summarise(
         group = groups.setdefault((each.slice_id, each.model_id, each.prompt_variant_id, each.params), Counter())
         group[each.outcome] += each.count
     ledger_of_scores = _ScoreLedger()
-    found = {
-        _key(row): row for row in _rows(store.score_rows(run.run_id), groups, aggregates, manifest, ledger_of_scores)
-    }
+    tallies = (
+        _streamed(store, run.run_id, aggregates, manifest, ledger_of_scores)
+        if aggregates
+        else _added_up(store, run.run_id, groups, manifest, ledger_of_scores)
+    )
+    found = {_key(row): row for row in _rows(tallies, groups, manifest)}
     rows = [
         found.get((group[0], group[1], group[2], group[3], scorer["score"], scorer["metric"]))
         or _nothing(group, scorer, groups[group], manifest)
@@ -183,10 +186,26 @@ class _ScoreLedger:
         """How many rows ended alike, by slice, reader, parse, extraction (None if there is none) and score."""
 
     def add(self, row: ScoreRow) -> None:
-        extraction = row.parse_reason or ("parsed" if row.parsed else None)
-        score = "scored" if row.value is not None else row.reason or "?"
-        end = (row.slice_id, f"{row.score}/{row.metric}", row.parse, extraction, score)
-        self._counts[end] = self._counts.get(end, 0) + 1
+        score = None if row.value is not None else row.reason or "?"
+        self._add((row.slice_id, row.score, row.metric, row.parse), row.parse_reason, row.parsed, score, 1)
+
+    def add_end(self, end: ScoreEnds) -> None:
+        self._add(
+            (end.slice_id, end.score, end.metric, end.parse), end.parse_reason, end.parsed, end.reason, end.scores
+        )
+
+    def _add(
+        self,
+        reader: tuple[str, str, str, str | None],
+        parse_reason: str | None,
+        parsed: bool | None,
+        reason: str | None,
+        count: int,
+    ) -> None:
+        slice_id, score, metric, parse = reader
+        extraction = parse_reason or ("parsed" if parsed else None)
+        end = (slice_id, f"{score}/{metric}", parse, extraction, reason or "scored")
+        self._counts[end] = self._counts.get(end, 0) + count
 
     def plain(self) -> dict[str, Any]:
         parses: dict[str, Counter[str]] = {}
@@ -208,27 +227,66 @@ def _split(counts: Counter[str], good: str, bad: str) -> dict[str, Any]:
     return {good: counts[good], bad: {name: counts[name] for name in sorted(counts) if name != good}}
 
 
-def _rows(
-    scores: Iterable[ScoreRow],
-    groups: Mapping[tuple[str, str, str, str], Counter[str]],
+def _streamed(
+    store: Store,
+    run_id: str,
     aggregates: Aggregates,
     manifest: Mapping[str, Any],
     ledger: _ScoreLedger,
-) -> Iterator[ResultRow]:
+) -> Iterator[tuple[ScorePlace, Tally]]:
+    """The scores of each place, one group in memory at a time."""
     by = attrgetter("slice_id", "model_id", "prompt_variant_id", "params", "score", "metric")
-    dimensions = manifest["dimensions"]
     scales = scales_of(manifest)
-    for key, rows in groupby(scores, by):
+    for key, rows in groupby(store.score_rows(run_id), by):
         place = (key[0], key[4], key[5])
-        if place not in scales:
-            raise StorageError(
-                f"there are scores of {'/'.join(place)}, which the run's manifest does not name, so the store is "
-                "damaged: run `themis storage verify`, which says where"
-            )
-        tally = Tally(scales[place], aggregates.get(place))
+        tally = Tally(_scale(scales, place), aggregates.get(place))
         for row in rows:
             ledger.add(row)
             tally.add(row, row.item_id)
+        yield key, tally
+
+
+def _added_up(
+    store: Store,
+    run_id: str,
+    groups: Mapping[Arm, Counter[str]],
+    manifest: Mapping[str, Any],
+    ledger: _ScoreLedger,
+) -> Iterator[tuple[ScorePlace, Tally]]:
+    """The same where all numbers are means: then the store adds them up."""
+    scales = scales_of(manifest)
+    places: list[tuple[ScorePlace, Scale]] = [
+        ((*arm, score, metric), scale)
+        for arm in groups
+        for (slice_id, score, metric), scale in scales.items()
+        if slice_id == arm[0]
+    ]
+    tallies: dict[ScorePlace, Tally] = {}
+    for end in store.score_ends(run_id):
+        if end[:6] not in tallies:
+            tallies[end[:6]] = Tally(_scale(scales, (end.slice_id, end.score, end.metric)))
+        tallies[end[:6]].add_end(end)
+        ledger.add_end(end)
+    cells = {place: scale.cell(number) for number, (place, scale) in enumerate(places)}
+    for each in store.score_sums(run_id, cells):
+        tallies[places[each.cell][0]].add_sums(each.sums)
+    yield from tallies.items()
+
+
+def _scale(scales: Mapping[Place, Scale], place: Place) -> Scale:
+    if place not in scales:
+        raise StorageError(
+            f"there are scores of {'/'.join(place)}, which the run's manifest does not name, so the store is "
+            "damaged: run `themis storage verify`, which says where"
+        )
+    return scales[place]
+
+
+def _rows(
+    tallies: Iterable[tuple[ScorePlace, Tally]], groups: Mapping[Arm, Counter[str]], manifest: Mapping[str, Any]
+) -> Iterator[ResultRow]:
+    dimensions = manifest["dimensions"]
+    for key, tally in tallies:
         ended = groups.get(key[:4], Counter())
         made = tally.numbers(planned_of(key[:4], ended, manifest) - not_planned(tally.reasons, ended), key[5])
         yield _row(key, made, ended["failed"], tally, dimensions.get(key[0], {}))

@@ -10,9 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from themis_core.components import Judge, Metric
-from themis_core.records import Score, ScoreRow
+from themis_core.records import Score, ScoreCell, ScoreEnds, ScoreRow
 from themis_core.results.aggregates import of_aggregate
-from themis_intervals import ClusteredMean, Interval, all_of_k, best_of_k, majority_of_k, pass_at_k, worst_of_k
+from themis_intervals import (
+    ClusteredMean,
+    ClusterSums,
+    Interval,
+    all_of_k,
+    best_of_k,
+    majority_of_k,
+    pass_at_k,
+    worst_of_k,
+)
 
 __all__ = ["NOT_PLANNED", "Numbers", "Scale", "Tally", "of_samples"]
 
@@ -45,6 +54,10 @@ class Scale(NamedTuple):
     def is_like(self, other: Scale) -> bool:
         """Whether values of both have one mean."""
         return self[:-1] == other[:-1]
+
+    def cell(self, number: int) -> ScoreCell:
+        """What a store is to know that adds up the values."""
+        return ScoreCell(number, self.lowest, self.highest, self.denominator == "parsed")
 
     @property
     def best(self) -> float | None:
@@ -83,7 +96,6 @@ class Tally:
         self._component = None if repeats else component
         self._parts: list[list[Score]] = []
         self._read = 0
-        """Scores with a value, whatever the parse found."""
         self._last: str | None = None
         self._parsed_only = scale.denominator == "parsed"
         self._repeats = repeats
@@ -117,6 +129,20 @@ class Tally:
                 self._parts.append([])
             self._parts[-1].append(Score(value, parts=row.parts))
 
+    def add_sums(self, sums: ClusterSums) -> None:
+        """Count the values of whole items, in the place of their scores; what has no value comes by `add_end`."""
+        self._read += sums.n
+        self._mean.add_sums(sums)
+
+    def add_end(self, end: ScoreEnds) -> None:
+        """Count scores that have no value, or whose parse found nothing; values come by `add_sums`."""
+        if end.reason is not None:
+            self.reasons[end.reason] += end.scores
+        elif end.parse_reason is not None:
+            self.unparsed += end.scores
+            if self._parsed_only:
+                self._read += end.scores
+
     def _close(self) -> None:
         """Make one value of the samples of an item, if there are enough."""
         if not self._samples_of:
@@ -134,6 +160,11 @@ class Tally:
         """Whether the parse found nothing in more answers than the spec allows."""
         read, most = self._read, self.scale.max_unparsed
         return self.unparsed > 0 and most < 1 and self.unparsed >= most * read
+
+    @property
+    def read(self) -> int:
+        """Scores with a value, whatever the parse found."""
+        return self._read
 
     @property
     def items(self) -> int:

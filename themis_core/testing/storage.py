@@ -47,11 +47,12 @@ from themis_core.testing.events import (
     trial_finished,
 )
 from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_core.testing.sum_rules import SumRules
 
 __all__ = ["StorageBackendSuite"]
 
 
-class StorageBackendSuite(AppendRules):
+class StorageBackendSuite(AppendRules, SumRules):
     """Inherit, name the class `Test...`, and define the fixture that raises NotImplementedError here."""
 
     @pytest.fixture

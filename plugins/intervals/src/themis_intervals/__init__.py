@@ -1,13 +1,23 @@
 """Intervals of scores of few and clustered items, and what several answers or tasks make together; each with its
 source."""
 
-from themis_intervals.intervals import ClusteredMean, Interval, dealt, interval_about, jackknife, shown, wilson
+from themis_intervals.intervals import (
+    ClusteredMean,
+    ClusterSums,
+    Interval,
+    dealt,
+    interval_about,
+    jackknife,
+    shown,
+    wilson,
+)
 from themis_intervals.nested import Part, nested_weights, weighted_mean
 from themis_intervals.quantiles import Z95, t_quantile
 from themis_intervals.repeats import all_of_k, best_of_k, majority_of_k, pass_at_k, worst_of_k
 
 __all__ = [
     "Z95",
+    "ClusterSums",
     "ClusteredMean",
     "Interval",
     "Part",

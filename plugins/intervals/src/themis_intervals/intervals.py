@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from themis_intervals.quantiles import Z95, t_quantile
 
-__all__ = ["ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "shown", "wilson"]
+__all__ = ["ClusterSums", "ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "shown", "wilson"]
 
 
 class Interval(NamedTuple):
@@ -85,6 +85,55 @@ def dealt(clusters: int, groups: int) -> list[int]:
     return places
 
 
+class ClusterSums(NamedTuple):
+    """What `ClusteredMean` needs of values in whole clusters, such as a database can sum up."""
+
+    n: int
+    clusters: int
+    mean: float
+    """What the sums are taken about; exactly the value, if all values are alike."""
+    squares: float
+    """Over the clusters, of the squares of the sum of (value - mean)."""
+    products: float
+    """Over the clusters, of that sum times the number of values."""
+    count_squares: float
+    """Over the clusters, of the squares of the number of values."""
+    least: float
+    greatest: float
+    binary: bool
+    """Whether all values are ends of the range."""
+
+    @classmethod
+    def of_cluster(cls, values: Sequence[float], lowest: float | None, highest: float | None) -> ClusterSums:
+        """Those of one cluster of one value or more."""
+        n, least, greatest = len(values), min(values), max(values)
+        binary = all(value in (lowest, highest) for value in values)
+        return cls.of_total(n, math.fsum(values), least, greatest, binary=binary)
+
+    @classmethod
+    def of_total(cls, n: int, total: float, least: float, greatest: float, *, binary: bool) -> ClusterSums:
+        """Those of one cluster, of its sum."""
+        mean = least if least == greatest else total / n
+        return cls(n, 1, mean, 0.0, 0.0, n * n, least, greatest, binary)
+
+    def joined(self, other: ClusterSums) -> ClusterSums:
+        """Those of these clusters and of others."""
+        n = self.n + other.n
+        least, greatest = min(self.least, other.least), max(self.greatest, other.greatest)
+        mean = least if least == greatest else (self.n * self.mean + other.n * other.mean) / n
+        squares, products = (sum(each) for each in zip(self.about(mean), other.about(mean), strict=True))
+        return ClusterSums(
+            n, self.clusters + other.clusters, mean, squares, products, self.count_squares + other.count_squares,
+            least, greatest, self.binary and other.binary,
+        )  # fmt: skip
+
+    def about(self, centre: float) -> tuple[float, float]:
+        """`squares` and `products`, as they are about another number than the mean."""
+        by = self.mean - centre
+        squares = self.squares + 2 * by * self.products + by * by * self.count_squares
+        return squares, self.products + by * self.count_squares
+
+
 @dataclass(slots=True)
 class ClusteredMean:
     """Mean and standard error of values that come in clusters (the samples of one item), in constant memory.
@@ -123,6 +172,21 @@ class ClusteredMean:
         self._sum += value - self._shift
         self._cluster_sum += value - self._shift
         self._in_cluster += 1
+
+    def add_sums(self, sums: ClusterSums) -> None:
+        """Add whole clusters, none of which was added before."""
+        if self.n == 0:
+            self._shift = sums.mean
+        self._close_cluster()
+        squares, products = sums.about(self._shift)
+        self.n += sums.n
+        self.clusters += sums.clusters
+        self.constant = self.constant and sums.least == sums.greatest == self._shift
+        self.binary = self.binary and sums.binary
+        self._sum += (sums.mean - self._shift) * sums.n
+        self._sum_squares += squares
+        self._sum_products += products
+        self._count_squares += sums.count_squares
 
     def _close_cluster(self) -> None:
         self._sum_squares += self._cluster_sum**2

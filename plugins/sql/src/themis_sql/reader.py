@@ -5,7 +5,7 @@ It changes nothing. Streams hold one model's share of a run at most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
@@ -24,8 +24,12 @@ from themis_core import (
     RunCost,
     RunRecord,
     Score,
+    ScoreCell,
+    ScoreEnds,
     ScoreEntry,
+    ScorePlace,
     ScoreRow,
+    ScoreSums,
     StorageError,
     Store,
     TrialRow,
@@ -37,6 +41,7 @@ from themis_sql.facts import generation_from, item_from, payload_ids, plain_even
 from themis_sql.log import UNREADABLE
 from themis_sql.names import salt_of
 from themis_sql.payloads import Payloads
+from themis_sql.sums import ends, sums
 
 __all__ = ["SqlReader"]
 
@@ -325,6 +330,16 @@ class SqlReader(Store):
                     _number(row[6]), _unpacked(row[7]), parse, None if parse is None else bool(row[9]),
                     _unpacked(row[10]), digest, _parts(row[12]), *(self._texts_of(row[13:]) if whole else _NO_TEXTS),
                 )  # fmt: skip
+
+    def score_sums(
+        self, run_id: str, cells: Mapping[ScorePlace, ScoreCell], *, by_sample: bool = False, by_metadata: bool = False
+    ) -> Iterator[ScoreSums]:
+        with self._reading():
+            yield from sums(self._database, self._arms(run_id), cells, by_sample=by_sample, by_metadata=by_metadata)
+
+    def score_ends(self, run_id: str, *, by_sample: bool = False, by_metadata: bool = False) -> Iterator[ScoreEnds]:
+        with self._reading():
+            yield from ends(self._database, self._arms(run_id), by_sample=by_sample, by_metadata=by_metadata)
 
     def has_faults(self, run_id: str) -> bool:
         sql = (
