@@ -29,9 +29,10 @@ from themis_core import (
     Score,
     Usage,
 )
-from themis_core.execution import Budget, Endpoint
+from themis_core.execution import Endpoint
 from themis_core.execution.scoring import here, measuring, reading
 from themis_core.plugins import Chain, Scorer
+from themis_costs import Budget
 from themis_interrupts import Interrupted as CtrlC
 
 PLUGIN = """

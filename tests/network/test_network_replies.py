@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from themis_core import ExecutionPolicySpec, Generation, Request
-from themis_core.execution import Budget, Endpoint
+from themis_core.execution import Endpoint
 from themis_core.testing.script import Call, Script
 from themis_core.testing.server import ScriptedServer
+from themis_costs import Budget
 from themis_plugin_openai.engines import OpenAIChat
 
 pytestmark = pytest.mark.usefixtures("carrier")

@@ -105,7 +105,7 @@ def _blobs_are_not_synced() -> None:
 
 
 def _ignores_the_budget() -> None:
-    from themis_core.execution import Budget
+    from themis_costs import Budget
 
     _replace(Budget, start_call=lambda self, *_, **__: None, reserve=lambda self, *_, **__: 0.0)
 
