@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from themis_core.errors import StoreMissing as StoreMissing
     from themis_core.errors import StoreOutdated as StoreOutdated
     from themis_core.errors import ThemisError as ThemisError
+    from themis_core.execution import failure_with_steps as failure_with_steps
+    from themis_core.execution import generation_of as generation_of
     from themis_core.hookspecs import hookimpl as hookimpl
     from themis_core.planning import NO_PROMPT as NO_PROMPT
     from themis_core.planning import PromptTemplate as PromptTemplate
@@ -205,6 +207,7 @@ _ROOMS = {
         "StoreOutdated",
         "ThemisError",
     ),
+    "execution": ("failure_with_steps", "generation_of"),
     "hookspecs": ("hookimpl",),
     "planning": ("NO_PROMPT", "PromptTemplate"),
     "plugins": (

@@ -15,7 +15,8 @@ It does not decide exits: a class only carries the exit code that the command en
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from themis_costs import Usage
 from themis_wording import shortened
@@ -127,7 +128,9 @@ class EngineError(ThemisError):
     `code` is one of `themis_core.ERROR_CODES`; `retryable` says whether the same request may succeed later;
     `retry_after` is the provider's own wait in seconds, if it gave one; `status` the HTTP status, if any;
     `unknown_outcome` is true when the provider may have answered (and billed) although no reply arrived;
-    `usage` has the token counts of a reply that is no answer but was billed, if it gave them.
+    `usage` has the token counts of a reply that is no answer but was billed, if it gave them, and `cost` what was
+    spent on it, if the engine knows. `steps` (of the type Step, or dicts of its fields) are
+    those that were done before it failed; they are kept and shown.
 
     **What to do:** nothing for the run as a whole: failed trials are shown in the ledger with their code, count
     in no mean, and are tried again by the next run of the same spec.
@@ -143,6 +146,8 @@ class EngineError(ThemisError):
         status: int | None = None,
         unknown_outcome: bool = False,
         usage: Usage | None = None,
+        cost: float | None = None,
+        steps: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -152,6 +157,8 @@ class EngineError(ThemisError):
         self.status = status
         self.unknown_outcome = unknown_outcome
         self.usage = usage
+        self.cost = cost
+        self.steps = steps
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

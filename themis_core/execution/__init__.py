@@ -6,6 +6,7 @@ from themis_core.execution.forecast import Counted, JudgeForecast
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.runner import Runner
 from themis_core.execution.scoring import here, measuring, reading
+from themis_core.execution.told import failure_with_steps, generation_of
 from themis_core.execution.writer import Writer
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Progress",
     "Runner",
     "Writer",
+    "failure_with_steps",
+    "generation_of",
     "here",
     "measuring",
     "now",

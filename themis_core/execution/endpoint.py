@@ -204,7 +204,7 @@ class Endpoint:
 
     def _cost_of_failure(self, request: Request, price: PriceSpec | None, error: EngineError) -> RunCost:
         billed = error.unknown_outcome or error.code in MAY_BE_BILLED
-        return self._budget.cost_of_call(request, price, error.usage, billed=billed)
+        return self._budget.cost_of_call(request, price, error.usage, billed=billed, told=error.cost)
 
     async def _attempt(
         self, engine: Engine, request: Request, price: PriceSpec | None, attempt: int

@@ -65,6 +65,8 @@ def as_engine_error(error: EngineError) -> EngineError:
             and (wait is None or type(wait) is float)
             and (status is None or type(status) is int)
             and (error.usage is None or _usage(error.usage, "EngineError") is error.usage)
+            and error.cost is None
+            and error.steps == ()
         ):
             return error
         return EngineError(
@@ -75,9 +77,17 @@ def as_engine_error(error: EngineError) -> EngineError:
             status=None if status is None else as_count(status, "EngineError.status"),
             unknown_outcome=as_flag(error.unknown_outcome, "EngineError.unknown_outcome"),
             usage=None if error.usage is None else _usage(error.usage, "EngineError"),
+            cost=None if error.cost is None else as_amount(error.cost, "EngineError.cost"),
+            steps=_checked_steps(error.steps),
         )
     except Exception as wrong:  # noqa: BLE001 - fields are missing if a subclass made itself without them
         return EngineError("engine_error", f"{told(wrong)}; the engine raised {told(error)}")
+
+
+def _checked_steps(steps: Any) -> tuple[Any, ...]:
+    """The steps of an error, of which the failed generation keeps what it may. Raises TypeError or ValueError."""
+    as_steps(steps, "EngineError.steps")
+    return tuple(steps)
 
 
 # --- what is returned ---------------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ class Composition:
 
     @property
     def priced(self) -> bool:
-        """Whether any model that may be called has a price."""
-        return any(model.spec.price for model in self._called())
+        """Whether any model that may be called has a price, or an engine that tells what answers cost."""
+        return any(model.spec.price or model.engine.capabilities.costs for model in self._called())
 
     def _called(self) -> Iterator[ComposedModel]:
         for each in self.slices:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import themis_core as themis
 from themis_core import Engine, EngineError, Generation, Request, SpecError, Step, Usage
 from themis_core.testing.engine import EngineSuite, outcomes
 from themis_plugin_command.engine import JsonLinesEngine
+from themis_plugin_command.watcher import Watcher
 
 PROGRAM = """
 import json, os, signal, subprocess, sys, time
@@ -71,6 +73,16 @@ for line in sys.stdin:
         say(id=number, text=None)
     elif question == "usage":
         say(id=number, text="x", usage={"tokens": 1})
+    elif question == "nan cost":
+        say(id=number, text="x", cost=float("nan"))
+    elif question == "odd code":
+        say(id=number, error="what a pity", code="odd")
+    elif question == "paid":
+        say(id=number, text="x", steps=[
+            {"kind": "model", "cost": 0.5, "usage": {"input_tokens": 3}}, {"kind": "tool_call"},
+        ])
+    elif question == "paid and failed":
+        say(id=number, error="boom", steps=[{"kind": "model", "cost": 0.5, "usage": {"input_tokens": 3}}])
     elif question == "hang":
         time.sleep(60)
     elif question == "rate":
@@ -181,9 +193,11 @@ FAULTS: list[tuple[str, str, str]] = [
     ("stranger", "application_error", "it wrote a reply with the id '999', to which nothing is to be answered"),
     ("partial", "application_error", "it ended in the middle of a line"),
     ("huge", "application_error", "it wrote a line of more than 1,048,576 bytes"),
-    ("keys", "application_error", "its reply has the key 'answer'; known: id, status, text"),
-    ("no text", "application_error", "its reply has no 'text' that is a text"),
-    ("usage", "application_error", "the usage of its reply is {'tokens': 1}"),
+    ("keys", "application_error", "its reply is no generation: it has the key 'answer'; known: status, text"),
+    ("no text", "application_error", "its reply is no generation: its 'text' is NoneType, not a text"),
+    ("usage", "application_error", "its reply is no generation: its usage has 'tokens'; known: input_tokens"),
+    ("nan cost", "application_error", "its reply is no generation: Generation.cost is nan, not a finite number"),
+    ("odd code", "application_error", "what a pity (it gave the code 'odd', which Themis does not know)"),
 ]
 
 
@@ -195,6 +209,14 @@ def test_a_fault_costs_what_is_in_its_hands_and_the_next_is_answered(folder: Pat
         assert isinstance(failed, EngineError), question
         assert (failed.code, told in failed.message) == (code, True), failed
     assert [each.retryable for each in found[::2] if isinstance(each, EngineError)].count(True) == 1
+
+
+def test_cost_and_usage_of_steps_count_in_answers_and_in_failures(folder: Path) -> None:
+    answered, failed = asked_of(folder, request("paid"), request("paid and failed"))
+    assert isinstance(answered, Generation)
+    assert isinstance(failed, EngineError)
+    assert (answered.cost, answered.usage) == (failed.cost, failed.usage) == (0.5, Usage(3))
+    assert (len(answered.steps), len(failed.steps)) == (2, 1)
 
 
 def test_a_second_reply_to_one_request_is_told_and_the_next_is_answered(folder: Path) -> None:
@@ -294,3 +316,24 @@ def test_a_program_that_hangs_costs_its_own_calls(folder: Path) -> None:
 
 def test_what_replies_cost_is_in_the_account(folder: Path) -> None:
     assert themis.run(spec(folder, ["whole"])).cost == pytest.approx(0.5)
+
+
+def test_a_watcher_ends_what_outlives_the_run_and_leaves_alone_what_it_is_dismissed_from() -> None:
+    stubborn = [
+        sys.executable,
+        "-c",
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
+    ]
+    programs = [subprocess.Popen(stubborn, start_new_session=True) for _ in range(2)]
+    try:
+        left, kept = (Watcher(each.pid, 0.0) for each in programs)
+        kept.dismiss()
+        assert left._process.stdin is not None
+        left._process.stdin.close()  # as when this process is killed
+        assert programs[0].wait(10) == -signal.SIGKILL
+        left._process.wait(10)
+        assert programs[1].poll() is None
+    finally:
+        for each in programs:
+            each.kill()
+            each.wait()

@@ -15,6 +15,7 @@ from themis_core.testing.engine import EngineSuite, outcomes
 from themis_plugin_python.engine import CallableEngine
 
 APP = """
+import asyncio
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from themis_core import EngineError, Generation, Step, Usage
+from themis_plugin_python import Steps
 
 HERE = Path(__file__).parent
 
@@ -169,9 +171,33 @@ def hostile(question):
         return hostile(question)
     if question == "steps":
         return {"text": "x", "steps": [{"kind": "nothing"}]}
+    if question == "nan cost":
+        return {"text": "x", "cost": float("nan")}
+    if question == "step kind":
+        Steps().add("thought")
+    if question == "returned kind":
+        return {"text": "x", "steps": [{"kind": "thought"}]}
+    if question == "text for steps":
+        return {"text": "x", "steps": "abc"}
     print("noise")
     os.write(1, b"raw noise")
     return "fine"
+
+
+async def cancels(question):
+    raise asyncio.CancelledError("mine")
+
+
+def paid(question, steps):
+    steps.add("model", "m", "in", "out", cost=0.5, usage={"input_tokens": 3})
+    steps.add("tool_call", "t")
+    if question == "half":
+        steps.add("model", "of unknown cost")
+    if question == "fail":
+        raise ValueError("after that")
+    if question == "own":
+        raise EngineError("overloaded", "busy", cost=2.0)
+    return "x"
 
 
 def mutates(item, messages):
@@ -322,9 +348,13 @@ FAULTS: list[tuple[str, str, str]] = [
     ("crash", "application_error", "its process was ended by SIGSEGV"),
     ("none", "application_error", "it returned None, not a text, a dict with the key 'text', or a Generation"),
     ("bytes", "application_error", "it returned bytes, not a text"),
-    ("keys", "application_error", "it returned a dict with the key 'answer'; known: status, text"),
+    ("keys", "application_error", "what it returned is no generation: it has the key 'answer'; known: status, text"),
     ("no text", "application_error", "it returned a dict whose 'text' is NoneType, not a text"),
-    ("usage", "application_error", "whose usage has 'tokens'; known: input_tokens"),
+    ("usage", "application_error", "its usage has 'tokens'; known: input_tokens"),
+    ("nan cost", "application_error", "Generation.cost is nan, not a finite number"),
+    ("step kind", "application_error", "ValueError: a step has the kind 'thought', not one of tool_call, retrieval"),
+    ("returned kind", "application_error", "one of Generation.steps has the kind 'thought', not one of tool_call"),
+    ("text for steps", "application_error", "it returned steps that are str, not a list"),
     ("failed", "overloaded", "busy"),
     ("recursion", "application_error", "RecursionError: maximum recursion depth exceeded"),
 ]
@@ -355,6 +385,26 @@ def test_an_engine_error_of_the_code_goes_on_as_it_is(folder: Path) -> None:
     assert (failed.code, failed.message, failed.retryable, failed.retry_after) == (
         "rate_limited", "slow down", True, 0.5,
     )  # fmt: skip
+
+
+def test_steps_that_were_done_and_paid_for_before_a_failure_are_told(folder: Path) -> None:
+    for runs_in in ("thread", "process"):
+        asked = [request(each) for each in ("fine", "half", "fail", "own")]
+        fine, half, failed, own = called(folder, "paid", *asked, runs_in=runs_in)
+        assert isinstance(fine, Generation)
+        assert (fine.cost, fine.usage.input_tokens, len(fine.steps)) == (0.5, 3, 2)
+        assert isinstance(half, Generation)
+        assert (half.cost, half.usage.input_tokens) == (None, None)  # a part is unknown, so the whole is
+        assert isinstance(failed, EngineError)
+        assert (failed.cost, failed.usage, len(failed.steps)) == (0.5, Usage(3), 2)
+        assert isinstance(own, EngineError)
+        assert (own.code, own.cost, len(own.steps)) == ("overloaded", 2.0, 2)
+
+
+def test_a_cancellation_that_is_the_codes_own_is_its_failure(folder: Path) -> None:
+    (failed,) = called(folder, "cancels")
+    assert isinstance(failed, EngineError)
+    assert (failed.code, failed.message[:21]) == ("application_error", "CancelledError: mine ")
 
 
 def test_what_it_is_handed_is_its_own(folder: Path) -> None:
@@ -527,3 +577,20 @@ def test_what_calls_cost_counts_in_the_budget(folder: Path) -> None:
     path = spec(folder, {**bounded, "costs": True}, ["a", "b", "c", "d", "e"], {"max_cost": 0.6})
     stopped = themis.run(path)
     assert (stopped.status, stopped.generated, stopped.exit_code) == ("stopped", 2, 6)
+
+
+def test_a_run_keeps_and_counts_what_was_done_before_a_failure(folder: Path) -> None:
+    path = spec(folder, {"call": "app.py:paid", "costs": True}, ["fail", "half"])
+    result = themis.run(path)
+    with themis.open_results(path) as results:
+        cost = results.cost(result.run_id)
+        kept = {
+            recorded.key: recorded.generation
+            for each in results.trials(result.run_id)
+            for recorded in results.generations(each.generation_keys)
+        }
+    failed = next(each for each in kept.values() if each.failed)
+    half = next(each for each in kept.values() if not each.failed)
+    assert len(failed.steps) == 2
+    assert (cost.known, cost.unknown_calls) == (0.5, 1)
+    assert (half.cost, half.provider["unknown_cost"]["unknown_calls"]) == (None, 1)

@@ -27,7 +27,7 @@ from themis_core import (
     resolve_path,
 )
 from themis_pacing import attempt_ends
-from themis_plugin_command.lines import asked_line, generation_of
+from themis_plugin_command.lines import answer_of, asked_line
 from themis_plugin_command.program import Program, Settings
 
 __all__ = ["JsonLinesEngine"]
@@ -220,7 +220,7 @@ class JsonLinesEngine(Engine):
                 if self.mode == "once":
                     program.retired = True
                 self._let_end()
-        return generation_of(reply)
+        return answer_of(reply)
 
     async def _program(self) -> Program:
         """One that can be asked: the least busy, or a new one where there is room."""

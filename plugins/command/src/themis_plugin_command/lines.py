@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Final
 
-from themis_core import EngineError, Generation, Request, Usage
+from themis_core import ERROR_CODES, EngineError, Generation, Request, failure_with_steps, generation_of
 
-__all__ = ["BadLine", "asked_line", "generation_of", "id_of", "reply_of"]
+__all__ = ["BadLine", "answer_of", "asked_line", "id_of", "reply_of"]
 
-_OF_RUN: Final = frozenset({"attempts", "steps_left_out", "error_code"})
-_FIELDS: Final = tuple(each.name for each in fields(Generation) if each.name not in _OF_RUN)
-_KEYS: Final = ("id", *_FIELDS, "code", "retryable")
-_COUNTS: Final = tuple(each.name for each in fields(Usage))
+_OF_FAILURE: Final = ("id", "error", "code", "retryable", "text", "steps", "cost", "usage")
 _SHOWN: Final = 120
 
 
@@ -56,34 +52,20 @@ def id_of(reply: Mapping[str, Any], line: bytes) -> str:
     return str(number)
 
 
-def generation_of(reply: Mapping[str, Any]) -> Generation:
+def answer_of(reply: Mapping[str, Any]) -> Generation:
     """The generation that a reply says. Raises EngineError for a failure that it tells, and for what is no answer."""
-    if unknown := [name for name in reply if name not in _KEYS]:
-        raise _no_answer(f"its reply has the key {unknown[0]!r:.60}; known: {', '.join(_KEYS)}")
-    if reply.get("error") is not None:
-        code = reply.get("code", "application_error")
-        raise EngineError(str(code), _text(reply["error"]), retryable=reply.get("retryable") is True)
-    if not isinstance(reply.get("text"), str):
-        raise _no_answer(f"its reply has no 'text' that is a text, but {list(reply)}")
-    values = {name: value for name, value in reply.items() if name in _FIELDS and value is not None}
-    usage = values.get("usage", {})
-    if not isinstance(usage, dict) or (unknown := [name for name in usage if name not in _COUNTS]):
-        raise _no_answer(f"the usage of its reply is {usage!r:.80}; an object with {', '.join(_COUNTS)} was expected")
-    values.setdefault("status", _status(values))
     try:
-        return Generation.from_dict(values)
+        if reply.get("error") is None:
+            return generation_of({name: value for name, value in reply.items() if name != "id"})
+        if unknown := [name for name in reply if name not in _OF_FAILURE]:
+            raise ValueError(f"it has an error and the key {unknown[0]!r:.60}; known: {', '.join(_OF_FAILURE)}")
+        code, told = reply.get("code", "application_error"), _text(reply["error"])
+        if not isinstance(code, str) or code not in ERROR_CODES:
+            code, told = "application_error", f"{told} (it gave the code {code!r:.60}, which Themis does not know)"
+        failure = failure_with_steps(code, told, reply, retryable=reply.get("retryable") is True)
     except (TypeError, ValueError) as error:
-        raise _no_answer(f"its reply is no generation: {error}") from error
-
-
-def _status(values: Mapping[str, Any]) -> str:
-    if values.get("refusal"):
-        return "refused"
-    return "answered" if values["text"].strip() or values.get("tool_calls") else "empty"
-
-
-def _no_answer(told: str) -> EngineError:
-    return EngineError("application_error", told)
+        raise EngineError("application_error", f"its reply is no generation: {error}") from error
+    raise failure
 
 
 def _text(value: Any) -> str:

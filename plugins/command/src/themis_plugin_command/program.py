@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from themis_core import EngineError
 from themis_plugin_command.lines import BadLine, id_of, reply_of
+from themis_plugin_command.watcher import Watcher
 
 __all__ = ["Program", "Settings"]
 
@@ -55,6 +56,7 @@ class Program:
         self._errors: deque[bytes] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing = asyncio.Lock()
+        self._watcher: Watcher | None = None
         self._over: str | None = None
         """Why there will be no reply any more."""
         self.retired = False
@@ -82,6 +84,8 @@ class Program:
         except (OSError, ValueError) as error:
             self.retired = True
             raise EngineError("application_error", f"{settings.argv[0]} can't be started: {error}") from error
+        with contextlib.suppress(OSError):  # without a shell it is not watched, and does its work all the same
+            self._watcher = Watcher(self._process.pid, settings.ending_s)
         self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._drain())]
 
     async def ask(self, number: str, line: bytes, *, last: bool = False) -> dict[str, Any]:
@@ -123,6 +127,8 @@ class Program:
             if await _ends(process, seconds):
                 break
         self._signal(signal.SIGKILL)  # what it started and left behind
+        if self._watcher is not None:
+            self._watcher.dismiss()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ from themis_plugin_python.steps import Steps, plain
 
 __all__ = ["answer_of", "failure_of", "joined_piece", "told_place"]
 
-_OF_RUN: Final = frozenset({"attempts", "steps_left_out"})
+_OF_RUN: Final = frozenset({"attempts", "conversation", "error", "error_code", "steps_left_out"})
 """What the run itself counts."""
 _FIELDS: Final = tuple(each.name for each in fields(Generation) if each.name not in _OF_RUN)
 _COUNTS: Final = tuple(each.name for each in fields(Usage))
@@ -26,32 +26,36 @@ def answer_of(returned: Any, steps: Steps) -> dict[str, Any]:
     elif isinstance(returned, Generation):
         values = _of_generation(returned)
     elif isinstance(returned, Mapping):
-        values = _of_mapping(returned)
+        values = dict(returned)
     else:
         kind = "None" if returned is None else type(returned).__name__
         raise TypeError(f"it returned {kind}, not a text, a dict with the key 'text', or a Generation")
-    of_answer = values.pop("steps", None) or ()
-    values = {name: value if name == "text" else plain(value) for name, value in values.items()}
-    told = [*steps.done, *of_answer]
-    values["steps"] = [_step(each) for each in told]
-    values.setdefault("status", _status(values))
-    if values.get("cost") is None:
-        values["cost"] = _sum([each.get("cost") for each in values["steps"]])
-    if not values.get("usage"):
-        values["usage"] = _used([each.get("usage") or {} for each in values["steps"]])
+    own = values.pop("steps", None) or ()
+    if not isinstance(own, list | tuple):
+        raise TypeError(f"it returned steps that are {type(own).__name__}, not a list")
+    values["usage"] = _counts(values.get("usage"))
+    # What is no finite number, or no text, stays as it is, for the run to refuse by its name.
+    values = {
+        name: value if name == "text" or isinstance(value, float) else plain(value) for name, value in values.items()
+    }
+    values["steps"] = _plain_steps([*steps.done, *own])
+    if "text" in values and not isinstance(values["text"], str):
+        raise TypeError(f"it returned a dict whose 'text' is {type(values['text']).__name__}, not a text")
+    if isinstance(values.get("text"), str):
+        values["text"] = str.__str__(values["text"])
     return values
 
 
 def _of_generation(generation: Generation) -> dict[str, Any]:
     if generation.status == "failed":
         raise EngineError(
-            generation.error_code or "application_error", generation.error or "it returned a failed Generation"
+            generation.error_code or "application_error",
+            generation.error or "it returned a failed Generation",
+            usage=generation.usage,
+            cost=generation.cost,
+            steps=generation.steps,
         )
-    if not isinstance(generation.text, str):
-        raise TypeError(f"Generation.text is {type(generation.text).__name__}, not a text")
-    values = {name: getattr(generation, name) for name in _FIELDS}
-    values["usage"] = _counts(values["usage"])
-    return values
+    return {name: value for name in _FIELDS if (value := getattr(generation, name)) not in (None, (), {})}
 
 
 def _counts(usage: Any) -> Any:
@@ -61,25 +65,8 @@ def _counts(usage: Any) -> Any:
     return {name: count for name in _COUNTS if (count := getattr(usage, name)) is not None}
 
 
-def _of_mapping(returned: Mapping[Any, Any]) -> dict[str, Any]:
-    allowed = [name for name in _FIELDS if name not in ("error", "error_code")]
-    if unknown := [name for name in returned if name not in allowed]:
-        raise ValueError(f"it returned a dict with the key {unknown[0]!r:.60}; known: {', '.join(allowed)}")
-    if "text" not in returned:
-        raise ValueError("it returned a dict without the key 'text'")
-    if not isinstance(returned["text"], str):
-        raise TypeError(f"it returned a dict whose 'text' is {type(returned['text']).__name__}, not a text")
-    values = dict(returned)
-    values["usage"] = usage = _counts(values.get("usage"))
-    if isinstance(usage, Mapping) and (unknown := [name for name in usage if name not in _COUNTS]):
-        raise ValueError(f"it returned a dict whose usage has {unknown[0]!r:.60}; known: {', '.join(_COUNTS)}")
-    return values
-
-
-def _status(values: Mapping[str, Any]) -> str:
-    if values.get("refusal"):
-        return "refused"
-    return "answered" if values["text"].strip() or values.get("tool_calls") else "empty"
+def _plain_steps(steps: Iterable[Any]) -> list[Any]:
+    return [_step(each) for each in steps]
 
 
 def _step(step: Any) -> Any:
@@ -88,21 +75,6 @@ def _step(step: Any) -> Any:
         names = [each.name for each in fields(Step) if each.name not in ("usage", "left_out")]
         return {**{name: plain(getattr(step, name)) for name in names}, "usage": plain(_counts(step.usage))}
     return plain(step)
-
-
-def _sum(costs: Iterable[Any]) -> float | None:
-    """Of those that are known; None if none is."""
-    known = [each for each in costs if isinstance(each, int | float)]
-    return sum(known) if known else None
-
-
-def _used(usages: Sequence[Any]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for usage in usages:
-        for name, count in usage.items() if isinstance(usage, dict) else ():
-            if isinstance(count, int):
-                total[name] = total.get(name, 0) + count
-    return total
 
 
 def joined_piece(piece: Any, steps: Steps) -> str:
@@ -118,19 +90,35 @@ def joined_piece(piece: Any, steps: Steps) -> str:
     return piece
 
 
-def failure_of(error: BaseException, folder: str, retry_on: Sequence[str]) -> dict[str, Any]:
-    """The fields of an EngineError: the code's own, or one that says type, text and place of what it raised."""
+def failure_of(error: BaseException, folder: str, retry_on: Sequence[str], steps: Steps) -> dict[str, Any]:
+    """The fields of an EngineError: the code's own, or one that says type, text and place of what it raised.
+
+    `values` has the steps that were done before it, and what was spent.
+    """
+    done = _plain_steps(steps.done)
     if isinstance(error, EngineError):
-        names = ("retryable", "retry_after", "status", "unknown_outcome")
+        names = ("retry_after", "status", "unknown_outcome")
+        values = {
+            "steps": [*done, *_plain_steps(error.steps)],
+            "cost": plain(error.cost),
+            "usage": plain(_counts(error.usage)),
+        }
         return {
             "code": error.code,
             "message": str(error.message),
-            **{name: plain(getattr(error, name, None)) for name in names},
+            "values": values,
+            "retryable": bool(error.retryable),
+            **{name: plain(value) for name in names if (value := getattr(error, name, None)) is not None},
         }
     name = type(error).__name__
     message = f"{name}: {text}" if (text := _text(error)) else name
     where = told_place(error, folder)
-    return {"code": "application_error", "message": f"{message}{where}", "retryable": _is_named(error, retry_on)}
+    return {
+        "code": "application_error",
+        "message": f"{message}{where}",
+        "values": {"steps": done},
+        "retryable": _is_named(error, retry_on),
+    }
 
 
 def told_place(error: BaseException, folder: str) -> str:

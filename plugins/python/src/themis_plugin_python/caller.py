@@ -48,8 +48,8 @@ class Caller:
             elif isinstance(returned, Iterator):
                 returned = "".join(joined_piece(each, steps) for each in returned)
             return {"answer": answer_of(returned, steps)}
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - all that the code can raise
-            return self._failed(error)
+        except BaseException as error:  # noqa: BLE001 - all that the code can raise
+            return self._failed(error, steps)
 
     async def answer_async(self, handed: Mapping[str, Any]) -> dict[str, Any]:
         """The same, in the event loop of who awaits it."""
@@ -57,8 +57,11 @@ class Caller:
         try:
             returned = self._callable()(**self._arguments(handed, steps))
             return {"answer": answer_of(await _awaited(returned, steps), steps)}
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - all that the code can raise
-            return self._failed(error)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, GeneratorExit) or (task is not None and task.cancelling()):
+                raise  # it is the run that ends it
+            return self._failed(error, steps)
 
     def close(self) -> None:
         """Call the object's `close` or `aclose`, if it has one and was made."""
@@ -80,10 +83,10 @@ class Caller:
                 await ended
             self._made = None
 
-    def _failed(self, error: BaseException) -> dict[str, Any]:
+    def _failed(self, error: BaseException, steps: Steps) -> dict[str, Any]:
         if isinstance(error, MemoryError):
             raise error  # what is left of the process is no place for further calls
-        return {"failed": failure_of(error, str(Path(self._found.path).parent), self._retry_on)}
+        return {"failed": failure_of(error, str(Path(self._found.path).parent), self._retry_on, steps)}
 
     def _callable(self) -> Any:
         if self._made is None:

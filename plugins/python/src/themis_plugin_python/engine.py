@@ -9,7 +9,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from themis_core import Capabilities, Code, Engine, EngineError, Generation, Request, SpecError, digest
+from themis_core import (
+    Capabilities,
+    Code,
+    Engine,
+    EngineError,
+    Generation,
+    Request,
+    SpecError,
+    digest,
+    failure_with_steps,
+    generation_of,
+)
 from themis_plugin_python.answers import told_place
 from themis_plugin_python.caller import Caller
 from themis_plugin_python.finding import Found, find
@@ -154,12 +165,13 @@ class CallableEngine(Engine):
         if self._lane is None:
             raise RuntimeError("python/callable is not started")
         outcome = await self._lane.call(_handed(request))
-        if "failed" in outcome:
-            raise EngineError(**outcome["failed"])
         try:
-            return Generation.from_dict(outcome["answer"])
+            if "failed" not in outcome:
+                return generation_of(outcome["answer"])
+            failure = failure_with_steps(**outcome["failed"])
         except (TypeError, ValueError) as error:
             raise EngineError("application_error", f"what it returned is no generation: {error}") from error
+        raise failure
 
     @property
     def _runs_in(self) -> LaneName:

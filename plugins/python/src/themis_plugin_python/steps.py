@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from numbers import Integral, Real
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from themis_core import Step, StepKind, Usage
 
 __all__ = ["Steps", "plain"]
 
+_KINDS: Final = get_args(StepKind)
 DEEPEST: Final = 60
 """Levels of nesting that are kept; beneath, there is text."""
 LONGEST_TEXT: Final = 1_000_000
@@ -48,7 +49,12 @@ class Steps:
         usage: Usage | Mapping[str, int] | None = None,
         error: str | None = None,
     ) -> None:
-        """Tell of a step that was done: a tool call, a retrieval, a model's answer, a message or another."""
+        """Tell of a step that was done: a tool call, a retrieval, a model's answer, a message or another.
+
+        Raises ValueError for another kind.
+        """
+        if kind not in _KINDS:
+            raise ValueError(f"a step has the kind {kind!r:.60}, not one of {', '.join(_KINDS)}")
         counts = usage if isinstance(usage, Usage) else Usage(**(usage or {}))
         told = None if error is None else str(error)
         self._steps.append(Step(kind, str(name), plain(input), plain(output), seconds, cost, counts, told))
