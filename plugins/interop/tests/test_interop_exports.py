@@ -357,3 +357,17 @@ def test_the_memory_of_an_export_does_not_grow_with_the_run(tmp_path: Path) -> N
         tracemalloc.stop()
         # 8 MB of answers are written, and those of 64 trials are held
         assert peak < 5_000_000, f"{to} held {peak:,} bytes"
+
+
+def test_ids_of_every_eval_ever_keep_the_slashes_of_models_and_metrics(folder: Path, tmp_path: Path) -> None:
+    exported(folder, "every_eval_ever", tmp_path / "out")
+    records = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "out").rglob("*.json")]
+    (record,) = [each for each in records if each["model_info"]["id"] == "org/small"]
+    assert record["evaluation_id"].rpartition("/")[0] == "trio/org/small"
+    ids = {each["evaluation_result_id"] for each in record["evaluation_results"]}
+    assert {(each.split("::")[1], each.split("::")[-1]) for each in ids} == {
+        ("org/small", "text/contains"),
+        ("org/small", "text/exact_match"),
+    }
+    lines = [line for path in (tmp_path / "out").rglob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert ids <= {json.loads(line)["evaluation_result_id"] for line in lines}

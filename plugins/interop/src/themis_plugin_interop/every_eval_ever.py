@@ -63,7 +63,7 @@ class _Record:
         developer, _, name = model_id.rpartition("/")
         self._model_id, self._developer, self._name = model_id, developer or _UNKNOWN, name
         benchmark = safe_name(run.manifest["benchmark"]["benchmark_id"])
-        self._id = f"{run.manifest['benchmark']['benchmark_id']}/{model_id.replace('/', '_')}/{now}"
+        self._id = f"{run.manifest['benchmark']['benchmark_id']}/{model_id}/{now}"
         self._folder = folder / "data" / benchmark / safe_name(self._developer) / safe_name(name)
         self._uuid = uuid_of(run.run_id, model_id)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,8 @@ class _Record:
 
 
 def _result_id(*names: str) -> str:
-    return "/".join(name.replace("/", ".") for name in names)
+    """One id of several names, which may have a `/` in them, as most metrics and many models do."""
+    return "::".join(names)
 
 
 def _generation_config(group: Group, params: Mapping[str, Any]) -> dict[str, Any]:
