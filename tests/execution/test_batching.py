@@ -305,7 +305,7 @@ def test_what_batches_can_not_do_is_refused_before_the_first_call(
 
 
 def test_an_interrupt_leaves_the_batch_at_its_provider(server: ScriptedServer, tmp_path: Path) -> None:
-    server.reset({"batches": {"takes_s": 2}})
+    server.reset({"batches": {"takes_s": 6}})
     spec = spec_of(tmp_path, server, batches={"poll_s": 60})
     command = [sys.executable, "-m", "themis_core", "run", str(spec)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

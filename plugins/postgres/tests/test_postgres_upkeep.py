@@ -148,6 +148,7 @@ def test_the_rows_of_a_store_of_the_first_version_are_put_into_chains(
     store = filled(backend, tmp_path)
     before = snapshot(store)
     with store._database.transaction():
+        store._database.run("DROP TABLE batches")
         store._database.run("DROP TABLE chains")
         for column in ("chain", "previous", "digest"):
             store._database.run(f"ALTER TABLE events DROP COLUMN {column}")

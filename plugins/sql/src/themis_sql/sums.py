@@ -48,7 +48,7 @@ clusters AS (SELECT c.cell, {sample} AS sample, t.item, count(*) AS n, sum(s.val
 means AS (SELECT cell, sample, sum(total) / sum(n) AS mean FROM clusters GROUP BY cell, sample)
 SELECT x.*, f.digest FROM (
   SELECT c.cell, c.sample, sum(c.n) AS n, min(c.least) AS least, max(c.greatest) AS greatest, sum(c.ends) AS ends,
-  count(*) AS clusters, m.mean, sum(c.total - c.n * m.mean) AS apart,
+  count(*) AS clusters, m.mean, sum(c.total) AS total,
   sum((c.total - c.n * m.mean) * (c.total - c.n * m.mean)) AS squares,
   sum((c.total - c.n * m.mean) * c.n) AS products, sum(c.n * c.n) AS count_squares,
   min(c.total / c.n) AS low, max(c.total / c.n) AS high, min(c.item) AS item
@@ -71,16 +71,16 @@ def _by_metadata(item: str) -> tuple[str, str, str]:
 
 
 def _summed(
-    n: Any, least: float, greatest: float, ends: Any, clusters: int, centre: float, apart: float, squares: float,
+    n: Any, least: float, greatest: float, ends: Any, clusters: int, centre: float, total: float, squares: float,
     products: float, count_squares: Any, low: float, high: float,
 ) -> ClusterSums:  # fmt: skip
-    """The sums about their own mean, of sums about another; `apart` is how far all values are from that."""
+    """The sums about their own mean, of sums about another."""
     # Postgres sums whole numbers as decimals.
     n, count_squares, binary = int(n), int(count_squares), int(ends) == int(n)
     if low == high:  # clusters that don't differ have no spread, not what rounding makes of it
         mean = least if least == greatest else low
         return ClusterSums(n, clusters, mean, 0.0, 0.0, count_squares, least, greatest, binary)
-    mean = centre + apart / n
+    mean = total / n
     found = ClusterSums(n, clusters, centre, squares, products, count_squares, least, greatest, binary)
     squares, products = found.about(mean)
     return found._replace(mean=mean, squares=squares, products=products)
