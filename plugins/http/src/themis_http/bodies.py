@@ -42,7 +42,9 @@ def json_object(
     A server that puts an error into a 200 may have recovered: it may be asked again. JSON of the wrong shape was made
     (and billed) on purpose and may not.
     """
-    data = json_value(content, url, dialect)
+    beginning, text = _decoded(content)
+    del content  # so that a huge reply is there once only while it is parsed
+    data = _parsed(text, beginning, url, dialect)
     if not isinstance(data, dict):
         raise invalid("the reply is not a JSON object")
     if (inner := dialect.error_within(data)) is not None:
@@ -55,19 +57,32 @@ def json_value(content: bytes, url: str = "", dialect: Dialect = USUAL) -> Any:
 
     What is no JSON may be a reply cut short or a gateway's page: it may be asked for again.
     """
+    beginning, text = _decoded(content)
+    del content
+    return _parsed(text, beginning, url, dialect)
+
+
+def _decoded(content: bytes) -> tuple[bytes, str | None]:
+    """How the body begins, and its text; None if it is no UTF-8."""
     content = content.removeprefix(BOM_UTF8)  # some servers begin with it; `utf-8-sig` would copy every reply
     beginning = content[:1000].lstrip()[:20]
     try:
-        text = content.decode("utf-8")
-        del content  # so that a huge reply is there once only while it is parsed
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        if _STREAM.match(beginning):
-            raise invalid(STREAM) from None
-        kind = "not JSON"
-        if beginning[:1] == b"<":
-            kind = f"HTML, a page for people (called: {url}{dialect.path_hint(url)})"
-        reason = "nested too deeply" if isinstance(error, RecursionError) else kind
-        raise EngineError(
-            "invalid_reply", f"the reply is {reason}", retryable=True, status=200, unknown_outcome=True
-        ) from None
+        return beginning, content.decode("utf-8")
+    except UnicodeDecodeError:
+        return beginning, None
+
+
+def _parsed(text: str | None, beginning: bytes, url: str, dialect: Dialect) -> Any:
+    kind = "not JSON"
+    try:
+        if text is not None:
+            return json.loads(text)
+    except ValueError:
+        pass
+    except RecursionError:
+        kind = "nested too deeply"
+    if _STREAM.match(beginning):
+        raise invalid(STREAM)
+    if beginning[:1] == b"<":
+        kind = f"HTML, a page for people (called: {url}{dialect.path_hint(url)})"
+    raise EngineError("invalid_reply", f"the reply is {kind}", retryable=True, status=200, unknown_outcome=True)
