@@ -150,15 +150,7 @@ def _mark_cached(body: dict[str, Any], options: Options) -> None:
 
 
 def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = []
-    calls: list[forms.ToolCall] = []
-    for role, turn in forms.said_in_turns(messages):
-        if role == "assistant":
-            calls = forms.tool_calls_of(turn[0])
-        content = [block for message in turn for block in _blocks(message, calls)]
-        if content:  # a turn without anything in it is refused
-            said.append({"role": role, "content": content})
-    return said
+    return [{"role": role, "content": content} for role, content in forms.content_in_turns(messages, _blocks)]
 
 
 def _blocks(message: Mapping[str, Any], calls: Sequence[forms.ToolCall]) -> Iterator[dict[str, Any]]:

@@ -130,14 +130,10 @@ def _mark_cached(asked: dict[str, Any], options: Options) -> None:
 
 def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
-    calls: list[forms.ToolCall] = []
-    for role, turn in forms.said_in_turns(messages):
-        if role == "assistant":
-            calls = forms.tool_calls_of(turn[0])
-        content = [block for message in turn for block in _blocks(message, calls)]
+    for role, content in forms.content_in_turns(messages, _blocks):
         if said and said[-1]["role"] == role:  # two turns of one role are refused
             said[-1]["content"] += content
-        elif content:  # and so is one without anything in it
+        else:
             said.append({"role": role, "content": content})
     return said
 

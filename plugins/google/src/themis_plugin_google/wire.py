@@ -136,15 +136,8 @@ def _tool_config(choice: Any) -> dict[str, Any]:
 
 
 def _contents(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = []
-    calls: list[forms.ToolCall] = []
-    for role, turn in forms.said_in_turns(messages):
-        if role == "assistant":
-            calls = forms.tool_calls_of(turn[0])
-        parts = [part for message in turn for part in _parts(message, calls)]
-        if parts:
-            said.append({"role": "model" if role == "assistant" else "user", "parts": parts})
-    return said
+    said = forms.content_in_turns(messages, _parts)
+    return [{"role": "model" if role == "assistant" else "user", "parts": parts} for role, parts in said]
 
 
 def _parts(message: Mapping[str, Any], calls: Sequence[forms.ToolCall]) -> Iterator[dict[str, Any]]:

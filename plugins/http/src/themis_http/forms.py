@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ __all__ = [
     "add_further",
     "answer_form",
     "check_settings",
+    "content_in_turns",
     "data_url",
     "decoded",
     "parts_of",
@@ -154,6 +155,23 @@ def decoded(data: DataURL) -> str:
         return b64decode(data.base64, validate=True).decode("utf-8")
     except ValueError:
         raise unsupported("a data: URL of text must hold UTF-8 in Base64") from None
+
+
+def content_in_turns(
+    messages: Sequence[Mapping[str, Any]],
+    blocks_of: Callable[[Mapping[str, Any], Sequence[ToolCall]], Iterable[dict[str, Any]]],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Who speaks in each turn, as `said_in_turns` says, and what it is made of in a service's own form.
+
+    `blocks_of` is given a message and the calls of the answer before. A turn without anything in it is left out, as
+    services refuse it.
+    """
+    calls: list[ToolCall] = []
+    for role, turn in said_in_turns(messages):
+        if role == "assistant":
+            calls = tool_calls_of(turn[0])
+        if content := [block for message in turn for block in blocks_of(message, calls)]:
+            yield role, content
 
 
 def said_in_turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

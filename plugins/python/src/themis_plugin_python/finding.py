@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -136,7 +135,7 @@ def _further(patterns: Sequence[str], base_dir: Path) -> dict[str, str]:
             raise SpecError(f"files: nothing matches {pattern!r}")
         for path in paths:
             name = path.relative_to(base_dir).as_posix() if path.is_relative_to(base_dir) else path.name
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = content_of_one(path)
     return found
 
 
