@@ -44,7 +44,7 @@ def test_the_format_is_told_by_the_name_of_the_output_and_all_tables_are_in_it(
     output = tmp_path / "tables.tex"
     assert themis("report", run_id[:-2], "--spec", spec, "-o", output).exit_code == 0
     text = output.read_text("utf-8")
-    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 4
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 5
     assert r"large & 1.0000 & [0.439, 1.000]" in text
 
 
@@ -208,4 +208,4 @@ def test_names_are_text_in_the_set_up_whatever_it_is_written_as(spec: Path, tmp_
 
 
 def test_tables_that_say_nothing_are_left_out(made: tuple[Gathered, Store]) -> None:
-    assert [each.name for each in tables(made[0])] == ["scores", "outcomes", "calls", "provenance"]
+    assert [each.name for each in tables(made[0])] == ["scores", "groups", "outcomes", "calls", "provenance"]

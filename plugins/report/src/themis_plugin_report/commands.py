@@ -53,8 +53,16 @@ def _store_command(command: Callable[..., Any]) -> click.Command:
     show_default=str(MOST),
     help="Single results that an HTML page holds.",
 )
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="NAME",
+    help="Plot and tabulate groups by this, such as metadata.subject, params.temperature. Repeatable. By default the "
+    "dimensions and metadata that put slices or items together.",
+)
 def report(
     runs: Sequence[str],
+    by: Sequence[str],
     output: Path | None,
     as_format: str | None,
     name: str | None,
@@ -70,11 +78,11 @@ def report(
     from themis_plugin_report.gathering import gathered, opened
 
     chosen = _setup_format(as_format, output) if setup else _format_of(as_format, output)
-    _check_options(chosen, setup=setup, name=name, most=most)
+    _check_options(chosen, setup=setup, name=name, most=most, by=by)
     if chosen == "html" and output is None:
         raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
     with opened(spec, project) as (results, store):
-        made = gathered(results, store, runs)
+        made = gathered(results, store, runs, by)
         with closing(made.index):
             if setup:
                 _write(_setups(made, chosen), output)
@@ -107,11 +115,13 @@ def _setup_format(as_format: str | None, output: Path | None) -> str:
     return found
 
 
-def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | None) -> None:
+def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | None, by: Sequence[str]) -> None:
     """Raise UsageError for an option that would change nothing."""
     if name is not None and (setup or chosen == "html"):
         instead = "--setup writes no table" if setup else "a page has all tables"
         raise click.UsageError(f"{instead}: leave out --table, or choose markdown, latex or csv without --setup")
+    if by and setup:
+        raise click.UsageError("--setup writes no groups: leave out --by")
     if most is not None and (setup or chosen != "html"):
         raise click.UsageError("only an HTML page holds single results: leave out --results, or add -o report.html")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,11 @@ from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.calls import Calls, calls_of
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Gathered", "gathered", "numbers_of", "opened", "runs_of", "with_singles"]
+__all__ = ["Gathered", "gathered", "named", "numbers_of", "opened", "runs_of", "with_singles"]
+
+
+MOST_FIELDS = 8
+"""Of metadata, by which results are grouped unless somebody names others: each is a pass over the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Gathered:
     calls: dict[System, Calls]
     """Of the models under test; a judging model's are of a system whose prompt is `judge of` a score."""
     groups: dict[str, list[tuple[str, GroupRow]]]
-    """Dimension to the numbers of its values and models, each with its run."""
+    """What is grouped by, such as `dimensions.subject`, to the numbers of its values and models, each with its run."""
     judged: dict[str, Counter[str]]
     """Judge's score, as `score/metric`, to how often each value was given."""
     ballots: dict[tuple[str, str], Ballots]
@@ -62,12 +66,13 @@ def runs_of(results: themis.Results, run_ids: Sequence[str]) -> list[RunRecord]:
     return list({run.run_id: run for run in named}.values())
 
 
-def gathered(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
+def gathered(results: themis.Results, store: Store, run_ids: Sequence[str], by: Sequence[str] = ()) -> Gathered:
     """Read what is told of these runs, by default of the latest one. The caller closes the index.
 
-    Raises SpecError if there is no such run.
+    Without names in `by`, results are grouped by the dimensions and metadata that put several slices or items together.
+    Raises SpecError if there is no such run, or it can't be grouped by such a name.
     """
-    return with_singles(numbers_of(results, store, run_ids), results, store)
+    return with_singles(numbers_of(results, store, run_ids), results, store, by)
 
 
 def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
@@ -75,12 +80,13 @@ def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) ->
     runs = runs_of(results, run_ids)
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
-    groups = {name: _by_dimension(results, runs, name) for name in _dimensions(runs)}
+    groups = {name: _grouped_by(results, runs, name) for name in _dimensions(runs)}
     return Gathered(runs, told, outcomes, {}, groups, {}, {}, Index(store, ()), whole=False)
 
 
-def with_singles(made: Gathered, results: themis.Results, store: Store) -> Gathered:
-    """The same with single results, calls and judges."""
+def with_singles(made: Gathered, results: themis.Results, store: Store, by: Sequence[str] = ()) -> Gathered:
+    """The same with single results, calls and judges, and grouped by metadata, or as `by` says."""
+    wanted = {name: _grouped_by(results, made.runs, name) for name in by}
     index = Index(store, made.runs)
     judges = _judges(made.runs)
     return replace(
@@ -88,6 +94,7 @@ def with_singles(made: Gathered, results: themis.Results, store: Store) -> Gathe
         calls=calls_of(store, index, made.runs, judges),
         judged=_judged(results, made.runs, judges),
         ballots=ballots(store, index, judges),
+        groups=wanted or {**made.groups, **_by_metadata(results, made.runs, index)},
         index=index,
         whole=True,
     )
@@ -101,13 +108,37 @@ def _dimensions(runs: Sequence[RunRecord]) -> list[str]:
         for name in dict.fromkeys(name for each in slices.values() for name in each):
             values = [each[name] for each in slices.values() if name in each]
             if 1 < len(set(values)) < len(values):
-                found.append(name)
+                found.append(f"dimensions.{name}")
     return list(dict.fromkeys(found))
 
 
-def _by_dimension(results: themis.Results, runs: Sequence[RunRecord], name: str) -> list[tuple[str, GroupRow]]:
-    with_it = [run for run in runs if any(name in each for each in run.manifest["dimensions"].values())]
-    return [(run.run_id, row) for run in with_it for row in results.groups(run.run_id, (f"dimensions.{name}", "model"))]
+def _by_metadata(
+    results: themis.Results, runs: Sequence[RunRecord], index: Index
+) -> dict[str, list[tuple[str, GroupRow]]]:
+    """The numbers by those fields of the items' metadata that put items together."""
+    found = {}
+    for name in index.shared_fields()[:MOST_FIELDS]:
+        with suppress(SpecError):  # no run of these says that its items have it
+            found[f"metadata.{name}"] = _grouped_by(results, runs, f"metadata.{name}")
+    return found
+
+
+def _grouped_by(results: themis.Results, runs: Sequence[RunRecord], name: str) -> list[tuple[str, GroupRow]]:
+    """The numbers by this name and by model. Raises SpecError if no run can be grouped by it."""
+    found, wrong = [], []
+    for run in runs:
+        try:
+            found += [(run.run_id, row) for row in results.groups(run.run_id, tuple(dict.fromkeys((name, "model"))))]
+        except SpecError as error:  # another run may have it
+            wrong.append(error)
+    if len(wrong) == len(runs):
+        raise wrong[0]
+    return found
+
+
+def named(name: str) -> str:
+    """What is grouped by, as readers are told it: `subject` of `dimensions.subject`."""
+    return name.partition(".")[2] if name.startswith(("dimensions.", "metadata.")) else name
 
 
 def _judges(runs: Sequence[RunRecord]) -> list[str]:

@@ -56,6 +56,10 @@ SELECT DISTINCT field, value FROM facets
 WHERE field IN (SELECT field FROM facets GROUP BY field HAVING count(DISTINCT value) BETWEEN 2 AND ?)
 ORDER BY field, value
 """
+_SHARED = """
+SELECT field FROM facets GROUP BY field
+HAVING count(DISTINCT value) BETWEEN 2 AND min(?, count(*) / 2) ORDER BY field
+"""
 _SHOWN = {
     "all": "1",
     "failed": "t.outcome = 'failed'",
@@ -230,6 +234,10 @@ class Index:
         for name, value in rows:
             found.setdefault(_text(name), []).append(_text(value))
         return found
+
+    def shared_fields(self) -> list[str]:
+        """The fields of the metadata that put items together: of few values, each of two items or more on average."""
+        return [_text(name) for (name,) in self._rows(_SHARED, [MOST_VALUES])]
 
     def count(self, query: Query = Query()) -> int:
         (count,) = next(self._rows(f"SELECT count(*) {self._from(query)}", self._values(query)))

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure  # without pyplot, which keeps figures and 
 
 from themis_core import ResultRow
 from themis_output import safe
-from themis_plugin_report.gathering import Gathered
+from themis_plugin_report.gathering import Gathered, named
 
 __all__ = ["Plot", "plots"]
 
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 
 def plots(made: Gathered) -> tuple[list[Plot], list[Plot]]:
-    """The forest plots, one for each score, and the plots by slice and by dimension, where there are several."""
+    """The forest plots, one for each score, and those by slice, dimension and metadata, where there are several."""
     forests, by_group = [], []
     names = list(dict.fromkeys((row.score, row.metric) for result in made.results for row in result.scores))
     for score, metric in names:
@@ -62,9 +62,9 @@ def plots(made: Gathered) -> tuple[list[Plot], list[Plot]]:
         elif points:
             by_group.append(_by_group(title, "slice", points))
         by_group += [
-            _by_group(title, name, of_dimension)
+            _by_group(title, named(name), in_groups)
             for name in made.groups
-            if (of_dimension := _points_of_dimension(made, name, score, metric))
+            if (in_groups := _points_in_groups(made, name, score, metric))
         ]
     return forests, by_group
 
@@ -84,11 +84,11 @@ def _points(made: Gathered, score: str, metric: str) -> list[Point]:
     ]
 
 
-def _points_of_dimension(made: Gathered, name: str, score: str, metric: str) -> list[Point]:
+def _points_in_groups(made: Gathered, name: str, score: str, metric: str) -> list[Point]:
     return [
         Point(
             _text(_named(made, row.group["model"] or "–", run_id)),
-            _text(row.group[f"dimensions.{name}"] or "–"),
+            _text(row.group[name] or "–"),
             row.value,
             row.low,
             row.high,

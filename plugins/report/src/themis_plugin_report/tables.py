@@ -13,7 +13,7 @@ from themis_core import RunRecord
 from themis_intervals import shown
 from themis_output import number, safe, told_once
 from themis_plugin_report.calls import Calls
-from themis_plugin_report.gathering import Gathered
+from themis_plugin_report.gathering import Gathered, named
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "in_latex", "in_markdown", "tables"]
 
@@ -86,17 +86,17 @@ def _scores(made: Gathered) -> Table:
 
 
 def _groups(made: Gathered) -> Table:
-    """The numbers by each dimension that puts slices together."""
+    """The numbers by each name that puts slices or items together."""
     header = ("run", "by", "group", "model", "score", "metric", *_NUMBERS)
     rows = [
         [
-            run_id, name, row.group[f"dimensions.{name}"] or "–", row.group["model"] or "–", row.score, row.metric,
+            run_id, named(name), row.group[name] or "–", row.group["model"] or "–", row.score, row.metric,
             *_numbers(asdict(row)),
         ]
         for name, found in made.groups.items()
         for run_id, row in found
     ]  # fmt: skip
-    return _short("groups", "Scores by dimension", header, rows, _FIGURES)
+    return _short("groups", "Scores by group", header, rows, _FIGURES)
 
 
 def _aggregates(made: Gathered) -> Table:
