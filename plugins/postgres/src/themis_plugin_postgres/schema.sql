@@ -58,6 +58,7 @@ CREATE TABLE executions (
   finished_at TEXT COLLATE "C",
   status TEXT COLLATE "C" NOT NULL,
   counts TEXT COLLATE "C" NOT NULL,
+  part TEXT COLLATE "C",
   PRIMARY KEY (id)
 );
 
@@ -66,6 +67,7 @@ CREATE INDEX ix_executions_run ON executions (run);
 CREATE TABLE generations (
   id BIGINT NOT NULL,
   lookup BIGINT NOT NULL,
+  twin SMALLINT NOT NULL,
   key BYTEA NOT NULL,
   status TEXT COLLATE "C",
   error_code TEXT COLLATE "C",
@@ -90,11 +92,12 @@ CREATE TABLE generations (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_generations_lookup ON generations (lookup);
+CREATE UNIQUE INDEX ix_generations_lookup ON generations (lookup, twin);
 
 CREATE TABLE items (
   id BIGINT NOT NULL,
   lookup BIGINT NOT NULL,
+  twin SMALLINT NOT NULL,
   digest BYTEA NOT NULL,
   item_id TEXT COLLATE "C" NOT NULL,
   content BIGINT,
@@ -103,7 +106,7 @@ CREATE TABLE items (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_items_lookup ON items (lookup);
+CREATE UNIQUE INDEX ix_items_lookup ON items (lookup, twin);
 
 CREATE TABLE payloads (
   id BIGINT NOT NULL,
@@ -148,6 +151,7 @@ CREATE INDEX scorers_names ON scorers USING hash (score);
 CREATE TABLE scores (
   id BIGINT NOT NULL,
   lookup BIGINT NOT NULL,
+  twin SMALLINT NOT NULL,
   key BYTEA NOT NULL,
   value FLOAT(53),
   reason TEXT COLLATE "C",
@@ -160,7 +164,7 @@ CREATE TABLE scores (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_scores_lookup ON scores (lookup);
+CREATE UNIQUE INDEX ix_scores_lookup ON scores (lookup, twin);
 
 CREATE TABLE settings (
   id BIGINT NOT NULL,
@@ -182,6 +186,7 @@ CREATE TABLE slices (
 CREATE TABLE trials (
   id BIGINT NOT NULL,
   lookup BIGINT NOT NULL,
+  twin SMALLINT NOT NULL,
   trial_id BYTEA NOT NULL,
   arm BIGINT NOT NULL,
   item BIGINT NOT NULL,
@@ -195,7 +200,7 @@ CREATE TABLE trials (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_trials_lookup ON trials (lookup);
+CREATE UNIQUE INDEX ix_trials_lookup ON trials (lookup, twin);
 
 CREATE INDEX trials_arm_item ON trials (arm, item);
 

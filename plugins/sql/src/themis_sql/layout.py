@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
@@ -18,16 +18,16 @@ WIDTHS: Final = {
     "chains": 5,
     "payloads": 6,
     "runs": 2,
-    "executions": 7,
+    "executions": 8,
     "arms": 6,
     "batches": 12,
     "scorers": 4,
     "settings": 3,
     "slices": 4,
-    "items": 7,
-    "generations": 23,
-    "trials": 12,
-    "scores": 11,
+    "items": 8,
+    "generations": 24,
+    "trials": 13,
+    "scores": 12,
     "score_links": 6,
 }
 """Table to number of columns."""

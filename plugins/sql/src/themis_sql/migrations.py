@@ -91,6 +91,7 @@ MIGRATIONS: Final = (
     Migration(4),
     Migration(5),
     Migration(6, _add_batches, rebuild=False),
+    Migration(7),
 )
 """From version 1 on, without a gap."""
 

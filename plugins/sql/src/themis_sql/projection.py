@@ -6,7 +6,7 @@ It decides which events change anything; it does not read or write the log.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -43,6 +43,8 @@ class Known:
     packed: bytes
     lookup: int
     id: int | None = None
+    twin: int = 0
+    """Tells it from other keys with the same lookup bits."""
     state: Any = None
 
 
@@ -53,16 +55,29 @@ class Rows:
         self._table = table
         self._first = first_id
         self._next = first_id
+        self._twins: dict[int, int] = {}
         self._new: dict[int, tuple[Any, ...]] = {}
         self._changed: dict[int, tuple[Any, ...]] = {}
 
-    def take_id(self) -> int:
-        self._next += 1
-        return self._next - 1
+    def note_twin(self, lookup: int, twin: int) -> None:
+        """Note a stored row, so that another key with its lookup bits gets the next number."""
+        self._twins[lookup] = max(self._twins.get(lookup, 0), twin + 1)
 
-    def put(self, row: tuple[Any, ...]) -> None:
-        """Take a row, its id first, in the place of the one that has the id."""
-        (self._new if row[0] >= self._first else self._changed)[row[0]] = row
+    def number(self, known: Known) -> int:
+        """Return the id of a key, giving it one if it has no row."""
+        if known.id is None:
+            known.id = self._next
+            known.twin = self._twins.get(known.lookup, 0)
+            self.note_twin(known.lookup, known.twin)
+            self._next += 1
+        return known.id
+
+    def put(self, known: Known, *values: Any) -> int:
+        """Take the row of a key, in the place of one that it may have; return its id."""
+        number = self.number(known)
+        row = (number, known.lookup, known.twin, known.packed, *values)
+        (self._new if number >= self._first else self._changed)[number] = row
+        return number
 
     def write(self, database: Database) -> None:
         if self._changed:
@@ -139,25 +154,29 @@ class Projection:
         self.scores = {key: Known(p := pack_key(key), lookup_of(p)) for key in keys.scores}
         self.items = {key: Known(p := pack_key(key[0]), lookup_of(p)) for key in keys.items}
         self.trials = {key: Known(p := pack_key(key[2]), lookup_of(p, salt_of(key[0], key[1]))) for key in keys.trials}
-        for number, key, status in self._stored("SELECT id, key, status FROM generations", self.generations):
-            _note(self.generations, unpack_key(key), number, status)
-        for number, key, value, reason in self._stored("SELECT id, key, value, reason FROM scores", self.scores):
-            rank = _rank(value, None if reason is None else unpack_name(reason))
-            _note(self.scores, unpack_key(key), number, rank)
-        for number, key, item_id, *places in self._stored(
-            "SELECT id, digest, item_id, content, event, metadata FROM items", self.items
-        ):
-            state = None if places == [None, None, None] else places
-            _note(self.items, (unpack_key(key), unpack_name(item_id)), number, state)
-        for number, key, run_id, slice_id, *state in self._stored(
-            "SELECT t.id, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
-            " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
+        self._find(self._generations, self.generations, "id, lookup, twin, key, status FROM generations", _generation)
+        self._find(self._scores, self.scores, "id, lookup, twin, key, value, reason FROM scores", _score)
+        self._find(
+            self._items, self.items, "id, lookup, twin, digest, item_id, content, event, metadata FROM items", _item
+        )
+        self._find(
+            self._trials,
             self.trials,
-        ):
-            _note(self.trials, (unpack_name(run_id), unpack_name(slice_id), unpack_key(key)), number, state)
+            "t.id, t.lookup, t.twin, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
+            " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
+            _trial,
+        )
 
-    def _stored(self, select: str, known: dict[Any, Known]) -> Iterator[Any]:
-        return self._database.rows_in(f"{select} WHERE lookup IN (*)", [each.lookup for each in known.values()])
+    def _find(
+        self, rows: Rows, known: dict[Any, Known], select: str, read: Callable[..., tuple[Hashable, Any]]
+    ) -> None:
+        """Note what is stored of these keys. `read` gives the key and the state that a row tells."""
+        lookups = [each.lookup for each in known.values()]
+        for number, lookup, twin, *values in self._database.rows_in(f"SELECT {select} WHERE lookup IN (*)", lookups):
+            rows.note_twin(lookup, twin)
+            key, state = read(*values)
+            if (entry := known.get(key)) is not None:  # else it is another key with the same lookup bits
+                entry.id, entry.twin, entry.state = number, twin, state
 
     def new_answers(self, events: Iterable[Event]) -> Iterator[str]:
         """Yield the answers that are sure to be added, whatever else is: those of keys that come once."""
@@ -217,7 +236,7 @@ class Projection:
 
     def _start(self, run_id: str, at: str, manifest: int | None) -> int:
         number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM executions")[0])
-        row = (number, self._names.run(run_id), at, manifest, None, "running", "{}")
+        row = (number, self._names.run(run_id), at, manifest, None, "running", "{}", None)
         self._database.write(insert_sql("executions"), [row])
         return number
 
@@ -233,74 +252,56 @@ class Projection:
         return known.id if known.id is not None else self._put_item(known, item_id)
 
     def _put_item(self, known: Known, item_id: str) -> int:
-        if known.id is None:
-            known.id = self._items.take_id()
-        self._items.put((known.id, known.lookup, known.packed, pack_name(item_id), *(known.state or (None,) * 3)))
-        return known.id
+        return self._items.put(known, pack_name(item_id), *(known.state or (None,) * 3))
 
     def _add_generation(self, fact: Fact) -> None:
         known = self.generations[fact["key"]]
-        if known.id is None:
-            known.id = self._generations.take_id()
         known.state = fact["status"]
         self._generations.put(
-            (
-                known.id,
-                known.lookup,
-                known.packed,
-                fact["status"],
-                _packed(fact.get("error_code")),
-                _packed(fact.get("finish_reason")),
-                self._names.settings(fact["model_id"], fact["params"]),
-                fact["messages"],
-                pack_name(fact["item_id"]),
-                fact["sample_index"],
-                fact.get("seed"),
-                fact.get("answer"),
-                fact.get("detail"),
-                *_whole(fact.get("usage", ())),
-                fact.get("cost"),
-                fact.get("latency_s"),
-                fact["attempts"],
-                self._names.run(fact["run_id"]),
-                fact["at"],
-            )
+            known,
+            fact["status"],
+            _packed(fact.get("error_code")),
+            _packed(fact.get("finish_reason")),
+            self._names.settings(fact["model_id"], fact["params"]),
+            fact["messages"],
+            pack_name(fact["item_id"]),
+            fact["sample_index"],
+            fact.get("seed"),
+            fact.get("answer"),
+            fact.get("detail"),
+            *_whole(fact.get("usage", ())),
+            fact.get("cost"),
+            fact.get("latency_s"),
+            fact["attempts"],
+            self._names.run(fact["run_id"]),
+            fact["at"],
         )
 
     def _generation(self, key: str) -> int:
         """Return the id of a generation, giving one to a key that a trial names before its record arrived."""
         known = self.generations[key]
-        if known.id is None:
-            known.id = self._generations.take_id()
-            self._generations.put((known.id, known.lookup, known.packed, *_NO_GENERATION))
-        return known.id
+        return known.id if known.id is not None else self._generations.put(known, *_NO_GENERATION)
 
     def _add_trial(self, fact: Fact) -> None:
         run_id, slice_id, trial_id = fact["run_id"], fact["slice_id"], fact["trial_id"]
         known = self.trials[run_id, slice_id, trial_id]
-        if known.id is None:
-            known.id = self._trials.take_id()
-        else:
+        if known.id is not None:
             self._unlinked.append((known.id,))
         known.state = (fact["outcome"], fact["at"])
         generations = [self._generation(key) for key in fact["generation_keys"]]
-        self._trials.put(
-            (
-                known.id,
-                known.lookup,
-                known.packed,
-                self._names.arm(run_id, slice_id, fact["model_id"], fact["prompt_variant_id"], fact["params"]),
-                self._item(fact["item_digest"], fact["item_id"]),
-                fact["sample_index"],
-                generations[-1] if generations else None,
-                json_ascii(generations[:-1]) if len(generations) > 1 else None,
-                fact["outcome"],
-                _packed(fact.get("error_code")),
-                1 if fact["reused"] else 0,
-                fact["at"],
-            )
+        number = self._trials.put(
+            known,
+            self._names.arm(run_id, slice_id, fact["model_id"], fact["prompt_variant_id"], fact["params"]),
+            self._item(fact["item_digest"], fact["item_id"]),
+            fact["sample_index"],
+            generations[-1] if generations else None,
+            json_ascii(generations[:-1]) if len(generations) > 1 else None,
+            fact["outcome"],
+            _packed(fact.get("error_code")),
+            1 if fact["reused"] else 0,
+            fact["at"],
         )
-        self._links[known.id] = [self._link(known.id, place, score) for place, score in enumerate(fact["scores"])]
+        self._links[number] = [self._link(number, place, score) for place, score in enumerate(fact["scores"])]
 
     def _link(self, trial: int, place: int, fact: Fact) -> tuple[Any, ...]:
         judged_by = [self._generation(key) for key in fact.get("judged_by", ())]
@@ -317,28 +318,21 @@ class Projection:
         known = self.scores[fact["key"]]
         value = fact.get("value")
         rank = _rank(value, fact.get("reason"))
-        if known.id is None:
-            known.id = self._scores.take_id()
-        elif rank <= known.state:
+        if known.id is not None and rank <= known.state:
             return known.id
         known.state = rank
         parsed = fact.get("parsed")
-        self._scores.put(
-            (
-                known.id,
-                known.lookup,
-                known.packed,
-                value,
-                _packed(fact.get("reason")),
-                json_ascii(parts) if (parts := fact.get("parts")) else None,
-                fact.get("details"),
-                None if parsed is None else int(parsed),
-                _packed(fact.get("parse_reason")),
-                fact.get("extracted"),
-                fact.get("extracted_payload"),
-            )
+        return self._scores.put(
+            known,
+            value,
+            _packed(fact.get("reason")),
+            json_ascii(parts) if (parts := fact.get("parts")) else None,
+            fact.get("details"),
+            None if parsed is None else int(parsed),
+            _packed(fact.get("parse_reason")),
+            fact.get("extracted"),
+            fact.get("extracted_payload"),
         )
-        return known.id
 
     def write(self) -> None:
         for rows in (self._items, self._generations, self._scores, self._trials):
@@ -356,7 +350,7 @@ def _rank(value: float | None, reason: str | None) -> int:
     return _SCORED if value is not None else Score(None, reason).rank
 
 
-_NO_GENERATION = (None,) * (WIDTHS["generations"] - 3)
+_NO_GENERATION = (None,) * (WIDTHS["generations"] - 4)
 
 
 def _whole(usage: Sequence[int | None]) -> list[int | None]:
@@ -364,10 +358,20 @@ def _whole(usage: Sequence[int | None]) -> list[int | None]:
     return [*usage, *[None] * (len(COUNTS) - len(usage))]
 
 
-def _note(known: dict[Any, Known], key: Any, number: int, state: Any) -> None:
-    # Another key can have the same lookup bits; then it is not among those that were asked for.
-    if (entry := known.get(key)) is not None:
-        entry.id, entry.state = number, state
+def _generation(key: bytes, status: str | None) -> tuple[str, str | None]:
+    return unpack_key(key), status
+
+
+def _score(key: bytes, value: float | None, reason: str | None) -> tuple[str, int]:
+    return unpack_key(key), _rank(value, None if reason is None else unpack_name(reason))
+
+
+def _item(digest: bytes, item_id: str, *places: Any) -> tuple[tuple[str, str], list[Any] | None]:
+    return (unpack_key(digest), unpack_name(item_id)), None if places == (None, None, None) else list(places)
+
+
+def _trial(trial_id: bytes, run_id: str, slice_id: str, *state: str) -> tuple[tuple[str, str, str], Sequence[str]]:
+    return (unpack_name(run_id), unpack_name(slice_id), unpack_key(trial_id)), state
 
 
 def _packed(name: str | None) -> str | None:

@@ -7,7 +7,7 @@ statements to a file, so no run imports this module.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 from sqlalchemy.schema import UniqueConstraint
 
 __all__ = [
@@ -38,6 +38,11 @@ Number = BigInteger().with_variant(Integer(), "sqlite")
 
 def _id() -> Column[int]:
     return Column("id", Number, primary_key=True, autoincrement=False)
+
+
+def _unique_lookup(table: str) -> Index:
+    """Rows whose keys have the same lookup bits are told apart by `twin`: so no key can be there twice."""
+    return Index(f"ix_{table}_lookup", "lookup", "twin", unique=True)
 
 
 events = Table(
@@ -83,6 +88,7 @@ executions = Table(
     Column("finished_at", Text),
     Column("status", Text, nullable=False),
     Column("counts", Text, nullable=False),
+    Column("part", Text),
 )
 arms = Table(
     "arms",
@@ -141,18 +147,21 @@ items = Table(
     "items",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False, index=True),
+    Column("lookup", Number, nullable=False),
+    Column("twin", SmallInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("item_id", Text, nullable=False),
     Column("content", Number),
     Column("event", Number),
     Column("metadata", Text),
+    _unique_lookup("items"),
 )
 generations = Table(
     "generations",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False, index=True),
+    Column("lookup", Number, nullable=False),
+    Column("twin", SmallInteger, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("status", Text),
     Column("error_code", Text),
@@ -174,12 +183,14 @@ generations = Table(
     Column("attempts", Integer),
     Column("run", Number),
     Column("at", Text),
+    _unique_lookup("generations"),
 )
 trials = Table(
     "trials",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False, index=True),
+    Column("lookup", Number, nullable=False),
+    Column("twin", SmallInteger, nullable=False),
     Column("trial_id", LargeBinary, nullable=False),
     Column("arm", Number, nullable=False),
     Column("item", Number, nullable=False),
@@ -191,12 +202,14 @@ trials = Table(
     Column("reused", Integer, nullable=False),
     Column("finished_at", Text, nullable=False),
     Index("trials_arm_item", "arm", "item"),
+    _unique_lookup("trials"),
 )
 scores = Table(
     "scores",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False, index=True),
+    Column("lookup", Number, nullable=False),
+    Column("twin", SmallInteger, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("value", Float(53)),
     Column("reason", Text),
@@ -206,6 +219,7 @@ scores = Table(
     Column("parse_reason", Text),
     Column("extracted", Text),
     Column("extracted_payload", Number),
+    _unique_lookup("scores"),
 )
 score_links = Table(
     "score_links",

@@ -56,6 +56,7 @@ CREATE TABLE executions (
   finished_at TEXT,
   status TEXT NOT NULL,
   counts TEXT NOT NULL,
+  part TEXT,
   PRIMARY KEY (id)
 );
 
@@ -64,6 +65,7 @@ CREATE INDEX ix_executions_run ON executions (run);
 CREATE TABLE generations (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
+  twin SMALLINT NOT NULL,
   "key" BLOB NOT NULL,
   status TEXT,
   error_code TEXT,
@@ -88,11 +90,12 @@ CREATE TABLE generations (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_generations_lookup ON generations (lookup);
+CREATE UNIQUE INDEX ix_generations_lookup ON generations (lookup, twin);
 
 CREATE TABLE items (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
+  twin SMALLINT NOT NULL,
   digest BLOB NOT NULL,
   item_id TEXT NOT NULL,
   content INTEGER,
@@ -101,7 +104,7 @@ CREATE TABLE items (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_items_lookup ON items (lookup);
+CREATE UNIQUE INDEX ix_items_lookup ON items (lookup, twin);
 
 CREATE TABLE payloads (
   id INTEGER NOT NULL,
@@ -146,6 +149,7 @@ CREATE INDEX scorers_names ON scorers (score, metric, parse);
 CREATE TABLE scores (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
+  twin SMALLINT NOT NULL,
   "key" BLOB NOT NULL,
   value FLOAT,
   reason TEXT,
@@ -158,7 +162,7 @@ CREATE TABLE scores (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_scores_lookup ON scores (lookup);
+CREATE UNIQUE INDEX ix_scores_lookup ON scores (lookup, twin);
 
 CREATE TABLE settings (
   id INTEGER NOT NULL,
@@ -180,6 +184,7 @@ CREATE TABLE slices (
 CREATE TABLE trials (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
+  twin SMALLINT NOT NULL,
   trial_id BLOB NOT NULL,
   arm INTEGER NOT NULL,
   item INTEGER NOT NULL,
@@ -193,7 +198,7 @@ CREATE TABLE trials (
   PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_trials_lookup ON trials (lookup);
+CREATE UNIQUE INDEX ix_trials_lookup ON trials (lookup, twin);
 
 CREATE INDEX trials_arm_item ON trials (arm, item);
 
