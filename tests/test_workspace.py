@@ -24,7 +24,7 @@ BENEATH = [
     f"themis_{name}"
     for name in (
         *("costs", "display", "documents", "interrupts", "intervals", "lanes", "loose", "media", "output", "pacing"),
-        *("plain", "sampling", "secrets", "templates", "wording"),
+        *("plain", "sampling", "secrets", "templates", "wording", "workers"),
     )
 ]
 """Libraries that the core needs; they know nothing of it."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from themis_core.components import JudgeReply as JudgeReply
     from themis_core.components import JudgeRequest as JudgeRequest
     from themis_core.components import Metric as Metric
+    from themis_core.components import Needs as Needs
     from themis_core.components import PriceTable as PriceTable
     from themis_core.components import StorageBackend as StorageBackend
     from themis_core.components import Store as Store
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
     from themis_core.session import Reread as Reread
+    from themis_core.session import WorkOrder as WorkOrder
     from themis_core.session import cancel_batch as cancel_batch
     from themis_core.session import export as export
     from themis_core.session import find_storage as find_storage
@@ -190,6 +192,7 @@ _ROOMS = {
         "JudgeRequest",
         "JudgedAnswer",
         "Metric",
+        "Needs",
         "PriceTable",
         "StorageBackend",
         "Store",
@@ -281,6 +284,7 @@ _ROOMS = {
         "PlanReport",
         "Progress",
         "Reread",
+        "WorkOrder",
         "cancel_batch",
         "export",
         "find_storage",

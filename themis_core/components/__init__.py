@@ -12,7 +12,7 @@ from themis_core.components.base import CONTRACT_VERSION, Component, Lane
 from themis_core.components.batching import BATCH_KEY_LENGTH, BatchLimits, BatchReply, BatchState
 from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
-from themis_core.components.engines import Capabilities, Code, Engine
+from themis_core.components.engines import Capabilities, Code, Engine, Needs
 from themis_core.components.exporting import Exporter
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.components.pricing import PriceTable
@@ -43,6 +43,7 @@ __all__ = [
     "PriceTable",
     "JudgedAnswer",
     "Metric",
+    "Needs",
     "Scoring",
     "StorageBackend",
     "Store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from themis_core.components.batching import BatchLimits, BatchState
 from themis_core.errors import EngineError
 from themis_core.records import Generation, Request, Ticket
 
-__all__ = ["Capabilities", "Code", "Engine"]
+__all__ = ["Capabilities", "Code", "Engine", "Needs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,39 @@ class Code:
     """What to write so that a former content goes on to count, with `{content}` for that: a whole clause."""
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one started instance of an engine holds on its machine. Zero: nothing to speak of."""
+
+    gpus: float = 0
+    """May be a part of one, such as 0.25; more than one is a whole number."""
+    cpus: float = 0
+    """Cores that are busy while it answers."""
+    memory_bytes: int = 0
+    """Main memory, not that of a GPU."""
+
+    def __post_init__(self) -> None:
+        for name in ("gpus", "cpus", "memory_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} is {value!r:.80}, not a number")
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}, not a number from 0 on")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus is {self.gpus!r}: more than one must be a whole number")
+        if self.memory_bytes != int(self.memory_bytes):
+            raise ValueError(f"memory_bytes is {self.memory_bytes!r}, not a whole number of bytes")
+
+    def __bool__(self) -> bool:
+        return bool(self.gpus or self.cpus or self.memory_bytes)
+
+    def __add__(self, other: Needs) -> Needs:
+        """What two instances on one machine hold. Parts of GPUs that come to more than one are rounded up."""
+        gpus = round(self.gpus + other.gpus, 6)
+        cpus = round(self.cpus + other.cpus, 6)
+        return Needs(gpus if gpus <= 1 else math.ceil(gpus), cpus, self.memory_bytes + other.memory_bytes)
+
+
 class Engine(Component):
     """Turns one request into one generation. Used from one event loop only."""
 
@@ -92,6 +126,15 @@ class Engine(Component):
         """Whether requests carry messages. If not, a slice needs no prompt variant for the engine, and has the engine
         asked once for all variants that there are. Read after `check`."""
         return True
+
+    @property
+    def needs(self) -> Needs:
+        """What one started instance holds: GPUs, cores, memory. Workers are placed by it; it changes no answer.
+
+        A worker starts each engine of its run once, so it needs the sum. How many requests an instance takes at a time
+        is `at_once`. Read after `check`, without any I/O.
+        """
+        return Needs()
 
     def check_params(self, params: dict[str, Any]) -> None:
         """Refuse settings that the engine doesn't take. Raise ValueError with a message that says what to do.

@@ -19,6 +19,7 @@ from themis_core.components import (
     Extractor,
     Judge,
     Metric,
+    Needs,
     StorageBackend,
 )
 from themis_core.errors import SpecError
@@ -83,6 +84,11 @@ class Composition:
         for model in self._called():
             found.setdefault((id(model.engine), model.spec.sent), model)
         return list(found.values())
+
+    def needs(self) -> Needs:
+        """What a process that works on the run holds: the sum over its engines, each of which is started once."""
+        engines = {id(model.engine): model for model in self._called()}
+        return sum((model.needs for model in engines.values()), Needs())
 
     @property
     def priced(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric
+from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric, Needs
 from themis_core.plugins.calling import calling
 from themis_core.reading import Place
 from themis_core.records import Request
@@ -57,6 +57,12 @@ class ComposedModel:
     def item_fields(self) -> tuple[str, ...]:
         """What it is handed of each item."""
         return tuple(self.engine.item_fields) if self.handed is None else self.handed
+
+    @property
+    def needs(self) -> Needs:
+        """What one started instance of its engine holds."""
+        with calling(self.component, "needs"):
+            return self.engine.needs
 
     @property
     def reads_prompt(self) -> bool:

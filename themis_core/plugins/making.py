@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
-from themis_core.components import COMPONENT_KINDS, Component, Conclusion, Engine, Judge, Lane, Metric
+from themis_core.components import COMPONENT_KINDS, Component, Conclusion, Engine, Judge, Lane, Metric, Needs
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
@@ -117,12 +117,19 @@ def _read_properties(component: Component, name: str) -> None:
     if isinstance(component, Engine):
         with calling(name, "item_fields"):
             _check_fields(component.item_fields)
+        with calling(name, "needs"):
+            _check_needs(component.needs)
 
 
 def _check_fields(names: object) -> None:
     """Raise TypeError for what is no list of names; a text alone would be one of letters."""
     if not isinstance(names, tuple | list) or not all(isinstance(each, str) and each for each in names):
         raise TypeError(f"item_fields is {names!r:.80}, not a tuple of names")
+
+
+def _check_needs(needs: object) -> None:
+    if not isinstance(needs, Needs):
+        raise TypeError(f"needs is {needs!r:.80}, not themis_core.Needs(gpus=…, cpus=…, memory_bytes=…)")
 
 
 def _check_lane(component: Component) -> None:

@@ -25,6 +25,7 @@ from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
+from themis_core.session.orders import WorkOrder
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
@@ -35,6 +36,7 @@ __all__ = [
     "Progress",
     "Reread",
     "RunResult",
+    "WorkOrder",
     "cancel_batch",
     "export",
     "find_storage",

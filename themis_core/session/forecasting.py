@@ -74,6 +74,11 @@ class PlanReport:
     handed: list[dict[str, Any]]
     """Models that are handed something of each item besides the prompt, or no prompt: `slice_id, model_id, item` (names
     of fields), `reference` (whether they are handed it), `prompt` (whether they are put one)."""
+    engines: list[dict[str, Any]]
+    """What engines hold while they are started, and how many requests they take at once, for those that say so:
+    `provider, models, gpus, cpus, memory_bytes, at_once`."""
+    needs: dict[str, float]
+    """What one process that works on the run holds, all its engines together: `gpus, cpus, memory_bytes`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -135,7 +140,19 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         edited.rows(),
         code_of(made.composition),
         [asdict(each) for each in handed_rows([each.composed for each in made.slices])],
+        _engine_rows(made.composition.models()),
+        asdict(made.composition.needs()),
     )
+
+
+def _engine_rows(models: Sequence[ComposedModel]) -> list[dict[str, Any]]:
+    rows: dict[int, dict[str, Any]] = {}
+    for each in models:
+        needs, at_once = each.needs, each.engine.at_once
+        if needs or at_once is not None:
+            row = {"provider": each.component, "models": [], **asdict(needs), "at_once": at_once}
+            rows.setdefault(id(each.engine), row)["models"].append(each.spec.model_id)
+    return list(rows.values())
 
 
 def edits_told(made: Plan, store: Store) -> list[str]:

@@ -59,6 +59,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     if report.handed:
         heading("What engines are handed of each item")
         _show_dicts([_handed(row) for row in report.handed], ("slice_id", "model_id", "item", "reference", "prompt"))
+    if report.engines:
+        heading("What engines hold once they are started, and take at once")
+        _show_dicts([_held(row) for row in report.engines], ("models", "provider", "gpus", "cores", "memory", "calls"))
     if report.unscorable:
         heading("Items that can't be scored, whatever the answer is")
         _show_dicts(
@@ -89,6 +92,18 @@ def _handed(row: Mapping[str, Any]) -> dict[str, Any]:
     names = ", ".join("all fields" if each == "*" else each for each in row["item"])
     reference = "HANDED OVER" if row["reference"] else "no"
     return {**row, "item": names or "nothing", "reference": reference, "prompt": "yes" if row["prompt"] else "none"}
+
+
+def _held(row: Mapping[str, Any]) -> dict[str, Any]:
+    memory = f"{number(row['memory_bytes'] / 1e9)} GB" if row["memory_bytes"] else None
+    return {
+        "models": ", ".join(row["models"]),
+        "provider": row["provider"],
+        "gpus": row["gpus"] or None,
+        "cores": row["cpus"] or None,
+        "memory": memory,
+        "calls": row["at_once"],
+    }
 
 
 def _show_calls(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
