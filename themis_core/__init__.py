@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from themis_core.records import ItemRecorded as ItemRecorded
     from themis_core.records import Latency as Latency
     from themis_core.records import OutcomeCount as OutcomeCount
+    from themis_core.records import Part as Part
     from themis_core.records import Request as Request
     from themis_core.records import RequestFailed as RequestFailed
     from themis_core.records import RequestFinished as RequestFinished
@@ -243,6 +244,7 @@ _ROOMS = {
         "ItemRecorded",
         "Latency",
         "OutcomeCount",
+        "Part",
         "Request",
         "RequestFailed",
         "RequestFinished",

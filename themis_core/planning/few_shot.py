@@ -92,7 +92,7 @@ def leaks_of(slice_id: str, items: Items, prompts: Sequence[Prompt]) -> list[Lea
         if prompt.spec.examples is None:
             continue
         ids, fewer, prompts_of = list[str](), 0, list[str]()
-        for item in items:
+        for item in items.every():
             if (own := prompt.own_examples(item)) is not None:
                 ids.append(item.id)
                 fewer += own.left_out > 0

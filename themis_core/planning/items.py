@@ -6,37 +6,63 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from themis_core.errors import SpecError
 from themis_core.planning.rows import RowMapping, where, with_fields
 from themis_core.plugins import LoadedDataset, calling, policy_in_force
 from themis_core.reading import Place
-from themis_core.records import Item, Row
+from themis_core.records import Item, Part, Row
 from themis_core.specs import DatasetQuerySpec, canonical_json
 from themis_lanes import in_time
 from themis_plain import Kept
 from themis_sampling import Strata
 from themis_wording import counted, did_you_mean
 
-__all__ = ["Items"]
+__all__ = ["Items", "Share"]
 
 _PARTS = 256
 """Of the hashes of ids, of which one at a time is looked through."""
 
 
+class Share(NamedTuple):
+    """What of items is in one part of a plan."""
+
+    part: Part
+    by_item: bool
+    """Whether all samples of an item are in one part."""
+    most: int = 1
+    """Samples of each item."""
+
+    def samples(self, item_id: str, of: int | None = None) -> Sequence[int]:
+        """Which of the first so many samples of an item are in the part; by default of all."""
+        every = range(self.most if of is None else of)
+        if self.by_item:
+            return every if self.part.has(item_id, None) else ()
+        return [each for each in every if self.part.has(item_id, each)]
+
+
 class Items:
-    """The items that a query takes from a dataset.
+    """The items that a query takes from a dataset, or those of them that have samples in a share.
 
     Making one reads the whole dataset once (up to `limit`, if nothing is sampled) and checks every row; `count` and
-    `digest` (over the items taken, in order) are known from then on. Iterating gives what was read, each time anew; the
-    dataset is read again only if its items could not be kept.
+    `digest` (over the items taken, in order, all of them) are known from then on. Iterating gives what was read, each
+    time anew; the dataset is read again only if its items could not be kept. Of an item that is in no share only id and
+    digest are looked at.
     """
 
-    def __init__(self, dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path, seed: int, at: Place) -> None:
+    def __init__(
+        self,
+        dataset: LoadedDataset,
+        query: DatasetQuerySpec,
+        base_dir: Path,
+        seed: int,
+        at: Place,
+        share: Share | None = None,
+    ) -> None:
         self._dataset = dataset
         self._query = query
         self._base_dir = base_dir
@@ -46,13 +72,37 @@ class Items:
         """Ordinals, among the items that match, of those that sampling took; None if it takes all."""
         self._kept = Kept(Item)
         self._marks = array("Q")
-        """Of each item taken, the first 8 bytes of its digest."""
+        """Of each item taken that is in the share, the first 8 bytes of its digest."""
+        self._share = share
+        self._shared = [0] * (share.most if share else 0)
+        """By sample index, how many items have that sample in the share."""
         self.count = 0
         self.digest = ""
         self._survey(query.seed if query.seed is not None else seed)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._kept) if self._kept.whole else self._as_surveyed(self._taken(self._read()))
+        return iter(self._kept) if self._kept.whole else self._as_surveyed(self._own(self._taken(self._read())))
+
+    def every(self) -> Iterator[Item]:
+        """All items that the query takes, whatever the share: read anew if there is one, and kept nowhere."""
+        return iter(self) if self._share is None else self._in_full()
+
+    def samples(self, of: int) -> int:
+        """How many samples there are in the share, of so many of each item."""
+        return self.count * of if self._share is None else sum(self._shared[:of])
+
+    def _in_full(self) -> Iterator[Item]:
+        whole = hashlib.sha256()
+        for item in self._taken(self._read()):
+            whole.update(bytes.fromhex(item.digest))
+            yield item
+        if whole.hexdigest() != self.digest:
+            raise self._changed("its items are others")
+
+    def _own(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Those of the items that have samples in the share, which are counted as they are surveyed."""
+        share = self._share
+        return items if share is None else (item for item in items if share.samples(item.id))
 
     def places(self, ids: Collection[str]) -> dict[str, str]:
         """Where these items are in their source, such as `data.jsonl:17`, as far as the loader says; read again."""
@@ -68,11 +118,11 @@ class Items:
         """Pass items on as long as they are those of the survey: what was planned must be what is run."""
         count = 0
         for count, item in enumerate(items, 1):
-            if count > self.count or _mark(item) != self._marks[count - 1]:
+            if count > len(self._marks) or _mark(item) != self._marks[count - 1]:
                 raise self._changed(f"item {item.id!r} is new or another")
             yield item
-        if count < self.count:
-            raise self._changed(f"{counted(self.count - count, 'item', 'is', 'are')} missing")
+        if count < len(self._marks):
+            raise self._changed(f"{counted(len(self._marks) - count, 'item', 'is', 'are')} missing")
 
     def _changed(self, what: str) -> SpecError:
         return self._dataset.place.error(
@@ -90,13 +140,23 @@ class Items:
         whole = hashlib.sha256()
         for item in taken:
             whole.update(bytes.fromhex(item.digest))
-            self._marks.append(_mark(item))
-            self._kept.add(item)
-        self.count = len(self._marks)
+            self.count += 1
+            if self._is_shared(item.id):
+                self._marks.append(_mark(item))
+                self._kept.add(item)
         self.digest = whole.hexdigest()
         self._check(watch)
         if not self.count:
             raise self._at.error(f"no item is left: {watch.count} read, 0 match the query")
+
+    def _is_shared(self, item_id: str) -> bool:
+        """Whether an item has samples in the share, which are counted."""
+        if self._share is None:
+            return True
+        samples = self._share.samples(item_id)
+        for sample in samples:
+            self._shared[sample] += 1
+        return bool(samples)
 
     def _read(self) -> Iterator[Item]:
         return map(RowMapping(self._dataset).item, _rows(self._dataset, self._query, self._base_dir))

@@ -27,6 +27,7 @@ from themis_core.records.events import (
     TrialFinished,
     event_from,
 )
+from themis_core.records.parts import Part
 from themis_core.records.requests import RequestFailed, RequestFinished, RequestStarted
 from themis_core.records.steps import Step, StepKind
 from themis_core.records.stored import (
@@ -72,6 +73,7 @@ __all__ = [
     "ItemRecorded",
     "Latency",
     "OutcomeCount",
+    "Part",
     "Request",
     "RequestFailed",
     "RequestFinished",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ def check_conclusions(made: Plan, place: Place) -> None:
     ]
     if not asking:
         return
-    items = {each.composed.spec.slice_id: _Items(each.items) for each in made.slices}
+    items = {each.composed.spec.slice_id: _Items(each.items.every) for each in made.slices}
     try:
         opened: Any = _opened(composition)
     except StoreMissing:
@@ -53,11 +53,11 @@ def check_conclusions(made: Plan, place: Place) -> None:
 class _Items:
     """The items of a slice, read anew each time, each a copy."""
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Callable[[], Iterator[Item]]) -> None:
         self._items = items
 
     def __iter__(self) -> Iterator[Item]:
-        return map(own, self._items)
+        return map(own, self._items())
 
 
 def _opened(composition: Composition) -> Results:
