@@ -69,13 +69,19 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, with branch coverage but for those of faults. Arguments after `--` go to pytest."""
+    """All tests. Arguments after `--` go to pytest."""
     if session.posargs:
         uv_run(session, "tests", "pytest", *session.posargs)
         return
-    uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=term")
-    # One after another, and nothing measured: a slow process would be one more fault than they mean to cause.
+    uv_run(session, "tests", "pytest", *PARALLEL)
+    # One after another: a slow process would be one more fault than they mean to cause.
     uv_run(session, "tests", "pytest", *FAULTS)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Which lines and branches all tests but those of faults reach. It doubles their time, so the check does without."""
+    uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=term", *session.posargs)
 
 
 @nox.session(default=False)
