@@ -80,7 +80,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
-    """Which lines and branches all tests but those of faults reach. It doubles their time, so the check does without."""
+    """Which lines and branches the tests reach, those of faults left out; it doubles their time."""
     uv_run(session, "tests", "pytest", *PARALLEL, "--cov", "--cov-report=term", *session.posargs)
 
 
