@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
@@ -126,9 +126,40 @@ class ExecutionPolicySpec(Spec):
         description="Cost at which no further call starts, in the currency of the prices. What earlier executions of "
         "the run spent counts.",
     )
+    share_limits: bool = Field(
+        False,
+        description="Whether the limits of endpoints and `max_cost` are shared through the store with all processes "
+        "that use it and say so too. Without it, each process keeps to its own, and a shard or worker to its part.",
+    )
+    share_limits_as: str = Field(
+        "",
+        max_length=200,
+        description="A name for the account whose limits are shared, of your choice and not secret: processes with "
+        "another name share nothing, as two API keys at one address want it.",
+    )
     batches: BatchesSpec | None = Field(
         None, description="Models that are asked by batches; without it all are asked call by call."
     )
+
+    def divided(self, of: int) -> ExecutionPolicySpec:
+        """The part of the limits that one of `of` processes keeps to by itself.
+
+        Counts are rounded down and are never below one, so more processes than calls allowed make one each. With
+        `share_limits`, only what is not shared is divided: `max_calls`. Raises ValueError if `of` is below 1.
+        """
+        if of < 1:
+            raise ValueError(f"limits can't be divided by {of}")
+        counts = ("max_calls",) if self.share_limits else (*_COUNTS, "max_calls")
+        amounts = () if self.share_limits else _AMOUNTS
+        given = {name: getattr(self, name) for name in (*counts, *amounts)}
+        parts = {name: max(1, value // of) for name in counts if (value := given[name]) is not None}
+        parts |= {name: value / of for name in amounts if (value := given[name]) is not None}
+        return self.model_copy(update=parts if of > 1 else {})
+
+
+_COUNTS: Final = ("max_in_flight_work_items", "max_in_flight_per_endpoint")
+_AMOUNTS: Final = ("requests_per_minute", "tokens_per_minute", "max_cost")
+"""Limits of a policy that its processes have a part of each: whole numbers, and such as can be any part of one."""
 
 
 class StorageConfig(Spec):

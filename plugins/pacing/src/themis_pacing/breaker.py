@@ -26,7 +26,11 @@ class Breaker:
         """When the next probe may start; None if calls flow."""
         self.probing = False
         """Whether a probe is in flight."""
+        self.asks_probe = False
+        """Whether it is time for a probe, and one may only be sent once that is allowed."""
         self._name = name
+        self._may_probe: bool | None = None
+        """None if nobody is asked."""
         self._opened_by = failures
         self._max_probes = max_probes
         self._first_cooldown = self._cooldown = cooldown_s
@@ -50,8 +54,50 @@ class Breaker:
         """Become the one probe, if it is time for it."""
         if self.open_until is None or self.probing or now < self.open_until:
             return False
+        if self._may_probe is False:
+            self.asks_probe = True
+            return False
+        if self._may_probe:
+            self._may_probe = self.asks_probe = False
         self.probing = True
         return True
+
+    def ask_before_probes(self) -> None:
+        """Send no probe from now on that was not allowed: other processes may be about to."""
+        self._may_probe = False
+
+    def allow_probe(self) -> None:
+        """Allow one probe."""
+        if self._may_probe is False:
+            self._may_probe = True
+
+    def open_with_others(self, until: float, failed_probes: int, *, joining: bool) -> None:
+        """Others found the service out of order, and so many of their probes failed in a row.
+
+        Who joins them sends a probe of its own before it gives the service up.
+        """
+        self.open_until, self.asks_probe = until, False
+        most = self._most_probes()
+        if joining:
+            failed_probes = min(failed_probes, most)
+        if failed_probes > self._failed_probes:
+            self._cooldown = self._first_cooldown * 2**failed_probes
+        self._failed_probes = failed_probes
+        if failed_probes > most:
+            self._given_up = f"{self._name} does not answer: {_times(failed_probes)} in a row, a probe failed"
+
+    def close_with_others(self) -> None:
+        """Another process got an answer."""
+        self._close()
+
+    def _close(self) -> None:
+        self.open_until, self.asks_probe = None, False
+        self._failures = self._failed_probes = 0
+        self._cooldown = self._first_cooldown
+
+    def _most_probes(self) -> int:
+        # One that never answered is rather not there, or not at that address, than out of order for a while.
+        return self._max_probes if self._answered else min(self._max_probes, 1)
 
     def answered(self, subject: str) -> None:
         """A subject gave an answer."""
@@ -65,9 +111,7 @@ class Breaker:
         self._answered = self._was_there = True
         self.absent_until = None
         if self.open_until is not None:
-            self.open_until = None
-            self._failed_probes = 0
-            self._cooldown = self._first_cooldown
+            self._close()
 
     def failed(self, trouble: Trouble, subject: str, probing: bool, now: float, begun: float) -> bool:
         """Take in a failure of a call that began at `begun`; True if calls stop because of it, or stay stopped."""
@@ -82,9 +126,7 @@ class Breaker:
         if probing:
             self._failed_probes += 1
             self._cooldown *= 2
-            # One that never answered is rather not there, or not at that address, than out of order for a while.
-            most = self._max_probes if self._answered else min(self._max_probes, 1)
-            if self._failed_probes > most:
+            if self._failed_probes > self._most_probes():
                 hint = "" if self._answered else ": is a server running there?"
                 times = _times(self._failures)
                 self._given_up = f"{self._name} failed {times} in a row, last with {trouble.told}{hint}"

@@ -51,6 +51,24 @@ class AdaptiveLimit:
     def release(self) -> None:
         """Give a place back."""
         self._taken -= 1
+        self._serve()
+
+    @property
+    def taken(self) -> int:
+        """Places that are taken: more than `limit` for a while after it was lowered."""
+        return self._taken
+
+    @property
+    def wanted(self) -> int:
+        """Places that are taken or waited for."""
+        return self._taken + len(self._waiting)
+
+    def resize(self, limit: float) -> None:
+        """Have so many places from now on; with none, those who wait go on to do so."""
+        self.limit = limit
+        self._serve()
+
+    def _serve(self) -> None:
         while self._waiting and self._taken < int(self.limit):
             turn = self._waiting.popleft()
             if not turn.done():
@@ -110,7 +128,7 @@ class Pace:
 
     def pass_now(self, now: float, spacing: float) -> bool:
         """Start a call if that may be now and nobody waits; the next one follows after `spacing` seconds or more."""
-        if self._waiting or now < self._open_at:
+        if self._waiting or now < self._ready_at(now):
             return False
         self._start(now, spacing)
         return True
@@ -179,13 +197,18 @@ class Pace:
         self._since, self._refused_at = refused_at, None
         self._started = self._refused = self._paced = 0
 
+    def _ready_at(self, now: float) -> float:
+        """When the next call may start."""
+        return self._open_at
+
     def _set_timer(self) -> None:
         if self._timer is None and self._waiting:
-            self._timer = asyncio.get_running_loop().call_at(self._open_at, self._open)
+            at = self._ready_at(time.monotonic())
+            self._timer = asyncio.get_running_loop().call_at(at, self._open)
 
     def _open(self) -> None:
         self._timer = None
-        while self._waiting and (now := time.monotonic()) >= self._open_at:
+        while self._waiting and (now := time.monotonic()) >= self._ready_at(now):
             turn, spacing = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
