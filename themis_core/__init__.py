@@ -31,17 +31,21 @@ if TYPE_CHECKING:
     from themis_core.components import Exporter as Exporter
     from themis_core.components import Extractor as Extractor
     from themis_core.components import Finding as Finding
+    from themis_core.components import Holder as Holder
     from themis_core.components import Judge as Judge
     from themis_core.components import JudgedAnswer as JudgedAnswer
     from themis_core.components import JudgeReply as JudgeReply
     from themis_core.components import JudgeRequest as JudgeRequest
     from themis_core.components import Metric as Metric
     from themis_core.components import Needs as Needs
+    from themis_core.components import PartsRecord as PartsRecord
     from themis_core.components import PriceTable as PriceTable
     from themis_core.components import StorageBackend as StorageBackend
     from themis_core.components import Store as Store
     from themis_core.components import ToScore as ToScore
     from themis_core.components import UnusedFile as UnusedFile
+    from themis_core.components import locked_by as locked_by
+    from themis_core.components import shuts_out as shuts_out
     from themis_core.errors import BudgetExceeded as BudgetExceeded
     from themis_core.errors import EngineError as EngineError
     from themis_core.errors import PluginError as PluginError
@@ -188,17 +192,21 @@ _ROOMS = {
         "Exporter",
         "Extractor",
         "Finding",
+        "Holder",
         "Judge",
         "JudgeReply",
         "JudgeRequest",
         "JudgedAnswer",
         "Metric",
         "Needs",
+        "PartsRecord",
         "PriceTable",
         "StorageBackend",
         "Store",
         "ToScore",
         "UnusedFile",
+        "locked_by",
+        "shuts_out",
     ),
     "errors": (
         "BudgetExceeded",

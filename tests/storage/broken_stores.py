@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -121,13 +121,40 @@ class RoundsTimes(MemoryStore):
 
 class HoldsNoLocks(MemoryStore):
     @contextmanager
-    def lock_run(self, run_id: str) -> Iterator[None]:
+    def lock_run(self, run_id: str, part: str = "") -> Iterator[None]:
         yield
 
 
 class TellsNobodyOfItsLocks(MemoryStore):
-    def is_held(self, run_id: str) -> bool:
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
         return False
+
+
+class LocksNoParts(MemoryStore):
+    @contextmanager
+    def lock_run(self, run_id: str, part: str = "") -> Iterator[None]:
+        if part:
+            yield
+            return
+        with super().lock_run(run_id):
+            yield
+
+
+class ShutsOutEveryPart(MemoryStore):
+    @contextmanager
+    def lock_run(self, run_id: str, part: str = "") -> Iterator[None]:
+        with super().lock_run(run_id):
+            yield
+
+
+class TakesTheShardsOfARunForOtherRuns(MemoryStore):
+    def has_others_at_work(self, run_id: str) -> bool:
+        return len(self._open.held) > 1
+
+
+class ForgetsReports(MemoryStore):
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        pass
 
 
 class ForgetsWhenItIsClosed(MemoryStore):
@@ -169,4 +196,8 @@ TestForgetsFailures = suite_of(ForgetsFailures)
 TestRoundsTimes = suite_of(RoundsTimes)
 TestHoldsNoLocks = suite_of(HoldsNoLocks)
 TestTellsNobodyOfItsLocks = suite_of(TellsNobodyOfItsLocks)
+TestLocksNoParts = suite_of(LocksNoParts)
+TestShutsOutEveryPart = suite_of(ShutsOutEveryPart)
+TestTakesTheShardsOfARunForOtherRuns = suite_of(TakesTheShardsOfARunForOtherRuns)
+TestForgetsReports = suite_of(ForgetsReports)
 TestForgetsWhenItIsClosed = suite_of(ForgetsWhenItIsClosed)

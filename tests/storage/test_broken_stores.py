@@ -26,6 +26,10 @@ FOUND_BY = [
     ("RoundsTimes", "test_the_log_gives_every_event_as_plain_data_in_its_order"),
     ("HoldsNoLocks", "test_a_run_can_be_held_once_and_others_beside_it"),
     ("TellsNobodyOfItsLocks", "test_whether_a_run_is_held_can_be_asked_from_anywhere"),
+    ("LocksNoParts", "test_a_part_of_a_run_keeps_out_those_that_it_does_not_go_beside"),
+    ("ShutsOutEveryPart", "test_a_part_of_a_run_keeps_out_those_that_it_does_not_go_beside"),
+    ("TakesTheShardsOfARunForOtherRuns", "test_parts_of_a_run_that_are_held_hold_the_run_and_are_no_other_run"),
+    ("ForgetsReports", "test_who_is_at_work_is_told_with_what_they_last_reported"),
     ("ForgetsWhenItIsClosed", "test_what_was_appended_is_there_after_opening_again"),
 ]
 

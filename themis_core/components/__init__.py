@@ -14,6 +14,7 @@ from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Code, Engine, Needs
 from themis_core.components.exporting import Exporter
+from themis_core.components.holding import Holder, PartsRecord, knows_parts, locked_by, shuts_out
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.components.pricing import PriceTable
 from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
@@ -36,6 +37,7 @@ __all__ = [
     "Exporter",
     "Extractor",
     "Finding",
+    "Holder",
     "Judge",
     "Lane",
     "JudgeReply",
@@ -44,11 +46,15 @@ __all__ = [
     "JudgedAnswer",
     "Metric",
     "Needs",
+    "PartsRecord",
     "Scoring",
     "StorageBackend",
     "Store",
     "ToScore",
     "UnusedFile",
+    "knows_parts",
+    "locked_by",
+    "shuts_out",
 ]
 
 COMPONENT_KINDS: Final[dict[str, type[Component]]] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from themis_core.components.base import Component
+from themis_core.components.holding import Holder, PartsRecord
 from themis_core.components.summing import ends_of, sums_of
 from themis_core.errors import StorageError
 from themis_core.records import (
@@ -184,19 +185,62 @@ class Store(ABC):
         """The log as plain data in the order of appending: `seq`, `kind`, `at`, and the event's fields."""
 
     @abstractmethod
-    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Hold the run for this process; raises RunLocked, naming the holder, if another one has it."""
+    def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:
+        """Hold the run for this process, or a part of it: `3/16` is a shard, `worker <name>` a worker.
+
+        Raises RunLocked, naming the holder, if somebody is at work who keeps it out (`shuts_out`): for one of several
+        who ask at the same instant, all others are there already. `locked_by` makes the error.
+        """
 
     @abstractmethod
-    def is_held(self, run_id: str) -> bool:
-        """Whether a process holds the run: one that was killed does not, at once or after some seconds."""
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
+        """Whether a process holds the run, any part of it, or with `part` that one (empty: the whole).
+
+        One that was killed does not, at once or after some seconds.
+        """
+
+    def at_work(self, run_id: str) -> Sequence[Holder]:
+        """Who holds the run, or parts of it, now; a backend may leave it out."""
+        return ()
+
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:  # noqa: B027 - may be left out
+        """Note how far the holder of this part is, for `at_work`. Called about every 2 s; no part of the log."""
+
+    def open_parts(self, run_id: str, of: int) -> int:
+        """Begin to hand out the parts of a run, numbered from 1; return how many there are.
+
+        That is `of`, or the number that others opened, as long as theirs are not all finished. What is finished for
+        good is told by what is stored: parts are opened anew for who comes later. This and what follows divides a run
+        among workers. A backend that leaves it out raises StorageError.
+        """
+        raise self._hands_out_nothing()
+
+    def take_parts(self, run_id: str, part: str, most: int) -> Sequence[int]:
+        """Lease to the holder of `part` up to so many of the parts that are open and that nobody who lives has leased.
+
+        A lease lasts as long as the holder's lock does: what a killed worker had is given to others when that ran out.
+        Raises StorageError if the lock of `part` was lost.
+        """
+        raise self._hands_out_nothing()
+
+    def finish_parts(self, run_id: str, part: str, numbers: Sequence[int]) -> None:
+        """Note that these are done: all their trials are stored. Those that others took over meanwhile stay theirs."""
+        raise self._hands_out_nothing()
+
+    def give_back_parts(self, run_id: str, part: str) -> None:
+        """Let others have at once what this holder has leased and not finished."""
+        raise self._hands_out_nothing()
+
+    def parts(self, run_id: str) -> PartsRecord:
+        """How many parts there are, are finished, and are leased now."""
+        raise self._hands_out_nothing()
 
     def open_batches(self) -> Sequence[BatchRecord]:
         """The batches of all runs that are intended and not ended, in the order in which they were appended."""
         return open_batches_of(self.events())
 
     def has_others_at_work(self, run_id: str) -> bool:
-        """Whether a run other than this one is held; asked twice a second while a run makes calls, so it is fast.
+        """Whether a run other than this one is held, or a part of one; asked twice a second while calls are made.
 
         This and the two that follow keep two runs from asking for the same at once. A backend may leave them out.
         """
@@ -244,6 +288,12 @@ class Store(ABC):
         With `dry_run`, they are only yielded. Others may write meanwhile.
         """
         raise self._left_out("remove unused files")
+
+    def _hands_out_nothing(self) -> StorageError:
+        return StorageError(
+            f"{type(self).__name__} can't hand out the parts of a run to workers: divide it by hand with "
+            "--shard K/N, or use a store in Postgres"
+        )
 
     def _left_out(self, task: str) -> StorageError:
         return StorageError(f"{type(self).__name__} can't {task}: use the tools of its database")

@@ -31,6 +31,8 @@ class RunStarted:
     at: str
     """UTC, ISO 8601."""
     manifest: dict[str, Any]
+    part: str | None = None
+    """What of the run it works on: `3/16` for a shard, `worker <name>` for a worker; None: the whole."""
 
 
 @quick
@@ -98,6 +100,8 @@ class RunFinished:
     """`completed` all trials have an answer; `failed` some trials failed; `interrupted` by the user;
     `stopped` by a budget, a quota or the store; `waiting` for batches, which a later execution collects."""
     counts: dict[str, Any]
+    part: str | None = None
+    """As in `RunStarted`; the latest execution with it is the one that ended."""
 
 
 Event: TypeAlias = (

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from themis_core.components import StorageBackend, Store
+from themis_core.components import StorageBackend, Store, knows_parts
 from themis_core.errors import StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
@@ -244,7 +244,13 @@ def _project(
     return loaded.project, loaded.project_dir, loaded.project_place
 
 
-def _entered(store: Store, run_id: str) -> Any:
-    lock = store.lock_run(run_id)
+def _entered(store: Store, run_id: str, part: str = "") -> Any:
+    """Hold the run, or a part of it; a stranger's store may be of a time when there were no parts."""
+    if part and not knows_parts(store.lock_run):
+        raise StorageError(
+            f"{type(store).__name__} can't hold a part of a run (its lock_run takes none), so no shard and no worker "
+            "can use it: run the whole, or use a storage that can"
+        )
+    lock = store.lock_run(run_id, part) if part else store.lock_run(run_id)
     lock.__enter__()
     return lock

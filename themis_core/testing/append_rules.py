@@ -221,6 +221,26 @@ class AppendRules:
         assert [event_from(each) for each in store.events()] == [intended, submitted, ended]
         assert list(store.open_batches()) == []
 
+    @pytest.mark.parametrize("together", [True, False])
+    def test_shards_that_begin_at_one_instant_are_executions_apart_and_each_ends_its_own(
+        self, store: Store, together: bool
+    ) -> None:
+        first, second = (replace(run_started(), part=part) for part in ("1/2", "2/2"))
+        events: list[Event] = [first, second, replace(run_finished(), part="1/2")]
+        for batch in [events] if together else [[each] for each in events]:
+            store.append(batch)
+        store.append(events)
+        assert [event_from(each) for each in store.events()] == events
+        assert ["part" in each for each in store.events()] == [True, True, True]
+        run = store.run("run")
+        assert run is not None
+        assert run.status == "running", "the second shard's execution is the latest, and has not ended"
+        ended = replace(run_finished(at=LATER, status="interrupted"), part="2/2")
+        store.append([ended, ended])
+        run = store.run("run")
+        assert run is not None
+        assert (run.status, run.finished_at) == ("interrupted", LATER)
+
     def test_an_empty_batch_changes_nothing(self, store: Store) -> None:
         store.append([])
         assert list(store.events()) == []

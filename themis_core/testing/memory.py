@@ -6,19 +6,21 @@ Nothing survives the process. It passes `StorageBackendSuite` as every other bac
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from themis_core.components import StorageBackend, Store
-from themis_core.errors import RunLocked, StorageError, StoreMissing
+from themis_core.components import Holder, StorageBackend, Store, locked_by, shuts_out
+from themis_core.errors import StorageError, StoreMissing
 from themis_core.records import (
     BatchEnded,
     BatchIntended,
@@ -52,6 +54,7 @@ class _Execution:
     finished_at: str | None = None
     status: str = "running"
     counts: dict[str, Any] = field(default_factory=dict)
+    part: str | None = None
 
 
 @dataclass
@@ -65,7 +68,8 @@ class _Content:
     scores: dict[str, tuple[Score, Extraction | None]] = field(default_factory=dict)
     trials: dict[tuple[str, str, str], TrialFinished] = field(default_factory=dict)
     """By run, slice and trial."""
-    held: set[str] = field(default_factory=set)
+    held: dict[tuple[str, str], Holder] = field(default_factory=dict)
+    """By run and part."""
     claims: dict[str, str] = field(default_factory=dict)
     """Generation key to the run that asks for it."""
     batches: set[tuple[str, str]] = field(default_factory=set)
@@ -257,29 +261,40 @@ class MemoryStore(Store):
         return (dict(each) for each in self._open.log if run_id is None or each.get("run_id") == run_id)
 
     @contextmanager
-    def lock_run(self, run_id: str) -> Iterator[None]:
+    def lock_run(self, run_id: str, part: str = "") -> Iterator[None]:
         content = self._open
         with content.lock:
-            if run_id in content.held:
-                raise RunLocked(f"run {run_id!r} is being worked on by this process: wait for it")
-            content.held.add(run_id)
+            for (run, other), holder in content.held.items():
+                if run == run_id and shuts_out(part, other):
+                    raise locked_by(run_id, part, holder)
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            content.held[run_id, part] = Holder(part, os.getpid(), socket.gethostname(), since)
         try:
             yield
         finally:
             with content.lock:
-                content.held.discard(run_id)
+                del content.held[run_id, part]
 
-    def is_held(self, run_id: str) -> bool:
-        return run_id in self._open.held
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
+        return any(run == run_id and part in (None, held) for run, held in list(self._open.held))
+
+    def at_work(self, run_id: str) -> Sequence[Holder]:
+        return [holder for (run, _), holder in list(self._open.held.items()) if run == run_id]
+
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        content = self._open
+        with content.lock:
+            if (holder := content.held.get((run_id, part))) is not None:
+                content.held[run_id, part] = replace(holder, progress=json.loads(json.dumps(dict(progress))))
 
     def has_others_at_work(self, run_id: str) -> bool:
-        return bool(self._open.held - {run_id})
+        return any(run != run_id for run, _ in list(self._open.held))
 
     def claim(self, run_id: str, key: str) -> bool:
         content = self._open
         with content.lock:
             owner = content.claims.get(key, run_id)
-            if owner != run_id and owner in content.held:
+            if owner != run_id and self.is_held(owner):
                 return False
             content.claims[key] = run_id
             return True
@@ -310,9 +325,9 @@ def _apply(content: _Content, event: Event) -> bool:
         case TrialFinished():
             return _apply_trial(content, event)
         case RunStarted():
-            if any(_is(each, event.run_id, started_at=event.at) for each in content.executions):
+            if any(_is(each, event, started_at=event.at) for each in content.executions):
                 return False
-            content.executions.append(_Execution(event.run_id, event.at, event.manifest))
+            content.executions.append(_Execution(event.run_id, event.at, event.manifest, part=event.part))
         case RunFinished():
             return _apply_run_finished(content, event)
         case BatchIntended() | BatchSubmitted() | BatchEnded():
@@ -355,19 +370,20 @@ def _is_final(content: _Content, trial: TrialFinished) -> bool:
 
 
 def _apply_run_finished(content: _Content, event: RunFinished) -> bool:
-    executions = [each for each in content.executions if each.run_id == event.run_id]
-    if any(_is(each, event.run_id, finished_at=event.at) for each in executions):
+    executions = [each for each in content.executions if _is(each, event)]
+    if any(_is(each, event, finished_at=event.at) for each in executions):
         return False
     if not executions:
-        executions.append(_Execution(event.run_id, event.at))
+        executions.append(_Execution(event.run_id, event.at, part=event.part))
         content.executions.append(executions[0])
     last = executions[-1]
     last.finished_at, last.status, last.counts = event.at, event.status, event.counts
     return True
 
 
-def _is(execution: _Execution, run_id: str, **times: str) -> bool:
-    return execution.run_id == run_id and all(getattr(execution, name) == at for name, at in times.items())
+def _is(execution: _Execution, event: RunStarted | RunFinished, **times: str) -> bool:
+    same = (execution.run_id, execution.part) == (event.run_id, event.part)
+    return same and all(getattr(execution, name) == at for name, at in times.items())
 
 
 def _stored(content: _Content, entry: ScoreEntry) -> ScoreEntry:
@@ -390,5 +406,7 @@ def _plain(event: Event, at: str) -> dict[str, Any]:
     data = {"kind": event.kind, "at": at, **asdict(event)}
     if isinstance(event, GenerationRecorded):
         data["generation"] = event.generation.to_dict()
+    if isinstance(event, RunStarted | RunFinished) and event.part is None:
+        del data["part"]
     plain: dict[str, Any] = json.loads(json.dumps(data, allow_nan=False))
     return plain

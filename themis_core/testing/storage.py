@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from themis_core.components import StorageBackend, Store
-from themis_core.errors import RunLocked, StoreMissing
+from themis_core.errors import StoreMissing
 from themis_core.records import (
     Event,
     Extraction,
@@ -47,12 +47,13 @@ from themis_core.testing.events import (
     trial_finished,
 )
 from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_core.testing.lock_rules import LockRules
 from themis_core.testing.sum_rules import SumRules
 
 __all__ = ["StorageBackendSuite"]
 
 
-class StorageBackendSuite(AppendRules, SumRules):
+class StorageBackendSuite(AppendRules, LockRules, SumRules):
     """Inherit, name the class `Test...`, and define the fixture that raises NotImplementedError here."""
 
     @pytest.fixture
@@ -503,53 +504,6 @@ class StorageBackendSuite(AppendRules, SumRules):
         first = next(stream)
         store.append([generation_recorded("later")])
         assert len({first.trial_id, *(row.trial_id for row in stream)}) == 10
-
-    def test_a_run_can_be_held_once_and_others_beside_it(
-        self, backend: StorageBackend, store: Store, tmp_path: Path
-    ) -> None:
-        other = backend.open(tmp_path)
-        with store.lock_run("run"), other.lock_run("another"):
-            for contender in (store, other):
-                with pytest.raises(RunLocked, match="'run'"), contender.lock_run("run"):
-                    pass
-        with other.lock_run("run"):
-            pass
-        other.close()
-
-    def test_whether_a_run_is_held_can_be_asked_from_anywhere(
-        self, backend: StorageBackend, store: Store, tmp_path: Path
-    ) -> None:
-        store.append([run_started()])
-        reader = backend.open(tmp_path, mode="read")
-        assert not reader.is_held("run")
-        with store.lock_run("run"):
-            assert reader.is_held("run")
-            assert store.is_held("run")
-            assert not reader.is_held("another")
-        assert not reader.is_held("run")
-        reader.close()
-
-    def test_what_one_run_asks_for_no_other_one_claims_while_both_are_held(
-        self, backend: StorageBackend, store: Store, tmp_path: Path
-    ) -> None:
-        if type(store).claim is Store.claim:
-            pytest.skip("this backend leaves claims out: two runs at work at once may pay twice")
-        other = backend.open(tmp_path)
-        with store.lock_run("a"):
-            assert not store.has_others_at_work("a")
-            with other.lock_run("b"):
-                assert store.has_others_at_work("a")
-                assert other.has_others_at_work("b")
-                assert [store.claim("a", "k"), store.claim("a", "k"), other.claim("b", "k")] == [True, True, False]
-                assert other.claim("b", "another")
-                store.release("a", ["k"])
-                assert [other.claim("b", "k"), store.claim("a", "k")] == [True, False]
-                other.release("b")
-                assert store.claim("a", "k")
-                assert other.claim("b", "left behind")
-            assert not store.has_others_at_work("a")
-            assert store.claim("a", "left behind")
-        other.close()
 
     def test_a_closed_store_can_not_be_used(self, backend: StorageBackend, tmp_path: Path) -> None:
         store = backend.open(tmp_path)

@@ -176,7 +176,7 @@ def test_a_process_that_stands_still_within_a_transaction_is_ended_and_holds_up_
 def test_a_lease_that_is_lost_within_a_process_stops_its_writes(store: Store) -> None:
     assert isinstance(store, PostgresStore)
     with store.lock_run("run"):
-        store._database.run("UPDATE run_locks SET token = 'x'")
+        store._database.run("UPDATE run_holders SET token = 'x'")
         with pytest.raises(StorageError, match=r"was taken over by process \d+ on .* since 20.*raise lease_s"):
             store.append([generation_recorded("1")])
         assert store.stored_generations([key_of("1")]) == set()
@@ -190,7 +190,7 @@ def test_without_the_check_within_the_transaction_a_late_write_would_land(
     assert isinstance(store, PostgresStore)
     monkeypatch.setattr(store._postgres._locks, "check", lambda _: None)
     with store.lock_run("run"):
-        store._database.run("UPDATE run_locks SET token = 'x'")
+        store._database.run("UPDATE run_holders SET token = 'x'")
         store.append([generation_recorded("1")])
     assert store.stored_generations([key_of("1")]) == {key_of("1")}
 

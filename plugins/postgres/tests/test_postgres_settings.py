@@ -149,7 +149,7 @@ def test_a_password_is_in_no_row_log_error_or_output(
         (f'"{schema_name}"',),
     )
     names = [name for (name,) in tables]
-    assert {"events", "run_locks", "v_scores"} <= set(names)
+    assert {"events", "run_holders", "v_scores"} <= set(names)
     for name in names:
         seen += [row for (row,) in store._database.rows(f"SELECT t::text FROM {name} t")]
     seen.append(repr(list(store.events())))  # which are compressed in their table

@@ -317,16 +317,16 @@ def test_the_wal_reset_bug_is_logged_once_for_a_store_and_only_while_others_use_
 def test_a_lock_that_was_left_is_held_by_nobody(path: Path) -> None:
     folder = path.parent / "locks"
     with another_process_at_work(path.parent):
-        assert locks.seem_held(folder, besides="run")
-        assert not locks.seem_held(folder, besides="another")
+        assert locks.seem_held(folder, besides=folder / "run.lock")
+        assert not locks.seem_held(folder, besides=folder / "another.lock")
         assert re.match("run 'another' is being worked on by process ", locks.held(folder) or "")
-    assert not locks.seem_held(folder, besides="run")
+    assert not locks.seem_held(folder, besides=folder / "run.lock")
     (folder / "dead.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "since": "long ago"}))
     (folder / "odd.lock").write_text("nonsense")
-    assert not locks.seem_held(folder, besides="run")
+    assert not locks.seem_held(folder, besides=folder / "run.lock")
     (folder / "far.lock").write_text(json.dumps({"host": "elsewhere.example", "pid": 1, "since": "long ago"}))
-    assert locks.seem_held(folder, besides="run")
-    assert not locks.seem_held(folder, besides="far")
+    assert locks.seem_held(folder, besides=folder / "run.lock")
+    assert not locks.seem_held(folder, besides=folder / "far.lock")
     assert locks.held(folder) is None
 
 

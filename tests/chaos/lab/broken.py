@@ -73,7 +73,7 @@ def _finds_nothing_stored() -> None:
 def _locks_nothing() -> None:
     from themis_sql import SqlStore
 
-    _replace(SqlStore, lock_run=lambda self, run_id: nullcontext())
+    _replace(SqlStore, lock_run=lambda self, run_id, part="": nullcontext())
 
 
 def _ignores_errors_of_the_store() -> None:

@@ -27,7 +27,7 @@ _STATE = """SELECT to_regclass(quote_ident(%s) || '.store_info') IS NOT NULL,
   (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))),
   current_setting('server_encoding')"""
 
-_OWN: Final = ("store_info", "run_locks")
+_OWN: Final = ("store_info", "run_holders")
 
 
 class StoreInfo(NamedTuple):

@@ -6,23 +6,24 @@ It knows no table of its own: those are `themis_sql`'s, and the lock's.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar
 
-from themis_core import StorageError
+from themis_core import Holder, StorageError
 from themis_plugin_postgres import creation
 from themis_plugin_postgres.address import shown
 from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.definitions import make_temporary
 from themis_plugin_postgres.faults import PostgresFault, advice_on
-from themis_plugin_postgres.locks import RunLease, RunLocks
+from themis_plugin_postgres.locks import NO_TABLE, SINCE, RunLease, RunLocks, run_key
 from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
 from themis_sql.migrations import VersionedDatabase
 
@@ -293,26 +294,43 @@ class PostgresDatabase(VersionedDatabase):
             where=where, timeout=self._spec.statement_timeout_s, schema=self._spec.schema_name
         )
 
-    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+    def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:
         if self._mode == "read":
             raise StorageError(f"the store {self._location} was opened to read only, so no run can be locked in it")
-        return self._hold(run_id)
+        return self._hold(run_id, part)
 
-    def is_held(self, run_id: str) -> bool:
-        key = RunLease.of(run_id).key
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
+        of_part, values = ("", ()) if part is None else (" AND part = ?", (part,))
+        sql = f"SELECT 1 FROM run_holders WHERE key = ?{of_part} AND expires > clock_timestamp() LIMIT 1"
+        return bool(self._held(sql, (run_key(run_id), *values)))
+
+    def at_work(self, run_id: str) -> Sequence[Holder]:
+        sql = f"""SELECT part, pid, host, {SINCE}, progress FROM run_holders
+WHERE key = ? AND expires > clock_timestamp() ORDER BY part"""
+        found = self._held(sql, (run_key(run_id),))
+        return [Holder(part, pid, host, since, json.loads(told)) for part, pid, host, since, told in found]
+
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        sql = "UPDATE run_holders SET progress = ? WHERE key = ? AND part = ?"
         with self.errors():
-            row = self.row("SELECT expires > clock_timestamp() FROM run_locks WHERE key = ?", (key,))
-        return row is not None and bool(row[0])
+            self.repeating(lambda: self.run(sql, (json.dumps(dict(progress)), run_key(run_id), part)))
 
     def has_others_at_work(self, run_id: str) -> bool:
-        key = RunLease.of(run_id).key
-        with self.errors():
-            row = self.row("SELECT 1 FROM run_locks WHERE key <> ? AND expires > clock_timestamp() LIMIT 1", (key,))
-        return row is not None
+        sql = "SELECT 1 FROM run_holders WHERE key <> ? AND expires > clock_timestamp() LIMIT 1"
+        return bool(self._held(sql, (run_key(run_id),)))
+
+    def _held(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        """Return the rows of a look at the locks; their table is made with the first of them."""
+        try:
+            return self._look_up(self._named(_driver_text(sql, values)), values)
+        except PostgresFault as error:
+            if error.state == NO_TABLE:
+                return []
+            raise StorageError(self.explain(error)) from error
 
     @contextmanager
-    def _hold(self, run_id: str) -> Iterator[None]:
-        lease = RunLease.of(run_id)
+    def _hold(self, run_id: str, part: str) -> Iterator[None]:
+        lease = RunLease.of(run_id, part)
         with self.errors():
             self.repeating(lambda: self._locks.take(lease))
         try:
@@ -353,7 +371,7 @@ def _with_values(sql: str) -> str:
 
 
 _VIEWS: Final = ("v_runs", "v_trials", "v_generations", "v_scores", "v_compare_pairs")
-_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_locks", *_VIEWS))
+_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_holders", *_VIEWS))
 _NAMED: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)(\s+)({_TABLES})\b")
 
 

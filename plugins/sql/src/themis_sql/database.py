@@ -7,11 +7,11 @@ driver: a batch has some fifteen of them, and SQLAlchemy would take longer over 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, ClassVar
 
-from themis_core import StorageError
+from themis_core import Holder, StorageError
 
 __all__ = ["CommitUnknown", "Database"]
 
@@ -49,12 +49,20 @@ class Database(ABC):
         """Say in one or two sentences what went wrong and what to do, without any stored text."""
 
     @abstractmethod
-    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+    def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:
         """As `Store.lock_run`."""
 
     @abstractmethod
-    def is_held(self, run_id: str) -> bool:
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
         """As `Store.is_held`."""
+
+    @abstractmethod
+    def at_work(self, run_id: str) -> Sequence[Holder]:
+        """As `Store.at_work`."""
+
+    @abstractmethod
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        """As `Store.report`."""
 
     @abstractmethod
     def has_others_at_work(self, run_id: str) -> bool:

@@ -65,6 +65,8 @@ def fact_of(event: Event, messages: str, payloads: NewPayloads) -> Fact:
     if isinstance(event, ItemRecorded):
         return _item_fact(event.item, payloads)
     fact: Fact = {"kind": event.kind, "run_id": event.run_id, "at": event.at}
+    if isinstance(event, RunStarted | RunFinished) and event.part is not None:
+        fact["part"] = event.part
     if isinstance(event, RunStarted):
         dimensions = _dimensions(event.manifest)
         manifest = {"manifest": payloads.own(json_text(event.manifest))}

@@ -210,8 +210,8 @@ class Projection:
     def _has_run_event(self, event: RunStarted | RunFinished) -> bool:
         column = "started_at" if isinstance(event, RunStarted) else "finished_at"
         run = self._names.run(event.run_id)
-        sql = f"SELECT 1 FROM executions WHERE run = ? AND {column} = ?"
-        return self._database.row(sql, (run, event.at)) is not None
+        sql = f"SELECT 1 FROM executions WHERE run = ? AND {column} = ? AND coalesce(part, '') = ?"
+        return self._database.row(sql, (run, event.at, event.part or "")) is not None
 
     def add(self, fact: Fact) -> None:
         if fact["kind"].startswith("batch_"):
@@ -220,23 +220,24 @@ class Projection:
             getattr(self, f"_add_{fact['kind']}")(fact)
 
     def _add_run_started(self, fact: Fact) -> None:
-        self._start(fact["run_id"], fact["at"], fact["manifest"])
+        self._start(fact, fact["manifest"])
         for slice_id, dimensions in fact.get("dimensions", {}).items():
             self._names.set_dimensions(fact["run_id"], slice_id, json_text(dimensions))
 
     def _add_run_finished(self, fact: Fact) -> None:
-        run = self._names.run(fact["run_id"])
-        number = self._database.row("SELECT max(id) FROM executions WHERE run = ?", (run,))[0]
+        sql = "SELECT max(id) FROM executions WHERE run = ? AND coalesce(part, '') = ?"
+        number = self._database.row(sql, (self._names.run(fact["run_id"]), fact.get("part", "")))[0]
         if number is None:
-            number = self._start(fact["run_id"], fact["at"], None)
+            number = self._start(fact, None)
         self._database.run(
             "UPDATE executions SET finished_at = ?, status = ?, counts = ? WHERE id = ?",
             (fact["at"], fact["status"], json_ascii(fact["counts"]), number),
         )
 
-    def _start(self, run_id: str, at: str, manifest: int | None) -> int:
+    def _start(self, fact: Fact, manifest: int | None) -> int:
         number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM executions")[0])
-        row = (number, self._names.run(run_id), at, manifest, None, "running", "{}", None)
+        part = fact.get("part")
+        row = (number, self._names.run(fact["run_id"]), fact["at"], manifest, None, "running", "{}", part)
         self._database.write(insert_sql("executions"), [row])
         return number
 

@@ -5,11 +5,12 @@ What a batch changes is `projection`; this is when and how it is made durable.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-from themis_core import Damage, Event, StorageError
+from themis_core import Damage, Event, Holder, StorageError
 from themis_sql.claims import Claims
 from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
@@ -119,11 +120,17 @@ class SqlStore(SqlReader):
         for table in PROJECTIONS:
             self._database.run(f"DELETE FROM {table}")
 
-    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
-        return self._database.lock_run(run_id)
+    def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:
+        return self._database.lock_run(run_id, part)
 
-    def is_held(self, run_id: str) -> bool:
-        return self._database.is_held(run_id)
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
+        return self._database.is_held(run_id, part)
+
+    def at_work(self, run_id: str) -> Sequence[Holder]:
+        return self._database.at_work(run_id)
+
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        self._database.report(run_id, part, progress)
 
     def has_others_at_work(self, run_id: str) -> bool:
         return self._database.has_others_at_work(run_id)

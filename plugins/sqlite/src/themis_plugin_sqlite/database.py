@@ -10,12 +10,12 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from themis_core import StorageError, StoreOutdated
+from themis_core import Holder, StorageError, StoreOutdated
 from themis_plugin_sqlite import holders, locks
 from themis_plugin_sqlite.held import Held
 from themis_plugin_sqlite.making import APPLICATION_ID, make_file, statements
@@ -217,26 +217,26 @@ class SqliteDatabase(VersionedDatabase):
         advice = _ADVICE.get(code, "check the disk and the folder's permissions, then run the same command again")
         return f"the store {self._path} failed ({error}): {advice.format(timeout=self._timeout_s)}"
 
-    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+    @property
+    def _locks(self) -> Path:
+        return self._path.parent / "locks"
+
+    def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:
         if self._mode == "read":
             raise StorageError(f"the store {self._path} was opened to read only, so no run can be locked in it")
-        return self._hold(run_id)
+        return self._hold(run_id, part)
 
     @contextmanager
-    def _hold(self, run_id: str) -> Iterator[None]:
-        with locks.hold(folder := self._path.parent / "locks", run_id) as lock, self._noted(run_id, lock):
+    def _hold(self, run_id: str, part: str) -> Iterator[None]:
+        with locks.hold(self._locks, run_id, part) as lock, self._noted(run_id, part, lock):
             if has_wal_reset_bug(sqlite3.sqlite_version_info):
-                self._warn_of_wal_bug(folder, run_id)
+                self._warn_of_wal_bug(lock)
             yield
 
     @contextmanager
-    def _noted(self, run_id: str, lock: Path) -> Iterator[None]:
-        """Note in the database too that the run is held, and watch the lock file while it is."""
-        try:
-            with self.errors():
-                holders.take(self, run_id, self._path, lock)
-        except CommitUnknown as error:
-            raise StorageError(self.explain(error.error)) from error.error
+    def _noted(self, run_id: str, part: str, lock: Path) -> Iterator[None]:
+        """Note in the database too that the part is held, and watch the lock file while it is."""
+        self._live(lambda: holders.take(self, run_id, part, self._path, lock))
         assert self._watch is not None
         self._watch.add(lock)
         try:
@@ -244,14 +244,27 @@ class SqliteDatabase(VersionedDatabase):
         finally:
             self._watch.remove(lock)
             with suppress(StorageError, CommitUnknown, sqlite3.Error):  # the row counts only while this process lives
-                holders.give_back(self, run_id)
+                holders.give_back(self, run_id, part)
 
-    def is_held(self, run_id: str) -> bool:
-        lock = locks.lock_file(self._path.parent / "locks", run_id)
-        if locks.is_held(lock):
+    def _live(self, change: Callable[[], None]) -> None:
+        """Change what is noted of those at work, which is not repeated if nobody knows whether it was stored."""
+        try:
+            with self.errors():
+                change()
+        except CommitUnknown as error:
+            raise StorageError(self.explain(error.error)) from error.error
+
+    def is_held(self, run_id: str, part: str | None = None) -> bool:
+        if locks.is_held(locks.lock_file(self._locks, run_id, part or "")):
             return True
+        return any(part in (None, each.part) for each in self.at_work(run_id))
+
+    def at_work(self, run_id: str) -> Sequence[Holder]:
         with self.errors():
-            return holders.holder_of(self, run_id, self._path, lock) is not None
+            return list(holders.at_work(self, run_id, self._path, self._locks))
+
+    def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+        self._live(lambda: holders.report(self, run_id, part, progress))
 
     def has_others_at_work(self, run_id: str) -> bool:
         with self.errors():
@@ -264,10 +277,10 @@ class SqliteDatabase(VersionedDatabase):
             runs = holders.noted_runs(self)
         return next((run_id for run_id in runs if self.is_held(run_id)), None)
 
-    def _warn_of_wal_bug(self, folder: Path, run_id: str) -> None:
+    def _warn_of_wal_bug(self, lock: Path) -> None:
         """Log, once for a store and an SQLite version, that it can be damaged, when others write to it too."""
-        told = folder / f"warned-of-wal-bug-{sqlite3.sqlite_version}"
-        if told.exists() or not locks.seem_held(folder, besides=run_id):
+        told = self._locks / f"warned-of-wal-bug-{sqlite3.sqlite_version}"
+        if told.exists() or not locks.seem_held(self._locks, besides=lock):
             return
         logger.warning(
             "SQLite %s has the WAL-reset bug, which can, very rarely, damage a database that several processes use at "

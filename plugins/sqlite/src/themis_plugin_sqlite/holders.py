@@ -1,7 +1,9 @@
-"""Who works on a run, as the database says: a second runner finds that even if the lock file was deleted.
+"""Who works on which part of a run, as the database says, and who is kept out by that.
 
-The lock file decides as long as it is there, for the operating system frees it when its holder dies. A row stands for
-a lock file that the holder still has open, but that has no name any more.
+It is noted after the lock file was taken, and in one transaction with the look at those that are noted: of two that
+keep each other out and come at the same instant, the second finds the first. Whether one that is noted is still at
+work its lock file decides, which the operating system frees when its holder dies. A row alone stands for a lock file
+that the holder still has open, but that has no name any more.
 """
 
 from __future__ import annotations
@@ -9,56 +11,110 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-from themis_core import RunLocked
+from themis_core import Holder, locked_by, shuts_out
+from themis_plugin_sqlite import locks
 from themis_sql.codec import pack_name, unpack_name
 from themis_sql.database import Database
 
-__all__ = ["give_back", "holder_of", "noted_runs", "take"]
+__all__ = ["at_work", "give_back", "noted_runs", "report", "take"]
 
-HOLDS: Final = "run_holds"
-_MAKE: Final = f"CREATE TABLE IF NOT EXISTS {HOLDS} (run_id TEXT PRIMARY KEY, holder TEXT NOT NULL)"
+HOLDERS: Final = "run_holders"
+_MAKE: Final = (
+    f"""CREATE TABLE IF NOT EXISTS {HOLDERS} (run_id TEXT NOT NULL, part TEXT NOT NULL, holder TEXT NOT NULL,
+  progress TEXT NOT NULL, PRIMARY KEY (run_id, part))""",
+    "DROP TABLE IF EXISTS run_holds",  # of earlier versions, which knew no parts
+)
+_FIELDS: Final = {"pid", "started", "host", "since", "boot", "space", "database", "lock"}
 
 
-def take(database: Database, run_id: str, path: Path, lock: Path) -> None:
-    """Note this process, which holds the lock file, as the one that works on the run. Raises RunLocked if one lives."""
+def take(database: Database, run_id: str, part: str, path: Path, lock: Path) -> None:
+    """Note this process, which holds the lock file, as the one that works on the part.
+
+    Raises RunLocked if somebody lives whom that keeps out.
+    """
     with database.transaction():
-        database.run(_MAKE)
-        if (holder := holder_of(database, run_id, path, lock)) is not None:
-            raise RunLocked(
-                f"run {run_id!r} is being worked on by process {holder['pid']} on {holder['host']} since "
-                f"{holder['since']}, whose lock file {lock} was deleted: wait for it, or stop it, then run again"
-            )
+        for statement in _MAKE:
+            database.run(statement)
+        for holder in at_work(database, run_id, path, lock.parent, besides=part):
+            if shuts_out(part, holder.part):
+                raise locked_by(run_id, part, holder)
+        if (left := _left_by(database, run_id, part, path, lock)) is not None:
+            raise locked_by(run_id, part, left, f", whose lock file {lock} was deleted")
+        # So of dead ones that would keep each other out no two stay: two newcomers in their places can't both give way.
+        for other in _noted_parts(database, run_id):
+            if other != part and shuts_out(part, other):
+                database.run(f"DELETE FROM {HOLDERS} WHERE run_id = ? AND part = ?", (pack_name(run_id), other))
         text = json.dumps(_this_process(path, lock))
-        database.run(f"INSERT OR REPLACE INTO {HOLDS} VALUES (?, ?)", (pack_name(run_id), text))
+        database.run(f"INSERT OR REPLACE INTO {HOLDERS} VALUES (?, ?, ?, '{{}}')", (pack_name(run_id), part, text))
 
 
-def give_back(database: Database, run_id: str) -> None:
+def give_back(database: Database, run_id: str, part: str) -> None:
     with database.transaction():
-        database.run(f"DELETE FROM {HOLDS} WHERE run_id = ?", (pack_name(run_id),))
+        database.run(f"DELETE FROM {HOLDERS} WHERE run_id = ? AND part = ?", (pack_name(run_id), part))
+
+
+def report(database: Database, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
+    with database.transaction():
+        sql = f"UPDATE {HOLDERS} SET progress = ? WHERE run_id = ? AND part = ?"
+        database.run(sql, (json.dumps(dict(progress)), pack_name(run_id), part))
 
 
 def noted_runs(database: Database) -> list[str]:
     """Return the runs that somebody is noted to work on, dead or alive."""
-    if database.row("SELECT 1 FROM sqlite_master WHERE name = ?", (HOLDS,)) is None:
+    if not _is_made(database):
         return []
-    return [unpack_name(row[0]) for row in list(database.rows(f"SELECT run_id FROM {HOLDS}"))]
+    return [unpack_name(row[0]) for row in list(database.rows(f"SELECT DISTINCT run_id FROM {HOLDERS}"))]
 
 
-def holder_of(database: Database, run_id: str, path: Path, lock: Path) -> dict[str, Any] | None:
-    """Return the process that may work on a run whose lock file nobody holds; None if the one that is noted is dead."""
-    if run_id not in noted_runs(database):
-        return None
-    row = database.row(f"SELECT holder FROM {HOLDS} WHERE run_id = ?", (pack_name(run_id),))
-    with suppress(ValueError, KeyError, TypeError):
-        holder: dict[str, Any] = json.loads(row[0])
-        if _may_live(holder, path, lock):
-            return {name: holder[name] for name in ("pid", "host", "since")}
+def _noted_parts(database: Database, run_id: str) -> list[str]:
+    return [row[0] for row in list(database.rows(f"SELECT part FROM {HOLDERS} WHERE run_id = ?", (pack_name(run_id),)))]
+
+
+def at_work(
+    database: Database, run_id: str, path: Path, folder: Path, *, besides: str | None = None
+) -> Iterator[Holder]:
+    """Yield those who work on the run, or on parts of it but `besides`, by what is noted and by their lock files."""
+    if not _is_made(database):
+        return
+    sql = f"SELECT part, holder, progress FROM {HOLDERS} WHERE run_id = ? ORDER BY part"
+    for part, text, progress in list(database.rows(sql, (pack_name(run_id),))):
+        lock = locks.lock_file(folder, run_id, part)
+        if part != besides and (noted := _noted(text)) is not None and _is_at_work(noted, path, lock):
+            yield _holder(part, noted, json.loads(progress))
+
+
+def _left_by(database: Database, run_id: str, part: str, path: Path, lock: Path) -> Holder | None:
+    """Return who may work on a part whose lock file this process holds; None if the one that is noted is dead."""
+    row = database.row(f"SELECT holder FROM {HOLDERS} WHERE run_id = ? AND part = ?", (pack_name(run_id), part))
+    noted = None if row is None else _noted(row[0])
+    return _holder(part, noted) if noted is not None and _may_live(noted, path, lock) else None
+
+
+def _is_made(database: Database) -> bool:
+    return database.row("SELECT 1 FROM sqlite_master WHERE name = ?", (HOLDERS,)) is not None
+
+
+def _noted(text: str) -> dict[str, Any] | None:
+    with suppress(ValueError):
+        found = json.loads(text)
+        if isinstance(found, dict) and found.keys() >= _FIELDS:
+            return found
     return None
+
+
+def _holder(part: str, noted: Mapping[str, Any], progress: Mapping[str, Any] = MappingProxyType({})) -> Holder:
+    return Holder(part, noted["pid"], noted["host"], noted["since"], dict(progress))
+
+
+def _is_at_work(noted: dict[str, Any], path: Path, lock: Path) -> bool:
+    return locks.is_held(lock) or _may_live(noted, path, lock)
 
 
 def _may_live(holder: dict[str, Any], path: Path, lock: Path) -> bool:

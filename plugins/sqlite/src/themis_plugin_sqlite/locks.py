@@ -1,4 +1,7 @@
-"""Locks of runs: one file each, locked by the operating system, so that a dead process holds nothing."""
+"""Locks of runs and their parts: one file each, locked by the operating system, so that a dead process holds nothing.
+
+Which parts keep each other out is not decided here, but where they are noted (`holders`).
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,27 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+from urllib.parse import quote
 
-from themis_core import RunLocked, StorageError
+from themis_core import Holder, RunLocked, StorageError, locked_by
 
 __all__ = ["held", "hold", "is_held", "lock_file", "seem_held"]
 
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.02
+_RUN: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_PART: Final = re.compile(r"[A-Za-z0-9._%-]{1,100}")
 
 
 @contextmanager
-def hold(folder: Path, run_id: str) -> Iterator[Path]:
-    """Hold the lock file of a run in this folder, and give its path.
+def hold(folder: Path, run_id: str, part: str = "") -> Iterator[Path]:
+    """Hold the lock file of a run, or of a part of it, in this folder, and give its path.
 
     Raises RunLocked, naming the holder, if it is taken.
 
     The file stays afterwards: if it were removed, two processes could hold a lock on two files of one name.
     """
-    path = lock_file(folder, run_id)
+    path = lock_file(folder, run_id, part)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
@@ -39,7 +45,7 @@ def hold(folder: Path, run_id: str) -> Iterator[Path]:
         raise StorageError(f"can't make the lock file {path}: {error.strerror or error}") from error
     with file:
         if not _lock_soon(file):
-            raise RunLocked(_held_message(file, path, run_id))
+            raise _held_by(file, path, run_id, part)
         try:
             _write_holder(file)
             yield path
@@ -49,8 +55,10 @@ def hold(folder: Path, run_id: str) -> Iterator[Path]:
             _unlock(file)
 
 
-def lock_file(folder: Path, run_id: str) -> Path:
-    return folder / f"{_file_name(run_id)}.lock"
+def lock_file(folder: Path, run_id: str, part: str = "") -> Path:
+    """The file of a run, or of a part of it; `~` is in no name of a run."""
+    name = _file_name(run_id) + (f"~{_file_name(quote(part, safe=''), _PART)}" if part else "")
+    return folder / f"{name}.lock"
 
 
 def is_held(path: Path) -> bool:
@@ -80,18 +88,18 @@ def held(folder: Path) -> str | None:
     for path in sorted(folder.glob("*.lock")):
         with path.open("rb+") as file:
             if not _lock(file):
-                return _held_message(file, path, path.stem)
+                return str(_held_by(file, path, path.stem, ""))
             _unlock(file)
     return None
 
 
-def seem_held(folder: Path, *, besides: str) -> bool:
-    """Say whether others work on other runs, by what the lock files tell: no lock is tried, as nobody may be hindered.
+def seem_held(folder: Path, *, besides: Path) -> bool:
+    """Say whether others work on something, by what the lock files but this one tell: no lock is tried, as nobody may
+    be hindered.
 
     A process that was killed may still seem to be at work.
     """
-    own = _file_name(besides)
-    found = (_holder(path) for path in folder.glob("*.lock") if path.stem != own)
+    found = (_holder(path) for path in folder.glob("*.lock") if path.name != besides.name)
     return any(each is not None and _may_live(each) for each in found)
 
 
@@ -111,10 +119,10 @@ def _may_live(holder: dict[str, Any]) -> bool:
     return os.name == "nt" or Path(f"/proc/{holder['pid']}").exists() or not Path("/proc").exists()
 
 
-def _file_name(run_id: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", run_id):
-        return run_id
-    return hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()
+def _file_name(name: str, plain: re.Pattern[str] = _RUN) -> str:
+    if plain.fullmatch(name):
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _write_holder(file: BinaryIO) -> None:
@@ -125,14 +133,17 @@ def _write_holder(file: BinaryIO) -> None:
     file.flush()
 
 
-def _held_message(file: BinaryIO, path: Path, run_id: str) -> str:
+def _held_by(file: BinaryIO, path: Path, run_id: str, part: str) -> RunLocked:
     file.seek(0)
     try:
-        holder = json.loads(file.read(10_000))
-        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        told = json.loads(file.read(10_000))
+        holder = Holder(part, told["pid"], told["host"], told["since"])
     except (ValueError, KeyError, TypeError):  # it is just being written
-        who = "another process"
-    return f"run {run_id!r} is being worked on by {who} (lock {path}): wait for it, or stop it, then run again"
+        what = f"{run_id!r}, part {part}," if part else repr(run_id)
+        return RunLocked(
+            f"run {what} is being worked on by another process (lock {path}): wait for it, or stop it, then run again"
+        )
+    return locked_by(run_id, part, holder, f" (lock {path})")
 
 
 if sys.platform == "win32":
