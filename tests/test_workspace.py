@@ -32,7 +32,9 @@ UPON_OTHERS = ["themis_costs", "themis_display", "themis_media"]
 """Of these, what uses others of them."""
 NAMESPACE_OF = {"http_json": "http"}
 """Where a plugin's folder has another name, as that of its namespace is a library's."""
-LIBRARIES = sorted(["themis_http", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH])
+LIBRARIES = sorted(
+    ["themis_http", "themis_labels", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH]
+)
 NAMESPACES = sorted(
     NAMESPACE_OF.get(folder.name, folder.name) for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES
 )
@@ -71,7 +73,7 @@ def names(requirements: list[str]) -> list[str]:
             layers("Plugins do not know each other"),
             [
                 [f"themis_plugin_{name}" for name in NAMESPACES],
-                ["themis_http", "themis_rows", "themis_sql"],
+                ["themis_http", "themis_labels", "themis_rows", "themis_sql"],
                 ["themis_core"],
                 UPON_OTHERS,
                 sorted(["themis_numbers", "themis_patterns", *(name for name in BENEATH if name not in UPON_OTHERS)]),

@@ -15,8 +15,8 @@ from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
 
-from themis_plugin_judge.agreement import Estimate, Rate
-from themis_plugin_judge.calibration import corrected_mean, corrected_share
+from themis_labels.agreement import Estimate, Rate
+from themis_labels.calibration import corrected_mean, corrected_share
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibrating-judges.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"

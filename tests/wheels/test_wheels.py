@@ -28,6 +28,7 @@ LIBRARIES = sorted(
         "http",
         "interrupts",
         "intervals",
+        "labels",
         "lanes",
         "loose",
         "media",

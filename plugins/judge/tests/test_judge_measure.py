@@ -15,10 +15,10 @@ from themis_core import SpecError
 from themis_core.cli import cli
 from themis_core.testing.server import ScriptedServer
 from themis_intervals import shown
-from themis_plugin_judge.agreement import Estimate, Rate, alpha, kappa
-from themis_plugin_judge.calibration import corrected_mean, corrected_share
-from themis_plugin_judge.labelled import Judged, JudgeScores, Labels
-from themis_plugin_judge.measure import _check_range, _measured
+from themis_labels.agreement import Estimate, Rate, alpha, kappa
+from themis_labels.calibration import corrected_mean, corrected_share
+from themis_labels.labelled import Judged, JudgeScores, Labels
+from themis_labels.measure import _check_range, _measured
 
 PLUGIN = '''
 from pydantic import Field
@@ -171,6 +171,10 @@ def test_binary_labels_give_every_figure_and_the_corrected_score(binary: Bench, 
         "alpha": asdict(alpha(pairs)),
         "sensitivity": asdict(sensitivity.estimate()),
         "specificity": asdict(specificity.estimate()),
+        "reliability": [
+            {"judge": 0.0, "n": 18, "human": asdict(Rate(2, 18, 18).estimate())},
+            {"judge": 1.0, "n": 22, "human": asdict(Rate(18, 22, 22).estimate())},
+        ],
         "self_agreement": asdict(Estimate(None)),
         "self_alpha": asdict(Estimate(None)),
         "position_bias": None,

@@ -13,7 +13,7 @@ import themis_core as themis
 from themis_core import SpecError
 from themis_plugin_report.gathering import gathered, opened
 from themis_plugin_report.plots import plots
-from themis_plugin_report.reports import page_of, tables_of
+from themis_plugin_report.reports import Wanted, page_of, tables_of
 from themis_plugin_report.tables import as_markdown, tables
 
 
@@ -106,8 +106,8 @@ def test_metadata_with_a_value_for_nearly_every_item_is_no_group(tmp_path: Path)
 
 def test_what_is_named_replaces_the_groups_that_are_found(tmp_path: Path) -> None:
     spec = with_metadata(tmp_path, ["hard", "easy"] * 6)
-    assert "| level |" not in as_markdown(tables_of(spec=spec, by=["slice"])["groups"])
-    page = page_of(spec=spec, by=["metadata.level"])
+    assert "| level |" not in as_markdown(tables_of(spec=spec, wanted=Wanted(["slice"]))["groups"])
+    page = page_of(spec=spec, wanted=Wanted(["metadata.level"]))
     assert ("accuracy by level" in page, "accuracy by human" in page) == (True, False)
     with pytest.raises(SpecError, match=r"can't be grouped by 'metadata.levle'.*metadata.level"):
-        page_of(spec=spec, by=["metadata.levle"])
+        page_of(spec=spec, wanted=Wanted(["metadata.levle"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,28 +13,10 @@ import click
 import themis_core as themis
 from themis_core import SpecError, counted
 from themis_intervals import shown
+from themis_labels import METHODS, Estimate, JudgeMeasurement, Labels, Scale, figures, label_values, measure_run
 from themis_output import format_option
-from themis_plugin_judge.agreement import Estimate, Scale
-from themis_plugin_judge.labelled import Labels
-from themis_plugin_judge.measure import JudgeMeasurement, measure_run
 
 __all__ = ["measure"]
-
-WEIGHTS = {"nominal": "unweighted", "ordinal": "linear weights", "interval": "quadratic weights"}
-METHODS = {
-    "rogan_gladen": "Rogan and Gladen's estimate, Lang and Reiczigel's interval",
-    "prediction_powered": "prediction-powered mean",
-}
-
-
-def _label_value(text: str) -> tuple[str, float]:
-    label, equals, number = text.rpartition("=")
-    try:
-        if equals and math.isfinite(value := float(number)):
-            return label, value
-    except ValueError:
-        pass
-    raise SpecError(f"--label-value {text}: write it as label=number, such as good=1")
 
 
 @click.command()
@@ -76,7 +57,7 @@ def measure(
 
     What is stored is not asked again. Exits as `themis run` does, but a threshold of the spec plays no part.
     """
-    labels = Labels(label, dict(map(_label_value, numbers)))
+    labels = Labels(label, label_values(numbers))
     exit_code, note = 0, ""
     if no_run:
         run_id = themis.plan(spec, project=project, **taken).run_id
@@ -105,7 +86,13 @@ def _page(found: JudgeMeasurement) -> str:
         f"{counted(found.labelled, 'answer', 'has', 'have')} a label, {found.n} of them a score; of all answers "
         f"{sum(found.unscored.values())} unscored{f' ({reasons})' if reasons else ''}, {found.not_judged} not judged\n"
     )
-    lines = [_safe(head), *_aligned([("figure", "value", "95 % interval", "n"), *_figures(found)], left=1)]
+    lines = [
+        _safe(head),
+        *_aligned(
+            [("figure", "value", "95 % interval", "n"), *((name, *_told(each)) for name, each in figures(found))],
+            left=1,
+        ),
+    ]
     if (bias := found.position_bias) is not None:
         lines.append(
             f"\nposition: {bias['n']} questions in both orders, {_cell(bias['consistent'])} consistent; "
@@ -133,21 +120,6 @@ def _corrections(found: JudgeMeasurement) -> list[str]:
             "better than chance, or it errs otherwise than on the answers with a label"
         )
     return lines
-
-
-def _figures(found: JudgeMeasurement) -> list[tuple[str, ...]]:
-    figures: list[tuple[str, Estimate]] = [
-        ("human mean", Estimate(found.human_mean, n=found.n)),
-        ("judge mean", Estimate(found.judge_mean, n=found.n)),
-        ("accuracy", found.accuracy),
-        (f"Cohen's kappa, {WEIGHTS[found.scale]}", found.kappa),
-        (f"Krippendorff's alpha, {found.scale}", found.alpha),
-    ]
-    if found.binary:
-        figures += [("sensitivity", found.sensitivity), ("specificity", found.specificity)]
-    if found.self_agreement.n:
-        figures += [("self-agreement", found.self_agreement), ("alpha of repeats", found.self_alpha)]
-    return [(name, *_told(figure)) for name, figure in figures]
 
 
 def _told(figure: Estimate) -> tuple[str, str, str]:

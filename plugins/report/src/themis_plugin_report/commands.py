@@ -60,9 +60,21 @@ def _store_command(command: Callable[..., Any]) -> click.Command:
     help="Plot and tabulate groups by this, such as metadata.subject, params.temperature. Repeatable. By default the "
     "dimensions and metadata that put slices or items together.",
 )
+@click.option(
+    "--label",
+    metavar="NAME",
+    help="Measure judges by the labels of people: the field or metadata that has them, as in `themis judge measure`.",
+)
+@click.option(
+    "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
+)
+@click.option("--threshold", type=float, help="Labels and scores of judges count as 1 from here on, as 0 below.")
 def report(
     runs: Sequence[str],
     by: Sequence[str],
+    label: str | None,
+    numbers: Sequence[str],
+    threshold: float | None,
     output: Path | None,
     as_format: str | None,
     name: str | None,
@@ -75,14 +87,18 @@ def report(
 
     The beginning of a run's id will do.
     """
-    from themis_plugin_report.gathering import gathered, opened
+    from themis_labels import Labels, label_values
+    from themis_plugin_report.gathering import Wanted, gathered, opened
 
+    if label is None and (numbers or threshold is not None):
+        raise click.UsageError("--label-value and --threshold are about labels: add --label NAME")
+    labels = None if label is None else Labels(label, label_values(numbers))
     chosen = _setup_format(as_format, output) if setup else _format_of(as_format, output)
-    _check_options(chosen, setup=setup, name=name, most=most, by=by)
+    _check_options(chosen, setup=setup, name=name, most=most, groups=bool(by or labels))
     if chosen == "html" and output is None:
         raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
     with opened(spec, project) as (results, store):
-        made = gathered(results, store, runs, by)
+        made = gathered(results, store, runs, Wanted(by, labels, threshold))
         with closing(made.index):
             if setup:
                 _write(_setups(made, chosen), output)
@@ -115,13 +131,13 @@ def _setup_format(as_format: str | None, output: Path | None) -> str:
     return found
 
 
-def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | None, by: Sequence[str]) -> None:
+def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | None, groups: bool) -> None:
     """Raise UsageError for an option that would change nothing."""
     if name is not None and (setup or chosen == "html"):
         instead = "--setup writes no table" if setup else "a page has all tables"
         raise click.UsageError(f"{instead}: leave out --table, or choose markdown, latex or csv without --setup")
-    if by and setup:
-        raise click.UsageError("--setup writes no groups: leave out --by")
+    if groups and setup:
+        raise click.UsageError("--setup writes no numbers: leave out --by and --label")
     if most is not None and (setup or chosen != "html"):
         raise click.UsageError("only an HTML page holds single results: leave out --results, or add -o report.html")
 

@@ -11,15 +11,28 @@ from pathlib import Path
 
 import themis_core as themis
 from themis_core import GroupRow, OutcomeCount, RunRecord, RunResult, SpecError, Store
+from themis_labels import JudgeMeasurement, Labels, measure_run
 from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.calls import Calls, calls_of
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Gathered", "gathered", "named", "numbers_of", "opened", "runs_of", "with_singles"]
+__all__ = ["Gathered", "Wanted", "gathered", "named", "numbers_of", "opened", "runs_of", "with_singles"]
 
 
 MOST_FIELDS = 8
 """Of metadata, by which results are grouped unless somebody names others: each is a pass over the scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for beside what a page has anyway."""
+
+    by: Sequence[str] = ()
+    """What results are grouped by, instead of the dimensions and metadata that put several slices or items together."""
+    labels: Labels | None = None
+    """Where the labels are that people gave, if judges are to be measured by them."""
+    threshold: float | None = None
+    """From here on, labels and scores of judges count as 1, and as 0 below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,8 @@ class Gathered:
     """Judge's score, as `score/metric`, to how often each value was given."""
     ballots: dict[tuple[str, str], Ballots]
     """By score and judging model."""
+    measured: list[tuple[str, JudgeMeasurement]]
+    """What people's labels say of the judges of each run, if they are wanted."""
     index: Index
     whole: bool = True
     """Whether single results, calls and judges are in it, and not the numbers alone."""
@@ -66,13 +81,12 @@ def runs_of(results: themis.Results, run_ids: Sequence[str]) -> list[RunRecord]:
     return list({run.run_id: run for run in named}.values())
 
 
-def gathered(results: themis.Results, store: Store, run_ids: Sequence[str], by: Sequence[str] = ()) -> Gathered:
+def gathered(results: themis.Results, store: Store, run_ids: Sequence[str], wanted: Wanted = Wanted()) -> Gathered:
     """Read what is told of these runs, by default of the latest one. The caller closes the index.
 
-    Without names in `by`, results are grouped by the dimensions and metadata that put several slices or items together.
-    Raises SpecError if there is no such run, or it can't be grouped by such a name.
+    Raises SpecError if there is no such run, or what is wanted can't be had of it.
     """
-    return with_singles(numbers_of(results, store, run_ids), results, store, by)
+    return with_singles(numbers_of(results, store, run_ids), results, store, wanted)
 
 
 def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) -> Gathered:
@@ -81,12 +95,13 @@ def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) ->
     told = [results.result(run.run_id) for run in runs]
     outcomes = [store.outcomes(run.run_id) for run in runs]
     groups = {name: _grouped_by(results, runs, name) for name in _dimensions(runs)}
-    return Gathered(runs, told, outcomes, {}, groups, {}, {}, Index(store, ()), whole=False)
+    return Gathered(runs, told, outcomes, {}, groups, {}, {}, [], Index(store, ()), whole=False)
 
 
-def with_singles(made: Gathered, results: themis.Results, store: Store, by: Sequence[str] = ()) -> Gathered:
-    """The same with single results, calls and judges, and grouped by metadata, or as `by` says."""
-    wanted = {name: _grouped_by(results, made.runs, name) for name in by}
+def with_singles(made: Gathered, results: themis.Results, store: Store, wanted: Wanted = Wanted()) -> Gathered:
+    """The same with single results, calls and judges, grouped by metadata too, and with what is wanted."""
+    groups = {name: _grouped_by(results, made.runs, name) for name in wanted.by}
+    measured = _measured(results, made.runs, wanted)
     index = Index(store, made.runs)
     judges = _judges(made.runs)
     return replace(
@@ -94,7 +109,8 @@ def with_singles(made: Gathered, results: themis.Results, store: Store, by: Sequ
         calls=calls_of(store, index, made.runs, judges),
         judged=_judged(results, made.runs, judges),
         ballots=ballots(store, index, judges),
-        groups=wanted or {**made.groups, **_by_metadata(results, made.runs, index)},
+        groups=groups or {**made.groups, **_by_metadata(results, made.runs, index)},
+        measured=measured,
         index=index,
         whole=True,
     )
@@ -134,6 +150,17 @@ def _grouped_by(results: themis.Results, runs: Sequence[RunRecord], name: str) -
     if len(wrong) == len(runs):
         raise wrong[0]
     return found
+
+
+def _measured(results: themis.Results, runs: Sequence[RunRecord], wanted: Wanted) -> list[tuple[str, JudgeMeasurement]]:
+    if wanted.labels is None:
+        return []
+    judged = [run for run in runs if _judges([run])] or runs[:1]  # without any judge, measuring says so
+    return [
+        (run.run_id, each)
+        for run in judged
+        for each in measure_run(results, run.run_id, wanted.labels, threshold=wanted.threshold)
+    ]
 
 
 def named(name: str) -> str:

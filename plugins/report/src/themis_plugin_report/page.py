@@ -22,6 +22,7 @@ import themis_core as themis
 from themis_core import RunRecord, RunResult, Store, counted
 from themis_output import number, safe
 from themis_plugin_report.gathering import Gathered
+from themis_plugin_report.judge_plots import judge_plots
 from themis_plugin_report.plots import plots
 from themis_plugin_report.tables import TABLES, tables
 from themis_plugin_report.trials import groups
@@ -30,6 +31,8 @@ from themis_plugin_report.verdicts import verdicts
 __all__ = ["PAGE", "asset", "listed", "packed", "policy", "rendered", "told_of", "waiting", "whole"]
 
 
+MOST_OPEN = 40
+"""Rows of the table of groups that stand open on the page, beside their plots."""
 PAGE = 25
 """Results of one page of the browser of results; its script has the same number."""
 
@@ -125,6 +128,8 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
         tables=dict.fromkeys(TABLES) | {each.name: each for each in tables(made)},
         forests=forests,
         groups=by_group,
+        judges=judge_plots(made),
+        folded=MOST_OPEN,
         data=data,
         told=json.dumps(told_of(made)).replace("<", "\\u003c"),
         left_out=left_out,

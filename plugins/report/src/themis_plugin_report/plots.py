@@ -1,42 +1,18 @@
-"""Plots of values with their intervals, as SVG that needs no script: one for light pages and paper, one for dark pages.
-
-Names are plain text in them, whatever they hold: nothing is read as a formula.
-"""
+"""Plots of values with their intervals: of each score, and of groups of its answers."""
 
 from __future__ import annotations
 
-import base64
-import io
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure  # without pyplot, which keeps figures and looks for a screen
-
 from themis_core import ResultRow
-from themis_output import safe
+from themis_plugin_report.drawing import COLOURS, MARKERS, Plot, drawn, short
 from themis_plugin_report.gathering import Gathered, named
 
-__all__ = ["Plot", "plots"]
+__all__ = ["plots"]
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's "bright" scheme, which colour-blind readers can tell apart."""
-MARKERS = "osD^vP*"
-LONGEST_NAME = 36
 MOST_ROWS = 60
 """Rows of one plot; the table has all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A picture in both themes, as data URLs."""
-
-    title: str
-    alt: str
-    light: str
-    dark: str
 
 
 class Point(NamedTuple):
@@ -78,7 +54,7 @@ def _points(made: Gathered, score: str, metric: str) -> list[Point]:
         if (row.score, row.metric) == (score, metric)
     ]
     return [
-        Point(_label(name, row, rows), _text(row.slice_id), row.value, row.low, row.high)
+        Point(_label(name, row, rows), short(row.slice_id), row.value, row.low, row.high)
         for name, row in rows
         if row.value is not None
     ]
@@ -87,8 +63,8 @@ def _points(made: Gathered, score: str, metric: str) -> list[Point]:
 def _points_in_groups(made: Gathered, name: str, score: str, metric: str) -> list[Point]:
     return [
         Point(
-            _text(_named(made, row.group["model"] or "–", run_id)),
-            _text(row.group[name] or "–"),
+            short(_named(made, row.group["model"] or "–", run_id)),
+            short(row.group[name] or "–"),
             row.value,
             row.low,
             row.high,
@@ -114,10 +90,10 @@ def _forest(title: str, points: Sequence[Point]) -> Plot:
             axes.annotate(f"{each.value:.3f}", (each.value, at), **above)
         axes.set_yticks(range(len(ordered)), [each.series for each in ordered])
         axes.set_ylim(-0.6, len(ordered) - 0.2)
-        axes.set_xlabel(f"{_text(title)}, with 95 % interval")
+        axes.set_xlabel(f"{short(title)}, with 95 % interval")
 
     alt = "; ".join(f"{each.series} {each.value:.3f}" for each in reversed(ordered))
-    return _plot(title, f"{title}: {alt}", 1.0 + 0.42 * len(ordered), draw)
+    return drawn(title, f"{title}: {alt}", 1.0 + 0.42 * len(ordered), draw)
 
 
 def _by_group(title: str, kind: str, points: Sequence[Point]) -> Plot:
@@ -138,11 +114,11 @@ def _by_group(title: str, kind: str, points: Sequence[Point]) -> Plot:
             )  # fmt: skip
         axes.set_yticks(range(len(shown)), shown)
         axes.set_ylim(-0.6, len(shown) - 0.4)
-        axes.set_xlabel(f"{_text(title)} by {_text(kind)}, with 95 % intervals")
+        axes.set_xlabel(f"{short(title)} by {short(kind)}, with 95 % intervals")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
 
     height = 1.2 + 0.09 * len(series) + max(0.35, 0.16 * len(series)) * len(shown)
-    return _plot(f"{title} by {kind}", f"{title} by {kind}: the table has the values", height, draw)
+    return drawn(f"{title} by {kind}", f"{title} by {kind}: the table has the values", height, draw)
 
 
 def _whiskers(point: Point) -> tuple[float, float]:
@@ -158,34 +134,4 @@ def _label(name: str, row: ResultRow, rows: Sequence[tuple[str, ResultRow]]) -> 
         for each in ("prompt_variant_id", "params")
         if len({getattr(other, each) for _, other in rows}) > 1
     ]
-    return _text(" · ".join([name, *more]))
-
-
-def _text(name: str) -> str:
-    """One short line that XML can hold."""
-    text = " ".join(safe(name).encode("utf-8", "replace").decode().split())
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
-
-
-def _plot(title: str, alt: str, height: float, draw: Callable[[Any], None]) -> Plot:
-    light, dark = (_svg(height, draw, ink) for ink in ("#1c2430", "#e6e9ee"))
-    return Plot(title, alt[:2000], light, dark)
-
-
-def _svg(height: float, draw: Callable[[Any], None], ink: str) -> str:
-    style: Any = {
-        "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "themis", "font.size": 9,
-        "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.color": ink, "axes.labelcolor": ink,
-        "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.grid": True, "axes.grid.axis": "x",
-        "grid.color": ink, "grid.alpha": 0.15, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.spines.left": False, "ytick.major.size": 0, "legend.labelcolor": ink,
-    }  # fmt: skip
-    with rc_context(style), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of letters that its font lacks, and the reader's may have
-        figure = Figure(figsize=(7.2, height), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_axisbelow(True)
-        draw(axes)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue().encode()).decode()}"
+    return short(" · ".join([name, *more]))

@@ -11,13 +11,25 @@ from typing import Any, Final
 
 from themis_core import RunRecord
 from themis_intervals import shown
+from themis_labels import METHODS, Estimate, figures
 from themis_output import number, safe, told_once
 from themis_plugin_report.calls import Calls
 from themis_plugin_report.gathering import Gathered, named
 
 __all__ = ["TABLES", "Table", "as_csv", "as_latex", "as_markdown", "in_latex", "in_markdown", "tables"]
 
-TABLES = ("scores", "groups", "aggregates", "outcomes", "judges", "ballots", "calls", "provenance")
+TABLES = (
+    "scores",
+    "groups",
+    "aggregates",
+    "outcomes",
+    "judges",
+    "ballots",
+    "agreement",
+    "corrected",
+    "calls",
+    "provenance",
+)
 _NAMES = ("run", "by", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
 _UNSAID = {"params": "default", "of planned": "–", "mean of": "scored"}
 _NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "mean of", "unparsed", "unscored", "failed")
@@ -44,7 +56,7 @@ class Table:
 
 def tables(made: Gathered) -> list[Table]:
     """All tables that there is something to say in, in the order of `TABLES`."""
-    found = (_scores, _groups, _aggregates, _outcomes, _judges, _ballots, _calls, _provenance)
+    found = (_scores, _groups, _aggregates, _outcomes, _judges, _ballots, _agreement, _corrected, _calls, _provenance)
     return [table for make in found if (table := make(made)).rows]
 
 
@@ -171,6 +183,48 @@ def _ballots(made: Gathered) -> Table:
         ("of those alike", "how many of them got the same verdict each time"),
     )
     return Table("ballots", "Judging models", header, rows, "", frozenset(header[2:]), words)
+
+
+def _agreement(made: Gathered) -> Table:
+    """What people's labels say of each judge."""
+    header = ("run", "score", "metric", "slice", "figure", "value", "95 % interval", "n")
+    rows = [
+        [
+            run_id, each.score, each.metric, ", ".join(each.slices), name, *_estimate(figure), str(figure.n),
+        ]
+        for run_id, each in made.measured
+        for name, figure in figures(each)
+    ]  # fmt: skip
+    return _short("agreement", "Judges against people", header, rows, ("value", "95 % interval", "n"))
+
+
+def _corrected(made: Gathered) -> Table:
+    """What people would have given the answers that have no label."""
+    header = (
+        "run", "score", "metric", "slice", "model", "prompt", "params", "judge", "corrected", "95 % interval", "n",
+        "not judged", "unscored", "by",
+    )  # fmt: skip
+    rows = [
+        [
+            run_id, each.score, each.metric, row.slice_id, row.model_id, row.prompt_variant_id, row.params,
+            "–" if row.judge_mean is None else f"{row.judge_mean:.4f}", *_estimate(row.corrected), str(row.n),
+            str(row.not_judged), str(row.unscored), METHODS[each.method],
+        ]
+        for run_id, each in made.measured
+        for row in each.corrected
+        if row.n
+    ]  # fmt: skip
+    words = (
+        ("judge", "the judge's mean over the answers without a label"),
+        ("corrected", "what people would have given these answers, by what the labels teach of the judge's errors"),
+        ("not judged", "answers that were refused, empty or unparsed, so that no judge saw them"),
+        ("unscored", "answers whose verdict could not be read"),
+    )
+    return _short("corrected", "Scores corrected by the labels", header, rows, header[7:13], words=words)
+
+
+def _estimate(figure: Estimate) -> list[str]:
+    return ["–" if figure.value is None else f"{figure.value:.4f}", shown(figure.low, figure.high)]
 
 
 def _calls(made: Gathered) -> Table:

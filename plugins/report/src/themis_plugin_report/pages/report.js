@@ -333,7 +333,7 @@
   }
 
   function openForPrint() {
-    const closed = [...document.querySelectorAll("#spec details:not([open])")];
+    const closed = [...document.querySelectorAll("#spec details:not([open]), details.rows:not([open])")];
     const set = (open) => () => closed.forEach((each) => { each.open = open; });
     set(true)();
     addEventListener("afterprint", set(false), { once: true });

@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from themis_intervals import t_quantile, wilson
-from themis_plugin_judge.agreement import (
+from themis_labels.agreement import (
     Estimate,
     Rate,
     Scale,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import fmean, variance
 
 from themis_intervals import Z95, t_quantile
-from themis_plugin_judge.agreement import Estimate, Rate
+from themis_labels.agreement import Estimate, Rate
 
 __all__ = ["corrected_mean", "corrected_share"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from themis_plugin_judge.agreement import Estimate, Rate
-from themis_plugin_judge.calibration import corrected_mean, corrected_share
+from themis_labels.agreement import Estimate, Rate
+from themis_labels.calibration import corrected_mean, corrected_share
 
 
 def share(hits: int, n: int) -> Rate:

@@ -17,9 +17,10 @@ from typing import Any
 
 from themis_core import Results, SpecError
 from themis_intervals import ClusteredMean
-from themis_plugin_judge.agreement import Estimate, Rate, Scale, alpha, kappa, position_bias, self_agreement
-from themis_plugin_judge.calibration import corrected_mean, corrected_share
-from themis_plugin_judge.labelled import Judged, JudgeScores, Labels, read_judges
+from themis_labels.agreement import Estimate, Rate, Scale, alpha, kappa, position_bias, self_agreement
+from themis_labels.calibration import corrected_mean, corrected_share
+from themis_labels.labelled import Judged, JudgeScores, Labels, read_judges
+from themis_labels.reliability import Band, reliability
 
 __all__ = ["Corrected", "JudgeMeasurement", "measure_run"]
 
@@ -80,6 +81,8 @@ class JudgeMeasurement:
     """Share of 1 among the answers with label 1."""
     specificity: Estimate
     """Share of 0 among the answers with label 0."""
+    reliability: list[Band]
+    """For each value that the judge gave, or span of values, what people gave those of the n answers."""
     self_agreement: Estimate
     """Mean share of equal pairs among the repeats of a question; `n` questions were asked more than once."""
     self_alpha: Estimate
@@ -159,6 +162,7 @@ def _measured(judge: JudgeScores, scale: Scale | None) -> JudgeMeasurement:
         alpha=alpha(pairs, scale, items=items),
         sensitivity=sensitivity.estimate(),
         specificity=specificity.estimate(),
+        reliability=reliability(pairs, items, lowest=judge.lowest, highest=judge.highest),
         self_agreement=self_agreement(repeats, items=asked),
         self_alpha=alpha(repeats, scale, items=asked),
         position_bias=position_bias(orders) if orders else None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from themis_core import Results, RunRecord, SpecError, digest
 
-__all__ = ["Judged", "JudgeScores", "Labels", "read_judges"]
+__all__ = ["Judged", "JudgeScores", "Labels", "label_values", "read_judges"]
 
 Answer = tuple[str, str, str, str]
 """Slice id, model id, prompt variant id and the label of the settings: what results are grouped by."""
@@ -58,6 +58,21 @@ class Labels:
                 return number
         hint = f" Say what it counts as, such as --label-value {label[:40]!r}=1" if isinstance(label, str) else ""
         raise SpecError(f"{where}: the label in {self.name!r} is {str(label)[:80]!r}, which is no number.{hint}")
+
+
+def label_values(texts: Iterable[str]) -> dict[str, float]:
+    """What labels count as, from texts such as `good=1`. Raises SpecError for one that is not written so."""
+    return dict(map(_label_value, texts))
+
+
+def _label_value(text: str) -> tuple[str, float]:
+    label, equals, number = text.rpartition("=")
+    try:
+        if equals and math.isfinite(value := float(number)):
+            return label, value
+    except ValueError:
+        pass
+    raise SpecError(f"--label-value {text}: write it as label=number, such as good=1")
 
 
 @dataclass(frozen=True, slots=True)
