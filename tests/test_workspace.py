@@ -33,7 +33,10 @@ UPON_OTHERS = ["themis_costs", "themis_display", "themis_media"]
 NAMESPACE_OF = {"http_json": "http"}
 """Where a plugin's folder has another name, as that of its namespace is a library's."""
 LIBRARIES = sorted(
-    ["themis_http", "themis_labels", "themis_numbers", "themis_patterns", "themis_rows", "themis_sql", *BENEATH]
+    [
+        *("themis_blobs", "themis_http", "themis_labels", "themis_numbers", "themis_patterns", "themis_rows"),
+        *("themis_sql", *BENEATH),
+    ]
 )
 NAMESPACES = sorted(
     NAMESPACE_OF.get(folder.name, folder.name) for folder in FOLDERS if f"themis_{folder.name}" not in LIBRARIES
@@ -74,6 +77,7 @@ def names(requirements: list[str]) -> list[str]:
             [
                 [f"themis_plugin_{name}" for name in NAMESPACES],
                 ["themis_http", "themis_labels", "themis_rows", "themis_sql"],
+                ["themis_blobs"],
                 ["themis_core"],
                 UPON_OTHERS,
                 sorted(["themis_numbers", "themis_patterns", *(name for name in BENEATH if name not in UPON_OTHERS)]),
@@ -81,7 +85,7 @@ def names(requirements: list[str]) -> list[str]:
             id="plugins apart",
         ),
         pytest.param(TOOL["coverage"]["run"]["source_pkgs"], ["themis_core", *PACKAGES], id="coverage"),
-        pytest.param(sorted(TOOL["uv"]["sources"]), ["themis-core", *DISTRIBUTIONS], id="uv's sources"),
+        pytest.param(sorted(TOOL["uv"]["sources"]), sorted(["themis-core", *DISTRIBUTIONS]), id="uv's sources"),
         pytest.param(
             names(PROJECT["project"]["optional-dependencies"]["standard"]),
             [f"themis-plugin-{name}" for name in NAMESPACES if name not in (*BESIDE, *APART)],

@@ -212,8 +212,8 @@ def test_nothing_is_acknowledged_once_the_files_are_not_those_that_were_opened(
     else:
         save = store._save
 
-        def save_then_lose(events: Any) -> None:
-            save(events)
+        def save_then_lose(*batch: Any) -> None:
+            save(*batch)
             GONE[fault](path)
 
         store._save = save_then_lose  # type: ignore[method-assign]

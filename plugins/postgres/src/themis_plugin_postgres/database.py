@@ -65,6 +65,7 @@ class PostgresDatabase(VersionedDatabase):
         # Ids are max(id) + 1, so one transaction writes at a time; readers wait for none.
         name = f"themis store {spec.schema_name}".encode()
         self._write_lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+        self._blob_lock = self._write_lock ^ 1
         self._locks = RunLocks(self._new_connection, self._location, spec.lease_s)
         self._main: PostgresConnection | None = None
         self._idle: list[PostgresConnection] = []
@@ -224,6 +225,12 @@ class PostgresDatabase(VersionedDatabase):
                 )
             self._locks.check(connection)
             yield
+
+    def keep_blobs(self) -> None:
+        self._connection().fetch(f"SELECT pg_advisory_xact_lock_shared({self._blob_lock})")
+
+    def remove_blobs(self) -> None:
+        self._connection().fetch(f"SELECT pg_advisory_xact_lock({self._blob_lock})")
 
     def read_back(self) -> None:
         """Write a batch by each way that rows take, read it and take it back.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from themis_blobs import FolderBlobs
 from themis_core import Damage, Event, StorageError, UnusedFile
 from themis_plugin_postgres.database import PostgresDatabase
 from themis_plugin_postgres.definitions import compare, restore
 from themis_plugin_postgres.faults import PostgresFault, unable_to_check
 from themis_sql import SqlStore
-from themis_sql.blob_files import remove_unused
+from themis_sql.unused import remove_unused
 from themis_sql.verify import damages
 
 __all__ = ["PostgresStore"]
@@ -20,7 +21,8 @@ class PostgresStore(SqlStore):
     """A schema and, under `blob_root`, a folder that is named by the store's id: so stores may share the root."""
 
     def __init__(self, database: PostgresDatabase, blob_root: Path, schema: str, *, inline_limit_bytes: int) -> None:
-        super().__init__(database, blob_root / database.info.store_id, inline_limit_bytes=inline_limit_bytes)
+        blobs = FolderBlobs(blob_root / database.info.store_id)
+        super().__init__(database, blobs, inline_limit_bytes=inline_limit_bytes)
         self._postgres = database
         self._schema = schema
         database.forget = self._forget
@@ -52,7 +54,7 @@ class PostgresStore(SqlStore):
     def back_up(self, target: Path) -> None:
         raise StorageError(
             "a store in Postgres is copied with the database's own tools: run pg_dump --schema="
-            f"{self._schema}, and then copy the folder {self._blobs.folder}"
+            f"{self._schema}, and then copy the folder {self._blobs.place}"
         )
 
     def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:

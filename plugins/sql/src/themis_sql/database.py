@@ -126,6 +126,12 @@ class Database(ABC):
             self._roll_back()
             raise CommitUnknown(error) from error
 
+    def keep_blobs(self) -> None:  # noqa: B027 - where one transaction writes at a time, it excludes the others as it is
+        """Within a transaction: have nobody remove a blob until it ends."""
+
+    def remove_blobs(self) -> None:  # noqa: B027
+        """Within a transaction: wait for those that keep blobs, and have no other one begin to until it ends."""
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn the driver's errors into StorageError, the cause kept."""

@@ -1,4 +1,4 @@
-"""Texts of any length and content, kept once: in the table `payloads`, or as blob files if they are long.
+"""Texts of any length and content, kept once: in the table `payloads`, or apart from it, as blobs, if they are long.
 
 It does not know what a text is for.
 """
@@ -6,20 +6,15 @@ It does not know what a text is for.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
-
+from themis_blobs import Blobs
 from themis_core import StorageError
 from themis_sql.codec import display_form, lookup_of, to_bytes
 from themis_sql.database import Database
-from themis_sql.folders import leave_out_of_git, make_folder, sync_folder
 
-__all__ = ["BlobFiles", "NewPayloads", "Payloads", "displayed"]
+__all__ = ["NewPayloads", "Payloads", "displayed"]
 
 _DISPLAYED = 1_000
 """Characters of a long text that SQL shows."""
@@ -27,64 +22,10 @@ _BULKY = 1_000
 """Characters from which on a row takes much of a page: among short rows, it would leave most of two pages empty."""
 
 
-class BlobFiles:
-    """Content-addressed files, `ab/<sha256>.zst` under one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def path(self, digest: bytes) -> Path:
-        name = digest.hex()
-        return self.folder / name[:2] / f"{name}.zst"
-
-    def write(self, digest: bytes, data: bytes) -> None:
-        """Have the file on stable storage when this returns."""
-        path = self.path(digest)
-        if self._holds(digest):  # that it exists proves nothing: a crash may have left it torn
-            return
-        made = make_folder(path.parent)
-        if self.folder.parent.parent in made:  # what the spec names was not there
-            leave_out_of_git(self.folder.parent)
-        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-        try:
-            with part.open("xb") as file:
-                file.write(ZstdCompressor(level=3).compress(data))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        for folder in (path.parent, *made):
-            sync_folder(folder)
-
-    def read(self, digest: bytes) -> bytes:
-        path = self.path(digest)
-        try:
-            # Piece by piece: a damaged file may say that it holds more than there is memory for.
-            reader = ZstdDecompressor().decompressobj()
-            data = reader.decompress(path.read_bytes())
-        except FileNotFoundError as error:
-            raise StorageError(f"the blob file {path} is missing: bring it back from a backup") from error
-        except ZstdError as error:
-            raise StorageError(f"the blob file {path} is damaged: bring it back from a backup") from error
-        if not reader.eof:
-            raise StorageError(f"the blob file {path} is damaged: bring it back from a backup")
-        if hashlib.sha256(data).digest() != digest:
-            raise StorageError(f"the blob file {path} does not match its hash: bring it back from a backup")
-        return data
-
-    def _holds(self, digest: bytes) -> bool:
-        try:
-            self.read(digest)
-        except StorageError:
-            return False
-        return True
-
-
 class Payloads:
     """Reads stored texts."""
 
-    def __init__(self, database: Database, blobs: BlobFiles) -> None:
+    def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
         self._blobs = blobs
 
@@ -111,9 +52,8 @@ class Payloads:
 class NewPayloads:
     """The texts that one transaction adds."""
 
-    def __init__(self, database: Database, blobs: BlobFiles, inline_limit: int, first_id: int) -> None:
+    def __init__(self, database: Database, inline_limit: int, first_id: int) -> None:
         self._database = database
-        self._blobs = blobs
         self._inline_limit = inline_limit
         self._next = first_id
         self._shared: dict[bytes, int] = {}
@@ -122,6 +62,8 @@ class NewPayloads:
         self.rows: list[tuple[Any, ...]] = []
         self.used: dict[int, bytes] = {}
         """Digests of all texts that were asked for, new or not, by their ids."""
+        self.long: dict[bytes, bytes] = {}
+        """The new texts that are beyond the limit, by their digests: they are to be written as blobs."""
 
     def number_first(self, texts: Iterable[str]) -> None:
         """Give the bulky ones of some texts their numbers, so that they lie together; `own` must take each of them."""
@@ -160,7 +102,7 @@ class NewPayloads:
             number = self._take()
         self.used[number] = digest
         if len(data) > self._inline_limit:
-            self._blobs.write(digest, data)
+            self.long[digest] = data
             self.rows.append((number, lookup, digest, displayed(text, external=True), None, 1))
         else:
             shown = display_form(text)

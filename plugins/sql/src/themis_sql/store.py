@@ -5,11 +5,11 @@ What a batch changes is `projection`; this is when and how it is made durable.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
+from themis_blobs import Blobs
 from themis_core import Damage, Event, Holder, StorageError
 from themis_sql.claims import Claims
 from themis_sql.codec import unpack_body
@@ -18,7 +18,7 @@ from themis_sql.facts import Fact, fact_of, messages_of
 from themis_sql.layout import PROJECTIONS, insert_sql
 from themis_sql.log import Log, LogCheck
 from themis_sql.names import Names
-from themis_sql.payloads import BlobFiles, NewPayloads, Payloads
+from themis_sql.payloads import NewPayloads, Payloads
 from themis_sql.projection import Keys, Projection
 from themis_sql.reader import SqlReader
 
@@ -35,12 +35,20 @@ _NEXT_IDS = "SELECT " + ", ".join(
 _NEXT_GROUP = "SELECT seq, encoding, body FROM events WHERE seq > ? ORDER BY seq LIMIT 1"
 
 
-class SqlStore(SqlReader):
-    """A store in an SQL database, with long texts in blob files beside it."""
+class _LongTexts(Exception):
+    """A batch has texts that are to be written before its transaction."""
 
-    def __init__(self, database: Database, blob_folder: Path, *, inline_limit_bytes: int = 65_536) -> None:
-        self._blobs = BlobFiles(blob_folder)
-        super().__init__(database, Payloads(database, self._blobs))
+    def __init__(self, texts: Mapping[bytes, bytes]) -> None:
+        super().__init__()
+        self.texts = texts
+
+
+class SqlStore(SqlReader):
+    """A store in an SQL database, with long texts as blobs."""
+
+    def __init__(self, database: Database, blobs: Blobs, *, inline_limit_bytes: int = 65_536) -> None:
+        self._blobs = blobs
+        super().__init__(database, Payloads(database, blobs))
         self._names = Names(database)
         self._log = Log(database)
         self._claims = Claims(database)
@@ -61,25 +69,33 @@ class SqlStore(SqlReader):
         except self._database.driver_error as error:
             raise StorageError(self._database.explain(error)) from error
         except OSError as error:
-            raise StorageError(f"can't write a blob file in {self._blobs.folder}: {error.strerror or error}") from error
+            raise StorageError(f"can't write a blob file in {self._blobs.place}: {error.strerror or error}") from error
 
     def _append(self, events: Sequence[Event]) -> None:
-        try:
-            with self._database.transaction():
-                self._save(events)
-        except BaseException:
-            self._forget()
-            raise
+        written: dict[bytes, bytes] = {}
+        while True:
+            try:
+                with self._database.transaction():
+                    self._save(events, written)
+                return
+            except _LongTexts as found:
+                # Not within the transaction: a bucket may take seconds, and others wait for what it holds.
+                self._forget()
+                self._blobs.write(found.texts)
+                written |= found.texts
+            except BaseException:
+                self._forget()
+                raise
 
     def _forget(self) -> None:
         """Forget numbers and ends of chains: what was rolled back is not stored any more."""
         self._names.forget()
         self._log.forget()
 
-    def _save(self, events: Sequence[Event]) -> None:
+    def _save(self, events: Sequence[Event], written: Collection[bytes]) -> None:
         *ids, seq = self._database.row(_NEXT_IDS)
         first_ids = dict(zip(_NUMBERED, ids, strict=True))
-        texts = NewPayloads(self._database, self._blobs, self._inline_limit, first_ids["payloads"])
+        texts = NewPayloads(self._database, self._inline_limit, first_ids["payloads"])
         projection = Projection(self._database, self._names, first_ids, seq)
         projection.load(Keys.of_events(events))
         messages = [messages_of(each) for each in events]
@@ -92,10 +108,24 @@ class SqlStore(SqlReader):
                 projection.add(fact)
                 facts.append(fact)
         if facts:
+            self._keep_long(texts.long, written)
             self._log.append(seq, facts, texts.used)
             if texts.rows:
                 self._database.write(insert_sql("payloads"), sorted(texts.rows))
             projection.write()
+
+    def _keep_long(self, texts: Mapping[bytes, bytes], written: Collection[bytes]) -> None:
+        """See to it that long texts are there at the commit. Raises _LongTexts if any is not `written`."""
+        if not texts:
+            return
+        if self._blobs.transactional:
+            self._blobs.write(texts)
+            return
+        if new := {digest: text for digest, text in texts.items() if digest not in written}:
+            raise _LongTexts(new)
+        self._database.keep_blobs()
+        if removed := self._blobs.missing(texts):  # as unused, between the writing and here
+            self._blobs.write({digest: texts[digest] for digest in removed})
 
     def check_log(self) -> Iterator[Damage]:
         with self._database.errors():
@@ -142,6 +172,7 @@ class SqlStore(SqlReader):
         self._claims.release(run_id, keys)
 
     def close(self) -> None:
+        self._blobs.close()
         self._database.close()
 
 

@@ -5,17 +5,17 @@ It changes nothing. All of it streams, so memory does not grow with the store.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Container, Iterator
 from typing import Any
 
+from themis_blobs import Blobs, BlobUnreachable
 from themis_core import Damage, StorageError
 from themis_sql.codec import lookup_of, to_bytes
 from themis_sql.database import Database
 from themis_sql.layout import PROJECTIONS
 from themis_sql.log import UNREADABLE, LogCheck
-from themis_sql.payloads import BlobFiles, displayed
+from themis_sql.payloads import displayed
 from themis_sql.store import replay
 
 __all__ = ["CouldNotCheck", "damages"]
@@ -27,18 +27,16 @@ class CouldNotCheck(StorageError):
 
 _PAGE = 200
 """Rows, with texts of up to 64 KiB, that are in memory at once."""
-_LOST = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EIO})
-"""Errors of a blob file that mean that its content is gone; others mean that it could not be looked at."""
 _SHOWN = 100
 """Differing rows of one table that are listed; after a lost table, all of them would help nobody."""
 
 
-def damages(scratch: Database, blobs: BlobFiles, stored: str, *, without: Container[str] = ()) -> Iterator[Damage]:
+def damages(scratch: Database, blobs: Blobs, stored: str, *, without: Container[str] = ()) -> Iterator[Damage]:
     """Yield all that is wrong in a store; what its database says of itself is left to the caller.
 
     `scratch` is a connection that sees the store as of one moment, in which the tables of `layout.PROJECTIONS` are
     empty temporary ones; `stored` gives the name of a stored table, such as `main.{}`. Tables `without` are known to be
-    missing or otherwise than Themis defines them. Raises StorageError if a blob file can't be read for a reason that
+    missing or otherwise than Themis defines them. Raises StorageError if a blob can't be read for a reason that
     tells nothing of what it holds, such as a right that is lacking.
     """
     check = LogCheck(scratch)
@@ -58,7 +56,7 @@ def damages(scratch: Database, blobs: BlobFiles, stored: str, *, without: Contai
     yield from _differing_projections(scratch, stored, without)
 
 
-def _damaged_payloads(database: Database, blobs: BlobFiles) -> Iterator[Damage]:
+def _damaged_payloads(database: Database, blobs: Blobs) -> Iterator[Damage]:
     """Yield texts, in the database and in blob files, that are not those whose hashes were stored."""
     for number, *row in _pages(database, "id, lookup, digest, text, raw, external", "payloads", ("id",)):
         problem = _problem_of_text(blobs, *row)
@@ -66,15 +64,15 @@ def _damaged_payloads(database: Database, blobs: BlobFiles) -> Iterator[Damage]:
             yield Damage(f"payloads {number}", problem)
 
 
-def _problem_of_text(blobs: BlobFiles, lookup: Any, digest: Any, text: Any, raw: Any, external: Any) -> str | None:
+def _problem_of_text(blobs: Blobs, lookup: Any, digest: Any, text: Any, raw: Any, external: Any) -> str | None:
     if external not in (0, 1):
         return "it is neither in the table nor in a file"
     try:
         digest = bytes(digest)
-        data = _blob(blobs, digest) if external else to_bytes(text) if raw is None else bytes(raw)
+        data = blobs.read(digest) if external else to_bytes(text) if raw is None else bytes(raw)
         shown = displayed(data.decode("utf-8", "surrogatepass"), external=bool(external))
-    except CouldNotCheck:
-        raise
+    except BlobUnreachable as error:
+        raise CouldNotCheck(f"could not check the store: {error}") from error
     except StorageError as error:
         return str(error)
     except UNREADABLE:
@@ -84,16 +82,6 @@ def _problem_of_text(blobs: BlobFiles, lookup: Any, digest: Any, text: Any, raw:
     if lookup is not None and lookup != lookup_of(digest):
         return "it would not be found by its hash"
     return None if shown == text else "what SQL shows is not the text"
-
-
-def _blob(blobs: BlobFiles, digest: bytes) -> bytes:
-    try:
-        return blobs.read(digest)
-    except OSError as error:
-        problem = f"the blob file {blobs.path(digest)} can't be read: {error.strerror or error}"
-        if error.errno in _LOST:
-            raise StorageError(problem) from error
-        raise CouldNotCheck(f"could not check the store: {problem}") from error
 
 
 def _differing_projections(scratch: Database, stored: str, without: Container[str]) -> Iterator[Damage]:

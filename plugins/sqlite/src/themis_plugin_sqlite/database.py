@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from themis_blobs.folders import leave_out_of_git, make_folder, sync_folder
 from themis_core import Holder, StorageError, StoreOutdated
 from themis_plugin_sqlite import holders, locks
 from themis_plugin_sqlite.held import Held
@@ -22,7 +23,6 @@ from themis_plugin_sqlite.making import APPLICATION_ID, make_file, statements
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
 from themis_sql.database import CommitUnknown
-from themis_sql.folders import leave_out_of_git, make_folder, sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.migrations import VersionedDatabase
 

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from themis_blobs.folders import sync_folder
 from themis_core import Damage, StorageError
 from themis_sql import SCHEMA_VERSION
 from themis_sql.definitions import added
 from themis_sql.definitions import differing as definitions_differing
-from themis_sql.folders import sync_folder
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.statements import Statements
 

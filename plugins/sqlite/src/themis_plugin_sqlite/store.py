@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from themis_blobs import FolderBlobs
+from themis_blobs.folders import sync_folder
 from themis_core import Damage, RunLocked, StorageError, UnusedFile
 from themis_plugin_sqlite import locks
 from themis_plugin_sqlite.database import SqliteDatabase, is_damage
@@ -16,10 +18,8 @@ from themis_plugin_sqlite.leftovers import remove_files, remove_leftovers, stora
 from themis_plugin_sqlite.making import differing, part_files
 from themis_plugin_sqlite.places import BLOBS, FILE_NAME
 from themis_sql import SqlStore
-from themis_sql.blob_files import remove_unused, stored_digests
-from themis_sql.folders import sync_folder
 from themis_sql.migrations import bring_up_to_date
-from themis_sql.payloads import BlobFiles
+from themis_sql.unused import remove_unused, stored_digests
 from themis_sql.verify import CouldNotCheck, damages
 
 __all__ = ["SqliteStore", "open_store"]
@@ -49,7 +49,7 @@ class SqliteStore(SqlStore):
     """The database `themis.sqlite3` and the folder `blobs` beside it."""
 
     def __init__(self, database: SqliteDatabase, folder: Path, *, inline_limit_bytes: int = 65_536) -> None:
-        super().__init__(database, folder / BLOBS, inline_limit_bytes=inline_limit_bytes)
+        super().__init__(database, FolderBlobs(folder / BLOBS), inline_limit_bytes=inline_limit_bytes)
         self._sqlite = database
         self._folder = folder
 
@@ -95,10 +95,10 @@ class SqliteStore(SqlStore):
     def _copy(self, folder: Path) -> None:
         """Copy the database first: whatever its copy refers to is a finished blob file then, and stays one."""
         self._sqlite.copy_to(folder / FILE_NAME)
-        source, copies = self._blobs, BlobFiles(folder / BLOBS)
+        source, copies = self._blobs, FolderBlobs(folder / BLOBS)
         with closing(open_store(folder, mode="read")) as copy:
             for digest in stored_digests(copy._sqlite):
-                copies.write(bytes.fromhex(digest), source.read(bytes.fromhex(digest)))
+                copies.write({digest: source.read(digest)})
             found = list(islice(copy.verify(), 3))
         if found:
             told = "; ".join(f"{each.place}: {each.problem}" for each in found)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from themis_sql.payloads import BlobFiles
+from themis_blobs import FolderBlobs
 
 TEXT = b"word " * 1_000
 DIGEST = hashlib.sha256(TEXT).digest()
@@ -15,18 +15,18 @@ DIGEST = hashlib.sha256(TEXT).digest()
 
 @pytest.mark.parametrize("root", ["blobs", ".themis/blobs", "a/b/c"])
 def test_a_root_that_was_made_is_left_out_of_git(tmp_path: Path, root: str) -> None:
-    files = BlobFiles(tmp_path / root / "id of the store")
-    files.write(DIGEST, TEXT)
+    files = FolderBlobs(tmp_path / root / "id of the store")
+    files.write({DIGEST: TEXT})
     ignored = tmp_path / root / ".gitignore"
     assert ignored.read_text().endswith("*\n")
     assert list(tmp_path.rglob(".gitignore")) == [ignored]
     ignored.unlink()
-    other = BlobFiles(tmp_path / root / "id of another")
-    other.write(DIGEST, TEXT)
+    other = FolderBlobs(tmp_path / root / "id of another")
+    other.write({DIGEST: TEXT})
     assert not ignored.exists()
     assert other.read(DIGEST) == files.read(DIGEST) == TEXT
 
 
 def test_a_root_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
-    BlobFiles(tmp_path / "id of the store").write(DIGEST, TEXT)
+    FolderBlobs(tmp_path / "id of the store").write({DIGEST: TEXT})
     assert list(tmp_path.rglob(".gitignore")) == []
