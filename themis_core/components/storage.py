@@ -209,9 +209,10 @@ class Store(ABC):
     def open_parts(self, run_id: str, of: int) -> int:
         """Begin to hand out the parts of a run, numbered from 1; return how many there are.
 
-        That is `of`, or the number that others opened, as long as theirs are not all finished. What is finished for
-        good is told by what is stored: parts are opened anew for who comes later. This and what follows divides a run
-        among workers. A backend that leaves it out raises StorageError.
+        That is `of`, or the number that others opened whose round goes on: it is over when all parts are finished and
+        nobody is at work who was when it was opened, or when nobody but the caller is. A new one has all parts again,
+        for what is done is told by what is stored. This and what follows divides a run among workers; a backend that
+        leaves it out raises StorageError.
         """
         raise self._hands_out_nothing()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from themis_core.components import StorageBackend, Store, knows_parts
-from themis_core.errors import RunLocked
+from themis_core.components import PartsRecord, StorageBackend, Store, knows_parts
+from themis_core.errors import RunLocked, StorageError
 from themis_core.testing.events import run_started
 
 __all__ = ["LockRules"]
@@ -141,6 +141,85 @@ class LockRules:
             with store.lock_run("run", "2/4"):
                 assert [dict(each.progress) for each in other.at_work("run")] == [{}]
 
+    def test_parts_are_handed_out_once_and_what_is_given_back_or_left_is_handed_out_again(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        _needs_leases(store)
+        with closing(backend.open(tmp_path)) as other, other.lock_run("run", "worker b"):
+            with store.lock_run("run", "worker a"):
+                assert (store.open_parts("run", 5), other.open_parts("run", 9)) == (5, 5)
+                assert (list(store.take_parts("run", "worker a", 2)), list(other.take_parts("run", "worker b", 2))) == (
+                    [1, 2],
+                    [3, 4],
+                )
+                assert other.parts("run") == PartsRecord(5, 0, 4)
+                store.finish_parts("run", "worker a", [1, 3])
+                other.finish_parts("run", "worker b", [1])
+                assert other.parts("run") == PartsRecord(5, 1, 3), "3 is another's, and 1 is done already"
+                other.give_back_parts("run", "worker b")
+                assert list(store.take_parts("run", "worker a", 9)) == [3, 4, 5]
+                assert list(other.take_parts("run", "worker b", 9)) == []
+                assert store.parts("run") == PartsRecord(5, 1, 4)
+            assert other.parts("run") == PartsRecord(5, 1, 0), "who has gone has leased nothing"
+            assert list(other.take_parts("run", "worker b", 9)) == [2, 3, 4, 5]
+            other.finish_parts("run", "worker b", [2, 3, 4, 5])
+            assert other.parts("run") == PartsRecord(5, 5, 0)
+
+    def test_a_round_that_is_over_is_begun_anew_and_by_none_who_is_late_for_it(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        _needs_leases(store)
+        with closing(backend.open(tmp_path)) as other:
+            with store.lock_run("run", "worker a"):
+                store.open_parts("run", 2)
+                assert store.parts("another") == PartsRecord(0, 0, 0)
+                store.finish_parts("run", "worker a", store.take_parts("run", "worker a", 2))
+                with other.lock_run("run", "worker late"):
+                    assert other.open_parts("run", 7) == 2
+                    assert list(other.take_parts("run", "worker late", 9)) == []
+            with other.lock_run("run", "worker b"), store.lock_run("run", "worker c"):
+                assert (other.open_parts("run", 3), store.open_parts("run", 4)) == (3, 3)
+                assert list(store.take_parts("run", "worker c", 9)) == [1, 2, 3]
+                store.finish_parts("run", "worker c", [1])
+            with other.lock_run("run", "worker d"):
+                assert other.open_parts("run", 4) == 4, "nobody else is at work, so what is left is begun anew"
+
+    def test_parts_are_taken_only_by_who_holds_a_lock(self, store: Store) -> None:
+        _needs_leases(store)
+        with store.lock_run("run", "worker a"):
+            store.open_parts("run", 2)
+            with pytest.raises(StorageError, match="worker b of run 'run' is not held"):
+                store.take_parts("run", "worker b", 1)
+        with pytest.raises(StorageError, match="worker a of run 'run' is not held"):
+            store.take_parts("run", "worker a", 1)
+
+    def test_many_who_take_parts_at_once_get_each_once(
+        self, backend: StorageBackend, store: Store, tmp_path: Path
+    ) -> None:
+        _needs_leases(store)
+        start = threading.Barrier(4)
+
+        def take(number: int) -> list[int]:
+            part, found = f"worker {number}", list[int]()
+            with closing(backend.open(tmp_path)) as mine, mine.lock_run("run", part):
+                start.wait(60)
+                assert mine.open_parts("run", 30) == 30
+                while taken := list(mine.take_parts("run", part, 2)):
+                    mine.finish_parts("run", part, taken)
+                    found += taken
+                start.wait(60)
+            return found
+
+        with ThreadPoolExecutor(4) as threads:
+            taken = [number for each in threads.map(take, range(4)) for number in each]
+        assert sorted(taken) == list(range(1, 31))
+
+    def test_a_backend_that_hands_out_no_parts_says_what_to_do(self, store: Store) -> None:
+        if type(store).open_parts is not Store.open_parts:
+            pytest.skip("this backend hands out parts")
+        with pytest.raises(StorageError, match="--shard K/N, or use a store in Postgres"):
+            store.open_parts("run", 2)
+
     def test_what_one_run_asks_for_no_other_one_claims_while_both_are_held(
         self, backend: StorageBackend, store: Store, tmp_path: Path
     ) -> None:
@@ -167,3 +246,8 @@ class LockRules:
 def _needs_parts(store: Store) -> None:
     if not knows_parts(store.lock_run):
         pytest.skip("this backend holds whole runs only: it takes no shards")
+
+
+def _needs_leases(store: Store) -> None:
+    if type(store).open_parts is Store.open_parts:
+        pytest.skip("this backend hands out no parts to workers")

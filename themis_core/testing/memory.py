@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from themis_core.components import Holder, StorageBackend, Store, locked_by, shuts_out
+from themis_core.components import Holder, PartsRecord, StorageBackend, Store, locked_by, shuts_out
 from themis_core.errors import StorageError, StoreMissing
 from themis_core.records import (
     BatchEnded,
@@ -58,6 +59,15 @@ class _Execution:
 
 
 @dataclass
+class _Parts:
+    """The parts of a run, each with the lock of who has leased it, or None."""
+
+    opened: float
+    open: dict[int, Holder | None]
+    finished: set[int] = field(default_factory=set)
+
+
+@dataclass
 class _Content:
     """What stores that were opened at one place share."""
 
@@ -70,6 +80,10 @@ class _Content:
     """By run, slice and trial."""
     held: dict[tuple[str, str], Holder] = field(default_factory=dict)
     """By run and part."""
+    since: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Since when, by a clock that tells them apart."""
+    parts: dict[str, _Parts] = field(default_factory=dict)
+    """By run, those that are handed out to workers."""
     claims: dict[str, str] = field(default_factory=dict)
     """Generation key to the run that asks for it."""
     batches: set[tuple[str, str]] = field(default_factory=set)
@@ -269,11 +283,13 @@ class MemoryStore(Store):
                     raise locked_by(run_id, part, holder)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             content.held[run_id, part] = Holder(part, os.getpid(), socket.gethostname(), since)
+            content.since[run_id, part] = time.monotonic()
         try:
             yield
         finally:
             with content.lock:
-                del content.held[run_id, part]
+                del content.held[run_id, part], content.since[run_id, part]
+                self._free(run_id, part)
 
     def is_held(self, run_id: str, part: str | None = None) -> bool:
         return any(run == run_id and part in (None, held) for run, held in list(self._open.held))
@@ -286,6 +302,57 @@ class MemoryStore(Store):
         with content.lock:
             if (holder := content.held.get((run_id, part))) is not None:
                 content.held[run_id, part] = replace(holder, progress=json.loads(json.dumps(dict(progress))))
+
+    def open_parts(self, run_id: str, of: int) -> int:
+        content = self._open
+        with content.lock:
+            known = content.parts.get(run_id)
+            since = [at for (run, _), at in content.since.items() if run == run_id]
+            is_over = known is None or len(since) < 2 or not (known.open or min(since) <= known.opened)
+            if known is None or is_over:
+                known = content.parts[run_id] = _Parts(time.monotonic(), dict.fromkeys(range(1, of + 1)))
+            return len(known.open) + len(known.finished)
+
+    def take_parts(self, run_id: str, part: str, most: int) -> list[int]:
+        with self._open.lock:
+            parts, holder = self._parts_of(run_id), self._lock_of(run_id, part)
+            taken = [number for number, leased in parts.open.items() if leased is None][:most]
+            parts.open.update(dict.fromkeys(taken, holder))
+            return taken
+
+    def finish_parts(self, run_id: str, part: str, numbers: Sequence[int]) -> None:
+        with self._open.lock:
+            parts, holder = self._parts_of(run_id), self._lock_of(run_id, part)
+            for number in numbers:
+                if (leased := parts.open.get(number)) is not None and leased.part == holder.part:
+                    del parts.open[number]
+                    parts.finished.add(number)
+
+    def give_back_parts(self, run_id: str, part: str) -> None:
+        with self._open.lock:
+            self._lock_of(run_id, part)
+            self._free(run_id, part)
+
+    def parts(self, run_id: str) -> PartsRecord:
+        with self._open.lock:
+            parts = self._parts_of(run_id)
+            leased = sum(each is not None for each in parts.open.values())
+            return PartsRecord(len(parts.open) + len(parts.finished), len(parts.finished), leased)
+
+    def _parts_of(self, run_id: str) -> _Parts:
+        return self._open.parts.get(run_id, _Parts(0.0, {}))
+
+    def _lock_of(self, run_id: str, part: str) -> Holder:
+        if (holder := self._open.held.get((run_id, part))) is None:
+            raise StorageError(f"{part or 'the whole'} of run {run_id!r} is not held: lock it before it takes parts")
+        return holder
+
+    def _free(self, run_id: str, part: str) -> None:
+        """Let others have what the holder of a part has leased."""
+        open_ones = self._parts_of(run_id).open
+        for number, leased in open_ones.items():
+            if leased is not None and leased.part == part:
+                open_ones[number] = None
 
     def has_others_at_work(self, run_id: str) -> bool:
         return any(run != run_id for run, _ in list(self._open.held))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from themis_core import RunLocked, StorageError, Store
+from themis_core import PartsRecord, RunLocked, StorageError, Store
 from themis_core.testing.events import generation_recorded, key_of
 from themis_core.testing.postgres import PostgresServer
 from themis_plugin_postgres.backend import PostgresBlobStorageSpec
@@ -65,8 +65,8 @@ def start(backend: PostgresBlobStorageSpec, store: Store, tmp_path: Path) -> Ite
     """Start a process that holds the run."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(code: str, lease_s: float) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", START + code, backend.schema_name, str(tmp_path), str(lease_s)]
+    def start(code: str, lease_s: float, *more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", START + code, backend.schema_name, str(tmp_path), str(lease_s), *more]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -240,6 +240,76 @@ def test_a_closed_store_holds_no_lock_and_leaves_no_thread(
         pass
     lock.__exit__(None, None, None)
     assert [each for each in threading.enumerate() if each.name == "themis-postgres-lease"] == []
+
+
+TAKE = """
+part = "worker " + sys.argv[4]
+with store.lock_run("run", part):
+    print(store.open_parts("run", 6), list(store.take_parts("run", part, 2)), flush=True)
+    for line in sys.stdin:
+        try:
+            store.append([generation_recorded(line.strip())])
+            store.finish_parts("run", part, [1, 2])
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", flush=True)
+        else:
+            print("saved", flush=True)
+"""
+
+
+def take_within(store: Store, part: str, seconds: float) -> list[int]:
+    """Take what is free until something is, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (taken := list(store.take_parts("run", part, 9))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return taken
+
+
+def test_the_parts_of_a_killed_worker_are_taken_over_when_its_lease_has_run_out(store: Store, start: Any) -> None:
+    killed, lives = start(TAKE, 2, "a"), start(TAKE, 2, "b")
+    assert {said(killed), said(lives)} == {"6 [1, 2]", "6 [3, 4]"}
+    with store.lock_run("run", "worker c"):
+        assert (store.open_parts("run", 6), list(store.take_parts("run", "worker c", 9))) == (6, [5, 6])
+        killed.send_signal(signal.SIGKILL)
+        assert list(store.take_parts("run", "worker c", 9)) == []
+        assert len(take_within(store, "worker c", 20)) == 2
+        assert tell(lives, "1") == "saved"
+        assert [each.part for each in store.at_work("run")] == ["worker b", "worker c"]
+
+
+def test_a_worker_that_stood_still_too_long_has_lost_its_parts_and_saves_nothing_and_others_go_on(
+    store: Store, start: Any
+) -> None:
+    zombie = start(TAKE, 1, "a")
+    assert said(zombie) == "6 [1, 2]"
+    lives = start(TAKE, 30, "b")
+    assert said(lives) == "6 [3, 4]"
+    zombie.send_signal(signal.SIGSTOP)
+    with store.lock_run("run", "worker c"):
+        assert list(store.take_parts("run", "worker c", 9)) == [5, 6]
+        assert take_within(store, "worker c", 20) == [1, 2]
+        zombie.send_signal(signal.SIGCONT)
+        tell(zombie, "2")
+        assert store.parts("run") == PartsRecord(6, 0, 6), "it has finished nothing that others have"
+        assert tell(lives, "3") == "saved"
+
+
+def test_a_shard_that_was_taken_over_saves_nothing_and_the_others_go_on(store: Store, start: Any) -> None:
+    shard = HOLD.replace('lock_run("run")', 'lock_run("run", sys.argv[4])')
+    zombie, lives = start(shard, 1, "1/2"), start(shard, 30, "2/2")
+    assert (said(zombie), said(lives)) == ("held", "held")
+    zombie.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 30
+    while store.is_held("run", "1/2"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with store.lock_run("run", "1/2"):
+        zombie.send_signal(signal.SIGCONT)
+        assert tell(zombie, "1").startswith("StorageError: run 'run' (1/2) in postgresql://")
+        assert tell(lives, "2") == "saved"
+        store.append([generation_recorded("3")])
+    assert store.stored_generations([key_of(name) for name in "123"]) == {key_of("2"), key_of("3")}
 
 
 def test_many_contenders_for_one_run_and_one_gets_it(backend: PostgresBlobStorageSpec, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from themis_core import StorageError, StoreMissing, StoreOutdated
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.locks import CREATE_LOCKS
+from themis_plugin_postgres.parts import CREATE_PARTS
 from themis_sql import SCHEMA_VERSION
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.statements import Statements
@@ -27,7 +28,7 @@ _STATE = """SELECT to_regclass(quote_ident(%s) || '.store_info') IS NOT NULL,
   (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))),
   current_setting('server_encoding')"""
 
-_OWN: Final = ("store_info", "run_holders")
+_OWN: Final = ("store_info", "run_holders", "run_parts")
 
 
 class StoreInfo(NamedTuple):
@@ -94,6 +95,7 @@ def _create(connection: PostgresConnection, schema: str) -> None:
         connection.run(f'CREATE SCHEMA "{schema}"')
     connection.run("CREATE TABLE store_info (version integer NOT NULL, store_id text NOT NULL)")
     connection.run(CREATE_LOCKS)
+    connection.run(CREATE_PARTS)
     make_tables(connection, (*TRUTH, *PROJECTIONS))
     connection.run(";\n".join(statements().views().values()))
     connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))

@@ -23,7 +23,8 @@ from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.definitions import make_temporary
 from themis_plugin_postgres.faults import PostgresFault, advice_on
-from themis_plugin_postgres.locks import NO_TABLE, SINCE, RunLease, RunLocks, run_key
+from themis_plugin_postgres.locks import NO_TABLE, SINCE, RunLease, RunLocks, number_of, run_key
+from themis_plugin_postgres.parts import RunParts
 from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
 from themis_sql.migrations import VersionedDatabase
 
@@ -67,6 +68,7 @@ class PostgresDatabase(VersionedDatabase):
         self._write_lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
         self._blob_lock = self._write_lock ^ 1
         self._locks = RunLocks(self._new_connection, self._location, spec.lease_s)
+        self.parts = RunParts(self._by_itself, self._alone, self._make_live, self._locks)
         self._main: PostgresConnection | None = None
         self._idle: list[PostgresConnection] = []
         self._streaming: set[PostgresConnection] = set()
@@ -335,6 +337,36 @@ WHERE key = ? AND expires > clock_timestamp() ORDER BY part"""
                 return []
             raise StorageError(self.explain(error)) from error
 
+    def _by_itself(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        text = self._named(sql)
+        return self.repeating(lambda: self._connection().fetch(text, values))
+
+    def _alone(self, number: int, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Run statements in one transaction, beside no other one with the number; return the rows of the last."""
+
+        def run() -> list[Any]:
+            connection = self._connection()
+            connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
+            try:
+                connection.fetch("SELECT pg_advisory_xact_lock(%s)", (number,))
+                for sql, values in statements[:-1]:
+                    connection.run(self._named(sql), values)
+                sql, values = statements[-1]
+                found = connection.fetch(self._named(sql), values)
+                connection.run("COMMIT")
+            except BaseException:
+                with suppress(PostgresFault):  # a lost connection has rolled back already
+                    connection.run("ROLLBACK")
+                raise
+            return found
+
+        return self.repeating(run)
+
+    def _make_live(self, statement: str) -> None:
+        """Make a table of what is so now only; two that make it at once would meet in the catalogue."""
+        place = f'SET LOCAL search_path TO "{self._spec.schema_name}"'
+        self._connection().run(f"SELECT pg_advisory_xact_lock({number_of(b'live')}); {place}; {statement}")
+
     @contextmanager
     def _hold(self, run_id: str, part: str) -> Iterator[None]:
         lease = RunLease.of(run_id, part)
@@ -378,7 +410,7 @@ def _with_values(sql: str) -> str:
 
 
 _VIEWS: Final = ("v_runs", "v_trials", "v_generations", "v_scores", "v_compare_pairs")
-_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_holders", *_VIEWS))
+_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_holders", "run_parts", *_VIEWS))
 _NAMED: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)(\s+)({_TABLES})\b")
 
 

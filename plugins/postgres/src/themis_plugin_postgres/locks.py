@@ -24,7 +24,7 @@ from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.faults import PostgresFault
 from themis_sql.codec import pack_name
 
-__all__ = ["CREATE_LOCKS", "NO_TABLE", "SINCE", "RunLease", "RunLocks", "run_key"]
+__all__ = ["CREATE_LOCKS", "NO_TABLE", "SINCE", "RunLease", "RunLocks", "number_of", "run_key"]
 
 CREATE_LOCKS: Final = """CREATE TABLE IF NOT EXISTS run_holders (
   key bytea NOT NULL, part text NOT NULL, run_id text NOT NULL, token bytea NOT NULL, host text NOT NULL,
@@ -121,7 +121,7 @@ WHERE (key, part) IN (SELECT * FROM unnest(%s::bytea[], %s::text[])) ORDER BY ke
         found = {(key, part): token for key, part, token in connection.fetch(sql, (list(keys), list(parts)))}
         for place, lease in self._held.items():
             if found.get(place) != lease.token:
-                raise self._lost(connection, lease)
+                raise self.lost(lease, connection)
 
     def lease_of(self, run_id: str, part: str) -> RunLease | None:
         """The lock that is held here on this part."""
@@ -140,7 +140,7 @@ WHERE (key, part) IN (SELECT * FROM unnest(%s::bytea[], %s::text[])) ORDER BY ke
         except PostgresFault as error:
             if error.state != NO_TABLE:
                 raise
-            number = _number_of(b"run_holders")  # two that make it at once would meet in the catalogue
+            number = number_of(b"run_holders")  # two that make it at once would meet in the catalogue
             connection.run(f"SELECT pg_advisory_xact_lock({number}); {CREATE_LOCKS}")
             self._insert_alone(connection, lease)
 
@@ -149,7 +149,7 @@ WHERE (key, part) IN (SELECT * FROM unnest(%s::bytea[], %s::text[])) ORDER BY ke
         connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             connection.run("SET LOCAL lock_timeout = 0")  # each that is before in the queue ends within seconds
-            connection.fetch(_ALONE, (_number_of(lease.key),))
+            connection.fetch(_ALONE, (number_of(lease.key),))
             connection.run(f"SET LOCAL lock_timeout = '{_WAIT_S:g}s'")
             self._remove_dead(connection, lease)
             values = (pack_name(lease.run_id), lease.token, socket.gethostname(), os.getpid(), self._lease_s)
@@ -181,11 +181,12 @@ WHERE (key, part) IN (SELECT * FROM unnest(%s::bytea[], %s::text[])) ORDER BY ke
                 raise
             return parts  # one of them is just writing
 
-    def _lost(self, connection: PostgresConnection, lease: RunLease) -> StorageError:
+    def lost(self, lease: RunLease, connection: PostgresConnection | None = None) -> StorageError:
         """What is told of a lock that somebody else has taken over."""
+        rows = [] if connection is None else connection.fetch(_OTHERS, (lease.key, lease.token))
         taken = [
             f"was taken over by process {pid} on {host} since {since}"
-            for part, pid, host, since, _ in connection.fetch(_OTHERS, (lease.key, lease.token))
+            for part, pid, host, since, _ in rows
             if shuts_out(lease.part, part)
         ]
         return StorageError(
@@ -216,6 +217,6 @@ WHERE (key, part) IN (SELECT * FROM unnest(%s::bytea[], %s::text[])) ORDER BY ke
         return connection
 
 
-def _number_of(name: bytes) -> int:
+def number_of(name: bytes) -> int:
     """What stands for a name among the server's advisory locks."""
     return int.from_bytes(hashlib.sha256(b"themis holders " + name).digest()[:8], "big", signed=True)

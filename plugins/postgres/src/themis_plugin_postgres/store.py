@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from themis_blobs import FolderBlobs
-from themis_core import Damage, Event, StorageError, UnusedFile
+from themis_core import Damage, Event, PartsRecord, StorageError, UnusedFile
 from themis_plugin_postgres.database import PostgresDatabase
 from themis_plugin_postgres.definitions import compare, restore
 from themis_plugin_postgres.faults import PostgresFault, unable_to_check
@@ -31,6 +31,26 @@ class PostgresStore(SqlStore):
         append = super().append
         # A repeated batch changes nothing, so it does not matter whether a commit that was cut off took effect.
         self._postgres.repeating(lambda: append(events))
+
+    def open_parts(self, run_id: str, of: int) -> int:
+        with self._postgres.errors():
+            return self._postgres.parts.open(run_id, of)
+
+    def take_parts(self, run_id: str, part: str, most: int) -> list[int]:
+        with self._postgres.errors():
+            return self._postgres.parts.take(run_id, part, most)
+
+    def finish_parts(self, run_id: str, part: str, numbers: Sequence[int]) -> None:
+        with self._postgres.errors():
+            self._postgres.parts.finish(run_id, part, numbers)
+
+    def give_back_parts(self, run_id: str, part: str) -> None:
+        with self._postgres.errors():
+            self._postgres.parts.give_back(run_id, part)
+
+    def parts(self, run_id: str) -> PartsRecord:
+        with self._postgres.errors():
+            return self._postgres.parts.how_far(run_id)
 
     def verify(self) -> Iterator[Damage]:
         try:
