@@ -120,6 +120,8 @@ if TYPE_CHECKING:
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
     from themis_core.results import gates_of as gates_of
+    from themis_core.session import Launcher as Launcher
+    from themis_core.session import LocalLauncher as LocalLauncher
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
     from themis_core.session import Reread as Reread
@@ -132,6 +134,7 @@ if TYPE_CHECKING:
     from themis_core.session import rereading as rereading
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
+    from themis_core.session import worker_command as worker_command
     from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BatchesSpec as BatchesSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
@@ -291,6 +294,8 @@ _ROOMS = {
         "gates_of",
     ),
     "session": (
+        "Launcher",
+        "LocalLauncher",
         "PlanReport",
         "Progress",
         "Reread",
@@ -303,6 +308,7 @@ _ROOMS = {
         "rereading",
         "run",
         "run_async",
+        "worker_command",
     ),
     "specs": (
         "AggregateSpec",

@@ -34,7 +34,7 @@ def through_json(order: WorkOrder) -> WorkOrder:
 
 
 def ordered(spec: Any, **given: Any) -> WorkOrder:
-    return through_json(WorkOrder.of("r", 2, Plugins(), spec, **given))
+    return through_json(WorkOrder.of(spec, 2, **given).planned("r", Plugins()))
 
 
 def test_a_file_its_project_and_all_options_are_read_again_from_another_folder(
@@ -61,7 +61,7 @@ def test_specs_that_were_made_in_python_are_carried_as_data(tmp_path: Path) -> N
 
 def test_paths_start_at_the_folder_that_a_worker_has(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    order = WorkOrder.of("r", 1, Plugins(), tmp_path / "in" / "spec.yaml", project=tmp_path / "project.yaml")
+    order = WorkOrder.of(tmp_path / "in" / "spec.yaml", 1, project=tmp_path / "project.yaml")
     moved = order.within(tmp_path)
     assert (moved.spec, moved.project, moved.base_dir) == ("in/spec.yaml", "project.yaml", ".")
     with pytest.raises(themis.SpecError, match=r"project\.yaml is not in .*in, so it would not be where the workers"):
@@ -72,7 +72,7 @@ def test_the_versions_of_python_of_themis_and_of_the_runs_plugins_are_compared(t
     (tmp_path / "rows.jsonl").write_text("")
     spec = BenchmarkSpec.model_validate(BENCHMARK)
     composition = compose(load_specs(spec, None, (), None, (), tmp_path))
-    order = through_json(WorkOrder.of("r", 1, composition.plugins, spec))
+    order = through_json(WorkOrder.of(spec, 1).planned("r", composition.plugins))
     names = ["python", "themis-core", "themis-plugin-files", "themis-plugin-replay", "themis-plugin-sqlite"]
     assert sorted(order.environment) == names
     assert order.differences() == []
@@ -85,7 +85,7 @@ def test_the_versions_of_python_of_themis_and_of_the_runs_plugins_are_compared(t
 
 
 def test_a_patch_of_python_is_no_difference() -> None:
-    order = WorkOrder.of("r", 1, Plugins(), "spec.yaml")
+    order = WorkOrder.of("spec.yaml", 1)
     patch = platform.python_version().rpartition(".")[0] + ".99"
     assert replace(order, environment={"python": patch}).differences() == []
 

@@ -25,6 +25,7 @@ from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before, unscorable_of
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
+from themis_core.session.launching import Launcher, LocalLauncher, worker_command
 from themis_core.session.orders import WorkOrder
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
@@ -32,6 +33,8 @@ from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
 
 __all__ = [
+    "Launcher",
+    "LocalLauncher",
     "PlanReport",
     "Progress",
     "Reread",
@@ -45,6 +48,7 @@ __all__ = [
     "rereading",
     "run",
     "run_async",
+    "worker_command",
 ]
 
 

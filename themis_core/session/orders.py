@@ -46,10 +46,8 @@ class WorkOrder:
     @classmethod
     def of(
         cls,
-        run_id: str,
-        workers: int,
-        plugins: Plugins,
         spec: SpecLike,
+        workers: int,
         *,
         project: ProjectLike = None,
         overrides: Sequence[str] = (),
@@ -58,9 +56,9 @@ class WorkOrder:
         base_dir: Path | None = None,
         allow_differing: bool = False,
     ) -> WorkOrder:
-        """An order for a run that was planned here, without a worker's name; all paths in it are absolute."""
+        """An order for what is run here, before it was planned and has a worker; all paths in it are absolute."""
         return cls(
-            run_id,
+            "",
             "",
             workers,
             _carried(spec),
@@ -69,9 +67,12 @@ class WorkOrder:
             limit,
             tuple(models),
             str((base_dir or current_folder()).absolute()),
-            _environment(plugins),
-            allow_differing,
+            allow_differing=allow_differing,
         )
+
+    def planned(self, run_id: str, plugins: Plugins) -> WorkOrder:
+        """The order once the run was planned, with the plugins that it loaded."""
+        return replace(self, run_id=run_id, environment=_environment(plugins))
 
     @property
     def part(self) -> str:

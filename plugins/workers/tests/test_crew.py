@@ -79,7 +79,8 @@ def test_all_that_end_by_themselves_are_the_end_of_the_crew() -> None:
     for each in stage.started:
         each.end = WorkerEnd(0, counts={"done": 1})
     assert stage.crew.look() == []
-    assert (stage.crew.is_over, stage.crew.cause, [name for name, _ in stage.crew.ended]) == (True, "", ["1-0", "2-1"])
+    assert (stage.crew.is_over, stage.crew.cause) == (True, "")
+    assert [each.name for each in stage.crew.ended] == ["1-0", "2-1"]
 
 
 def test_who_is_lost_is_replaced_after_waits_that_double_until_it_was_lost_too_often() -> None:
@@ -167,3 +168,14 @@ def test_a_crew_that_is_killed_is_over_with_the_next_look() -> None:
     stage = Stage(size=2)
     stage.crew.kill()
     assert (stage.crew.look(), stage.crew.is_over, [each.killed for each in stage.started]) == ([], True, [1, 1])
+
+
+def test_a_crew_that_retires_starts_nobody_and_lets_the_others_go_on() -> None:
+    stage = Stage(size=2)
+    stage.started[0].end = KILLED
+    stage.crew.look()
+    stage.crew.retire()
+    assert (stage.passes(99), stage.crew.is_over, [each.stopped for each in stage.started]) == (2, False, [0, 0])
+    stage.started[1].end = WorkerEnd(0)
+    stage.crew.look()
+    assert (stage.crew.is_over, stage.crew.cause) == (True, "")

@@ -8,8 +8,12 @@
 What the work is, and what a worker is (a process here, a process of another machine), it does not know.
 """
 
-from themis_workers.crew import Crew, Judged, Told
+from themis_workers.crew import Crew, Ended, Judged, Told
+from themis_workers.machine import Machine, NoDevice, Seats
 from themis_workers.processes import WorkerProcess, tail_of
 from themis_workers.worker import RunningWorker, WorkerEnd
 
-__all__ = ["Crew", "Judged", "RunningWorker", "Told", "WorkerEnd", "WorkerProcess", "tail_of"]
+__all__ = [
+    "Crew", "Ended", "Judged", "Machine", "NoDevice", "RunningWorker", "Seats", "Told", "WorkerEnd", "WorkerProcess",
+    "tail_of",
+]  # fmt: skip

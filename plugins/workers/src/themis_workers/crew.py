@@ -9,7 +9,7 @@ from typing import Literal
 
 from themis_workers.worker import RunningWorker, WorkerEnd
 
-__all__ = ["Crew", "Judged", "Told"]
+__all__ = ["Crew", "Ended", "Judged", "Told"]
 
 Judged = Literal["done", "lost", "broken", "hopeless"]
 """What an end means. `done`: it ended by itself, and nobody takes its place. `lost`: another one takes its place.
@@ -34,6 +34,16 @@ class Told:
     """How often the place was lost in a row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker that was done, or was stopped."""
+
+    name: str
+    end: WorkerEnd
+    log: str
+    """The end of what it wrote to standard error."""
+
+
 @dataclass(slots=True)
 class _Place:
     number: int
@@ -48,11 +58,12 @@ class _Streak:
     """Workers that broke in one way, one after the other."""
 
     cause: str = ""
+    code: int | None = None
     times: int = 0
 
-    def add(self, cause: str) -> bool:
+    def add(self, cause: str, code: int | None) -> bool:
         self.times = self.times + 1 if cause == self.cause else 1
-        self.cause = cause
+        self.cause, self.code = cause, code
         return self.times >= SAME_CAUSE
 
 
@@ -74,9 +85,12 @@ class Crew:
     clock: Callable[[], float] = time.monotonic
     cause: str = ""
     """Why all are at an end that were not done; empty as long as one may get on."""
-    ended: list[tuple[str, WorkerEnd]] = field(default_factory=list)
-    """Those that were done, or were stopped, by name."""
+    code: int | None = None
+    """The exit code with which that was told."""
+    ended: list[Ended] = field(default_factory=list)
+    """Those that were done, or were stopped."""
     is_stopping: bool = False
+    is_retired: bool = False
     _places: list[_Place] = field(default_factory=list)
     _told: list[Told] = field(default_factory=list)
     _streak: _Streak = field(default_factory=_Streak)
@@ -92,7 +106,8 @@ class Crew:
     @property
     def is_over(self) -> bool:
         """Whether nobody is at work, and nobody will be."""
-        return not self.running and (self.is_stopping or all(each.is_over for each in self._places))
+        nobody_comes = self.is_stopping or self.is_retired or all(each.is_over for each in self._places)
+        return not self.running and nobody_comes
 
     @property
     def waits_s(self) -> float | None:
@@ -106,10 +121,10 @@ class Crew:
         for each in self._places:
             if each.worker is not None:
                 self._ask(each, each.worker)
-            elif not (each.is_over or self.is_stopping) and each.due <= self.clock():
+            elif not (each.is_over or self.is_stopping or self.is_retired) and each.due <= self.clock():
                 self._begin(each)
-        if not self.is_stopping and not self.cause and self._streak.cause and self._is_lost():
-            self.cause = self._streak.cause
+        if not (self.is_stopping or self.is_retired or self.cause) and self._streak.cause and self._is_lost():
+            self.cause, self.code = self._streak.cause, self._streak.code
         told, self._told = self._told, []
         return told
 
@@ -119,6 +134,10 @@ class Crew:
             if each.worker is not None and each.worker.name == name:
                 each.lost = 0
                 self._streak = _Streak()
+
+    def retire(self) -> None:
+        """Start nobody from now on: there is nothing left to begin. Those at work go on to their end."""
+        self.is_retired = True
 
     def stop(self) -> None:
         """Ask all to end in good order, and start nobody from now on."""
@@ -160,20 +179,20 @@ class Crew:
         place.worker = None
         if self.is_stopping or self.judge(end) == "done":
             place.is_over = True
-            self.ended.append((worker.name, end))
+            self.ended.append(Ended(worker.name, end, self._tail(worker)))
         else:
             self._lose(place, worker.name, end, self._tail(worker))
 
     def _lose(self, place: _Place, name: str, end: WorkerEnd, log: str) -> None:
         judged, cause = self.judge(end), end.message or f"exit code {end.exit_code}"
         place.lost += 1
-        is_same = self._streak.add(cause)
+        is_same = self._streak.add(cause, end.exit_code)
         place.is_over = judged == "hopeless" or place.lost > self.retries
         if judged == "hopeless" or (judged == "broken" and is_same):
-            self.cause, place.is_over = cause, True
+            self.cause, self.code, place.is_over = cause, end.exit_code, True
         wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (place.lost - 1))
         place.due = self.clock() + wait
-        again = None if place.is_over or self.cause else wait
+        again = None if place.is_over or self.is_retired or self.cause else wait
         self._told.append(Told(name, cause, log, again, place.lost))
 
     def _is_lost(self) -> bool:

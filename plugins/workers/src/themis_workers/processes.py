@@ -75,6 +75,8 @@ class WorkerProcess(RunningWorker):
                 # With what it started: those are of its session, unless they made one of their own.
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def log_tail(self) -> str:
         return tail_of(self.log)

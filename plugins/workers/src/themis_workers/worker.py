@@ -26,10 +26,12 @@ class WorkerEnd:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> WorkerEnd:
+    def from_dict(cls, data: Any) -> WorkerEnd:
         """The way back. Raises TypeError for what `to_dict` did not make."""
         kinds = {"exit_code": int | None, "message": str, "counts": Mapping}
-        if not all(name in kinds and isinstance(value, kinds[name]) for name, value in data.items()):
+        if not isinstance(data, Mapping) or not all(
+            name in kinds and isinstance(value, kinds[name]) for name, value in data.items()
+        ):
             raise TypeError(f"not the end of a worker: {data!r:.200}")
         return cls(**data)
 
