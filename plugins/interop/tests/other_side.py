@@ -48,6 +48,20 @@ def inspect(folder: Path) -> Any:
                         "scores": {name: score.value for name, score in (each.scores or {}).items()},
                         "tokens": each.model_usage[log.eval.model].total_tokens,
                         "roles": [message.role for message in each.messages],
+                        "calls": [
+                            [(call.function, call.arguments, call.parse_error) for call in message.tool_calls or ()]
+                            for message in each.messages
+                            if message.role == "assistant"
+                        ],
+                        "results": [
+                            (message.function, message.text) for message in each.messages if message.role == "tool"
+                        ],
+                        "tools": [
+                            (event.function, event.arguments, event.result, event.error and event.error.message)
+                            for event in each.events
+                            if event.event == "tool"
+                        ],
+                        "infos": [event.data for event in each.events if event.event == "info"],
                     }
                     for each in log.samples
                 ],

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from themis_plugin_interop.commands import export
 from themis_plugin_interop.hub_results import HubResults
 from themis_plugin_interop.importing import import_logs
 
-HERE = Path(__file__).parent
+ReadBy = Callable[[str, Path], Any]
 FORMATS = ("every_eval_ever", "inspect", "lm_eval", "openai_evals")
 SECRET = "sk-proj-abcdefghijklmnop1234567890"
 SPEC = """
@@ -87,17 +85,6 @@ def exported(folder: Path, to: str, target: Path, **config: Any) -> list[str]:
 
 def values(result: RunResult, model: str) -> dict[tuple[str, str], float | None]:
     return {(row.score, row.metric): row.value for row in result.scores if row.model_id == model}
-
-
-def read_by(tool: str, folder: Path) -> Any:
-    """What the tool itself finds in an export, by the environment that `nox -s other_tools` makes."""
-    python = os.environ.get("THEMIS_OTHER_TOOLS")
-    if not python:
-        pytest.skip(f"NOT RUN: {tool} is not here to read its export; `nox -s other_tools` brings it")
-    command = [python, str(HERE / "other_side.py"), tool, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -187,7 +174,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "spec.yaml"
 
 
-def test_inspect_reads_runs_of_every_kind(strange: Path, tmp_path: Path) -> None:
+def test_inspect_reads_runs_of_every_kind(strange: Path, tmp_path: Path, read_by: ReadBy) -> None:
     themis.export("many", "interop/inspect", tmp_path / "out", spec=strange)
     logs = read_by("inspect", tmp_path / "out")
     assert [(len(log["samples"]), log["model"]) for log in logs].count((2, "a:b/c d")) == 4
@@ -201,7 +188,7 @@ def test_inspect_reads_runs_of_every_kind(strange: Path, tmp_path: Path) -> None
     assert [each["scores"] for each in turns["samples"]] == [{"num,ber": 1.0}, {}]
 
 
-def test_other_tools_read_runs_of_every_kind(strange: Path, tmp_path: Path) -> None:
+def test_other_tools_read_runs_of_every_kind(strange: Path, tmp_path: Path, read_by: ReadBy) -> None:
     for to in ("lm_eval", "openai_evals", "every_eval_ever"):
         themis.export("many", f"interop/{to}", tmp_path / to, spec=strange)
     found = read_by("lm-eval", tmp_path / "lm_eval" / "a__b__c d")
@@ -267,7 +254,7 @@ def test_a_dataset_that_is_not_of_the_hub_must_be_named(folder: Path, tmp_path: 
         exported(folder, "hub_results", tmp_path / "out", score="said")
 
 
-def test_inspect_reads_its_logs(folder: Path, result: RunResult, tmp_path: Path) -> None:
+def test_inspect_reads_its_logs(folder: Path, result: RunResult, tmp_path: Path, read_by: ReadBy) -> None:
     exported(folder, "inspect", tmp_path / "out")
     logs = {each["model"]: each for each in read_by("inspect", tmp_path / "out")}
     assert sorted(logs) == ["big", "org/small"]
@@ -290,7 +277,7 @@ def test_inspect_reads_its_logs(folder: Path, result: RunResult, tmp_path: Path)
 
 
 def test_lm_eval_finds_and_shows_its_files_and_a_converter_reads_them(
-    folder: Path, result: RunResult, tmp_path: Path
+    folder: Path, result: RunResult, tmp_path: Path, read_by: ReadBy
 ) -> None:
     exported(folder, "lm_eval", tmp_path / "out")
     found = read_by("lm-eval", tmp_path / "out" / "org__small")
@@ -307,7 +294,9 @@ def test_lm_eval_finds_and_shows_its_files_and_a_converter_reads_them(
     ]
 
 
-def test_the_tools_of_openai_evals_read_its_logs(folder: Path, result: RunResult, tmp_path: Path) -> None:
+def test_the_tools_of_openai_evals_read_its_logs(
+    folder: Path, result: RunResult, tmp_path: Path, read_by: ReadBy
+) -> None:
     exported(folder, "openai_evals", tmp_path / "out")
     logs = {each["spec"]["completion_fns"][0]: each for each in read_by("openai-evals", tmp_path / "out")}
     log = logs["org/small"]
@@ -319,7 +308,7 @@ def test_the_tools_of_openai_evals_read_its_logs(folder: Path, result: RunResult
 
 
 def test_the_validator_and_the_schemas_of_every_eval_ever_find_nothing_wrong(
-    folder: Path, result: RunResult, tmp_path: Path
+    folder: Path, result: RunResult, tmp_path: Path, read_by: ReadBy
 ) -> None:
     exported(folder, "every_eval_ever", tmp_path / "out", organization="The lab", relationship="third_party")
     found = read_by("every-eval-ever", tmp_path / "out")

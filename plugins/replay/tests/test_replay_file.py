@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import themis_core as themis
-from themis_core import EngineError, Generation, Request, SpecError, Usage
+from themis_core import EngineError, Generation, Request, SpecError, Step, Usage
 from themis_plugin_replay import recording
 from themis_plugin_replay.engine import FileEngine
 from themis_rows import streams
@@ -232,7 +232,10 @@ FIELDS = {
     "output_tokens": "usage.out",
     "reasoning_tokens": "usage.think",
     "cached_input_tokens": "usage.cached",
+    "tool_calls": "calls",
+    "steps": "steps",
 }
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
 @pytest.mark.parametrize(
@@ -256,11 +259,36 @@ FIELDS = {
         ),
         ({"output": "x", "usage": {"in": 3}, "usage.in": 5}, Generation("answered", "x", usage=Usage(5))),
         ({"output": "x", "usage": 3}, Generation("answered", "x")),
+        ({"output": None, "calls": [CALL]}, Generation("answered", tool_calls=(CALL,))),
+        (
+            {"output": "x", "calls": None, "steps": [{"kind": "tool_call", "name": "f", "output": 3}]},
+            Generation("answered", "x", steps=(Step("tool_call", "f", output=3),)),
+        ),
     ],
 )
 def test_columns_say_how_a_generation_ended(tmp_path: Path, row: dict[str, Any], expected: Generation) -> None:
     write(tmp_path, [{"id": "a", **row}])
     assert ask(engine(tmp_path, **FIELDS), "a") == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"calls": "f"}, "the column 'calls' has no tool calls: "),
+        ({"calls": [5]}, "the column 'calls' has no tool calls: "),
+        ({"steps": {"kind": "other"}}, "the column 'steps' has no steps: "),
+        ({"steps": [{"kind": "walk"}]}, "the column 'steps' has no steps: one of Generation.steps has the kind 'walk'"),
+        ({"steps": [{"kind": "other", "did": 1}]}, "has the field 'did'; known: kind, name"),
+    ],
+)
+def test_tool_calls_and_steps_that_are_none_are_told_with_their_line(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    write(tmp_path, [{"id": "a", "output": "x"}, {"id": "b", "output": "x", **row}])
+    with pytest.raises(SpecError) as found:
+        engine(tmp_path, **FIELDS)
+    assert message in str(found.value)
+    assert "rec.jsonl:2" in str(found.value)
 
 
 @pytest.mark.parametrize("name", ["rec.jsonl", "rec.jsonl.gz"])

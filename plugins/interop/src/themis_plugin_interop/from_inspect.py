@@ -27,6 +27,7 @@ from themis_plugin_interop.checks import (
     text,
     told,
 )
+from themis_plugin_interop.inspect_steps import calls_of, checked, steps_from
 from themis_plugin_interop.recordings import Log, Sample
 from themis_rows import opened
 from themis_secrets import without_secrets
@@ -202,8 +203,19 @@ def _prompt(value: Any, attachments: _Attachments) -> str:
     messages = [object_of(each, "a message of the input") for each in list_of(value, "input")]
     if not messages:
         raise Wrong("it has no input")
-    texts = [(text(each.get("role", ""), "role"), _text(each.get("content"), attachments)) for each in messages]
+    texts = [(text(each.get("role", ""), "role"), _said(each, attachments)) for each in messages]
     return texts[0][1] if len(texts) == 1 else "\n\n".join(f"{role}: {said}" for role, said in texts)
+
+
+def _calls(message: Mapping[str, Any], attachments: _Attachments) -> list[dict[str, Any]]:
+    return calls_of({"tool_calls": attachments.whole(message.get("tool_calls"))})
+
+
+def _said(message: Mapping[str, Any], attachments: _Attachments) -> str:
+    """What a message says, and which tools it calls."""
+    calls = [each["function"] for each in _calls(message, attachments)]
+    told = [f"[calls {each['name']} {each['arguments']}]" for each in calls]
+    return "\n".join(filter(None, [_text(message.get("content"), attachments), *told]))
 
 
 def _answer(data: Mapping[str, Any], attachments: _Attachments) -> dict[str, Any]:
@@ -211,6 +223,8 @@ def _answer(data: Mapping[str, Any], attachments: _Attachments) -> dict[str, Any
     choice = object_of(next(iter(list_of(output.get("choices"), "output.choices")), None), "output.choices[0]")
     content = object_of(choice.get("message"), "message").get("content")
     usage = object_of(output.get("usage"), "usage")
+    asked = data.get("input")
+    steps = steps_from(data.get("events"), data.get("messages"), len(asked) if isinstance(asked, list) else 1)
     stop = optional_text(choice.get("stop_reason"), "stop_reason") or ""
     broken = optional_text(object_of(data.get("error"), "error").get("message"), "error.message")
     error = broken or optional_text(output.get("error"), "output.error")
@@ -221,6 +235,8 @@ def _answer(data: Mapping[str, Any], attachments: _Attachments) -> dict[str, Any
         "finish_reason": _STOPS.get(stop, stop) or None,
         "reasoning": _text(content, attachments, "reasoning") or None,
         "error": without_secrets(error) if error else None,
+        "tool_calls": _calls(object_of(choice.get("message"), "message"), attachments) or None,
+        "steps": checked(attachments.whole(steps)) or None,
         **{name: None if each is None else count(each, name) for name, each in counts.items()},
     }
 

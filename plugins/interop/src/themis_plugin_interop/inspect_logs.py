@@ -15,6 +15,7 @@ from typing import IO, Any, ClassVar, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from themis_core import Exporter, RunRecord, ScoreEntry, SpecError, Store, Usage
+from themis_plugin_interop.inspect_steps import calls_to, events_of
 from themis_plugin_interop.trials import Answer, Group, Lost, clean, grouped, named_part, rows_by_group, scorers_of
 from themis_plugin_interop.writing import TaskNames, as_json, names_of, safe_name, uuid_of
 from themis_secrets import without_secrets
@@ -107,7 +108,7 @@ class _Log:
         self._epochs = max(self._epochs, trial.sample_index + 1)
         usage = _usage(generation.usage)
         self._usage.update({name: count for name, count in usage.items() if count})
-        messages = [_message(each) for each in answer.messages]
+        messages = _messages(answer.messages)
         sample: dict[str, Any] = {
             "id": trial.item_id,
             "epoch": trial.sample_index + 1,
@@ -118,7 +119,7 @@ class _Log:
             "scores": {self._names[place]: score for place, score in self._scores(answer)},
             "metadata": clean(answer.item.metadata) | _more(answer),
             "store": {"themis_trial": trial.trial_id, "themis_status": generation.status},
-            "events": [],
+            "events": list(events_of(generation.steps, trial.trial_id, trial.finished_at)),
             "model_usage": {trial.model_id: usage},
             "uuid": trial.trial_id[:22],
             "attachments": {},
@@ -231,6 +232,17 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return {**counts, "total_tokens": sum(counts.values()), **known}
 
 
+def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    said, called = [], {}
+    for each in messages:
+        told = _message(each)
+        called.update({call["id"]: call["function"] for call in told.get("tool_calls", ())})
+        if told["role"] == "tool" and (function := called.get(told.get("tool_call_id"))):
+            told["function"] = function
+        said.append(told)
+    return said
+
+
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, list):
@@ -238,6 +250,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {"role": message["role"], "content": content if content is not None else ""}
     if message["role"] == "tool" and message.get("tool_call_id"):
         said["tool_call_id"] = message["tool_call_id"]
+    if message["role"] == "assistant" and message.get("tool_calls"):
+        said["tool_calls"] = calls_to(message["tool_calls"])
     return said
 
 
@@ -260,17 +274,16 @@ def _answer(answer: Answer) -> dict[str, Any]:
     content: Any = generation.text or generation.refusal or ""
     if generation.reasoning:
         content = [{"type": "reasoning", "reasoning": generation.reasoning}, {"type": "text", "text": generation.text}]
-    return {"role": "assistant", "content": content, "source": "generate", "model": answer.trial.model_id}
+    said = {"role": "assistant", "content": content, "source": "generate", "model": answer.trial.model_id}
+    if generation.tool_calls:
+        said["tool_calls"] = calls_to(generation.tool_calls)
+    return said
 
 
 def _more(answer: Answer) -> dict[str, Any]:
-    """What Inspect has no place for: what the engine was handed of the item, and the steps of an application.
-
-    Its own events are of its agents and solvers, each with states that nobody recorded here.
-    """
+    """What Inspect has no place for: what the engine was handed of the item, and how many steps were left out."""
     handed = answer.turns[-1].request.item if answer.turns else {}
-    steps = [each.to_dict() for each in answer.generation.steps]
-    more = {"themis_handed": handed, "themis_steps": steps, "themis_steps_left_out": answer.generation.steps_left_out}
+    more = {"themis_handed": handed, "themis_steps_left_out": answer.generation.steps_left_out}
     return {name: clean(value) for name, value in more.items() if value}
 
 

@@ -45,7 +45,9 @@ class Sample:
     """`input`, `reference` and other fields, the same for all answers to the item."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] | None = None
-    """`output`, `finish_reason`, `reasoning`, `error` and counts of tokens; None if the log gave the answer before."""
+    """`output`, `finish_reason`, `reasoning`, `error`, `tool_calls`, `steps` and counts of tokens.
+
+    None if the log gave the answer before."""
     scores: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -208,7 +210,7 @@ def _is_complete(task: _Task, model: str) -> bool:
 
 
 def _model(model: str, is_complete: bool) -> dict[str, Any]:
-    names = ("finish_reason", "reasoning", "error", *_COUNTS)
+    names = ("finish_reason", "reasoning", "error", "tool_calls", "steps", *_COUNTS)
     fields = {"sample": "sample", **{name: name for name in names}}
     extras: dict[str, Any] = {"path": "answers/{model_id}.jsonl", "fields": fields}
     if not is_complete:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import methodcaller
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from themis_core import Generation, Usage
+from themis_core import Generation, Usage, generation_of
 
 __all__ = ["Columns", "KeyColumns", "KeyFields", "ReplayFields", "reader"]
 
@@ -24,6 +25,7 @@ _STATUS_OF_FINISH: Final[Mapping[str, Literal["refused", "truncated"]]] = {
     "safety": "refused",
 }
 _STATUSES: Final = get_args(GenerationStatus)
+_LISTS: Final = ("tool_calls", "steps")
 _COUNTS: Final = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_input_tokens", "cache_write_tokens")
 
 
@@ -59,6 +61,13 @@ class ReplayFields(KeyFields):
     reasoning: str | None = Field(None, description="Column of the reasoning text, kept apart from the output.")
     refusal: str | None = Field(None, description="Column of the provider's refusal text.")
     error: str | None = Field(None, description="Column of an error text; a row that has one is a failed generation.")
+    tool_calls: str | None = Field(
+        None, description="Column of the tool calls: a list of objects with `id`, `type` and `function`."
+    )
+    steps: str | None = Field(
+        None,
+        description="Column of the steps of an application: a list of objects with `kind`, `name`, `input` and so on.",
+    )
     input_tokens: str | None = Field(None, description="Column of the count of input tokens.")
     output_tokens: str | None = Field(None, description="Column of the count of output tokens.")
     reasoning_tokens: str | None = Field(None, description="Column of the count of reasoning tokens.")
@@ -120,11 +129,12 @@ class Columns(KeyColumns):
         self.fields = fields
         self._output = reader(fields.output)
         self._match = reader(fields.match) if fields.match is not None else None
-        self._more = {
-            name: reader(column)
-            for name in ("status", "finish_reason", "reasoning", "refusal", "error", *_COUNTS)
-            if (column := getattr(fields, name)) is not None
+        self._readers: dict[str, Callable[[Any, str], Any]] = {
+            **dict.fromkeys(("status", "finish_reason", "reasoning", "refusal", "error"), self._optional_text),
+            **{name: partial(_listed, name) for name in _LISTS},
+            **dict.fromkeys(_COUNTS, self._count),
         }
+        self._more = {name: reader(column) for name in self._readers if (column := getattr(fields, name)) is not None}
 
     def match(self, row: dict[str, Any]) -> str:
         """The text that a request must contain; empty if any will do."""
@@ -141,8 +151,7 @@ class Columns(KeyColumns):
         if not self._more and type(text) is str and not text.isspace() and text:
             return Generation("answered", text)
         said: dict[str, Any] = {
-            name: (self._count if name in _COUNTS else self._optional_text)(read(row), getattr(self.fields, name))
-            for name, read in self._more.items()
+            name: self._readers[name](read(row), getattr(self.fields, name)) for name, read in self._more.items()
         }
         usage = Usage(**{name: said.pop(name) for name in _COUNTS if name in said})
         status: GenerationStatus | None = said.pop("status", None)
@@ -189,8 +198,18 @@ def reader(column: str) -> _Read:
     return nested
 
 
+def _listed(name: str, value: Any, column: str) -> tuple[Any, ...]:
+    """The tool calls or the steps of an answer, checked as those of an application are."""
+    if value is None or value == "":
+        return ()
+    try:
+        return tuple(getattr(generation_of({"text": "", name: value}), name))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the column {column!r} has no {name.replace('_', ' ')}: {error}") from error
+
+
 def _status(text: str, said: Mapping[str, Any]) -> GenerationStatus:
     if said.get("refusal") is not None:
         return "refused"
     by_reason = _STATUS_OF_FINISH.get((said.get("finish_reason") or "").lower())
-    return by_reason or ("answered" if text.strip() else "empty")
+    return by_reason or ("answered" if text.strip() or said.get("tool_calls") else "empty")
