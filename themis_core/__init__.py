@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from themis_core.components import JudgeRequest as JudgeRequest
     from themis_core.components import Metric as Metric
     from themis_core.components import Needs as Needs
+    from themis_core.components import OnlyHere as OnlyHere
     from themis_core.components import PartsRecord as PartsRecord
     from themis_core.components import PriceTable as PriceTable
     from themis_core.components import StorageBackend as StorageBackend
@@ -202,6 +203,7 @@ _ROOMS = {
         "JudgedAnswer",
         "Metric",
         "Needs",
+        "OnlyHere",
         "PartsRecord",
         "PriceTable",
         "StorageBackend",

@@ -45,7 +45,7 @@ COMPANIONS: Mapping[str, tuple[type, ...]] = {
     "conclusion": (components.Finding,),
     "engine": (components.Capabilities,),
     "judge": (components.JudgedAnswer, components.JudgeRequest, components.JudgeReply),
-    "storage_backend": (components.Store, components.Damage, components.UnusedFile),
+    "storage_backend": (components.Store, components.Damage, components.OnlyHere, components.UnusedFile),
 }
 """What the methods of a kind take or return, shown on its page."""
 

@@ -230,3 +230,44 @@ def test_counted_keys_are_forgotten_with_their_item_where_they_cannot_come_back(
     asked = [("i1", "1"), ("i1", "2"), ("i1", "1"), ("i2", "3"), ("i1", "1")]
     new = [counted.is_new(item_id, key_of(key)) for item_id, key in asked]
     assert new == [True, True, False, True, again]
+
+
+def test_a_plan_without_the_store_counts_all_calls_and_opens_nothing(write: Write, tmp_path: Path) -> None:
+    path = write(GOOD)
+    themis.run(path)
+    store = tmp_path / ".themis" / "themis.sqlite3"
+    store.write_bytes(b"no store")
+    with pytest.raises(themis.StorageError):
+        themis.plan(path)
+    apart = themis.plan(path, look_up=False)
+    assert (apart.trials, apart.stored, apart.to_call) == (5, 0, 5)
+
+
+def test_a_plan_names_the_variables_that_components_read_once_each(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        PLUGIN.replace(
+            "class Same(Engine):",
+            "class Same(Engine):\n    key_env: str | None = 'ONE'\n    headers_env: dict[str, str] = {}",
+        ),
+        encoding="utf-8",
+    )
+    path = write(GOOD)
+    data = json.loads(path.read_text("utf-8"))
+    for extras, named in (({"headers_env": {"x": "TWO", "y": "ONE"}}, ["ONE", "TWO"]), ({"key_env": None}, [])):
+        data["benchmark"]["models"][0]["extras"] = extras
+        path.write_text(json.dumps(data), encoding="utf-8")
+        assert themis.plan(path).variables == named
+
+
+@pytest.mark.parametrize("score", [GOOD, JUDGED], ids=["by sample", "by item"])
+def test_a_plan_counts_the_trials_of_each_part(write: Write, score: dict[str, Any]) -> None:
+    path = write(score, slices="st", models="ab", num_samples=3)
+    report = themis.plan(path, parts=4)
+    judged = score is JUDGED
+    wanted = [
+        sum(4 for item in range(5) for sample in range(3) if part.has(f"i{item}", None if judged else sample))
+        for part in (themis.Part(number, 4) for number in range(1, 5))
+    ]
+    assert report.parts == wanted
+    assert sum(wanted) == report.trials == 60
+    assert themis.plan(path).parts == []

@@ -36,7 +36,7 @@ from themis_core.records import (
     open_batches_of,
 )
 
-__all__ = ["Damage", "StorageBackend", "Store", "UnusedFile"]
+__all__ = ["Damage", "OnlyHere", "StorageBackend", "Store", "UnusedFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,18 @@ class Damage:
     """Where: `events 17`, `payloads 4`, `trials 3`, a file."""
     problem: str
     """What is wrong, for people; no stored text."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyHere:
+    """One thing of a store that a process on another machine may not reach."""
+
+    setting: str
+    """The field of the backend's config that says where it is, such as `root_dir`."""
+    advice: str
+    """What it is, and what to do about it, for people: one sentence without a full stop, and no secret."""
+    folder: Path | None = None
+    """Where it is in the file system; None if it is elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,3 +336,10 @@ class StorageBackend(Component):
     def location(self, base_dir: Path) -> str:
         """Where the store is, for messages: a path or a URL without credentials."""
         return ""
+
+    def only_here(self, base_dir: Path) -> Sequence[OnlyHere]:
+        """What processes on other machines may not reach of the store; asked before work is spread over several.
+
+        It opens nothing. By default nothing is: all who have the config can use the store.
+        """
+        return ()

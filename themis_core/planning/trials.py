@@ -82,6 +82,21 @@ class Plan:
         self._has(part)
         return sum(self._samples_of(each, part) * each.of_sample() for each in self.slices)
 
+    def parts(self, of: int) -> list[int]:
+        """Number of trials in each of so many parts, by one look at the ids of all items.
+
+        Raises ValueError for a plan for one part, which knows no other's items.
+        """
+        if self.part is not None:
+            raise ValueError(f"this plan has the trials of part {self.part} alone")
+        found = [0] * of
+        for planned in self.slices:
+            trials = planned.of_sample() * (planned.samples if self.by_item else 1)
+            for item in planned.items:
+                for sample in (None,) if self.by_item else range(planned.samples):
+                    found[Part.holding(item.id, sample, of).number - 1] += trials
+        return found
+
     def _samples_of(self, planned: PlannedSlice, part: Part) -> int:
         if part == self.part:
             return planned.items.samples(planned.samples)

@@ -90,6 +90,27 @@ class Composition:
         engines = {id(model.engine): model for model in self._called()}
         return sum((model.needs for model in engines.values()), Needs())
 
+    def variables(self) -> list[str]:
+        """The environment variables that components name in fields `*_env`: of keys, of the store's URL; sorted."""
+        named: set[Any] = set()
+        for component in self._components():
+            for name in type(component).model_fields:
+                value = getattr(component, name) if name.endswith("_env") else None
+                named.update(value.values() if isinstance(value, dict) else [value])
+        return sorted(each for each in named if isinstance(each, str))
+
+    def _components(self) -> Iterator[Component]:
+        yield self.storage
+        yield from (model.engine for model in self.models())
+        yield from (each.loader for each in self.examples.values())
+        yield from (conclusion for _, conclusion in self.conclusions)
+        for each in self.slices:
+            yield each.dataset.loader
+            for scorer in each.scorers:
+                yield scorer.scoring
+                if scorer.chain is not None:
+                    yield from (part for _, part in (*scorer.chain.prepare, *scorer.chain.extractors))
+
     @property
     def priced(self) -> bool:
         """Whether any model that may be called has a price, or an engine that tells what answers cost."""

@@ -44,14 +44,21 @@ class Part:
         return cls(number, of)
 
     def has(self, item_id: str, sample_index: int | None) -> bool:
-        """Whether what belongs to an item and a sample is in this part; None: all samples of an item are together.
+        """Whether what belongs to an item and a sample is in this part; None: all samples of an item are together."""
+        return _number(item_id, sample_index, self.of) == self.number
 
-        It is in part 1 + H mod N, where H is the first 8 bytes of SHA-256 of the canonical JSON of `[item id, sample
-        index]`, or of `[item id]`.
-        """
-        named = [item_id] if sample_index is None else [item_id, sample_index]
-        first = hashlib.sha256(canonical_json(named).encode("ascii")).digest()[:8]
-        return int.from_bytes(first, "big") % self.of == self.number - 1
+    @classmethod
+    def holding(cls, item_id: str, sample_index: int | None, of: int) -> Part:
+        """The one of so many parts that has what belongs to an item and a sample, as `has` says it."""
+        return cls(_number(item_id, sample_index, of), of)
+
+
+def _number(item_id: str, sample_index: int | None, of: int) -> int:
+    """1 + H mod N, where H is the first 8 bytes of SHA-256 of the canonical JSON of `[item id, sample index]`, or of
+    `[item id]`."""
+    named = [item_id] if sample_index is None else [item_id, sample_index]
+    first = hashlib.sha256(canonical_json(named).encode("ascii")).digest()[:8]
+    return 1 + int.from_bytes(first, "big") % of
 
 
 def _hint(number: int, of: int) -> str:

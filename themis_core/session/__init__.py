@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from themis_core.errors import StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
-from themis_core.reading import LoadedSpecs, Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
+from themis_core.reading import Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
 from themis_core.records import RunRecord
 from themis_core.results import Results, RunResult
 from themis_core.session.answers_again import Reread, rereading
@@ -172,31 +173,41 @@ def plan(
     limit: int | None = None,
     models: Sequence[str] = (),
     base_dir: Path | None = None,
+    look_up: bool = True,
+    parts: int | None = None,
 ) -> PlanReport:
-    """Say what `run` would do, without calling anything or creating a store."""
+    """Say what `run` would do, without calling anything or creating a store.
+
+    Without `look_up` the store is not opened, as where it can't be reached from here: nothing counts as stored. With
+    `parts`, the trials of each of so many parts are counted as well.
+    """
     with listening():
         loaded = load_specs(spec, project, overrides, limit, models, base_dir)
         with in_force(loaded.project.execution_policy):
-            return _plan(loaded)
+            composition = compose(loaded)
+            with collecting_less():
+                made = survey(composition, loaded.place)
+                report = _report(made, loaded.place, look_up)
+                return report if parts is None else replace(report, parts=made.parts(parts))
 
 
-def _plan(loaded: LoadedSpecs) -> PlanReport:
-    composition = compose(loaded)
-    with collecting_less():
-        made = survey(composition, loaded.place)
-        try:
-            store = composition.storage.open(composition.project_dir, mode="read")
-        except StoreMissing:
+def _report(made: Plan, place: Place, look_up: bool) -> PlanReport:
+    try:
+        storage, directory = made.composition.storage, made.composition.project_dir
+        store = storage.open(directory, mode="read") if look_up else None
+    except StoreMissing:
+        store = None
+    if store is None:
+        made.check()
+        check_conclusions(made, place)
+        return report_of(made, None)
+    try:
+        if (finished := finished_before(store, made)) is None:
             made.check()
-            check_conclusions(made, loaded.place)
-            return report_of(made, None)
-        try:
-            if (finished := finished_before(store, made)) is None:
-                made.check()
-                check_conclusions(made, loaded.place)
-            return report_of(made, store, finished)
-        finally:
-            store.close()
+            check_conclusions(made, place)
+        return report_of(made, store, finished)
+    finally:
+        store.close()
 
 
 def open_results(
@@ -231,10 +242,14 @@ def export(
 
 
 def find_storage(
-    spec: SpecLike | None = None, *, project: ProjectLike = None, base_dir: Path | None = None
+    spec: SpecLike | None = None,
+    *,
+    project: ProjectLike = None,
+    overrides: Sequence[str] = (),
+    base_dir: Path | None = None,
 ) -> tuple[StorageBackend, Path]:
     """Return the storage of a spec, a project, or `./.themis`, and the folder that its relative paths start at."""
-    settings, directory, place = _project(spec, project, base_dir)
+    settings, directory, place = _project(spec, project, base_dir, overrides)
     with in_force(settings.execution_policy):
         return open_storage(settings, directory, place)[1], directory
 

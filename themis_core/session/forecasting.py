@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -79,6 +79,10 @@ class PlanReport:
     `provider, models, gpus, cpus, memory_bytes, at_once`."""
     needs: dict[str, float]
     """What one process that works on the run holds, all its engines together: `gpus, cpus, memory_bytes`."""
+    variables: list[str]
+    """The environment variables that components name in fields `*_env`, such as those of keys; never their values."""
+    parts: list[int] = field(default_factory=list)
+    """Trials of each part, if `plan` was asked for so many `parts`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -142,6 +146,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         [asdict(each) for each in handed_rows([each.composed for each in made.slices])],
         _engine_rows(made.composition.models()),
         asdict(made.composition.needs()),
+        made.composition.variables(),
     )
 
 

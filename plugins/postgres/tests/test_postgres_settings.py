@@ -193,3 +193,32 @@ def test_a_connection_is_set_up_as_the_config_says(
     found = [database.row(f"SHOW {name}")[0] for name in names]
     assert found == [synchronous_commit, "7s", "8s", f'"{schema_name}"']
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("postgresql://me:word@localhost/x", "localhost"),
+        ("postgresql:///x", "localhost"),
+        ("postgresql:///x?host=/run/postgres", "/run/postgres"),
+        ("postgresql://%2Frun%2Fpostgres/x", "/run/postgres"),
+        ("postgresql://me@[::1]:5432/x", "::1"),
+        ("postgresql://127.0.0.1:1,127.0.0.2:2/x", "127.0.0.1"),
+        ("postgresql://127.0.0.1:1,db.example:2/x", None),
+        ("postgresql://db.example/x", None),
+        ("postgresql:///x?host=db.example", None),
+    ],
+)
+def test_what_other_machines_may_not_reach_is_told(
+    url: str, host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEMIS_POSTGRES_URL", url)
+    texts, *database = PostgresBlobStorageSpec().only_here(tmp_path)
+    assert (texts.setting, texts.folder) == ("blob_root", tmp_path / ".themis" / "blobs")
+    assert [each.setting for each in database] == (["url_env"] if host else [])
+    assert all(f"the database's host is {host}, " in each.advice and "word" not in each.advice for each in database)
+
+
+def test_without_its_url_only_the_folder_of_texts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THEMIS_POSTGRES_URL", raising=False)
+    assert [each.setting for each in PostgresBlobStorageSpec().only_here(tmp_path)] == ["blob_root"]

@@ -427,3 +427,9 @@ def test_naming_the_plugin_imports_no_sqlalchemy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['blob'] []\n"
+
+
+def test_a_store_is_for_the_processes_of_one_machine(tmp_path: Path) -> None:
+    (told,) = SqliteBlobStorageSpec(root_dir="here").only_here(tmp_path)
+    assert (told.setting, told.folder) == ("root_dir", tmp_path / "here")
+    assert "use the backend postgres" in told.advice

@@ -9,7 +9,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
 
-__all__ = ["has_password", "masked", "mistake_in", "shown"]
+__all__ = ["has_password", "masked", "mistake_in", "own_host", "shown"]
 
 _SCHEMES: Final = ("postgresql", "postgres")
 _SECRET_OPTIONS: Final = ("password", "sslpassword")
@@ -69,6 +69,15 @@ def shown(url: str, schema_name: str) -> str:
     host = hosts or quote(socket, safe="/,.:[]") or "localhost"
     place = f"{name}@{host}" if name else host
     return urlunsplit((parts.scheme, place, parts.path or "/", f"schema={quote(schema_name)}", ""))
+
+
+def own_host(url: str) -> str | None:
+    """The host, if it is whichever machine asks: a loopback address, a socket's folder, or none at all."""
+    parts = urlsplit(url.strip())
+    named = [each for each in (*_hosts(parts), *parse_qs(parts.query).get("host", [""])[0].split(",")) if each]
+    hosts = [unquote(urlsplit(f"//{each}").hostname or each) for each in named] or ["localhost"]
+    own = [host for host in hosts if host in ("localhost", "::1") or host.startswith(("127.", "/"))]
+    return own[0] if len(own) == len(hosts) else None
 
 
 def _secrets(url: str) -> list[str]:

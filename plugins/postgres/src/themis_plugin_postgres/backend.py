@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from themis_core import StorageError, Store, resolve_path
-from themis_plugin_postgres.address import mistake_in, shown
+from themis_core import OnlyHere, StorageError, Store, resolve_path
+from themis_plugin_postgres.address import mistake_in, own_host, shown
 from themis_plugin_postgres.config import PostgresConfig
 
 __all__ = ["PostgresBlobStorageSpec"]
@@ -22,6 +23,22 @@ class PostgresBlobStorageSpec(PostgresConfig):
     def location(self, base_dir: Path) -> str:
         url = self.url or os.environ.get(self.url_env, "")
         return shown(url, self.schema_name) if not mistake_in(url) else f"Postgres by {self.url_env}"
+
+    def only_here(self, base_dir: Path) -> Sequence[OnlyHere]:
+        folder = resolve_path(self.blob_root, base_dir)
+        texts = (
+            f"texts longer than {self.inline_limit_bytes:,} bytes are files in {folder}: name a folder that all "
+            "machines have under this path"
+        )
+        found = [OnlyHere("blob_root", texts, folder)]
+        named = self.url or os.environ.get(self.url_env, "")
+        if not mistake_in(named) and (host := own_host(named)):
+            database = (
+                f"the database's host is {host}, which on another machine is that machine: name it by an address that "
+                "all machines reach"
+            )
+            found.append(OnlyHere("url" if self.url else "url_env", database))
+        return found
 
     def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
         try:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from themis_core import SpecError, StorageBackend, StorageError, Store, StoreMissing, path_kind, resolve_path
+from themis_core import (
+    OnlyHere,
+    SpecError,
+    StorageBackend,
+    StorageError,
+    Store,
+    StoreMissing,
+    path_kind,
+    resolve_path,
+)
 from themis_plugin_sqlite.places import FILE_NAME
 
 __all__ = ["SqliteBlobStorageSpec"]
@@ -62,6 +72,14 @@ class SqliteBlobStorageSpec(StorageBackend):
 
     def location(self, base_dir: Path) -> str:
         return str(self._root(base_dir) / FILE_NAME)
+
+    def only_here(self, base_dir: Path) -> Sequence[OnlyHere]:
+        root = self._root(base_dir)
+        advice = (
+            f"the store is a file in {root}, which processes of one machine alone can share, as SQLite's locks are not "
+            "kept between machines: use the backend postgres, or run all of it on one machine"
+        )
+        return (OnlyHere("root_dir", advice, root),)
 
     def open(self, base_dir: Path, *, mode: Literal["write", "read"] = "write") -> Store:
         root = self._root(base_dir)
