@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from themis_core.records import BatchRecord as BatchRecord
     from themis_core.records import BatchSubmitted as BatchSubmitted
     from themis_core.records import Event as Event
+    from themis_core.records import ExecutionRecord as ExecutionRecord
     from themis_core.records import Extraction as Extraction
     from themis_core.records import Generation as Generation
     from themis_core.records import GenerationRecorded as GenerationRecorded
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from themis_core.records import StepKind as StepKind
     from themis_core.records import Ticket as Ticket
     from themis_core.records import TrialFinished as TrialFinished
+    from themis_core.records import TrialPlace as TrialPlace
     from themis_core.records import TrialRow as TrialRow
     from themis_core.records import Usage as Usage
     from themis_core.records import event_from as event_from
@@ -249,6 +251,7 @@ _ROOMS = {
         "ERROR_CODES",
         "ERROR_REMEDIES",
         "Event",
+        "ExecutionRecord",
         "Extraction",
         "Generation",
         "GenerationRecorded",
@@ -280,6 +283,7 @@ _ROOMS = {
         "StepKind",
         "Ticket",
         "TrialFinished",
+        "TrialPlace",
         "TrialRow",
         "UNKNOWN_COST",
         "Usage",

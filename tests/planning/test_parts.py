@@ -219,16 +219,12 @@ def test_what_parts_can_not_score_is_together_what_the_whole_can_not(plan: Calla
     whole.check()
     counts: Counter[str] = Counter()
     for number in range(1, 4):
-        part = plan(judged_by_item, Part(number, 3))
+        part = plan(KINDS["plain"], Part(number, 3))
         part.check()
         for each in part.unscorable:
             assert each.of_items == 40
             counts[each.reason] += each.items
     assert counts == {each.reason: each.items for each in whole.unscorable} == {"odd": 16}
-
-
-def judged_by_item(spec: dict[str, Any]) -> None:
-    spec["num_samples"] = 1
 
 
 def test_a_part_keeps_and_renders_no_foreign_item(plan: Callable[..., Plan], tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ _OPTIONS = (
     ),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N items of each slice."),
     click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable."),
+    click.option(
+        "--shard", metavar="K/N", help="Only the K-th of N parts of the run; all of them together are one run."
+    ),
     format_option,
 )
 
@@ -57,6 +60,8 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
     5 trials failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an
     unexpected error, 74 the result could not be printed or written, 75 batches are left for a later run,
     130 interrupted, 143 terminated.
+
+    With --shard, the shard that ends last has the run's result; the others exit with 0 once their part is whole.
     """
     from themis_core import gates_of, session
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from themis_core.records import (
     SCORE_FAULTS,
     BatchRecord,
     Event,
+    ExecutionRecord,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -32,6 +33,7 @@ from themis_core.records import (
     ScorePlace,
     ScoreRow,
     ScoreSums,
+    TrialPlace,
     TrialRow,
     open_batches_of,
 )
@@ -89,6 +91,11 @@ class Store(ABC):
         """Of these (slice id, trial id), those that the run has with an outcome other than failed, and without a score
         of rank 0: those that are not to be tried again."""
 
+    def ended_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of these (slice id, trial id), those that the run has with any outcome, failed ones included."""
+        wanted = set(trials)
+        return {pair for row in self.trial_rows(run_id) if (pair := (row.slice_id, row.trial_id)) in wanted}
+
     @abstractmethod
     def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
         """The stored generations among these keys, failed ones left out."""
@@ -109,10 +116,44 @@ class Store(ABC):
     def run(self, run_id: str) -> RunRecord | None:
         """One run by its whole id."""
 
+    def executions(self, run_id: str) -> Sequence[ExecutionRecord]:
+        """All executions of a run, of the whole and of parts, in the order in which they began."""
+        found: list[ExecutionRecord] = []
+        for each in self.events(run_id):
+            part = each.get("part")
+            if each["kind"] == "run_started":
+                found.append(ExecutionRecord(part, "running", each["at"], None, each["manifest"], {}))
+            elif each["kind"] == "run_finished":
+                place = next((n for n in reversed(range(len(found))) if found[n].part == part), None)
+                began = None if place is None else found.pop(place)
+                ended = ExecutionRecord(
+                    part, each["status"], began.started_at if began else each["at"], each["at"],
+                    began.manifest if began else {}, each["counts"],
+                )  # fmt: skip
+                found.insert(len(found) if place is None else place, ended)
+        return found
+
+    def trial_places(self, run_id: str) -> Iterator[TrialPlace]:
+        """Where the run's finished trials belong, and how they ended, as a stream in any order."""
+        for row in self.trial_rows(run_id):
+            yield TrialPlace(row.item_id, row.sample_index, row.outcome, row.error_code)
+
     def cost(self, run_id: str) -> RunCost:
         """What the run's calls cost, over all its executions; the sum of `RunCost.of` over its generations."""
-        events = (each["generation"] for each in self.events(run_id) if each["kind"] == "generation")
-        return sum((RunCost.of(Generation.from_dict(each)) for each in events), RunCost())
+        return self.cost_of(run_id, lambda item_id, sample_index: True)
+
+    def cost_of(self, run_id: str, wanted: Callable[[str, int], bool]) -> RunCost:
+        """What the run's calls cost that are about some items and samples; `wanted` is asked with id and index of each.
+
+        A judge's repeat counts as a sample here.
+        """
+        events = (each for each in self.events(run_id) if each["kind"] == "generation")
+        costs = (
+            RunCost.of(Generation.from_dict(each["generation"]))
+            for each in events
+            if wanted(each["request"]["item_id"], each["request"]["sample_index"])
+        )
+        return sum(costs, RunCost())
 
     @abstractmethod
     def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:

@@ -94,6 +94,8 @@ class Batching:
         """The models that the policy names."""
         self.labels: frozenset[str] = frozenset()
         """The models whose trials wait for batches."""
+        self._own: frozenset[str] | None = None
+        """The requests of the plan's part, once it has to be known which batches of the run are of this part."""
         self.waiting = False
 
     async def begin(self) -> None:
@@ -106,7 +108,7 @@ class Batching:
         }
         self._listed = {(each.engine.endpoint, each.spec.sent): each for each in models.values()}
         self._chosen = frozenset(filter(self._policy.covers, models))
-        found = await self._writer.read(_open_ones) if models else []
+        found = await self._open_ones() if models else []
         self.labels = self._chosen | {
             label
             for label, each in models.items()
@@ -116,6 +118,19 @@ class Batching:
         await self._tell_of_others([record for record in found if not self._is_reached(record)])
         if found and self._budget.policy.max_cost is not None:
             await self._owe({short(key) for record in found for key in record.keys})
+
+    async def _open_ones(self) -> Sequence[BatchRecord]:
+        """The open batches, without those that other parts of this run have asked for: they collect them."""
+        found = await self._writer.read(_open_ones)
+        if self._plan.part is None or all(each.run_id != self._plan.run_id for each in found):
+            return found
+        if self._own is None:
+            every = (trial for endpoint in self._plan.endpoints() for trial in self._plan.trials(endpoint))
+            self._own = frozenset(short(trial.requests[0].key) for trial in every)
+        own = self._own
+        return [
+            each for each in found if each.run_id != self._plan.run_id or any(short(key) in own for key in each.keys)
+        ]
 
     def _reaching(self, record: BatchRecord, endpoint: str) -> ComposedModel | None:
         """The model at an endpoint that reaches a batch: of its name, and if none is where it was submitted, one that
@@ -249,7 +264,7 @@ class Batching:
     async def _open(self, endpoint: str) -> list[Job]:
         """The open batches at an endpoint that can be waited for."""
         jobs = []
-        for record in await self._writer.read(_open_ones):
+        for record in await self._open_ones():
             model = self._reaching(record, endpoint)
             if model is None or record.nonce in self._handing.given_up:
                 continue
@@ -432,7 +447,8 @@ class Batching:
         await self._sharing.let_go([each.key for each in job.wanted.values()])
         unknown = [key for key in job.record.keys if short(key) not in job.wanted]
         known = await self._writer.read(lambda store: store.stored_generations(unknown)) if unknown else set()
-        if job.state is not None and (job.record.run_id == self._plan.run_id or len(known) == len(unknown)):
+        mine = job.record.run_id == self._plan.run_id and self._plan.part is None
+        if job.state is not None and (mine or len(known) == len(unknown)):
             await self._handing.end(job.record, job.state.status)
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from themis_core.records import RunCost
 
@@ -44,7 +45,25 @@ class Progress:
     """Of the run, earlier executions included."""
     note: str = ""
     """What the run waits for, if it waits."""
+    part: str = ""
+    """The part of the run that it is about, such as `3/16`; empty: the whole."""
     started: float = field(default_factory=time.monotonic)
+
+    def plain(self) -> dict[str, Any]:
+        """What `Store.report` is told of a part: numbers of this execution, and what it waits for."""
+        return {
+            "planned": self.planned,
+            "done": self.done,
+            "reused": self.reused,
+            "generated": self.generated,
+            "judged": self.judged,
+            "simulated": self.simulated,
+            "failed": self.failed,
+            "in_flight": self.in_flight,
+            "cost": self.cost.known,
+            "unknown_cost_calls": self.cost.unknown_calls,
+            "note": self.note,
+        }
 
     @property
     def elapsed_s(self) -> float:

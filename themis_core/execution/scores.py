@@ -72,7 +72,8 @@ class Scores:
         if scorer.baseline is not None and scorer.baseline is work.trial.model:
             return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
         unscored = None
-        if not self._asked[work.trial.slice_id].is_scorable(work.trial.item):
+        asked = self._asked.get(work.trial.slice_id)  # none if another process has asked
+        if asked is None or not asked.is_scorable(work.trial.item):
             unscored = await self._lanes.do(unscorable(scorer, work.trial.item))
         if unscored is not None:
             return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)

@@ -30,9 +30,11 @@ class Postponed(Stopped):
 class Sharing:
     """What this run and the others at work on its store ask for. Call `watch` before the first request."""
 
-    def __init__(self, writer: Writer, run_id: str) -> None:
+    def __init__(self, writer: Writer, run_id: str, *, beside: bool = False) -> None:
+        """`beside`: other processes may work on other parts of this very run."""
         self._writer = writer
         self._run_id = run_id
+        self._beside = beside
         self._others = False
         self._asking: set[str] = set()
         self._claimed = False
@@ -105,9 +107,10 @@ class Sharing:
             await self._writer.read(lambda store: store.release(self._run_id, keys))
 
     async def end(self) -> None:
-        """Take back all that was said."""
+        """Take back all that was said; beside others, what they said stays, and what is answered is found anyway."""
+        keys = list(self._asking) if self._beside else None
         if self._claimed:
-            await self._writer.read(lambda store: store.release(self._run_id))
+            await self._writer.read(lambda store: store.release(self._run_id, keys))
 
     async def _look(self) -> bool:
         others = await self._writer.read(lambda store: store.has_others_at_work(self._run_id))

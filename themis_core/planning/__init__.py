@@ -3,9 +3,9 @@
 from themis_core.planning.dialogues import Dialogue, as_user, followed, goes_on
 from themis_core.planning.handing import NO_PROMPT, HandedRow, handed_rows
 from themis_core.planning.identities import Baseline, Talk, Trial, score_key
-from themis_core.planning.items import Items
+from themis_core.planning.items import Items, Share
 from themis_core.planning.media import media_items, with_media
-from themis_core.planning.scorable import Asked, Unscorable
+from themis_core.planning.scorable import SHOWN, Asked, Unscorable
 from themis_core.planning.templates import Prompt, PromptTemplate
 from themis_core.planning.trials import Plan, PlannedSlice, questions, survey
 
@@ -20,6 +20,8 @@ __all__ = [
     "PlannedSlice",
     "Prompt",
     "PromptTemplate",
+    "SHOWN",
+    "Share",
     "Talk",
     "Trial",
     "Unscorable",

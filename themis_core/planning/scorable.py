@@ -14,9 +14,9 @@ from themis_core.records import Item
 from themis_plain import Handed
 from themis_wording import counted
 
-__all__ = ["Asked", "Unscorable"]
+__all__ = ["SHOWN", "Asked", "Unscorable"]
 
-_SHOWN = 3
+SHOWN = 3
 """Places that are named of each kind."""
 _TOGETHER = 64
 """Items that a quick scorer is asked of under one deadline: one for each would take as long as the answer."""
@@ -49,34 +49,30 @@ class Unscorable:
 class Asked:
     """What the scorers of one slice say of its items, which holds for every answer."""
 
-    def __init__(self, slice_id: str, items: Items, scorers: Sequence[Scorer]) -> None:
+    def __init__(self, slice_id: str, items: Items, scorers: Sequence[Scorer], *, every: bool = False) -> None:
+        """With `every`, they are asked about all items, whatever the plan's part is."""
         counts: Counter[tuple[str, str, str]] = Counter()
         first: dict[tuple[str, str, str], list[str]] = {}
         self._refused: set[str] | None = set()
-        for scorer, item, reason in _refused(items, scorers):
-            key = (scorer.score, scorer.metric, reason)
-            counts[key] += 1
-            if counts[key] <= _SHOWN:
-                first.setdefault(key, []).append(item.id)
+        for scorer, item, reason in _refused(items.every() if every else items, scorers):
             if self._refused is not None:
                 self._refused.add(item.digest)
                 if len(self._refused) > MOST_HELD:
                     self._refused = None
+            if not (every or items.is_counted(item)):
+                continue
+            key = (scorer.score, scorer.metric, reason)
+            counts[key] += 1
+            if counts[key] <= SHOWN:
+                first.setdefault(key, []).append(item.id)
+        self.first = {key: tuple(ids) for key, ids in first.items()}
+        """By score, metric and reason: the ids of the first few items."""
         places = items.places({each for ids in first.values() for each in ids}) if first else {}
         self.unscorable = tuple(
             Unscorable(slice_id, *key, count, items.count, tuple(places.get(each) or each for each in first[key]))
             for key, count in counts.items()
         )
         """By scorer and reason, in the order in which they were found."""
-
-    @classmethod
-    def later(cls, scorers: Sequence[Scorer]) -> Asked:
-        """What is not known yet of any item: each is asked about when it is scored."""
-        unknown = cls.__new__(cls)
-        unknown.unscorable, unknown._refused = (), None
-        if not any(type(each.scoring).unscorable is not Scoring.unscorable for each in scorers):
-            unknown._refused = set()  # none of them refuses any
-        return unknown
 
     def is_scorable(self, item: Item) -> bool:
         """Whether no scorer refused an item; False as well if that is not known any longer."""

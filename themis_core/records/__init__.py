@@ -31,6 +31,7 @@ from themis_core.records.parts import Part
 from themis_core.records.requests import RequestFailed, RequestFinished, RequestStarted
 from themis_core.records.steps import Step, StepKind
 from themis_core.records.stored import (
+    ExecutionRecord,
     Latency,
     OutcomeCount,
     RunRecord,
@@ -39,7 +40,9 @@ from themis_core.records.stored import (
     ScorePlace,
     ScoreRow,
     ScoreSums,
+    TrialPlace,
     TrialRow,
+    summed,
 )
 from themis_core.records.trial import (
     HANDED_BACK,
@@ -64,6 +67,7 @@ __all__ = [
     "ERROR_CODES",
     "ERROR_REMEDIES",
     "Event",
+    "ExecutionRecord",
     "Extraction",
     "Generation",
     "GenerationRecorded",
@@ -96,10 +100,12 @@ __all__ = [
     "StepKind",
     "Ticket",
     "TrialFinished",
+    "TrialPlace",
     "TrialRow",
     "UNKNOWN_COST",
     "Usage",
     "WARNING",
     "event_from",
     "open_batches_of",
+    "summed",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:  # a run that is only planned does without
     from themis_intervals import ClusterSums
 
 __all__ = [
+    "ExecutionRecord",
     "Latency",
     "OutcomeCount",
     "RunRecord",
@@ -17,8 +19,23 @@ __all__ = [
     "ScorePlace",
     "ScoreRow",
     "ScoreSums",
+    "TrialPlace",
     "TrialRow",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRecord:
+    """One execution of a run as the store has it: of the whole, or of a part of it."""
+
+    part: str | None
+    """As in `RunStarted`; None: the whole."""
+    status: str
+    """As in `RunFinished`; `running` if it did not end in an orderly way (yet)."""
+    started_at: str
+    finished_at: str | None
+    manifest: dict[str, Any]
+    counts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,8 @@ class RunRecord:
 
     run_id: str
     status: str
-    """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet).
+    """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet), or if parts of the
+    run were worked on since and nobody has made its result.
 
     `Results` says `died` in its place if no process is at work on the run.
     """
@@ -38,6 +56,61 @@ class RunRecord:
     trials: int = 0
     """Trials with an outcome."""
     failed: int = 0
+    in_parts: bool = False
+    """Whether parts of it were worked on since the whole was, the last time."""
+
+    @classmethod
+    def of(cls, run_id: str, executions: Sequence[ExecutionRecord], trials: int, failed: int) -> RunRecord:
+        """A run as its executions tell, the latest of the whole first, if there is one, and all of parts that followed.
+
+        What is stored decides whether it is `completed`. Of several parts, one that goes on tells more than one that
+        was stopped, and that more than one that ended.
+        """
+        last = executions[-1]
+        planned = last.manifest.get("trials", trials)
+        if last.part is None:
+            lost = last.status == "completed" and trials < planned
+            status = "failed" if lost else last.status
+            return cls(run_id, status, last.started_at, last.finished_at, last.manifest, last.counts, trials, failed)
+        latest = {each.part: each for each in executions}
+        statuses = {each.status for part, each in latest.items() if part is not None}
+        status = next((each for each in _OPEN_ENDS if each in statuses), "running")
+        finished_at = None if status == "running" else max(each.finished_at or "" for each in latest.values())
+        counts = summed([each.counts for each in executions if each.part is not None])
+        manifest = next((each.manifest for each in executions if each.part is None), last.manifest)
+        started_at = executions[0].started_at
+        return cls(run_id, status, started_at, finished_at, manifest, counts, trials, failed, in_parts=True)
+
+
+_OPEN_ENDS = ("running", "stopped", "interrupted", "waiting")
+"""How a part can end that is not whole, what tells the most first."""
+_SUMMED = ("generated", "judged", "simulated", "failed", "unknown_cost_calls")
+
+
+def summed(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The counts of several executions together; `reused` is of none of them, for it is of the whole run then."""
+    warnings: dict[str, int] = {}
+    errors: dict[str, str] = {}
+    for each in counts:
+        for told, times in each.get("warnings", {}).items():
+            warnings[told] = warnings.get(told, 0) + times
+        errors |= each.get("errors", {})
+    known = [each["cost"] for each in counts if each.get("cost") is not None]
+    return {
+        **{name: sum(each.get(name, 0) for each in counts) for name in _SUMMED},
+        "cost": sum(known) if known else None,
+        "errors": errors,
+        "warnings": warnings,
+    }
+
+
+class TrialPlace(NamedTuple):
+    """Of a finished trial, what says in which part it is, and how it ended."""
+
+    item_id: str
+    sample_index: int
+    outcome: str
+    error_code: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class RunResult:
     spec_digest: str
     status: str
     """`completed`, `failed` (some trials have no answer, or no verdict), `interrupted`, `stopped` (budget, quota),
-    `waiting` (for batches that a later run collects), `running`, or `died` (its process ended without a word)."""
+    `waiting` (for batches that a later run collects), `running`, or `died` (its process ended without a word). Of a
+    shard: `unfinished` if it did its part, and the run is not whole or others are at work."""
     trials: int
     """Planned."""
     generated: int
@@ -78,14 +79,19 @@ class RunResult:
     """Those of them that models answered which play users."""
     tolerated: bool = False
     """Whether trials failed, but no more than thresholds on `failed` accept; nothing else is amiss in the run then."""
+    part: str | None = None
+    """The shard whose execution is reported, such as `3/16`, if it was not the last: it has counts and no scores."""
 
     @property
     def exit_code(self) -> int:
         """0; 1 a threshold or a conclusion is not met; 5 trials failed, a score has no value or a parse found hardly
-        anything; 6 budget or quota; 75 batches are left for a later run; 130 interrupted."""
+        anything; 6 budget or quota; 75 batches are left for a later run; 130 interrupted. Of a shard that was not the
+        last one: 0 if its part is whole."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5, "waiting": WAITING}
         if self.status in by_status and not self.tolerated:
             return by_status[self.status]
+        if self.part is not None:
+            return 0
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
         no_number = any(
             nothing_scored(row) or row.too_unparsed or (row.value is None and row.failed) for row in self.scores

@@ -10,31 +10,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from themis_core.components import StorageBackend
-from themis_core.errors import StorageError, StoreMissing
+from themis_core.components import StorageBackend, Store, knows_parts
+from themis_core.errors import SpecError, StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
 from themis_core.reading import Place, ProjectLike, SpecLike, current_folder, load_project, load_specs
-from themis_core.records import RunRecord
+from themis_core.records import Part
 from themis_core.results import Results, RunResult
 from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.batches import cancel_batch
+from themis_core.session.checks import unscorable_in
 from themis_core.session.concluding import check_conclusions
+from themis_core.session.ending import end_if_last
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
-from themis_core.session.finished import finished_before, unscorable_of
+from themis_core.session.finished import finished_before
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
-from themis_core.session.holding import entered
 from themis_core.session.launching import Launcher, LocalLauncher, worker_command
+from themis_core.session.looking import Looked, look_for
 from themis_core.session.orders import WorkOrder
-from themis_core.session.working import work_by
+from themis_core.session.parts import part_of
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
-from themis_workers import WorkerEnd
 
 __all__ = [
     "Launcher",
@@ -52,8 +53,6 @@ __all__ = [
     "rereading",
     "run",
     "run_async",
-    "work",
-    "work_async",
     "worker_command",
 ]
 
@@ -71,12 +70,15 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     base_dir: Path | None = None,
     detach: bool = False,
+    shard: Part | str | None = None,
 ) -> RunResult:
     """Run a benchmark and return its result; what is stored is not called again.
 
     `spec` is a file or a BenchmarkSpec; `overrides` are `path=value` texts; `limit` takes the first items of each
     slice; `models` are model ids to keep. With `detach` no batch is waited for: the result's status is then `waiting`,
-    and a later run collects it. `progress` is called about five times a second in the event loop's thread.
+    and a later run collects it. With `shard`, such as `3/16`, only that part of the run is worked on, within its share
+    of the limits: the result is `unfinished`, and that of the whole run for the shard that ends last. `progress` is
+    called about five times a second in the event loop's thread.
     Relative paths start at the spec file's folder, or at `base_dir` (by default the current folder). Raises
     SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
     """
@@ -91,6 +93,7 @@ def run(
                 progress=progress,
                 base_dir=base_dir,
                 detach=detach,
+                shard=shard,
             ),
             failure=partial(failure, "a component"),
             leave_alone=leave_alone,
@@ -107,81 +110,70 @@ async def run_async(
     progress: Callable[[Progress], None] | None = None,
     base_dir: Path | None = None,
     detach: bool = False,
+    shard: Part | str | None = None,
 ) -> RunResult:
     """`run` for code that has an event loop already."""
     with listening():
-        return await _run(spec, project, overrides, limit, models, progress, base_dir, detach)
-
-
-def work(order: WorkOrder) -> WorkerEnd:
-    """Work on a run as one of its workers, until nothing of it is left to do, and say how that ended.
-
-    A launcher has a process of its own call this. Raises SpecError, PluginError or StorageError if the worker can't
-    work; what it had is others' then.
-    """
-    with listening():
-        return run_to_its_end(work_async(order), failure=partial(failure, "a component"), leave_alone=leave_alone)
-
-
-async def work_async(order: WorkOrder) -> WorkerEnd:
-    """`work` for code that has an event loop already."""
-    with listening():
-        return await work_by(order)
-
-
-async def _run(
-    spec: SpecLike,
-    project: ProjectLike,
-    overrides: Sequence[str],
-    limit: int | None,
-    models: Sequence[str],
-    progress: Callable[[Progress], None] | None,
-    base_dir: Path | None,
-    detach: bool,
-) -> RunResult:
-    loaded = load_specs(spec, project, overrides, limit, models, base_dir)
-    with in_force(loaded.project.execution_policy):
-        composition = compose(loaded)
-        with collecting_less():  # from here on: what was imported is left out for good
-            return await _run_composed(composition, loaded.place, progress, detach)
+        part = part_of(shard)
+        loaded = load_specs(spec, project, overrides, limit, models, base_dir)
+        with in_force(loaded.project.execution_policy):
+            composition = compose(loaded)
+            with collecting_less():  # from here on: what was imported is left out for good
+                return await _run_composed(composition, loaded.place, progress, detach, part)
 
 
 async def _run_composed(
-    composition: Composition, place: Place, progress: Callable[[Progress], None] | None, detach: bool
+    composition: Composition,
+    place: Place,
+    progress: Callable[[Progress], None] | None,
+    detach: bool,
+    part: Part | None,
 ) -> RunResult:
-    made = survey(composition, place)
-    finished = await _finished(made)
-    if finished is None:
+    made = survey(composition, place, part)
+    looked = await _looked(made)
+    if looked.check is None and not looked.is_stored:
         made.check()
         await asyncio.to_thread(check_conclusions, made, place)
-    unscorable = unscorable_of(made, finished)
+    unscorable = made.unscorable if looked.check is None else unscorable_in(looked.check)
     for told in [*(each.told() for each in unscorable), *(each.told() for each in made.leaks)]:
         log.warning("%s", told)
     # The store's thread opens it; everything that can be wrong with the specs was found before.
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
     await writer.start()
     try:
-        lock = await writer.read(lambda store: entered(store, made.run_id))
-        try:
-            for told in await writer.read(lambda store: edits_told(made, store)) if finished is None else ():
-                log.warning("%s", told)
-            return await execute(made, writer, progress, finished, detach=detach)
-        finally:
-            await writer.read(lambda store: lock.__exit__(None, None, None))
+        result = await _held(made, writer, progress, looked, detach)
+        if result.part is not None:  # nothing is held now, so the last one finds nobody at work
+            return await end_if_last(made, writer, progress) or result
+        return result
     finally:
         await writer.stop()
 
 
-async def _finished(made: Plan) -> RunRecord | None:
-    """The run, if it was finished before. The store is only looked into: there may be none yet."""
+async def _held(
+    made: Plan, writer: Writer, progress: Callable[[Progress], None] | None, looked: Looked, detach: bool
+) -> RunResult:
+    """Work through a plan with its lock."""
+    part = "" if made.part is None else str(made.part)
+    lock = await writer.read(lambda store: _entered(store, made.run_id, part))
+    try:
+        is_new = looked.finished is None and not looked.is_stored
+        for told in await writer.read(lambda store: edits_told(made, store)) if is_new else ():
+            log.warning("%s", told)
+        return await execute(made, writer, progress, looked, detach=detach)
+    finally:
+        await writer.read(lambda store: lock.__exit__(None, None, None))
+
+
+async def _looked(made: Plan) -> Looked:
+    """What the store has of the run. It is only looked into: there may be none yet."""
     composition = made.composition
     looking = Writer(lambda: composition.storage.open(composition.project_dir, mode="read"))
     try:
         await looking.start()
     except StorageError:  # such as one of an older version, which is brought up to date when it is opened to be written
-        return None
+        return Looked()
     try:
-        return await looking.read(lambda store: finished_before(store, made))
+        return await looking.read(lambda store: look_for(store, made))
     finally:
         await looking.stop()
 
@@ -195,19 +187,24 @@ def plan(
     models: Sequence[str] = (),
     base_dir: Path | None = None,
     look_up: bool = True,
+    shard: Part | str | None = None,
     parts: int | None = None,
 ) -> PlanReport:
     """Say what `run` would do, without calling anything or creating a store.
 
     Without `look_up` the store is not opened, as where it can't be reached from here: nothing counts as stored. With
-    `parts`, the trials of each of so many parts are counted as well.
+    `shard`, it is what that part of the run would do. With `parts`, the trials of each of so many parts are counted as
+    well, of the whole alone.
     """
     with listening():
+        part = part_of(shard)
+        if part is not None and parts is not None:
+            raise SpecError("shard and parts: parts are those of the whole run, so ask for one of the two")
         loaded = load_specs(spec, project, overrides, limit, models, base_dir)
         with in_force(loaded.project.execution_policy):
             composition = compose(loaded)
             with collecting_less():
-                made = survey(composition, loaded.place)
+                made = survey(composition, loaded.place, part)
                 report = _report(made, loaded.place, look_up)
                 return report if parts is None else replace(report, parts=made.parts(parts))
 
@@ -282,3 +279,15 @@ def _project(
         return load_project(project, base_dir or current_folder())
     loaded = load_specs(spec, project, overrides, None, (), base_dir)
     return loaded.project, loaded.project_dir, loaded.project_place
+
+
+def _entered(store: Store, run_id: str, part: str = "") -> Any:
+    """Hold the run, or a part of it; a stranger's store may be of a time when there were no parts."""
+    if part and not knows_parts(store.lock_run):
+        raise StorageError(
+            f"{type(store).__name__} can't hold a part of a run (its lock_run takes none), so no shard and no worker "
+            "can use it: run the whole, or use a storage that can"
+        )
+    lock = store.lock_run(run_id, part) if part else store.lock_run(run_id)
+    lock.__enter__()
+    return lock

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
-import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
-from themis_core.components import Judge, Store
+from themis_core.components import Store
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution import Progress, Runner, Writer, now
 from themis_core.planning import Plan
-from themis_core.plugins import LoadedDataset, calling
 from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
-from themis_core.session.concluding import concluded
-from themis_core.session.edited import code_of
-from themis_core.session.finished import finished_before, unscorable_of
-from themis_core.version import version
+from themis_core.session.ending import made_together, with_conclusions
+from themis_core.session.looking import Looked, look_for
+from themis_core.session.manifests import manifest_of
+from themis_core.session.parts import limits_of, result_of_part, spent_of, stored_of_part, within_limits
 from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
 from themis_wording import counted
 
-__all__ = ["execute"]
+__all__ = ["execute", "manifest_of"]
 
 log = logging.getLogger("themis")
 progress_log = logging.getLogger("themis.progress")
 INTERRUPTED = "interrupted"
 """Why a run stopped, if the user stopped it."""
 Status = Literal["completed", "failed", "interrupted", "stopped", "waiting"]
+_REPORT_S = 2.0
 _ASKED_AGAIN = 3
 """How often a run goes over its trials again if the store lost some that it had acknowledged."""
 _UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
@@ -45,16 +43,19 @@ async def execute(
     made: Plan,
     writer: Writer,
     report: Callable[[Progress], None] | None,
-    finished: RunRecord | None = None,
+    looked: Looked,
     *,
     detach: bool = False,
 ) -> RunResult:
-    """Work through a plan whose run is locked, and return its result. `finished` is the run as it was before it was
-    locked, if it was finished then."""
-    budget = Budget(made.composition.project.execution_policy)
+    """Work through a plan whose run, or whose part of it, is locked, and return its result.
+
+    `looked` is what the store had of the run before it was locked. The result of a part that was worked through is
+    `unfinished`: see `ending` for that of the run.
+    """
+    budget = Budget(limits_of(made))
     loop = asyncio.get_running_loop()
     with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
-        return await _execute(made, writer, budget, report, finished, detach)
+        return await _execute(made, writer, budget, report, looked, detach)
 
 
 async def _execute(
@@ -62,47 +63,57 @@ async def _execute(
     writer: Writer,
     budget: Budget,
     report: Callable[[Progress], None] | None,
-    finished: RunRecord | None,
+    looked: Looked,
     detach: bool,
 ) -> RunResult:
     composition = made.composition
+    finished = looked.finished
     before = await writer.read(lambda store: store.run(made.run_id))
-    if before != finished:  # another process was at work on it
-        finished = await writer.read(lambda store: finished_before(store, made))
-    if finished is None:
+    if before != finished or looked.is_stored:  # another process may have been at work on it
+        looked = await writer.read(lambda store: look_for(store, made))
+        finished = looked.finished
+    if looked.is_stored:
+        return await made_together(made, writer, report)
+    if finished is None and looked.check is None:
         made.check()
     # Nothing is under way yet, and what hangs can be ended in the main thread alone.
-    manifest = manifest_of(made, finished)
-    progress = Progress(made.count(), stored=before.trials - before.failed if before else 0)
+    manifest = manifest_of(made, looked.check)
+    part = None if made.part is None else str(made.part)
+    progress = Progress(made.count(made.part), stored=_stored_before(made, before), part=part or "")
     complete = finished is not None
-    started = RunStarted(made.run_id, finished.started_at if finished else now(), manifest)
+    started = RunStarted(made.run_id, finished.started_at if finished else now(), manifest, part)
     if complete:
         progress.done = progress.reused = progress.planned
     else:
         await writer.save([started])
     composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
-    budget.before = await writer.read(lambda store: store.cost(made.run_id)) if before else RunCost()
+    budget.before = (
+        await writer.read(lambda store: spent_of(store, made, limited=budget.policy.max_cost is not None))
+        if before
+        else RunCost()
+    )
     budget.priced = composition.priced
     progress.cost = budget.before
-    runner = Runner(made, writer, budget, progress, detach=detach)
+    working = within_limits(made)
+    runner = Runner(working, writer, budget, progress, detach=detach)
     failed = None if complete else await _work(runner, report)
     while runner.has_postponed and not failed and budget.stopped is None:
-        runner, failed = await _pass_again(made, writer, budget, progress, report, detach)
+        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
     for _ in range(_ASKED_AGAIN if not complete else 0):
-        lost = progress.done - _stored(await writer.read(lambda store: store.run(made.run_id)))
+        lost = progress.done - await writer.read(lambda store: _stored(store, made))
         if lost <= 0 or failed or budget.stopped is not None or runner.batching.waiting:
             break
         log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
         await writer.save([started])  # which may be lost as well
-        runner, failed = await _pass_again(made, writer, budget, progress, report, detach)
-    record = await writer.read(lambda store: store.run(made.run_id))
+        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
     waits = runner.batching.waiting
-    status = "failed" if failed else _status(progress, budget, _stored(record), waits=waits)
-    ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, before))
+    stored = await writer.read(lambda store: _stored(store, made))
+    status = "failed" if failed else _status(progress, budget, stored, waits=waits)
+    ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, None if part else before), part)
     if not complete:
         await writer.save([ended])
-    if composition.conclusions and not failed and status in ("completed", "failed"):
-        ended = await _concluded(made, writer, ended, finished)
+    if composition.conclusions and part is None and not failed and status in ("completed", "failed"):
+        ended = await with_conclusions(made, writer, ended, finished)
     if report:
         progress.note = ""
         report(progress)
@@ -114,6 +125,9 @@ async def _execute(
         record = store.run(made.run_id)
         assert record is not None
         record = replace(record, manifest=manifest)
+        if part is not None and not complete:
+            return result_of_part(store, record, part, progress, counts=ended.counts, status=status, note=note,
+                                  storage=location)  # fmt: skip
         seen = status if status != "completed" else _status(progress, budget, record.trials, waits=waits)
         told = note if seen == status else _UNFINISHED
         return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=location, note=told)
@@ -124,15 +138,6 @@ async def _execute(
     if failed:
         raise failed
     return result
-
-
-async def _concluded(made: Plan, writer: Writer, finished: RunFinished, known: RunRecord | None) -> RunFinished:
-    """The end of a run with what is concluded of it, which is stored unless it is `known`."""
-    found = await asyncio.to_thread(concluded, made.composition, made.run_id)
-    finished = replace(finished, at=now(), counts={**finished.counts, "conclusions": found})
-    if known is None or known.counts.get("conclusions") != found:
-        await writer.save([finished])
-    return finished
 
 
 async def _pass_again(
@@ -153,7 +158,9 @@ async def _pass_again(
 
 async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:
     """Do what there is to do. Returns the error that ended the run; raises it if nothing can be saved any longer."""
-    ticking = asyncio.create_task(_tick(runner, report)) if report else None
+    ticking = [asyncio.create_task(_tick(runner, report))] if report else []
+    if runner.progress.part:
+        ticking.append(asyncio.create_task(_report(runner)))
     try:
         await runner.run()
     except BaseException as raised:
@@ -164,8 +171,8 @@ async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> Th
             raise
         raise error from raised
     finally:
-        if ticking is not None:
-            ticking.cancel()
+        for each in ticking:
+            each.cancel()
     return None
 
 
@@ -186,8 +193,17 @@ def _status(progress: Progress, budget: Budget, stored: int, *, waits: bool) -> 
     return "failed" if progress.failed or min(stored, progress.done) < progress.planned else "completed"
 
 
-def _stored(record: RunRecord | None) -> int:
-    return 0 if record is None else record.trials
+def _stored_before(made: Plan, before: RunRecord | None) -> int:
+    """Trials that the run had before; of a part that is found out on the way."""
+    return 0 if before is None or made.part is not None else before.trials - before.failed
+
+
+def _stored(store: Store, made: Plan) -> int:
+    """How many trials of a plan the store has with an outcome."""
+    if made.part is None:
+        record = store.run(made.run_id)
+        return 0 if record is None else record.trials
+    return stored_of_part(store, made)
 
 
 def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[str, Any]:
@@ -203,6 +219,7 @@ def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[st
         "unknown_cost_calls": budget.cost.unknown_calls,
         "errors": dict(runner.saving.errors),
         "warnings": dict(warned + runner.saving.warnings),
+        **({} if progress.part == "" else {"planned": progress.planned, "done": progress.done}),
     }
 
 
@@ -235,76 +252,16 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
+async def _report(runner: Runner) -> None:
+    """Tell the store how far a part is, for whoever looks at the run from elsewhere."""
+    with suppress(StorageError):  # which ends the run where it saves
+        while True:
+            await runner.report()
+            await asyncio.sleep(_REPORT_S)
+
+
 async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
     while True:
         runner.progress.note = runner.note
         report(runner.progress)
         await asyncio.sleep(0.2)
-
-
-def manifest_of(made: Plan, finished: RunRecord | None = None) -> dict[str, Any]:
-    """What the run was made of: enough to explain every number, and no secret. `finished` says that it was, before."""
-    composition = made.composition
-    scorers = [
-        {
-            "slice_id": each.composed.spec.slice_id,
-            "score": scorer.score,
-            "metric": scorer.metric,
-            "kind": "judge" if isinstance(scorer.scoring, Judge) else "metric",
-            "component": scorer.component,
-            "version": scorer.scoring.version,
-            "config": scorer.scoring.model_dump(mode="json", by_alias=True),
-            "aggregates_mean": scorer.scoring.aggregates_mean,
-            "higher_is_better": scorer.scoring.higher_is_better,
-            "lowest": scorer.scoring.lowest,
-            "highest": scorer.scoring.highest,
-            "denominator": spec.denominator,
-            "max_unparsed": parses[spec.parse].max_unparsed if spec.parse else 1.0,
-        }
-        for each in made.slices
-        for parses in [{parse.name: parse for parse in each.composed.spec.parses}]
-        for spec in each.composed.spec.scores
-        for scorer in each.scorers
-        if scorer.score == spec.name
-    ]
-    datasets = [
-        {
-            "slice_id": each.composed.spec.slice_id,
-            "component": each.composed.dataset.component,
-            "items": each.items.count,
-            "digest": each.items.digest,
-            **_fingerprint(each.composed.dataset, composition.base_dir),
-        }
-        for each in made.slices
-    ]
-    return {
-        "themis": version(),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "spec_digest": made.spec_digest,
-        "plan_digest": made.plan_digest,
-        "trials": made.count(),
-        "project": composition.project.canonical(),
-        "benchmark": composition.benchmark.canonical(),
-        "storage": composition.storage_name,
-        "plugins": composition.plugins.provenance(),
-        **({"prices": dict(composition.prices)} if composition.prices is not None else {}),
-        "models": [model.identity() for model in composition.models()],
-        "code": code_of(composition),
-        "datasets": datasets,
-        "scorers": scorers,
-        "samples": {
-            each.composed.spec.slice_id: each.composed.spec.generation.num_samples or composition.benchmark.num_samples
-            for each in made.slices
-            if each.composed.spec.generation is not None
-        },
-        "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
-        "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
-        "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
-        "unscorable": [asdict(each) for each in unscorable_of(made, finished)],
-    }
-
-
-def _fingerprint(dataset: LoadedDataset, base_dir: Path) -> dict[str, Any]:
-    with calling(dataset.component, "fingerprint"):
-        return dataset.loader.fingerprint(dataset.spec.model_copy(deep=True), base_dir)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from themis_core.components import Store
 from themis_core.planning import Plan, Unscorable
 from themis_core.records import RunRecord
+from themis_core.session.checks import UNSCORABLE, unscorable_in
 
 __all__ = ["finished_before", "unscorable_of"]
-
-_UNSCORABLE = "unscorable"
 
 
 def finished_before(store: Store, made: Plan) -> RunRecord | None:
@@ -16,13 +15,11 @@ def finished_before(store: Store, made: Plan) -> RunRecord | None:
     record = store.run(made.run_id)
     if record is None or record.status != "completed" or record.failed or record.trials != made.count():
         return None
-    if _UNSCORABLE not in record.manifest or store.has_faults(made.run_id):
+    if UNSCORABLE not in record.manifest or store.has_faults(made.run_id):
         return None
     return record
 
 
 def unscorable_of(made: Plan, finished: RunRecord | None) -> list[Unscorable]:
     """The items to which no answer can be scored: of a run that was finished before, as its manifest says."""
-    if finished is None:
-        return made.unscorable
-    return [Unscorable(**{**each, "examples": tuple(each["examples"])}) for each in finished.manifest[_UNSCORABLE]]
+    return made.unscorable if finished is None else unscorable_in(finished.manifest)

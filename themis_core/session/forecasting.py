@@ -11,10 +11,11 @@ from themis_core.components import Store
 from themis_core.execution import Counted, JudgeForecast
 from themis_core.planning import Plan, Trial, followed, handed_rows
 from themis_core.plugins import ComposedModel
-from themis_core.records import Generation, Request, RunCost, RunRecord
+from themis_core.records import Generation, Part, Request, RunCost, RunRecord
 from themis_core.session.batched import Batched
 from themis_core.session.edited import Calls, Edited, code_of, told
 from themis_core.session.finished import unscorable_of
+from themis_core.session.parts import limits_of, spent_of
 from themis_core.specs import PriceSpec
 from themis_costs import foreseen_cost, output_limit, prompt_tokens
 
@@ -83,6 +84,10 @@ class PlanReport:
     """The environment variables that components name in fields `*_env`, such as those of keys; never their values."""
     parts: list[int] = field(default_factory=list)
     """Trials of each part, if `plan` was asked for so many `parts`."""
+    part: str | None = None
+    """The part of the run that all of this is about, such as `3/16`; None: the whole."""
+    max_cost: float | None = None
+    """What the execution policy lets the run spend; of a part, its share."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis plan --format json` prints it."""
@@ -98,7 +103,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
     edited = Edited(made, store)
     batched = Batched(made, store)
     counted = Counted(item_by_item=len(made.slices) == 1)  # no key is that of two endpoints: they have two models
-    if finished is not None and store is not None and _says_it_all(made, store):
+    if finished is not None and store is not None and made.part is None and _says_it_all(made, store):
         _tally_stored(made, per_model, samples)
     else:
         for endpoint in (None, *made.endpoints()):
@@ -113,7 +118,11 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
                 edited.add(list(zip(batch, calls, strict=True)), list(islice(before, LOOK_UP)))
                 _sample(samples, batch)
     slices = [
-        {"slice_id": each.composed.spec.slice_id, "items": each.items.count, "trials": each.count()}
+        {
+            "slice_id": each.composed.spec.slice_id,
+            "items": each.items.count,
+            "trials": each.items.samples(each.samples) * each.of_sample(),
+        }
         for each in made.slices
     ]
     rows = list(per_model.values())
@@ -121,12 +130,13 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
     asked = [*rows, *judged.rows(), *users.values()]
     priced = [row["cost"] for row in asked if row["cost"] is not None]
     cost = sum(priced) if priced else None
-    spent = store.cost(made.run_id) if store is not None else RunCost()
+    limit = limits_of(made).max_cost
+    spent = RunCost() if store is None else spent_of(store, made, limited=limit is not None)
     location = made.composition.storage.location(made.composition.project_dir)
     return PlanReport(
         made.run_id,
         made.spec_digest,
-        made.count(),
+        made.count(made.part),
         sum(row["stored"] for row in rows),
         sum(row["calls"] for row in asked),
         rows,
@@ -138,7 +148,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         any(each.conversations for each in made.slices),
         cost,
         sum(row["calls"] for row in asked if row["cost"] is None) if priced else 0,
-        _may_stop(made.composition.project.execution_policy.max_cost, asked, cost or 0.0, spent),
+        _may_stop(limit, asked, cost or 0.0, spent, made.part),
         [asdict(each) for each in unscorable_of(made, finished)],
         [asdict(each) for each in made.leaks],
         edited.rows(),
@@ -147,6 +157,8 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
         _engine_rows(made.composition.models()),
         asdict(made.composition.needs()),
         made.composition.variables(),
+        part=None if made.part is None else str(made.part),
+        max_cost=limit,
     )
 
 
@@ -162,7 +174,11 @@ def _engine_rows(models: Sequence[ComposedModel]) -> list[dict[str, Any]]:
 
 def edits_told(made: Plan, store: Store) -> list[str]:
     """What a run has to say before it pays for answers that edited engines are asked again; once, when it begins."""
-    if store.run(made.run_id) is not None or not Edited(made, store):
+    if made.part is None and store.run(made.run_id) is not None:
+        return []
+    if made.part is not None and any(each.part in (None, str(made.part)) for each in store.executions(made.run_id)):
+        return []
+    if not Edited(made, store):
         return []
     return [told(row) for row in report_of(made, store).edited]
 
@@ -201,12 +217,16 @@ def _sample(samples: dict[str, dict[str, Any]], batch: Sequence[Trial]) -> None:
             }
 
 
-def _may_stop(max_cost: float | None, calls: Sequence[dict[str, Any]], cost: float, spent: RunCost) -> str:
+def _may_stop(
+    max_cost: float | None, calls: Sequence[dict[str, Any]], cost: float, spent: RunCost, part: Part | None
+) -> str:
     if max_cost is None or not cost:
         return ""
-    before = f", after {spent.most:.4g} that the run has spent" if spent.most else ""
+    what = "run" if part is None else "shard"
+    before = f", after {spent.most:.4g} that the {what} has spent" if spent.most else ""
     if cost + spent.most > max_cost:
-        return f"max_cost may stop this run: its calls may cost {cost:.4g}{before}, and {max_cost:g} is allowed"
+        allowed = f"{max_cost:g} is allowed" if part is None else f"its share of max_cost is {max_cost:g}"
+        return f"max_cost may stop this {what}: its calls may cost {cost:.4g}{before}, and {allowed}"
     if any(row["cost"] and row["max_output_tokens"] is None for row in calls):
         return f"max_cost may stop this run: without max_tokens nothing says what its answers cost{before}"
     return ""

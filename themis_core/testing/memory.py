@@ -27,6 +27,7 @@ from themis_core.records import (
     BatchIntended,
     BatchSubmitted,
     Event,
+    ExecutionRecord,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -160,18 +161,10 @@ class MemoryStore(Store):
         executions = [each for each in content.executions if each.run_id == run_id]
         if not executions:
             return None
-        last = executions[-1]
+        wholes = [place for place, each in enumerate(executions) if each.part is None]
         outcomes = [each.outcome for each in content.trials.values() if each.run_id == run_id]
-        return RunRecord(
-            run_id=run_id,
-            status=last.status,
-            started_at=last.started_at,
-            finished_at=last.finished_at,
-            manifest=last.manifest,
-            counts=last.counts,
-            trials=len(outcomes),
-            failed=outcomes.count("failed"),
-        )
+        latest = [_record(each) for each in executions[wholes[-1] if wholes else 0 :]]
+        return RunRecord.of(run_id, latest, len(outcomes), outcomes.count("failed"))
 
     def cost(self, run_id: str) -> RunCost:
         records = self._open.generations.values()
@@ -446,6 +439,10 @@ def _apply_run_finished(content: _Content, event: RunFinished) -> bool:
     last = executions[-1]
     last.finished_at, last.status, last.counts = event.at, event.status, event.counts
     return True
+
+
+def _record(each: _Execution) -> ExecutionRecord:
+    return ExecutionRecord(each.part, each.status, each.started_at, each.finished_at, each.manifest, each.counts)
 
 
 def _is(execution: _Execution, event: RunStarted | RunFinished, **times: str) -> bool:

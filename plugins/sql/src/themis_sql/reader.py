@@ -5,7 +5,7 @@ It changes nothing. Streams hold one model's share of a run at most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
@@ -14,6 +14,7 @@ from themis_core import (
     SCORE_FAULTS,
     UNKNOWN_COST,
     BatchRecord,
+    ExecutionRecord,
     Extraction,
     Generation,
     GenerationRecorded,
@@ -32,6 +33,7 @@ from themis_core import (
     ScoreSums,
     StorageError,
     Store,
+    TrialPlace,
     TrialRow,
 )
 from themis_sql.batches import open_batches
@@ -61,8 +63,10 @@ _SCORE = f"""s.value, s.reason, s.parts, s.parsed, s.parse_reason, s.extracted,
 {_text_columns("x")}, {_text_columns("d")}"""
 _SCORE_TEXTS = "LEFT JOIN payloads x ON x.id = s.extracted_payload LEFT JOIN payloads d ON d.id = s.details"
 _FAULTS = ", ".join(f"'{pack_name(reason)}'" for reason in SCORE_FAULTS)
-_RUNS = """SELECT r.id, r.run_id, e.status, e.started_at, e.finished_at, e.counts, e.manifest
-FROM runs r JOIN executions e ON e.id = (SELECT max(x.id) FROM executions x WHERE x.run = r.id)"""
+_RUNS = """SELECT r.id, r.run_id FROM runs r
+JOIN executions e ON e.id = (SELECT max(x.id) FROM executions x WHERE x.run = r.id)"""
+_EXECUTIONS = "SELECT part, status, started_at, finished_at, manifest, counts FROM executions WHERE run = ?"
+_SINCE_THE_WHOLE = " AND id >= coalesce((SELECT max(id) FROM executions WHERE run = ? AND part IS NULL), 0)"
 
 
 class SqlReader(Store):
@@ -85,13 +89,22 @@ class SqlReader(Store):
                 ) from error
 
     def finished_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return self._trials_of(
+            run_id, trials,
+            " AND t.outcome <> 'failed' AND NOT EXISTS"
+            " (SELECT 1 FROM score_links l JOIN scores s ON s.id = l.score"
+            f"  WHERE l.trial = t.id AND s.reason IN ({_FAULTS}))",
+        )  # fmt: skip
+
+    def ended_trials(self, run_id: str, trials: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return self._trials_of(run_id, trials, "")
+
+    def _trials_of(self, run_id: str, trials: Sequence[tuple[str, str]], where: str) -> set[tuple[str, str]]:
         wanted = set(trials)
         lookups = [lookup_of(pack_key(trial), salt_of(run_id, slice_id)) for slice_id, trial in wanted]
         sql = (
             "SELECT a.slice_id, t.trial_id, r.run_id FROM trials t JOIN arms a ON a.id = t.arm"
-            " JOIN runs r ON r.id = a.run WHERE t.lookup IN (*) AND t.outcome <> 'failed' AND NOT EXISTS"
-            " (SELECT 1 FROM score_links l JOIN scores s ON s.id = l.score"
-            f"  WHERE l.trial = t.id AND s.reason IN ({_FAULTS}))"
+            f" JOIN runs r ON r.id = a.run WHERE t.lookup IN (*){where}"
         )
         packed_run = pack_name(run_id)
         with self._reading():
@@ -171,7 +184,7 @@ class SqlReader(Store):
             return None if row is None else self._run(row)
 
     def _run(self, row: Any) -> RunRecord:
-        run, run_id, status, started_at, finished_at, counts, manifest = row
+        run, run_id = row
         outcomes = dict(
             self._database.rows(
                 "SELECT t.outcome, count(*) FROM arms a JOIN trials t ON t.arm = a.id"
@@ -179,16 +192,39 @@ class SqlReader(Store):
                 (run,),
             )
         )
-        return RunRecord(
-            run_id=unpack_name(run_id),
-            status=status,
-            started_at=started_at,
-            finished_at=finished_at,
-            manifest={} if manifest is None else _object(self._payloads.texts([manifest])[manifest]),
-            counts=_object(counts),
-            trials=sum(outcomes.values()),
-            failed=outcomes.get("failed", 0),
+        found = self._database.rows(f"{_EXECUTIONS}{_SINCE_THE_WHOLE} ORDER BY id", (run, run))
+        executions = [self._execution(each) for each in list(found)]
+        return RunRecord.of(unpack_name(run_id), executions, sum(outcomes.values()), outcomes.get("failed", 0))
+
+    def executions(self, run_id: str) -> list[ExecutionRecord]:
+        sql = f"{_EXECUTIONS.replace('run = ?', 'run = (SELECT id FROM runs WHERE run_id = ?)')} ORDER BY id"
+        with self._reading():
+            return [self._execution(row) for row in list(self._database.rows(sql, (pack_name(run_id),)))]
+
+    def _execution(self, row: Any) -> ExecutionRecord:
+        part, status, started_at, finished_at, manifest, counts = row
+        made_of = {} if manifest is None else _object(self._payloads.texts([manifest])[manifest])
+        return ExecutionRecord(part, status, started_at, finished_at, made_of, _object(counts))
+
+    def trial_places(self, run_id: str) -> Iterator[TrialPlace]:
+        sql = (
+            "SELECT i.item_id, t.sample_index, t.outcome, t.error_code FROM runs r JOIN arms a ON a.run = r.id"
+            " JOIN trials t ON t.arm = a.id JOIN items i ON i.id = t.item WHERE r.run_id = ?"
         )
+        with self._reading():
+            for item_id, sample_index, outcome, code in self._database.rows(sql, (pack_name(run_id),)):
+                yield TrialPlace(unpack_name(item_id), sample_index, outcome, _unpacked(code))
+
+    def cost_of(self, run_id: str, wanted: Callable[[str, int], bool]) -> RunCost:
+        sql = (
+            f"{_GENERATIONS}, g.item_id, g.sample_index FROM generations g LEFT JOIN payloads d ON d.id = g.detail"
+            " LEFT JOIN payloads p ON p.id = g.answer WHERE g.run = (SELECT id FROM runs WHERE run_id = ?)"
+            f" AND (g.cost IS NOT NULL OR d.text LIKE '%{UNKNOWN_COST}%' OR d.raw IS NOT NULL OR d.external <> 0)"
+        )
+        with self._reading():
+            rows = self._database.rows(sql, (pack_name(run_id),))
+            parts = (RunCost.of(self._generation(row[:-2])[0]) for row in rows if wanted(unpack_name(row[-2]), row[-1]))
+            return sum(parts, RunCost())
 
     def cost(self, run_id: str) -> RunCost:
         # Where a part of a cost is unknown, the column is empty and the detail tells the parts.

@@ -1,0 +1,199 @@
+"""The end of a run: what is concluded of it, and the one result of a run on which several processes worked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from themis_core.components import Store
+from themis_core.errors import RunLocked
+from themis_core.execution import Progress, Writer, now
+from themis_core.planning import Plan
+from themis_core.records import ExecutionRecord, RunFinished, RunRecord, RunStarted, summed
+from themis_core.results import RunResult, summarise
+from themis_core.results.reading import aggregates_of
+from themis_core.session.checks import whole_check
+from themis_core.session.concluding import concluded
+from themis_core.session.finished import finished_before
+from themis_core.session.manifests import manifest_of
+from themis_plain import own
+from themis_wording import counted
+
+__all__ = ["UNAVAILABLE", "end_if_last", "end_run", "is_stored", "made_together", "with_conclusions"]
+
+UNAVAILABLE = "judge_unavailable"
+
+
+async def end_run(
+    made: Plan,
+    writer: Writer,
+    report: Callable[[Progress], None] | None = None,
+    *,
+    interrupted: bool = False,
+    cause: str = "",
+) -> RunResult:
+    """Make the one result of a run on which several processes worked, and store its end.
+
+    It asks for no trial: what is planned is compared with what is stored. The caller holds nothing of the run; raises
+    RunLocked if anybody is at work on it. A run that is not whole is `interrupted`, if the caller was, `failed` for a
+    `cause`, and else as its parts ended.
+    """
+    lock = await writer.read(lambda store: _entered(store, made.run_id))
+    try:
+        return await made_together(made, writer, report, interrupted=interrupted, cause=cause)
+    finally:
+        await writer.read(lambda store: lock.__exit__(None, None, None))
+
+
+async def end_if_last(made: Plan, writer: Writer, report: Callable[[Progress], None] | None = None) -> RunResult | None:
+    """The same, if all that is planned is stored and nobody is at work any longer; None if that is not so.
+
+    Whoever lets go of its part calls this afterwards. So the last one finds that all is stored and nobody is at work;
+    of two that end at one moment one gets the lock of the whole.
+    """
+    record = await writer.read(lambda store: store.run(made.run_id))
+    if record is None or record.trials < made.count():
+        return None
+    try:
+        return await end_run(made, writer, report)
+    except RunLocked:
+        return None
+
+
+def is_stored(store: Store, made: Plan) -> bool:
+    """Whether a run that was worked on in parts has an outcome of each trial, and nothing that is to be tried again."""
+    record = store.run(made.run_id)
+    if record is None or not record.in_parts or record.failed or record.trials != made.count():
+        return False
+    return not store.has_faults(made.run_id)
+
+
+async def made_together(
+    made: Plan,
+    writer: Writer,
+    report: Callable[[Progress], None] | None = None,
+    *,
+    interrupted: bool = False,
+    cause: str = "",
+) -> RunResult:
+    """The same for whoever holds the whole run."""
+    known = await writer.read(lambda store: finished_before(store, made))
+    executions = [] if known else await writer.read(lambda store: list(store.executions(made.run_id)))
+    manifest = known.manifest if known else manifest_of(made, await asyncio.to_thread(whole_check, made, executions))
+    state = await writer.read(lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause))
+    if known:
+        ended = RunFinished(made.run_id, now(), "completed", known.counts)
+    else:
+        started = RunStarted(made.run_id, now(), manifest)
+        ended = RunFinished(made.run_id, now(), state.status, state.counts)
+        await writer.save([started, ended])
+        await writer.read(lambda store: store.release(made.run_id))  # what parts noted that they ask for
+    if made.composition.conclusions and not cause and state.status in ("completed", "failed"):
+        ended = await with_conclusions(made, writer, ended, known)
+    if report:
+        report(_progress(state))
+    aggregates = aggregates_of(manifest, made.composition.plugins)
+    location = made.composition.storage.location(made.composition.project_dir)
+
+    def look(store: Store) -> RunResult:
+        record = store.run(made.run_id)
+        assert record is not None
+        record = replace(record, manifest=manifest)
+        return summarise(
+            store, record, aggregates, counts=ended.counts, status=state.status, storage=location, note=state.note
+        )
+
+    result = await writer.read(look)
+    finish = {"event": ended, "summary": result.to_dict()}
+    made.composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
+    return result
+
+
+async def with_conclusions(made: Plan, writer: Writer, finished: RunFinished, known: RunRecord | None) -> RunFinished:
+    """The end of a run with what is concluded of it, which is stored unless it is `known`."""
+    found = await asyncio.to_thread(concluded, made.composition, made.run_id)
+    finished = replace(finished, at=now(), counts={**finished.counts, "conclusions": found})
+    if known is None or known.counts.get("conclusions") != found:
+        await writer.save([finished])
+    return finished
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How a run stands whose parts have ended."""
+
+    status: Any
+    note: str
+    counts: dict[str, Any]
+    record: RunRecord
+    planned: int
+
+
+def _state(store: Store, made: Plan, executions: Sequence[ExecutionRecord], *, interrupted: bool, cause: str) -> _State:
+    record = store.run(made.run_id)
+    assert record is not None
+    planned = made.count()
+    counts = summed([each.counts for each in _since_the_whole(executions) if each.part is not None])
+    counts["reused"] = _reused(executions)
+    counts["failed"] = record.failed
+    status, note = _status(store, made, record, executions, interrupted=interrupted, cause=cause)
+    return _State(status, note, counts, record, planned)
+
+
+def _since_the_whole(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
+    """The executions of parts since the run had a result, the last time."""
+    ends = [at for at, each in enumerate(executions) if each.part is None and each.finished_at is not None]
+    return executions[ends[-1] + 1 :] if ends else executions
+
+
+def _reused(executions: Sequence[ExecutionRecord]) -> int:
+    """Trials whose answers were stored before the parts began: those of the first execution of each part."""
+    first: dict[str | None, int] = {}
+    for each in _since_the_whole(executions):
+        if each.part is not None and "reused" in each.counts:
+            first.setdefault(each.part, each.counts["reused"])
+    return sum(first.values())
+
+
+def _status(
+    store: Store,
+    made: Plan,
+    record: RunRecord,
+    executions: Sequence[ExecutionRecord],
+    *,
+    interrupted: bool,
+    cause: str,
+) -> tuple[str, str]:
+    missing = made.count() - record.trials
+    again = "run the same command again"
+    if interrupted and missing > 0:
+        return "interrupted", f"interrupted: what arrived is saved; {again} to go on"
+    if cause:
+        return "failed", f"{cause}; what arrived is saved; {again} to go on"
+    latest = {each.part: each.status for each in _since_the_whole(executions) if each.part is not None}
+    if missing > 0:
+        status = next((each for each in ("stopped", "waiting") if each in latest.values()), "failed")
+        return status, f"{counted(missing, 'trial is', 'trials are')} missing: {again} to go on"
+    if record.failed or _lacks_verdicts(store, made):
+        return "failed", f"some trials failed or have no verdict: {again} to try only those again"
+    return "completed", ""
+
+
+def _lacks_verdicts(store: Store, made: Plan) -> bool:
+    """Whether a judging model could not be asked, which counts as a failure."""
+    judged = any(scorer.judges or scorer.baseline for each in made.slices for scorer in each.scorers)
+    return judged and any(each.reason == UNAVAILABLE for each in store.score_ends(made.run_id))
+
+
+def _progress(state: _State) -> Progress:
+    progress = Progress(state.planned, done=state.record.trials, reused=state.record.trials)
+    progress.failed = state.record.failed
+    return progress
+
+
+def _entered(store: Store, run_id: str) -> Any:
+    lock = store.lock_run(run_id)
+    lock.__enter__()
+    return lock
