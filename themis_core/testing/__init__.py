@@ -5,7 +5,19 @@ Nothing of it is imported by the other rooms. Import the module that is needed, 
 
 import sys
 
-SUITES = ("append_rules", "engine", "extractor", "judge", "loader", "metric", "secrets", "storage", "sum_rules")
+SUITES = (
+    "append_rules",
+    "conclusion",
+    "engine",
+    "exporter",
+    "extractor",
+    "judge",
+    "loader",
+    "metric",
+    "secrets",
+    "storage",
+    "sum_rules",
+)
 
 if "pytest" in sys.modules:  # the server's process does without it
     import pytest
