@@ -3,6 +3,7 @@
 from themis_core.execution.batch_calls import BatchCalls
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.forecast import Counted, JudgeForecast
+from themis_core.execution.leasing import Leasing, how_many_parts
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.runner import Runner
 from themis_core.execution.scoring import here, measuring, reading
@@ -14,12 +15,14 @@ __all__ = [
     "Counted",
     "Endpoint",
     "JudgeForecast",
+    "Leasing",
     "Progress",
     "Runner",
     "Writer",
     "failure_with_steps",
     "generation_of",
     "here",
+    "how_many_parts",
     "measuring",
     "now",
     "reading",

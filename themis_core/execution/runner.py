@@ -1,5 +1,6 @@
 """Executes a plan: each trial goes through four stages, in this order, one module each.
 
+    sources ─ which trials: those of the plan, or of the parts that a worker leases as it goes on (`leasing`)
     batching ─ models that are asked by batches: all their answers are stored first
     lookups ─ what of it is stored? ─ finished: counted
     answering ─ its answer: stored, or limits → engine → retry (`endpoint`)
@@ -19,8 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Sequence
 
 from themis_core.components import Engine, Metric
 from themis_core.errors import PluginError, SpecError, ThemisError
@@ -36,10 +36,11 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.saving import Ended, Saving
 from themis_core.execution.scores import Scores, are_quick
 from themis_core.execution.sharing import Sharing
+from themis_core.execution.sources import BATCH, Source, Trials, WholePlan
 from themis_core.execution.watching import watch_of
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Unsavable, Writer
-from themis_core.planning import Plan, Trial
+from themis_core.planning import Plan
 from themis_core.plugins import ComposedModel, blaming
 from themis_core.records import Generation
 from themis_costs import Budget, Stopped
@@ -48,8 +49,6 @@ from themis_lanes import Overdue
 __all__ = ["Runner"]
 
 log = logging.getLogger("themis")
-BATCH = 256
-"""Trials per look-up."""
 TOGETHER = 128
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
 
@@ -58,10 +57,20 @@ FEWEST_BEHIND = 64
 
 
 class Runner:
-    """One execution of one plan."""
+    """One execution of one plan, or of what of it the source gives."""
 
-    def __init__(self, plan: Plan, writer: Writer, budget: Budget, progress: Progress, *, detach: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        writer: Writer,
+        budget: Budget,
+        progress: Progress,
+        source: Source | None = None,
+        *,
+        detach: bool = False,
+    ) -> None:
         self._plan = plan
+        self._source = source or WholePlan(plan)
         self._writer = writer
         self._budget = budget
         self.progress = progress
@@ -79,7 +88,7 @@ class Runner:
         self._judged = any(scorer.judges or scorer.baseline for its in scorers.values() for scorer in its)
         self._observers = plan.composition.plugins.observers("themis_trial_finished")
         self._claims = Claims(writer)
-        self._sharing = Sharing(writer, plan.run_id, beside=plan.part is not None)
+        self._sharing = Sharing(writer, plan.run_id, beside=plan.part is not None or source is not None)
         self._lanes = Lanes(policy, budget)
         self._look_ups = LookUps(plan.run_id, writer, self._claims, scorers, progress)
         self.batching = Batching(plan, writer, self._sharing, budget, progress, self._watch, detach=detach)
@@ -96,7 +105,7 @@ class Runner:
         )
         judging = Judging(writer, self._answering.call_judge, plan.run_id, now, self._lanes)
         self._scores = Scores(plan.asked, self._answering, judging, self._lanes)
-        self.saving = Saving(plan.run_id, writer, self._claims, budget, progress, self._observers)
+        self.saving = Saving(plan.run_id, writer, self._claims, budget, progress, self._observers, self._source.ended)
         batches = [
             each.scoring.batch_size for its in scorers.values() for each in its if isinstance(each.scoring, Metric)
         ]
@@ -192,15 +201,16 @@ class Runner:
             for endpoint in self._plan.endpoints()
             if (labels := self._plan.labels(endpoint) & by_batch)
         }
-        for endpoint in (None, *self._plan.endpoints()):
-            of_endpoint = self._plan.labels(endpoint)
-            for labels in (of_endpoint - by_batch, of_endpoint & by_batch):
-                if labels or endpoint is None:
-                    needed = (labels | self._plan.baselines_of(labels)) & by_batch
-                    waits = [task for name, task in answers.items() if self._plan.labels(name) & needed]
-                    self._group.create_task(self._lane_after(waits, endpoint, labels))
-                if endpoint is None:
-                    break
+        recorded = any(each.composed.spec.generation is None for each in self._plan.slices)
+        lanes: list[tuple[str | None, frozenset[str]]] = [(None, frozenset())] if recorded else []
+        for asked in self._plan.endpoints():
+            of_endpoint = self._plan.labels(asked)
+            lanes += [(asked, labels) for labels in (of_endpoint - by_batch, of_endpoint & by_batch) if labels]
+        for endpoint, labels in lanes:  # each asks its source now, before any of them takes a trial
+            needed = (labels | self._plan.baselines_of(labels)) & by_batch
+            waits = [task for name, task in answers.items() if self._plan.labels(name) & needed]
+            trials = self._source.trials(endpoint, labels)
+            self._group.create_task(self._lane_after(waits, endpoint, trials))
 
     async def _by_batch(self, endpoint: str, labels: Collection[str]) -> bool:
         """Have models answered by batches; false if that is left to a later execution."""
@@ -209,20 +219,18 @@ class Runner:
         except Stopped:
             return False
 
-    async def _lane_after(
-        self, waits: Sequence[asyncio.Task[bool]], endpoint: str | None, labels: Collection[str]
-    ) -> None:
+    async def _lane_after(self, waits: Sequence[asyncio.Task[bool]], endpoint: str | None, trials: Trials) -> None:
         if all([await asyncio.shield(each) for each in waits]):
-            await self._lane(endpoint, labels)
+            await self._lane(endpoint, trials)
 
-    async def _lane(self, endpoint: str | None, labels: Collection[str]) -> None:
+    async def _lane(self, endpoint: str | None, trials: Trials) -> None:
         width, together = self._width(endpoint)
-        queue: asyncio.Queue[list[Work] | None] = asyncio.Queue(2 * BATCH // together)
+        queue: asyncio.Queue[list[Work] | None] = asyncio.Queue(self._source.waiting(width * together) // together)
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._worker(queue)) for _ in range(width)]
             error: ThemisError | None = None
             try:
-                await self._produce(self._plan.trials(endpoint, labels=labels), queue, together)
+                await self._produce(trials, queue, together)
             except ThemisError as raised:  # such as a dataset that changed: what is under way ends in good order
                 error = raised
             for _ in workers:
@@ -240,9 +248,11 @@ class Runner:
         in_all = self._policy.max_in_flight_work_items
         return min(in_all, self._policy.max_in_flight_per_endpoint or in_all), 1
 
-    async def _produce(self, trials: Iterator[Trial], queue: asyncio.Queue[list[Work] | None], together: int) -> None:
-        while batch := list(islice(trials, BATCH)):
+    async def _produce(self, trials: Trials, queue: asyncio.Queue[list[Work] | None], together: int) -> None:
+        async for batch in trials:
             works = await self._look_ups.of(batch)
+            left = {id(work.trial) for work in works}
+            self._source.ended([trial for trial in batch if id(trial) not in left])
             for start in range(0, len(works), together):
                 await queue.put(works[start : start + together])
             if self._budget.stopped is not None:
@@ -269,7 +279,7 @@ class Runner:
                     self._watch.trial(work.trial.slice_id, work.trial.trial_id)
                 answered = await self._answering.answer(work)
             except Stopped:
-                self._claims.let_go(work.owned, None)
+                self._leave(work)
                 continue
             except Unsavable as error:  # of a turn in the middle
                 failed = Generation("failed", error_code="engine_error", error=str(error))
@@ -284,6 +294,10 @@ class Runner:
         await self.saving.trials(ended)
         for work, answered in await self.saving.answers(to_score):
             await self._behind_or_here(work, answered)
+
+    def _leave(self, work: Work) -> None:
+        self._claims.let_go(work.owned, None)
+        self._source.left(work.trial)
 
     async def _behind_or_here(self, work: Work, answered: Answered) -> None:
         if work.trial.baselines:
@@ -306,7 +320,7 @@ class Runner:
         try:
             scores = await self._scores.of(work, answered.generation)
         except Stopped:
-            self._claims.let_go(work.owned, None)
+            self._leave(work)
             return
         if work.trial.baselines:
             self._claims.release_baselines(work)

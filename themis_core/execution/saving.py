@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,6 +13,7 @@ from themis_core.execution.progress import Progress, now
 from themis_core.execution.scores import CODE, UNAVAILABLE
 from themis_core.execution.work import Work
 from themis_core.execution.writer import Unsavable, Writer
+from themis_core.planning import Trial
 from themis_core.plugins import Observers
 from themis_core.records import (
     SCORE_FAULTS,
@@ -56,6 +57,7 @@ class Saving:
         budget: Budget,
         progress: Progress,
         observers: Observers,
+        tell_ended: Callable[[Sequence[Trial]], None] = lambda trials: None,
     ) -> None:
         self._run_id = run_id
         self._writer = writer
@@ -63,6 +65,7 @@ class Saving:
         self._budget = budget
         self._progress = progress
         self._observers = observers
+        self._tell_ended = tell_ended
         self._recorded_items: set[str] = set()
         self.errors: dict[str, str] = {}
         """Code of failed trials, or of `SCORE_FAULTS`: one message, as an example."""
@@ -130,6 +133,7 @@ class Saving:
             if WARNING in each.generation.provider and not each.finished.reused:
                 self.warnings[str(each.generation.provider[WARNING])] += 1
             self.warnings.update(each.work.warned)
+        self._tell_ended([each.work.trial for each in ended])
 
     async def _alone(self, ended: Ended) -> Ended:
         """Save one trial; if something of it can't be stored, as failed, with what was paid for."""

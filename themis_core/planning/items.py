@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from themis_wording import counted, did_you_mean
 
 __all__ = ["Items", "Share"]
 
+log = logging.getLogger("themis")
 _PARTS = 256
 """Of the hashes of ids, of which one at a time is looked through."""
 
@@ -62,6 +64,8 @@ class Items:
         seed: int,
         at: Place,
         share: Share | None = None,
+        *,
+        indexed: bool = False,
     ) -> None:
         self._dataset = dataset
         self._query = query
@@ -70,7 +74,9 @@ class Items:
         self._ids = frozenset(query.item_ids) if query.item_ids is not None else None
         self._chosen: frozenset[int] | None = None
         """Ordinals, among the items that match, of those that sampling took; None if it takes all."""
-        self._kept = Kept(Item)
+        self._kept = Kept(Item, indexed=indexed)
+        self._parts: dict[Part, array[int]] = {}
+        """By part, which items have samples in it, if that was noted: see `index`."""
         self._marks = array("Q")
         """Of each item taken that is in the share, the first 8 bytes of its digest."""
         self._share = share
@@ -94,6 +100,23 @@ class Items:
     def samples(self, of: int) -> int:
         """How many samples there are in the share, of so many of each item."""
         return self.count * of if self._share is None else sum(self._shared[:of])
+
+    def index(self, of: int, by_item: bool, most: int) -> None:
+        """Note of each of so many parts which items have samples in it, for `shared`: 4 bytes for each sample."""
+        self._parts = {}
+        if not self._kept.whole:
+            log.warning("the items are too many to be kept: they are read again for each part of the run")
+            return
+        for number, item in enumerate(self):
+            samples = (None,) if by_item else range(most)
+            for part in {Part.holding(item.id, sample, of) for sample in samples}:
+                self._parts.setdefault(part, array("Q")).append(number)
+
+    def shared(self, share: Share | None) -> Iterator[Item]:
+        """The items that may have samples in a share: those alone, if it was noted which they are."""
+        if share is None or not self._parts:
+            return iter(self)
+        return map(self._kept.at, self._parts.get(share.part, ()))
 
     def _in_full(self) -> Iterator[Item]:
         whole = hashlib.sha256()

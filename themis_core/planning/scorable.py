@@ -74,6 +74,15 @@ class Asked:
         )
         """By scorer and reason, in the order in which they were found."""
 
+    @classmethod
+    def later(cls, scorers: Sequence[Scorer]) -> Asked:
+        """What is not known yet of any item: each is asked about when it is scored."""
+        unknown = cls.__new__(cls)
+        unknown.unscorable, unknown._refused = (), None
+        if not any(type(each.scoring).unscorable is not Scoring.unscorable for each in scorers):
+            unknown._refused = set()  # none of them refuses any
+        return unknown
+
     def is_scorable(self, item: Item) -> bool:
         """Whether no scorer refused an item; False as well if that is not known any longer."""
         return self._refused is not None and item.digest not in self._refused

@@ -57,7 +57,7 @@ class PlannedSlice:
     def shared(self, share: Share | None) -> Iterator[tuple[Item, Sequence[int]]]:
         """The items, each with the samples that it has in a share; None: all of them."""
         every = range(self.samples)
-        for item in self.items:
+        for item in self.items.shared(share):
             if samples := every if share is None else share.samples(item.id):
                 yield item, samples
 

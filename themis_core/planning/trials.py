@@ -72,6 +72,19 @@ class Plan:
             slice_id = each.composed.spec.slice_id
             self.asked[slice_id] = Asked(slice_id, each.items, each.scorers)
 
+    def trust(self) -> None:
+        """Take it as checked, which it was elsewhere. What scorers say of an item they are asked when it is scored."""
+        for each in self.slices:
+            self.asked.setdefault(each.composed.spec.slice_id, Asked.later(each.scorers))
+
+    def index(self, of: int) -> None:
+        """Note which items are in which of so many parts: `trials` of one looks at no item of the others then."""
+        most: dict[int, int] = {}
+        for each in self.slices:
+            most[id(each.items)] = max(most.get(id(each.items), 0), each.samples)
+        for items in {id(each.items): each.items for each in self.slices}.values():
+            items.index(of, self.by_item, most[id(items)])
+
     def count(self, part: Part | None = None) -> int:
         """Number of trials in all, or in a part.
 
@@ -164,10 +177,10 @@ def _by_item(composition: Composition) -> bool:
     )
 
 
-def survey(composition: Composition, place: Place, part: Part | None = None) -> Plan:
+def survey(composition: Composition, place: Place, part: Part | None = None, *, indexed: bool = False) -> Plan:
     """Read every dataset: the plan says which run it is, and is still to be checked. `place` is the benchmark's.
 
-    With `part`, its trials alone are kept; it says the same run. Raises SpecError.
+    With `part`, its trials alone are kept; it says the same run. With `indexed`, `Plan.index` works. Raises SpecError.
     """
     check_model_params(composition, place)
     seed = composition.project.global_seed or 0
@@ -186,7 +199,8 @@ def survey(composition: Composition, place: Place, part: Part | None = None) -> 
         if known not in surveyed:
             share = Share(part, by_item, samples[known]) if part else None
             at = each.place / "dataset_query"
-            surveyed[known] = Items(each.dataset, each.spec.dataset_query, composition.base_dir, seed, at, share)
+            query = each.spec.dataset_query
+            surveyed[known] = Items(each.dataset, query, composition.base_dir, seed, at, share, indexed=indexed)
         own = prompts.of(each)
         planned = PlannedSlice(each, surveyed[known], own, _dataset_identity(each.dataset), _conversations(own))
         check_settings(planned)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from themis_core.components import StorageBackend, Store, knows_parts
+from themis_core.components import StorageBackend
 from themis_core.errors import SpecError, StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
@@ -28,14 +28,17 @@ from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
+from themis_core.session.holding import entered
 from themis_core.session.launching import Launcher, LocalLauncher, worker_command
 from themis_core.session.looking import Looked, look_for
 from themis_core.session.orders import WorkOrder
 from themis_core.session.parts import part_of
+from themis_core.session.working import work_by
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
+from themis_workers import WorkerEnd
 
 __all__ = [
     "Launcher",
@@ -53,6 +56,8 @@ __all__ = [
     "rereading",
     "run",
     "run_async",
+    "work",
+    "work_async",
     "worker_command",
 ]
 
@@ -122,6 +127,22 @@ async def run_async(
                 return await _run_composed(composition, loaded.place, progress, detach, part)
 
 
+def work(order: WorkOrder) -> WorkerEnd:
+    """Work on a run as one of its workers, until nothing of it is left to do, and say how that ended.
+
+    A launcher has a process of its own call this. Raises SpecError, PluginError or StorageError if the worker can't
+    work; what it had is others' then.
+    """
+    with listening():
+        return run_to_its_end(work_async(order), failure=partial(failure, "a component"), leave_alone=leave_alone)
+
+
+async def work_async(order: WorkOrder) -> WorkerEnd:
+    """`work` for code that has an event loop already."""
+    with listening():
+        return await work_by(order)
+
+
 async def _run_composed(
     composition: Composition,
     place: Place,
@@ -154,7 +175,7 @@ async def _held(
 ) -> RunResult:
     """Work through a plan with its lock."""
     part = "" if made.part is None else str(made.part)
-    lock = await writer.read(lambda store: _entered(store, made.run_id, part))
+    lock = await writer.read(lambda store: entered(store, made.run_id, part))
     try:
         is_new = looked.finished is None and not looked.is_stored
         for told in await writer.read(lambda store: edits_told(made, store)) if is_new else ():
@@ -279,15 +300,3 @@ def _project(
         return load_project(project, base_dir or current_folder())
     loaded = load_specs(spec, project, overrides, None, (), base_dir)
     return loaded.project, loaded.project_dir, loaded.project_place
-
-
-def _entered(store: Store, run_id: str, part: str = "") -> Any:
-    """Hold the run, or a part of it; a stranger's store may be of a time when there were no parts."""
-    if part and not knows_parts(store.lock_run):
-        raise StorageError(
-            f"{type(store).__name__} can't hold a part of a run (its lock_run takes none), so no shard and no worker "
-            "can use it: run the whole, or use a storage that can"
-        )
-    lock = store.lock_run(run_id, part) if part else store.lock_run(run_id)
-    lock.__enter__()
-    return lock

@@ -17,6 +17,7 @@ from themis_core.results.reading import aggregates_of
 from themis_core.session.checks import whole_check
 from themis_core.session.concluding import concluded
 from themis_core.session.finished import finished_before
+from themis_core.session.holding import entered
 from themis_core.session.manifests import manifest_of
 from themis_plain import own
 from themis_wording import counted
@@ -40,7 +41,7 @@ async def end_run(
     RunLocked if anybody is at work on it. A run that is not whole is `interrupted`, if the caller was, `failed` for a
     `cause`, and else as its parts ended.
     """
-    lock = await writer.read(lambda store: _entered(store, made.run_id))
+    lock = await writer.read(lambda store: entered(store, made.run_id))
     try:
         return await made_together(made, writer, report, interrupted=interrupted, cause=cause)
     finally:
@@ -191,9 +192,3 @@ def _progress(state: _State) -> Progress:
     progress = Progress(state.planned, done=state.record.trials, reused=state.record.trials)
     progress.failed = state.record.failed
     return progress
-
-
-def _entered(store: Store, run_id: str) -> Any:
-    lock = store.lock_run(run_id)
-    lock.__enter__()
-    return lock

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import weakref
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from io import BytesIO
@@ -30,9 +31,10 @@ class Kept(Generic[T]):
     """Records in the order in which they were added; `whole` says whether all of them could be kept.
 
     `kind` is their dataclass, of two fields at least. They are in a temporary file that lives as long as this does.
+    With `indexed` each can be read by its number as well (`at`), for 8 bytes of memory.
     """
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T], *, indexed: bool = False) -> None:
         self.whole = True
         self._made: Callable[..., T] = kind
         self._values_of = attrgetter(*(each.name for each in fields(kind)))  # type: ignore[arg-type]
@@ -45,12 +47,16 @@ class Kept(Generic[T]):
         self._pickler = _PlainPickler(self._buffer, pickle.HIGHEST_PROTOCOL)
         self._waiting = 0
         """Records in the buffer."""
+        self._starts: array[int] | None = array("Q") if indexed else None
 
     def add(self, record: T) -> None:
         """Keep a record. Once one can't be kept, none are: it holds more than plain values, or there is no room."""
         if not self.whole:
             return
         try:
+            if self._starts is not None:
+                self._starts.append(self._end + self._buffer.tell())
+                self._pickler.clear_memo()  # or it would need what was written before it to be read
             self._pickler.dump(self._values_of(record))
             self._waiting += 1
             if self._buffer.tell() >= BLOCK:
@@ -70,6 +76,19 @@ class Kept(Generic[T]):
         for _ in range(self._waiting):
             yield self._made(*load())
 
+    def at(self, number: int) -> T:
+        """The record that was added as this one, counted from 0. Only where they are `indexed` and all are kept."""
+        assert self._starts is not None
+        start = self._starts[number]
+        end = self._starts[number + 1] if number + 1 < len(self._starts) else None
+        if start >= self._end:
+            data = self._buffer.getvalue()[start - self._end :]
+        else:
+            with self._lock:
+                self._file.seek(start)
+                data = self._file.read(-1 if end is None else end - start)
+        return self._made(*_PlainUnpickler(BytesIO(data)).load())
+
     def _write(self) -> None:
         at, length = self._end, self._buffer.tell()
         if at + length > MOST:
@@ -86,6 +105,7 @@ class Kept(Generic[T]):
 
     def _give_up(self) -> None:
         self.whole = False
+        self._starts = None
         self._blocks.clear()
         self._empty()
         self._file.close()
