@@ -58,7 +58,7 @@ MEND = "; `themis storage rebuild` makes it again"
         (
             sql("DELETE FROM events WHERE seq = 4"),
             "events 6",
-            "the log goes on with 6 where 4 was to come: events are missing",
+            "it does not follow the row before it in its chain, which was changed or is missing",
         ),
         (
             sql("DELETE FROM payloads WHERE id = (SELECT min(manifest) FROM executions)"),

@@ -235,7 +235,10 @@ class Store(ABC):
 
     @abstractmethod
     def events(self, run_id: str | None = None) -> Iterator[dict[str, Any]]:
-        """The log as plain data in the order of appending: `seq`, `kind`, `at`, and the event's fields."""
+        """The log as plain data in the order of appending: `seq`, `kind`, `at`, and the event's fields.
+
+        `seq` increases from event to event; where several writers share a store, it has gaps.
+        """
 
     @abstractmethod
     def lock_run(self, run_id: str, part: str = "") -> AbstractContextManager[None]:

@@ -51,7 +51,8 @@ def check(store: PostgresStore, names: list[str]) -> None:
     assert sorted(row.item_id for row in store.trial_rows("run")) == sorted(names)
     assert len(store.scores([key_of(name) for name in names])) == len(names)
     events = list(store.events("run"))
-    assert [each["seq"] for each in events] == list(range(1, len(events) + 1))
+    numbers = [each["seq"] for each in events]
+    assert numbers == sorted(set(numbers))
     assert [each["item_id"] for each in events if each["kind"] == "trial"] == names
 
 

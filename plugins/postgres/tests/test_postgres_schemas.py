@@ -193,7 +193,8 @@ def test_several_processes_make_and_fill_one_store_at_once(
     store = open_store(backend, tmp_path, mode="read")
     assert {run: len(list(store.trial_rows(run))) for run in "abc"} == dict.fromkeys("abc", 20)
     seqs = [event["seq"] for event in store.events()]
-    assert seqs == list(range(1, 121))
+    assert len(seqs) == 120
+    assert seqs == sorted(set(seqs))
     store.close()
 
 

@@ -59,11 +59,11 @@ def test_a_whole_store_verifies_and_is_left_as_it_was(
     ("sql", "place"),
     [
         ("UPDATE events SET body = 'x' WHERE seq = 1", "events 1"),
-        ("DELETE FROM events WHERE seq = 1", "events 32"),
-        ("UPDATE payloads SET text = 'changed' WHERE id = 2", "payloads 2"),
-        ("UPDATE trials SET outcome = 'empty' WHERE id = 7", "trials 7"),
-        ("DELETE FROM scores WHERE id = 8", "scores 8"),
-        ("DELETE FROM score_links WHERE trial = 9", "score_links 9/0"),
+        ("DELETE FROM events WHERE seq = 1", "events 2"),
+        ("UPDATE payloads SET text = 'changed' WHERE id = 1000002", "payloads 1000002"),
+        ("UPDATE trials SET outcome = 'empty' WHERE id = 2000007", "trials 2000007"),
+        ("DELETE FROM scores WHERE id = 2000008", "scores 2000008"),
+        ("DELETE FROM score_links WHERE trial = 2000009", "score_links 2000009/0"),
         ("INSERT INTO runs VALUES (9, 'other')", "runs 9"),
     ],
 )

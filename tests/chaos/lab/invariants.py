@@ -75,9 +75,9 @@ def _log_problems(store: Store) -> list[str]:
         if event["kind"] == "trial" and event["outcome"] != "failed":
             ended[event["slice_id"], event["trial_id"]] += 1
     found = [f"twice: the log has {count} ends of trial {trial}" for (_, trial), count in ended.items() if count > 1]
-    if seqs != list(range(1, len(seqs) + 1)):
-        found.append("gap: the log's numbers are not 1, 2, 3, ...")
-    return found
+    if seqs != sorted(set(seqs)):
+        found.append("order: the log's numbers do not increase")
+    return [*found, *(f"log: {each.place}: {each.problem}" for each in store.check_log())]
 
 
 def _rows(store: Store) -> list[TrialRow]:

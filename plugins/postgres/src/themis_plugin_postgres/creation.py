@@ -5,6 +5,7 @@ It changes nothing in a schema that is no store, or a newer one.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Collection
 from functools import cache
@@ -19,7 +20,7 @@ from themis_sql import SCHEMA_VERSION
 from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.statements import Statements
 
-__all__ = ["SCHEMA_FILE", "StoreInfo", "make_tables", "prepare", "remake_projections", "statements"]
+__all__ = ["SCHEMA_FILE", "SEQUENCE", "StoreInfo", "make_tables", "prepare", "remake_projections", "statements"]
 
 SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
 """Made from `themis_sql.schema` by `generating`."""
@@ -27,6 +28,11 @@ SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
 _STATE = """SELECT to_regclass(quote_ident(%s) || '.store_info') IS NOT NULL,
   (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))),
   current_setting('server_encoding')"""
+
+SEQUENCE: Final = "event_numbers"
+"""Hands out the numbers of the log's rows: increasing, and with gaps where transactions were rolled back."""
+_BEHIND: Final = f"""SELECT to_regclass('{SEQUENCE}') IS NULL OR
+  coalesce((SELECT max(seq) FROM events), 0) > coalesce(pg_sequence_last_value(to_regclass('{SEQUENCE}')), 0)"""
 
 _OWN: Final = ("store_info", "run_holders", "run_parts")
 
@@ -38,7 +44,7 @@ class StoreInfo(NamedTuple):
     """Names the folder of its blob files, which other stores may lie beside."""
 
 
-def prepare(connection: PostgresConnection, location: str, schema: str, write_lock: int, *, make: bool) -> StoreInfo:
+def prepare(connection: PostgresConnection, location: str, schema: str, *, make: bool) -> StoreInfo:
     """Return what the schema says of its store; with `make`, make an empty schema one.
 
     Raises StorageError if it holds something else, a newer store, or nothing; without `make`, also an older one.
@@ -49,14 +55,38 @@ def prepare(connection: PostgresConnection, location: str, schema: str, write_lo
         # One transaction, so a kill leaves all or nothing; and one process at a time.
         connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            connection.fetch("SELECT pg_advisory_xact_lock(%s)", (write_lock,))
+            connection.fetch("SELECT pg_advisory_xact_lock(%s)", (_lock_of(schema),))
             if not _is_store(connection, location, schema):  # or another process was first
                 _create(connection, schema)
             connection.run("COMMIT")
         except BaseException:
             connection.close()  # which rolls back
             raise
-    return _checked(connection.fetch("SELECT version, store_id FROM store_info"), location, may_be_older=make)
+    info = _checked(connection.fetch("SELECT version, store_id FROM store_info"), location, may_be_older=make)
+    if make:
+        _keep_sequence(connection)
+    return info
+
+
+def _lock_of(schema: str) -> int:
+    """Return the number of the lock that keeps two processes from making one store."""
+    digest = hashlib.sha256(f"themis store {schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _keep_sequence(connection: PostgresConnection) -> None:
+    """Have the sequence go on above what is in the log, also where the tables alone were brought back."""
+    if not connection.fetch(_BEHIND)[0][0]:
+        return
+    connection.run("BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
+    try:
+        connection.run(f"CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")
+        if connection.fetch(_BEHIND)[0][0]:
+            connection.run(f"SELECT setval('{SEQUENCE}', seq + count) FROM events ORDER BY seq DESC LIMIT 1")
+        connection.run("COMMIT")
+    except BaseException:
+        connection.close()  # which rolls back
+        raise
 
 
 def _is_store(connection: PostgresConnection, location: str, schema: str) -> bool:
@@ -97,6 +127,7 @@ def _create(connection: PostgresConnection, schema: str) -> None:
     connection.run(CREATE_LOCKS)
     connection.run(CREATE_PARTS)
     make_tables(connection, (*TRUTH, *PROJECTIONS))
+    connection.run(f"CREATE SEQUENCE {SEQUENCE}")
     connection.run(";\n".join(statements().views().values()))
     connection.run("INSERT INTO store_info VALUES (%s, %s)", (SCHEMA_VERSION, secrets.token_hex(8)))
 

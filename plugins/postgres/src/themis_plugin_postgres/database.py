@@ -5,9 +5,9 @@ It knows no table of its own: those are `themis_sql`'s, and the lock's.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import random
 import re
 import secrets
 import time
@@ -22,7 +22,7 @@ from themis_plugin_postgres.address import shown
 from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.connection import PostgresConnection
 from themis_plugin_postgres.definitions import make_temporary
-from themis_plugin_postgres.faults import PostgresFault, advice_on
+from themis_plugin_postgres.faults import IN_THE_WAY, PostgresFault, advice_on
 from themis_plugin_postgres.locks import NO_TABLE, SINCE, RunLease, RunLocks, number_of, run_key
 from themis_plugin_postgres.parts import RunParts
 from themis_sql.layout import PROJECTIONS, WIDTHS, insert_sql
@@ -40,6 +40,8 @@ _LOOK_UP_SETTINGS: Final = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "
 _BYTES: Final = bytes(range(256))
 _TEXT: Final = "\\x00 \\n \\' '' \" % %s \t\r\n \x7f \xe9 \u20ac \U0001f642 NULL \\. "
 """What is written and read back when a store is opened: all bytes, and what quoting could change."""
+_TRIES: Final = 6
+"""How often a transaction is begun beside those of other writers, until it waits to be alone."""
 _FIRST_WAIT_S: Final = 0.02
 _MOST_WAIT_S: Final = 2.0
 _END: Final = object()
@@ -56,17 +58,15 @@ class PostgresDatabase(VersionedDatabase):
 
     driver_error = PostgresFault
     placeholder = "%s"
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    several_writers = True
 
     def __init__(self, url: str, spec: PostgresConfig, *, mode: Literal["write", "read"]) -> None:
         self._url = url
         self._spec = spec
         self._mode = mode
         self._location = shown(url, spec.schema_name)
-        # Ids are max(id) + 1, so one transaction writes at a time; readers wait for none.
-        name = f"themis store {spec.schema_name}".encode()
-        self._write_lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
-        self._blob_lock = self._write_lock ^ 1
+        self._seq = 0
         self._locks = RunLocks(self._new_connection, self._location, spec.lease_s)
         self.parts = RunParts(self._by_itself, self._alone, self._make_live, self._locks)
         self._main: PostgresConnection | None = None
@@ -103,7 +103,7 @@ class PostgresDatabase(VersionedDatabase):
         """Return what the store says of itself, made now if this is the first connection and one that writes."""
         known = self.info.store_id
         make = self._mode == "write" and not known
-        info = creation.prepare(connection, self._location, self._spec.schema_name, self._write_lock, make=make)
+        info = creation.prepare(connection, self._location, self._spec.schema_name, make=make)
         if known and known != info.store_id:
             raise StorageError(f"{self._location} holds another store than before: run the same command again")
         return info
@@ -203,20 +203,45 @@ class PostgresDatabase(VersionedDatabase):
         if sql == "COMMIT" and done != "COMMIT":  # said without an error if a statement before it failed
             raise PostgresFault("the transaction was rolled back")
 
+    def settle(self, do: Callable[[], T], *, alone: bool = False) -> T:
+        for attempt in range(_TRIES):
+            try:
+                return super().settle(do, alone=alone)
+            except PostgresFault as fault:
+                if fault.state not in IN_THE_WAY:
+                    raise
+            time.sleep(random.uniform(0, _FIRST_WAIT_S * 2**attempt))
+        # Whoever is alone has nobody's rows in the way; all others wait, so this is the last resort.
+        return super().settle(do, alone=True)
+
+    def take_seq(self) -> int:
+        return self._seq
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, alone: bool = False) -> Iterator[None]:
         if self._mode == "read":
             raise StorageError(f"the store {self._location} was opened to read only")
         self._connection()
-        with self._marked(), super().transaction():
-            connection = self._connection()
+        with self._marked(), super().transaction(alone=alone):
+            yield
+
+    def _begin(self, *, alone: bool) -> None:
+        """Begin, see that all is as it was, and take a number for the log: by one round trip.
+
+        What the transaction sees is settled by its first query, so it waits for its lock before that, and takes its
+        number after it: of two transactions one of which sees the other's rows, that one has the higher number.
+        """
+        connection, place = self._connection(), self._place.format
+        mode = "SHARE ROW EXCLUSIVE" if alone else "ROW EXCLUSIVE"
+        try:
             # Names mean this store to the end of the transaction, whoever else may have the session.
-            schema = self._spec.schema_name
             found = connection.fetch(
-                f"SELECT pg_advisory_xact_lock({self._write_lock}), set_config('search_path', '\"{schema}\"', true);"
-                f" SELECT version, store_id, current_setting('themis.session', true) FROM \"{schema}\".store_info"
+                f"{self.begin}; LOCK TABLE {place('events')} IN {mode} MODE;"
+                f" SELECT set_config('search_path', '\"{self._spec.schema_name}\"', true);"
+                " SELECT version, store_id, current_setting('themis.session', true),"
+                f" nextval('{place(creation.SEQUENCE)}') FROM {place('store_info')}"
             )
-            [(version, store_id, token)] = found or [(0, "", connection.token)]
+            [(version, store_id, token, self._seq)] = found or [(0, "", connection.token, 0)]
             connection.check_token(token)
             if store_id != self.info.store_id:
                 raise StorageError(f"{self._location} holds another store than before: run the same command again")
@@ -226,13 +251,9 @@ class PostgresDatabase(VersionedDatabase):
                     "run the same command again"
                 )
             self._locks.check(connection)
-            yield
-
-    def keep_blobs(self) -> None:
-        self._connection().fetch(f"SELECT pg_advisory_xact_lock_shared({self._blob_lock})")
-
-    def remove_blobs(self) -> None:
-        self._connection().fetch(f"SELECT pg_advisory_xact_lock({self._blob_lock})")
+        except BaseException:
+            self._roll_back()
+            raise
 
     def read_back(self) -> None:
         """Write a batch by each way that rows take, read it and take it back.

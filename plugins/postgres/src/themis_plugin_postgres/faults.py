@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["PostgresFault", "advice_on", "is_repeatable", "state_at_connecting", "unable_to_check"]
+__all__ = ["IN_THE_WAY", "PostgresFault", "advice_on", "is_repeatable", "state_at_connecting", "unable_to_check"]
 
 _REPEATABLE: Final = ("40001", "40P01", "53300", "57P")
 """States after which the same may succeed: conflicts, no free connection, a server that ends or starts."""
+IN_THE_WAY: Final = ("23505", "40001", "40P01")
+"""States of a transaction that met rows which another one was writing: a key twice, a row changed, a deadlock."""
 
 _AT_CONNECTING: Final = (
     # The state, or a word where there is none: what the messages of libpq and of servers and poolers say.
@@ -39,6 +41,7 @@ _ADVICE: Final = (
     ("NAME", "the name of the host is not known here: correct the URL in {where}, or the network's names"),
     ("42501", "ask its owner for the right to use, and if it is new to create, the schema {schema}"),
     ("2BP01", "what others made there needs it: drop that first, or move it to a schema of its own"),
+    ("23505", "a row has the key of another one: run `themis storage verify`, which says what differs from the log"),
     ("3F", "the schema is gone: bring the schema {schema} back from a backup"),
     ("42", "the tables are not as Themis made them: bring the schema {schema} back from a backup"),
     ("53100", "the server's disk is full: free some space, then run the same command again"),

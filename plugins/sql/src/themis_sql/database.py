@@ -7,14 +7,15 @@ driver: a batch has some fifteen of them, and SQLAlchemy would take longer over 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from themis_core import Holder, StorageError
 
 __all__ = ["CommitUnknown", "Database"]
 
+T = TypeVar("T")
 _CHUNKS = (16, 64, 256, 1024)
 
 
@@ -33,7 +34,10 @@ class Database(ABC):
     placeholder: ClassVar[str] = "?"
     """A parameter in SQL text, in the driver's style."""
     begin: ClassVar[str] = "BEGIN"
-    """Begins a transaction that writes; no second one may begin before it ends, on any connection."""
+    """Begins a transaction that writes. It sees what was stored as it began and what it writes itself, to its end."""
+    several_writers: ClassVar[bool] = False
+    """Whether transactions that write go on beside each other. If so, a row that two of them add or change ends one of
+    them with an error, and `settle` repeats it; if not, each waits for the one before."""
     driver_error: ClassVar[type[Exception]]
     """Base of all that the driver raises."""
 
@@ -111,10 +115,25 @@ class Database(ABC):
     def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         self.connection.execute(self._text(sql), values).close()
 
+    def take_seq(self) -> int:
+        """Return a number for the log, within a transaction; one that sees this one's rows is given a higher one.
+
+        Only a database of several writers hands them out.
+        """
+        raise NotImplementedError
+
+    def settle(self, do: Callable[[], T], *, alone: bool = False) -> T:
+        """Call it in a transaction and return what it returns; it is called again if others' writes were in the way."""
+        with self.transaction(alone=alone):
+            return do()
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write all or nothing. Raises CommitUnknown if the commit itself reports an error."""
-        self.run(self.begin)
+    def transaction(self, *, alone: bool = False) -> Iterator[None]:
+        """Write all or nothing; `alone` keeps others from writing meanwhile.
+
+        Raises CommitUnknown if the commit itself reports an error.
+        """
+        self._begin(alone=alone)
         try:
             yield
         except BaseException:
@@ -126,12 +145,6 @@ class Database(ABC):
             self._roll_back()
             raise CommitUnknown(error) from error
 
-    def keep_blobs(self) -> None:  # noqa: B027 - where one transaction writes at a time, it excludes the others as it is
-        """Within a transaction: have nobody remove a blob until it ends."""
-
-    def remove_blobs(self) -> None:  # noqa: B027
-        """Within a transaction: wait for those that keep blobs, and have no other one begin to until it ends."""
-
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn the driver's errors into StorageError, the cause kept."""
@@ -139,6 +152,9 @@ class Database(ABC):
             yield
         except self.driver_error as error:
             raise StorageError(self.explain(error)) from error
+
+    def _begin(self, *, alone: bool) -> None:
+        self.run(self.begin)
 
     def _roll_back(self) -> None:
         with suppress(self.driver_error):  # after some errors the database has rolled back already

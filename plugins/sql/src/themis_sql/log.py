@@ -1,7 +1,8 @@
 """The log: rows of `events`, each with a digest over itself, its texts and the row before it in its chain.
 
 A chain holds what one writer appended of one run, so writers don't wait for each other's rows. The table `chains` has
-the end of each, and as number 0 the end of the whole log: so events that were deleted are missed, also at the end.
+the end of each, which its writer alone moves; and as number 0 the register of all chains, which changes when one
+begins. So rows that were deleted are missed, also the last ones of a chain, and whole chains.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _KINDS: Final = frozenset(
         "batch_intended", "batch_submitted", "batch_ended",
     }
 )  # fmt: skip
-_WHOLE: Final = 0
-"""Number of the chain that stands for the whole log."""
+_REGISTER: Final = 0
+"""Number of the row in `chains` that says how many chains there are (`length`), with a digest over them all."""
 _MOST: Final = 2**31
 """More events than this no row has."""
 _MOVE: Final = "UPDATE chains SET length = length + 1, next = ?, digest = ? WHERE id = ?"
@@ -44,15 +45,26 @@ _ROW: Final = (
 
 
 class Log:
-    """Appends rows, within the caller's transaction. `forget` after a rollback."""
+    """Appends rows, within the caller's transaction. `keep` after its commit, else `drop`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ends: dict[str | None, tuple[int, bytes]] = {}
+        self._new: dict[str | None, tuple[int, bytes]] = {}
 
     def forget(self) -> None:
         """Begin new chains from now on: the ends that are known may not be those that are stored."""
         self._ends.clear()
+        self._new.clear()
+
+    def drop(self) -> None:
+        """Forget the rows since the last `keep`, which were rolled back."""
+        self._new.clear()
+
+    def keep(self) -> None:
+        """Remember where the chains end now."""
+        self._ends.update(self._new)
+        self._new.clear()
 
     def append(self, seq: int, facts: list[Fact], texts: Mapping[int, bytes]) -> None:
         """Add one row. `texts` has the digest of each text that the facts refer to, by the number of its payload."""
@@ -63,23 +75,51 @@ class Log:
     def add(
         self, seq: int, count: int, run_id: str | None, at: str, encoding: int, body: bytes, texts: Mapping[int, bytes]
     ) -> None:
-        chain, previous = self._ends.get(run_id) or self._begin(run_id, seq)
+        chain, previous = self._new.get(run_id) or self._ends.get(run_id) or self._begin(run_id, seq)
         digest = _linked(previous, (seq, count, run_id, at, chain, encoding), texts, body)
         row = (seq, count, run_id, at, chain, previous, digest, encoding, body)
         self._database.run(insert_sql("events"), row)
-        self._database.write(_MOVE, [(seq + count, digest, each) for each in (_WHOLE, chain)])
-        self._ends[run_id] = chain, digest
+        self._database.run(_MOVE, (seq + count, digest, chain))
+        self._new[run_id] = chain, digest
 
     def _begin(self, run_id: str | None, seq: int) -> tuple[int, bytes]:
         """Make a chain without rows; return its number, and the digest that stands before its first row."""
-        number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM chains")[0])
-        if number == 1:
-            number += self._database.row("SELECT coalesce(max(chain), 0) FROM events")[0]
-        if number == 1:  # else the ends were removed, and stay missing
-            self._database.run(insert_sql("chains"), (_WHOLE, None, 0, seq, _beginning(_WHOLE, None)))
+        number = self._register(run_id, seq)
         digest = _beginning(number, run_id)
         self._database.run(insert_sql("chains"), (number, run_id, 0, seq, digest))
         return number, digest
+
+    def _register(self, run_id: str | None, seq: int) -> int:
+        """Return the number of a new chain, noted in the register; a register that was removed stays missing."""
+        last = int(self._database.row("SELECT coalesce(max(id), 0) FROM chains")[0])
+        register = self._database.row("SELECT length, digest FROM chains WHERE id = ?", (_REGISTER,))
+        if register is None:
+            number = max(last, int(self._database.row("SELECT coalesce(max(chain), 0) FROM events")[0])) + 1
+            if number == 1:
+                digest = _registered(_beginning(_REGISTER, None), number, run_id)
+                self._database.run(insert_sql("chains"), (_REGISTER, None, 1, seq, digest))
+            return number
+        length, before = register
+        number = max(last, length if isinstance(length, int) else 0) + 1
+        digest = _registered(before, number, run_id)
+        self._database.run(_MOVE, (seq, digest, _REGISTER))
+        return number
+
+
+def make_register(database: Database) -> None:
+    """Put the register of chains where earlier versions had the end of the whole log, if that fits the log's end.
+
+    If it does not, events are missing: it is left as it is, so that it goes on to be told.
+    """
+    row = database.row("SELECT length, digest FROM chains WHERE id = ?", (_REGISTER,))
+    newest = database.row("SELECT digest FROM events ORDER BY seq DESC LIMIT 1")
+    if row is None or newest is None or bytes(newest[0]) != bytes(row[1]):
+        return
+    if row[0] == database.row("SELECT count(*) FROM events")[0]:
+        number, digest = 0, _beginning(_REGISTER, None)
+        for number, run_id in database.rows("SELECT id, run_id FROM chains WHERE id > ? ORDER BY id", (_REGISTER,)):
+            digest = _registered(digest, number, run_id)
+        database.run("UPDATE chains SET length = ?, digest = ? WHERE id = ?", (number, digest, _REGISTER))
 
 
 @dataclass(slots=True)
@@ -99,7 +139,7 @@ class LogCheck:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ends: dict[int, _End] = {}
-        self._next_text = 1
+        self._last_text = 0
         self._unowned: int | None = None
         """The first text to which no row refers."""
         self.lost: set[int] = set()
@@ -108,19 +148,13 @@ class LogCheck:
 
     def damages(self) -> Iterator[Damage]:
         """Yield what is wrong, in the order of the log."""
-        whole = _End(None, 0, 1, b"")
         last = 0
         while (row := self._database.row(_ROW, (last,))) is not None:
             last = row[0]
-            if last != whole.next:
-                yield _missing(whole.next, last)
             for problem in self._problems(row):
                 yield Damage(f"events {last}", problem)
-            whole = _End(None, whole.length + 1, _after(row), row[6])
-        yield from self._differing_ends(whole)
-        last_text = self._database.row("SELECT coalesce(max(id), 0) FROM payloads")[0]
-        if last_text >= self._next_text:
-            self._unowned = self._unowned or self._next_text
+        yield from self._differing_ends()
+        self._note_unowned(None)
         if self._unowned is not None and not self.lost:
             yield Damage(f"payloads {self._unowned}", "no event refers to it: events are missing")
 
@@ -161,17 +195,29 @@ class LogCheck:
 
     def _note_texts(self, numbers: Sequence[int]) -> None:
         """Note the texts of a row: those that came with it have the numbers after those that came before."""
-        new = [each for each in numbers if each >= self._next_text]
-        if new and new[0] != self._next_text:
-            self._unowned = self._unowned or self._next_text
-        self._next_text = max([self._next_text, *(each + 1 for each in new)])
+        for number in numbers:
+            if number > self._last_text:
+                if number > self._last_text + 1:
+                    self._note_unowned(number)
+                self._last_text = number
 
-    def _differing_ends(self, whole: _End) -> Iterator[Damage]:
+    def _note_unowned(self, before: int | None) -> None:
+        """Note a stored text between the last one of the rows so far and this one; None: after the last."""
+        if self._unowned is None:
+            end = () if before is None else (before,)
+            sql = "SELECT id FROM payloads WHERE id > ?" + (" AND id < ?" if end else "") + " ORDER BY id LIMIT 1"
+            row = self._database.row(sql, (self._last_text, *end))
+            self._unowned = None if row is None else row[0]
+
+    def _differing_ends(self) -> Iterator[Damage]:
         """Yield the chains whose stored ends are not the rows that they were followed to."""
         followed = dict(self._ends)
-        if whole.length:
-            followed[_WHOLE] = whole
+        register, last, registered = None, 0, _beginning(_REGISTER, None)
         for number, run_id, length, after, digest in self._database.rows("SELECT * FROM chains ORDER BY id"):
+            if number == _REGISTER:
+                register = length, digest
+                continue
+            last, registered = number, _registered(registered, number, run_id)
             end = followed.pop(number, None) or _End(run_id, 0, after, _beginning(number, run_id))
             if (end.run_id, end.length, end.next, end.digest) != (run_id, length, after, digest):
                 found = f"{counted(end.length, 'row', 'was', 'were')} found, up to before event {end.next}"
@@ -182,16 +228,19 @@ class LogCheck:
                 )
         for number in followed:
             yield Damage(f"chains {number}", "the row is missing")
+        if register is None and (last or followed):
+            yield Damage(f"chains {_REGISTER}", "the row is missing")
+        elif register is not None and register != (last, registered):
+            yield Damage(
+                f"chains {_REGISTER}",
+                "it has other chains than there are: chains with their rows are missing, or it was changed itself",
+            )
 
 
 def text_digests(database: Database, numbers: Iterable[int]) -> dict[int, bytes]:
     """Return the stored digests of these payloads, as far as they are there."""
     rows = database.rows_in("SELECT id, digest FROM payloads WHERE id IN (*)", list(numbers))
     return {row[0]: bytes(row[1]) for row in rows}
-
-
-def _missing(first: int, found: int) -> Damage:
-    return Damage(f"events {found}", f"the log goes on with {found} where {first} was to come: events are missing")
 
 
 def _now() -> str:
@@ -210,6 +259,13 @@ def _after(row: Any) -> int:
     """Return the number of the event after those of a row, whatever became of its count."""
     seq, count = row[0], row[1]
     return int(seq) + (count if isinstance(count, int) and 0 < count < _MOST else 1)
+
+
+def _registered(before: Any, number: Any, run_id: Any) -> bytes:
+    """Return the register's digest after a further chain."""
+    digest = hashlib.sha256(before if isinstance(before, bytes) else b"")
+    digest.update(_beginning(number, run_id))
+    return digest.digest()
 
 
 def _beginning(number: Any, run_id: Any) -> bytes:

@@ -18,7 +18,7 @@ from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import payload_ids
 from themis_sql.layout import SCHEMA_VERSION
-from themis_sql.log import UNREADABLE, Log, text_digests
+from themis_sql.log import UNREADABLE, Log, make_register, text_digests
 from themis_sql.store import replay
 
 __all__ = ["MIGRATIONS", "Migration", "VersionedDatabase", "bring_up_to_date"]
@@ -91,7 +91,7 @@ MIGRATIONS: Final = (
     Migration(4),
     Migration(5),
     Migration(6, _add_batches, rebuild=False),
-    Migration(7),
+    Migration(7, make_register),
 )
 """From version 1 on, without a gap."""
 
@@ -104,7 +104,7 @@ def bring_up_to_date(database: VersionedDatabase, location: str) -> None:
     if database.schema_version() == SCHEMA_VERSION:
         return
     try:
-        with database.errors(), database.transaction():
+        with database.errors(), database.transaction(alone=True):
             version = database.schema_version()  # again: another process may have been first
             pending = [each for each in MIGRATIONS if each.version > version]
             if pending:

@@ -25,25 +25,45 @@ def salt_of(run_id: str, slice_id: str) -> int:
 
 
 class Names:
-    """Finds or makes the number of a name, within the writer's transaction. `forget` after a rollback."""
+    """Finds or makes the number of a name, within the writer's transaction. `keep` after its commit, else `drop`.
+
+    Numbers have no gaps, and a transaction sees what was stored at one moment: so of two that make the same name, the
+    second one finds its number taken.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids: dict[tuple[str | None, ...], int] = {}
+        self._new: dict[tuple[str | None, ...], int] = {}
         self._params: tuple[dict[str, Any], str] = ({}, "{}")
 
     def forget(self) -> None:
         self._ids.clear()
+        self._new.clear()
+
+    def drop(self) -> None:
+        """Forget what was found or made since the last `keep`."""
+        self._new.clear()
+
+    def keep(self) -> None:
+        """Remember what was found or made."""
+        if len(self._ids) + len(self._new) > _KEPT:
+            self._ids.clear()
+        self._ids.update(self._new)
+        self._new.clear()
+
+    def _known(self, key: tuple[str | None, ...]) -> int | None:
+        return self._ids.get(key) or self._new.get(key)
 
     def run(self, run_id: str) -> int:
-        number = self._ids.get(("runs", run_id))
+        number = self._known(("runs", run_id))
         if number is None:
             number = self._id("runs", ("runs", run_id), {"run_id": pack_name(run_id)})
         return number
 
     def arm(self, run_id: str, slice_id: str, model_id: str, prompt_variant_id: str, params: str) -> int:
         key = ("arms", run_id, slice_id, model_id, prompt_variant_id, params)
-        number = self._ids.get(key)
+        number = self._known(key)
         if number is None:
             names = {
                 "slice_id": slice_id,
@@ -58,16 +78,17 @@ class Names:
     def set_dimensions(self, run_id: str, slice_id: str, dimensions: str) -> None:
         """Note the dimensions of a slice, as JSON; those that a later execution has replace them."""
         run, name = self.run(run_id), pack_name(slice_id)
-        row = self._database.row("SELECT id FROM slices WHERE run = ? AND slice_id = ?", (run, name))
+        row = self._database.row("SELECT id, dimensions FROM slices WHERE run = ? AND slice_id = ?", (run, name))
         if row is not None:
-            self._database.run("UPDATE slices SET dimensions = ? WHERE id = ?", (dimensions, row[0]))
+            if row[1] != dimensions:
+                self._database.run("UPDATE slices SET dimensions = ? WHERE id = ?", (dimensions, row[0]))
             return
         number = self._database.row("SELECT coalesce(max(id), 0) + 1 FROM slices")[0]
         self._database.run("INSERT INTO slices VALUES (?, ?, ?, ?)", (number, run, name, dimensions))
 
     def scorer(self, score: str, metric: str, parse: str | None) -> int:
         key = ("scorers", score, metric, parse)
-        number = self._ids.get(key)
+        number = self._known(key)
         if number is None:
             values = {"score": pack_name(score), "metric": pack_name(metric)}
             number = self._id("scorers", key, {**values, "parse": None if parse is None else pack_name(parse)})
@@ -78,7 +99,7 @@ class Names:
             self._params = (params, json_text(params))
         text = self._params[1]
         key = ("settings", model_id, text)
-        number = self._ids.get(key)
+        number = self._known(key)
         if number is None:
             number = self._id("settings", key, {"model_id": pack_name(model_id), "params": text})
         return number
@@ -94,7 +115,5 @@ class Names:
             columns = ", ".join(("id", *values))
             marks = ", ".join("?" * (1 + len(values)))
             self._database.run(f"INSERT INTO {table} ({columns}) VALUES ({marks})", (row[0], *values.values()))
-        if len(self._ids) >= _KEPT:
-            self._ids.clear()
-        self._ids[key] = row[0]
+        self._new[key] = row[0]
         return int(row[0])

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from themis_core import (
@@ -30,10 +31,12 @@ from themis_sql.database import Database
 from themis_sql.facts import COUNTS, Fact
 from themis_sql.layout import WIDTHS, insert_sql
 from themis_sql.names import Names, salt_of
+from themis_sql.numbering import within_ids
 
 __all__ = ["Keys", "Projection", "Rows"]
 
 FAILED: Final = "failed"
+_by_lookup = itemgetter(1, 2)
 
 
 @dataclass(slots=True)
@@ -81,8 +84,11 @@ class Rows:
 
     def write(self, database: Database) -> None:
         if self._changed:
-            database.write(f"DELETE FROM {self._table} WHERE id = ?", [(each,) for each in self._changed])
+            database.write(f"DELETE FROM {self._table} WHERE id = ?", [(each,) for each in sorted(self._changed)])
         if rows := [*self._changed.values(), *self._new.values()]:
+            within_ids(len(self._new))
+            if database.several_writers:  # in one order, so that no two writers wait for each other
+                rows.sort(key=_by_lookup)
             database.write(insert_sql(self._table), rows)
 
 

@@ -42,6 +42,7 @@ from themis_sql.database import Database
 from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
 from themis_sql.log import UNREADABLE
 from themis_sql.names import salt_of
+from themis_sql.numbering import first_number
 from themis_sql.payloads import Payloads
 from themis_sql.sums import ends, sums
 
@@ -482,12 +483,12 @@ class SqlReader(Store):
             sql += " WHERE run_id IS NULL OR run_id = ?"
             values = (pack_name(run_id),)  # type: ignore[assignment]
         with self._reading():
-            for first, at, encoding, body in self._database.rows(f"{sql} ORDER BY seq", values):
+            for seq, at, encoding, body in self._database.rows(f"{sql} ORDER BY seq", values):
                 facts = unpack_body(encoding, body)
                 texts = self._payloads.texts(set(payload_ids(facts)))
-                for seq, fact in enumerate(facts, first):
+                for number, fact in enumerate(facts, first_number(self._database, seq)):
                     if run_id is None or fact.get("run_id") == run_id:
-                        yield {"seq": seq, **plain_event(fact, texts, at)}
+                        yield {"seq": number, **plain_event(fact, texts, at)}
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from themis_blobs import Blobs
@@ -18,20 +19,13 @@ from themis_sql.facts import Fact, fact_of, messages_of
 from themis_sql.layout import PROJECTIONS, insert_sql
 from themis_sql.log import Log, LogCheck
 from themis_sql.names import Names
+from themis_sql.numbering import first_ids, next_seq, within_ids
 from themis_sql.payloads import NewPayloads, Payloads
 from themis_sql.projection import Keys, Projection
 from themis_sql.reader import SqlReader
 
 __all__ = ["SqlStore", "replay"]
 
-_NUMBERED = ("payloads", "items", "generations", "trials", "scores")
-# What the log was is told by its chain, even if events were deleted: their numbers are not given again.
-_NEXT_EVENT = """(SELECT coalesce(max(next), 1) FROM (
-  SELECT next FROM chains WHERE id = 0
-  UNION ALL SELECT seq + count FROM (SELECT seq, count FROM events ORDER BY seq DESC LIMIT 1) AS newest) AS ends)"""
-_NEXT_IDS = "SELECT " + ", ".join(
-    [*(f"(SELECT coalesce(max(id), 0) + 1 FROM {table})" for table in _NUMBERED), _NEXT_EVENT]
-)
 _NEXT_GROUP = "SELECT seq, encoding, body FROM events WHERE seq > ? ORDER BY seq LIMIT 1"
 
 
@@ -61,10 +55,12 @@ class SqlStore(SqlReader):
             try:
                 self._append(events)
             except CommitUnknown:
+                self._forget()
                 # The transaction may be there or not. A repeated batch changes nothing, so repeating it settles it.
                 self._database.connect()
                 self._append(events)
         except CommitUnknown as error:
+            self._forget()
             raise StorageError(self._database.explain(error.error)) from error.error
         except self._database.driver_error as error:
             raise StorageError(self._database.explain(error)) from error
@@ -73,30 +69,30 @@ class SqlStore(SqlReader):
 
     def _append(self, events: Sequence[Event]) -> None:
         written: dict[bytes, bytes] = {}
+        save = partial(self._save, events, written)
         while True:
             try:
-                with self._database.transaction():
-                    self._save(events, written)
-                return
+                self._database.settle(save)
+                break
             except _LongTexts as found:
                 # Not within the transaction: a bucket may take seconds, and others wait for what it holds.
-                self._forget()
                 self._blobs.write(found.texts)
-                written |= found.texts
-            except BaseException:
-                self._forget()
-                raise
+                written.update(found.texts)
+        self._names.keep()
+        self._log.keep()
 
     def _forget(self) -> None:
-        """Forget numbers and ends of chains: what was rolled back is not stored any more."""
+        """Forget numbers of names and ends of chains, which may not be what is stored."""
         self._names.forget()
         self._log.forget()
 
     def _save(self, events: Sequence[Event], written: Collection[bytes]) -> None:
-        *ids, seq = self._database.row(_NEXT_IDS)
-        first_ids = dict(zip(_NUMBERED, ids, strict=True))
-        texts = NewPayloads(self._database, self._inline_limit, first_ids["payloads"])
-        projection = Projection(self._database, self._names, first_ids, seq)
+        self._names.drop()  # what a transaction noted that was rolled back
+        self._log.drop()
+        seq = next_seq(self._database)
+        ids = first_ids(self._database, seq)
+        texts = NewPayloads(self._database, self._inline_limit, ids["payloads"])
+        projection = Projection(self._database, self._names, ids, seq)
         projection.load(Keys.of_events(events))
         messages = [messages_of(each) for each in events]
         texts.find_shared(each for each in messages if each)
@@ -108,9 +104,11 @@ class SqlStore(SqlReader):
                 projection.add(fact)
                 facts.append(fact)
         if facts:
+            within_ids(len(facts))
             self._keep_long(texts.long, written)
             self._log.append(seq, facts, texts.used)
             if texts.rows:
+                within_ids(len(texts.rows))
                 self._database.write(insert_sql("payloads"), sorted(texts.rows))
             projection.write()
 
@@ -123,7 +121,6 @@ class SqlStore(SqlReader):
             return
         if new := {digest: text for digest, text in texts.items() if digest not in written}:
             raise _LongTexts(new)
-        self._database.keep_blobs()
         if removed := self._blobs.missing(texts):  # as unused, between the writing and here
             self._blobs.write({digest: texts[digest] for digest in removed})
 
@@ -132,10 +129,9 @@ class SqlStore(SqlReader):
             yield from LogCheck(self._database).damages()
 
     def rebuild(self, *, accept_loss: bool = False) -> Sequence[Damage]:
-        """Make all projections again from the log, in one transaction; no other process may write meanwhile."""
+        """Make all projections again from the log, in one transaction; others can't write meanwhile."""
         try:
-            with self._database.errors(), self._database.transaction():
-                self._names.forget()
+            with self._database.errors(), self._database.transaction(alone=True):
                 check = LogCheck(self._database)
                 lost = list(check.damages())
                 if lost and not accept_loss:
@@ -197,9 +193,9 @@ def replay(database: Database, *, without: Container[int] = ()) -> None:
         if seq in without:
             continue
         facts = unpack_body(encoding, body)
-        *ids, _ = database.row(_NEXT_IDS)
-        projection = Projection(database, names, dict(zip(_NUMBERED, ids, strict=True)), seq)
+        projection = Projection(database, names, first_ids(database, seq), seq)
         projection.load(Keys.of_facts(facts))
         for fact in facts:
             projection.add(fact)
         projection.write()
+        names.keep()

@@ -104,8 +104,8 @@ class SqliteDatabase(VersionedDatabase):
         self._watch = watch
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
+    def transaction(self, *, alone: bool = False) -> Iterator[None]:
+        with super().transaction(alone=alone):
             if (version := self.schema_version()) > SCHEMA_VERSION:
                 raise StorageError(
                     f"a newer Themis has brought {self._path} to schema {version} meanwhile: update this one, then run "
