@@ -1,18 +1,21 @@
-"""A spec, and a stand-in for `themis` that notes how it was called and ends as it is told."""
+"""A spec; a stand-in for `themis` that notes how it was called and ends as it is told; and one for a cluster."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["STAND_IN", "StandIn", "run_as", "write_spec"]
+__all__ = ["STAND_IN", "Cluster", "StandIn", "expanded", "run_as", "write_spec"]
 
 SPEC = """\
 project:
@@ -87,3 +90,68 @@ def run_as(
     return subprocess.run(
         command, env={**environment, **variables}, cwd="/", capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """What Kubernetes makes of an argument: `$(NAME)` is a variable, if there is one; `$$` is one `$`."""
+
+    def one(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else variables.get(match[1], match[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", one, text)
+
+
+class Cluster:
+    """Mounts what a job wants mounted, runs a pod for each index, and replaces pods by the rules of the job."""
+
+    def __init__(self, documents: list[dict[str, Any]], environment: Mapping[str, str]) -> None:
+        self.job = documents[-1]["spec"]
+        self.pod = self.job["template"]["spec"]
+        self.environment = environment
+        self.tries: Counter[int] = Counter()
+        self.failed: list[int] = []
+        self._mount({each["metadata"]["name"]: each for each in documents if each["kind"] == "ConfigMap"})
+
+    def _mount(self, maps: Mapping[str, dict[str, Any]]) -> None:
+        places = {each["name"]: Path(each["mountPath"]) for each in self.pod["containers"][0]["volumeMounts"]}
+        for volume in self.pod["volumes"]:
+            if "configMap" in volume:
+                held = maps[volume["configMap"]["name"]]
+                files = {key: text.encode() for key, text in held.get("data", {}).items()}
+                files |= {key: base64.b64decode(text) for key, text in held.get("binaryData", {}).items()}
+                for item in volume["configMap"]["items"]:
+                    file = places[volume["name"]] / item["path"]
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(files[item["key"]])
+
+    def run(self) -> str:
+        """How the job ends: `Complete` or `Failed`."""
+        waiting = deque(range(self.job["completions"]))
+        while waiting:
+            index = waiting.popleft()
+            self.tries[index] += 1
+            code = self._pod(index)
+            if code == 0:
+                continue
+            action = self._action(code)
+            if action == "FailJob":
+                self.failed.append(index)
+                return "Failed"
+            if action == "FailIndex" or self.tries[index] > self.job["backoffLimitPerIndex"]:
+                self.failed.append(index)
+            else:
+                waiting.append(index)
+        return "Failed" if self.failed else "Complete"
+
+    def _pod(self, index: int) -> int:
+        (box,) = self.pod["containers"]
+        own = {"JOB_COMPLETION_INDEX": str(index)}
+        command = [expanded(each, own) for each in (*box["command"], *box["args"])]
+        done = subprocess.run(command, cwd=box["workingDir"], env={**self.environment, **own}, check=False)
+        return done.returncode if done.returncode >= 0 else 128 - done.returncode
+
+    def _action(self, code: int) -> str:
+        for rule in self.job["podFailurePolicy"]["rules"]:
+            if "onExitCodes" in rule and code in rule["onExitCodes"]["values"]:
+                return str(rule["action"])
+        return "Count"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import subprocess
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import yaml
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
-from stand_ins import StandIn, write_spec
+from stand_ins import Cluster, StandIn, expanded, write_spec
 
 from themis_core import SpecError
 from themis_plugin_shards.kubernetes import _unexpanded
@@ -43,74 +40,6 @@ def container(documents: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(found)
 
 
-# --- a stand-in for a cluster ----------------------------------------------------------------------------------------
-
-
-def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """What Kubernetes makes of an argument: `$(NAME)` is a variable, if there is one; `$$` is one `$`."""
-
-    def one(match: re.Match[str]) -> str:
-        return "$" if match[0] == "$$" else variables.get(match[1], match[0])
-
-    return re.sub(r"\$\$|\$\(([^)]*)\)", one, text)
-
-
-class Cluster:
-    """Mounts what a job wants mounted, runs a pod for each index, and replaces pods by the rules of the job."""
-
-    def __init__(self, documents: list[dict[str, Any]], stand_in: StandIn) -> None:
-        self.job = documents[-1]["spec"]
-        self.pod = self.job["template"]["spec"]
-        self.environment = stand_in.environment
-        self.tries: Counter[int] = Counter()
-        self.failed: list[int] = []
-        self._mount({each["metadata"]["name"]: each for each in documents if each["kind"] == "ConfigMap"})
-
-    def _mount(self, maps: Mapping[str, dict[str, Any]]) -> None:
-        places = {each["name"]: Path(each["mountPath"]) for each in self.pod["containers"][0]["volumeMounts"]}
-        for volume in self.pod["volumes"]:
-            if "configMap" in volume:
-                held = maps[volume["configMap"]["name"]]
-                files = {key: text.encode() for key, text in held.get("data", {}).items()}
-                files |= {key: base64.b64decode(text) for key, text in held.get("binaryData", {}).items()}
-                for item in volume["configMap"]["items"]:
-                    file = places[volume["name"]] / item["path"]
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(files[item["key"]])
-
-    def run(self) -> str:
-        """How the job ends: `Complete` or `Failed`."""
-        waiting = deque(range(self.job["completions"]))
-        while waiting:
-            index = waiting.popleft()
-            self.tries[index] += 1
-            code = self._pod(index)
-            if code == 0:
-                continue
-            action = self._action(code)
-            if action == "FailJob":
-                self.failed.append(index)
-                return "Failed"
-            if action == "FailIndex" or self.tries[index] > self.job["backoffLimitPerIndex"]:
-                self.failed.append(index)
-            else:
-                waiting.append(index)
-        return "Failed" if self.failed else "Complete"
-
-    def _pod(self, index: int) -> int:
-        (box,) = self.pod["containers"]
-        own = {"JOB_COMPLETION_INDEX": str(index)}
-        command = [expanded(each, own) for each in (*box["command"], *box["args"])]
-        done = subprocess.run(command, cwd=box["workingDir"], env={**self.environment, **own}, check=False)
-        return done.returncode if done.returncode >= 0 else 128 - done.returncode
-
-    def _action(self, code: int) -> str:
-        for rule in self.job["podFailurePolicy"]["rules"]:
-            if "onExitCodes" in rule and code in rule["onExitCodes"]["values"]:
-                return str(rule["action"])
-        return "Count"
-
-
 def test_each_index_runs_its_shard_on_the_files_of_the_config_map(
     shards: Shards, spec: Path, stand_in: StandIn, tmp_path: Path
 ) -> None:
@@ -128,7 +57,7 @@ def test_each_index_runs_its_shard_on_the_files_of_the_config_map(
         "--file",
         spec.parent / "data/answers.jsonl",
     )
-    cluster = Cluster(documents, stand_in)
+    cluster = Cluster(documents, stand_in.environment)
     assert cluster.run() == "Complete"
     for shard in ("1/3", "3/3"):
         (call,) = stand_in.calls(shard)
@@ -163,7 +92,9 @@ def test_what_a_shard_ends_with_decides_about_it_and_about_the_others(
     failed: list[int],
 ) -> None:
     stand_in.ends(ends)
-    cluster = Cluster(made(shards, plain_spec, "--themis", stand_in.command, "--folder", tmp_path / "in"), stand_in)
+    cluster = Cluster(
+        made(shards, plain_spec, "--themis", stand_in.command, "--folder", tmp_path / "in"), stand_in.environment
+    )
     assert (cluster.run(), [cluster.tries[index] for index in range(3)], cluster.failed) == (status, tries, failed)
 
 
