@@ -47,6 +47,6 @@ class TestOpenaiEvals(ExporterSuite):
 
 
 class TestHubResults(ExporterSuite):
-    @pytest.fixture(params=[{"percent": True}, {"score": "said", "source_url": "https://x.org"}])
+    @pytest.fixture(params=[{"percent": True}, {"score": "said", "source_url": "https://x.org"}, {"card": True}])
     def exporter(self, request: pytest.FixtureRequest) -> Exporter:
         return HubResults(dataset="org/words", **request.param)

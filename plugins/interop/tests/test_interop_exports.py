@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from huggingface_hub import parse_eval_result_entries
+from huggingface_hub import ModelCard, parse_eval_result_entries
 
 import themis_core as themis
 from themis_core import RunRecord, RunResult, SpecError, StorageError
@@ -222,6 +222,26 @@ def test_results_for_the_hub_are_read_by_its_own_library(folder: Path, result: R
         "big/.eval_results/words.yaml": values(result, "big")["said", "text/contains"],
     }
     assert "words of org/small: 3 scores are in the value, 1 are missing; the format can't say so." in lost
+
+
+def test_the_results_of_a_model_card_are_read_by_the_hubs_own_library(
+    folder: Path, result: RunResult, tmp_path: Path
+) -> None:
+    exported(folder, "hub_results", tmp_path / "out", dataset="org/words", card=True, source_url="https://x.org")
+    cards = {path.parent.name: ModelCard.load(path) for path in (tmp_path / "out").rglob("README.md")}
+    assert sorted(cards) == ["big", "org__small"]
+    card = cards["org__small"]
+    assert card.data.model_name == "org/small"
+    assert card.data.eval_results is not None
+    assert {each.metric_name: each.metric_value for each in card.data.eval_results} == {
+        f"{score}/{metric}": value for (score, metric), value in values(result, "org/small").items()
+    }
+    first = card.data.eval_results[0]
+    assert (first.task_type, first.dataset_type, first.dataset_config) == ("text-generation", "org/words", "default")
+    assert (first.source_url, first.source_name) == ("https://x.org", "Themis")
+    # Read and written again by that library, nothing of it is lost.
+    again = ModelCard(f"---\n{card.data.to_yaml()}\n---\n")
+    assert again.data.eval_results == card.data.eval_results
 
 
 def test_a_dataset_of_the_hub_is_named_by_the_run(tmp_path: Path) -> None:
