@@ -23,11 +23,13 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
+RAY = ("tests/ray", "plugins/ray")
 PARALLEL = (
     "-n",
     "auto",
     "--ignore=tests/wheels",
     "--ignore=tests/browser",
+    *(f"--ignore={folder}" for folder in RAY),
     *(f"--ignore={folder}" for folder in FAULTS),
 )
 NO_LIMIT = ("-o", "faulthandler_timeout=0")
@@ -137,6 +139,18 @@ def browser(session: nox.Session) -> None:
         session.warn(told)
         session.skip(told)
     uv_run(session, "browser", "pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Runs by workers on a real Ray cluster of two nodes on this machine, whose actors and nodes are killed."""
+    uv_run(session, "ray", "pytest", "-n", "0", *(session.posargs or RAY))
+
+
+@nox.session(default=False)
+def ray_chaos(session: nox.Session) -> None:
+    """The same with more kills."""
+    uv_run(session, "ray", "pytest", "-n", "0", *NO_LIMIT, *(session.posargs or RAY), env={"THEMIS_CHAOS": "full"})
 
 
 @nox.session(default=False)

@@ -43,7 +43,7 @@ NAMESPACES = sorted(
 )
 BESIDE = ["pytest"]
 """Of these, what is no plugin of Themis but of another program, and is installed by who wants it there."""
-APART = ["bedrock"]
+APART = ["bedrock", "ray"]
 """Those that an extra of their own installs, as they bring much that few need."""
 PACKAGES = sorted([*(f"themis_plugin_{name}" for name in NAMESPACES), *LIBRARIES])
 DISTRIBUTIONS = sorted(name.replace("_", "-") for name in PACKAGES)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     __version__: str
     from themis_core.cli import CommandWithOutputs as CommandWithOutputs
     from themis_core.cli import asked_outputs as asked_outputs
+    from themis_core.cli import run_and_show as run_and_show
+    from themis_core.cli import run_options as run_options
     from themis_core.components import BATCH_KEY_LENGTH as BATCH_KEY_LENGTH
     from themis_core.components import CONTRACT_VERSION as CONTRACT_VERSION
     from themis_core.components import BatchLimits as BatchLimits
@@ -119,7 +121,6 @@ if TYPE_CHECKING:
     from themis_core.results import Gate as Gate
     from themis_core.results import GroupRow as GroupRow
     from themis_core.results import ItemMean as ItemMean
-    from themis_core.results import PartRow as PartRow
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
@@ -182,7 +183,7 @@ if TYPE_CHECKING:
     from themis_core.specs import settings_of as settings_of
 
 _ROOMS = {
-    "cli": ("CommandWithOutputs", "asked_outputs"),
+    "cli": ("CommandWithOutputs", "asked_outputs", "run_and_show", "run_options"),
     "components": (
         "BATCH_KEY_LENGTH",
         "BatchLimits",
@@ -295,7 +296,6 @@ _ROOMS = {
         "Gate",
         "GroupRow",
         "ItemMean",
-        "PartRow",
         "ResultRow",
         "Results",
         "RunResult",

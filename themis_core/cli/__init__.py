@@ -17,13 +17,14 @@ import click
 
 import themis_core
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
-from themis_core.cli.running import EXIT_CODE, plan, run
+from themis_core.cli.running import EXIT_CODE, plan, run, run_and_show, run_options
 from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
+from themis_core.cli.working import work
 from themis_core.errors import SpecError, ThemisError
 from themis_interrupts import INTERRUPTED, exit_code, leave, leave_at_once, listen_to_signals
 from themis_output import CannotPrint, CannotWrite, leave_stdout, own_stdout, safe
 
-__all__ = ["CommandWithOutputs", "asked_outputs", "main"]
+__all__ = ["CommandWithOutputs", "asked_outputs", "main", "run_and_show", "run_options"]
 
 
 class Themis(click.Group):
@@ -110,7 +111,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan):
+for _command in (run, plan, work):
     cli.add_command(_command)
 
 

@@ -14,12 +14,11 @@ import click
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
 from themis_display import ProgressLine, View, show_plan, show_result, view_options, warn
 from themis_output import as_json, echo, format_option, safe
-from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.results import GroupRow
 
-__all__ = ["EXIT_CODE", "plan", "run"]
+__all__ = ["EXIT_CODE", "plan", "run", "run_and_show", "run_options"]
 
 EXIT_CODE = "themis.exit_code"
 """In the context's `meta`: how a run ended that is over."""
@@ -49,12 +48,28 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument SPEC and the options of `themis run` to a command of class `CommandWithOutputs`.
+
+    What it receives by them goes on to `run_and_show`.
+    """
+    quiet = click.option("--quiet", is_flag=True, help="No progress on standard error.")
+    retries = click.option(
+        "--worker-retries",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        metavar="N",
+        help="How often a lost worker is replaced that gets nothing done.",
+    )
+    return _spec_options(view_options(quiet(retries(command))))
+
+
 @click.command(cls=CommandWithOutputs)
-@_spec_options
-@view_options
-@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@run_options
 @click.option("--detach", is_flag=True, help="Wait for no batch: run again to collect them (exit 75 until then).")
-def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Have N processes of this machine make it.")
+def run(**options: Any) -> None:
     """Run the benchmark in the file SPEC; what is stored already is not asked again.
 
     Exits: 0 all answered, 1 a threshold or conclusion not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store,
@@ -64,6 +79,11 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
 
     With --shard, the shard that ends last has the run's result; the others exit with 0 once their part is whole.
     """
+    run_and_show(**options)
+
+
+def run_and_show(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
+    """Run a benchmark as `themis run` does: progress, result, outputs and exit code. `options` go on to `run`."""
     from themis_core import gates_of, session
 
     outputs, view = asked_outputs(as_format), View.taken(options)
@@ -85,9 +105,6 @@ def run(spec: Path, as_format: str, quiet: bool, **options: Any) -> None:
                 groups = view.groups(results, result.run_id)
         if as_format == "json":
             echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
-        elif result.part is not None:
-            calls = counted(result.generated, "call")
-            echo(f"{safe(result.run_id)}: {result.status}; {calls} answered, {counted(result.reused, 'trial')} reused")
         else:
             show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)

@@ -22,7 +22,8 @@ from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.batches import cancel_batch
 from themis_core.session.checks import unscorable_in
 from themis_core.session.concluding import check_conclusions
-from themis_core.session.ending import end_if_last
+from themis_core.session.driving import DRIVER, RETRIES, Crewed, Driven, drive
+from themis_core.session.ending import end_if_last, end_run
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
 from themis_core.session.finished import finished_before
@@ -76,6 +77,10 @@ def run(
     base_dir: Path | None = None,
     detach: bool = False,
     shard: Part | str | None = None,
+    workers: int | None = None,
+    launcher: Launcher | None = None,
+    worker_retries: int = RETRIES,
+    allow_differing_versions: bool = False,
 ) -> RunResult:
     """Run a benchmark and return its result; what is stored is not called again.
 
@@ -86,6 +91,10 @@ def run(
     called about five times a second in the event loop's thread.
     Relative paths start at the spec file's folder, or at `base_dir` (by default the current folder). Raises
     SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
+
+    With `workers`, so many of them make the run, which a `launcher` starts: by default, processes of this machine. The
+    store must be one that hands out parts. One that is lost is replaced up to `worker_retries` times in a row in which
+    it gets nothing done. Workers must have the versions that are here, unless `allow_differing_versions`.
     """
     with listening():
         return run_to_its_end(
@@ -99,6 +108,10 @@ def run(
                 base_dir=base_dir,
                 detach=detach,
                 shard=shard,
+                workers=workers,
+                launcher=launcher,
+                worker_retries=worker_retries,
+                allow_differing_versions=allow_differing_versions,
             ),
             failure=partial(failure, "a component"),
             leave_alone=leave_alone,
@@ -116,15 +129,32 @@ async def run_async(
     base_dir: Path | None = None,
     detach: bool = False,
     shard: Part | str | None = None,
+    workers: int | None = None,
+    launcher: Launcher | None = None,
+    worker_retries: int = RETRIES,
+    allow_differing_versions: bool = False,
 ) -> RunResult:
     """`run` for code that has an event loop already."""
     with listening():
-        part = part_of(shard)
+        part, crew = part_of(shard), None
+        if workers is not None:
+            order = WorkOrder.of(
+                spec,
+                workers,
+                project=project,
+                overrides=overrides,
+                limit=limit,
+                models=models,
+                base_dir=base_dir,
+                allow_differing=allow_differing_versions,
+            )
+            crew = Crewed(order, launcher or LocalLauncher(), worker_retries)
+            crew.check(shard=part is not None, detach=detach)
         loaded = load_specs(spec, project, overrides, limit, models, base_dir)
         with in_force(loaded.project.execution_policy):
             composition = compose(loaded)
             with collecting_less():  # from here on: what was imported is left out for good
-                return await _run_composed(composition, loaded.place, progress, detach, part)
+                return await _run_composed(composition, loaded.place, progress, detach, part, crew)
 
 
 def work(order: WorkOrder) -> WorkerEnd:
@@ -149,6 +179,7 @@ async def _run_composed(
     progress: Callable[[Progress], None] | None,
     detach: bool,
     part: Part | None,
+    crew: Crewed | None,
 ) -> RunResult:
     made = survey(composition, place, part)
     looked = await _looked(made)
@@ -162,6 +193,9 @@ async def _run_composed(
     writer = Writer(lambda: composition.storage.open(composition.project_dir))
     await writer.start()
     try:
+        if crew is not None and looked.finished is None and not looked.is_stored:
+            driven = await _driven(made, writer, progress, crew)
+            return await end_run(made, writer, interrupted=driven.interrupted, cause=driven.cause)
         result = await _held(made, writer, progress, looked, detach)
         if result.part is not None:  # nothing is held now, so the last one finds nobody at work
             return await end_if_last(made, writer, progress) or result
@@ -181,6 +215,17 @@ async def _held(
         for told in await writer.read(lambda store: edits_told(made, store)) if is_new else ():
             log.warning("%s", told)
         return await execute(made, writer, progress, looked, detach=detach)
+    finally:
+        await writer.read(lambda store: lock.__exit__(None, None, None))
+
+
+async def _driven(made: Plan, writer: Writer, progress: Callable[[Progress], None] | None, crew: Crewed) -> Driven:
+    """Have workers make a run, with the lock of its driver."""
+    lock = await writer.read(lambda store: entered(store, made.run_id, DRIVER))
+    try:
+        for told in await writer.read(lambda store: edits_told(made, store)):
+            log.warning("%s", told)
+        return await drive(made, writer, crew, progress)
     finally:
         await writer.read(lambda store: lock.__exit__(None, None, None))
 

@@ -23,12 +23,12 @@ from typing import Any, Final
 
 from themis_core.components import Holder, PartsRecord, Store
 from themis_core.errors import PluginError, SpecError, StorageError, ThemisError
-from themis_core.execution import Progress, Writer, now
+from themis_core.execution import Progress, Writer, how_many_parts, now
 from themis_core.planning import Plan
 from themis_core.plugins import calling, from_outside
 from themis_core.records import RunCost, RunRecord, RunStarted
-from themis_core.session.executing import manifest_of
 from themis_core.session.launching import Launcher
+from themis_core.session.manifests import manifest_of
 from themis_core.session.orders import WorkOrder
 from themis_interrupts import in_good_order
 from themis_plain import own
@@ -52,10 +52,6 @@ LEAVE_S = 30.0
 """Seconds that workers have to end in good order if the driver ends with an error."""
 RETIRE_S = 10.0
 """Seconds after the last part was done in which workers end by themselves."""
-_FOR_EACH = 16
-"""Parts for each worker: what a lost one leaves behind is small, and the last ones end at about the same time."""
-_FEWEST = 8
-"""Trials of a part, about: a part costs a look over the plan."""
 _ERRORS: Final[Mapping[int | None, type[ThemisError]]] = {2: SpecError, 3: PluginError, 4: StorageError}
 _JUDGED: Final[Mapping[int | None, Judged]] = {0: "done", 5: "done", 6: "done", 2: "hopeless", 3: "broken"}
 """By exit code. One whose trials failed, or whose budget is used up, has ended by itself; all others are lost."""
@@ -86,17 +82,29 @@ class Crewed:
         if type(self.retries) is not int or self.retries < 0:
             raise SpecError(f"worker_retries is {self.retries!r}, not a number from 0 on")
 
+    def check(self, *, shard: bool, detach: bool) -> None:
+        """Refuse what workers can't be combined with."""
+        if shard:
+            raise SpecError("workers divide a run among them: leave out the shard, or the workers")
+        if detach:
+            raise SpecError("detach leaves batches, and workers hand in none: leave out detach, or the workers")
+
 
 async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Progress], None] | None) -> Driven:
     """Have workers make a run that this process holds as its driver, until nobody is at work any longer.
 
     Raises what a worker's error says that no worker can mend, once all have ended. The second Ctrl-C ends them at once.
     """
+    if made.composition.project.execution_policy.batches is not None:
+        raise SpecError(
+            "workers hand in no batches, for each would hand in some of the requests: leave out the workers, or "
+            "execution_policy.batches"
+        )
     order = crew.order.planned(made.run_id, made.composition.plugins)
     launcher = crew.launcher
     with _blamed(launcher, "check"):
         launcher.check(order, made.composition.needs(), order.workers)
-    await writer.read(lambda store: store.open_parts(made.run_id, _parts(order.workers, made.count())))
+    await writer.read(lambda store: store.open_parts(made.run_id, how_many_parts(made.count(), order.workers)))
     started = RunStarted(made.run_id, now(), manifest_of(made))
     await writer.save([started])
     made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
@@ -117,11 +125,6 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
     if driven.cause and launcher.logs:
         log.error("the logs of the workers are in %s", launcher.logs)
     return driven
-
-
-def _parts(workers: int, trials: int) -> int:
-    """Into how many parts a run is divided for so many workers."""
-    return max(1, workers, min(_FOR_EACH * workers, trials // _FEWEST))
 
 
 class _Watched(RunningWorker):

@@ -1,0 +1,1 @@
+"""Workers of a run as actors of a Ray cluster."""

@@ -1,0 +1,190 @@
+"""Runs by actors of a real Ray cluster of two nodes: equal to a quiet run, whatever is killed meanwhile.
+
+The counts are short; `THEMIS_CHAOS=full` has the full ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crewed import Crewed, Driver, wait_until
+
+import themis_core as themis
+from themis_core import Needs, WorkOrder
+
+Made = Callable[..., Crewed]
+AT_ONCE = 4
+"""Calls that one worker may have in flight: `at_once` of the engine."""
+KILLS = 20 if os.environ.get("THEMIS_CHAOS") == "full" else 2
+PASSED = ("--pass-env", "THEMIS_POSTGRES_URL")
+
+
+def start(crewed: Crewed, cluster: Any, *options: str, passed: tuple[str, ...] = PASSED) -> Driver:
+    return crewed.start("--address", cluster.address, *passed, *options, command=("ray", "run"))
+
+
+def run(crewed: Crewed, cluster: Any, *options: str, passed: tuple[str, ...] = PASSED) -> tuple[int, str, str]:
+    return start(crewed, cluster, *options, passed=passed).wait()
+
+
+def test_actors_make_the_run_that_one_process_makes(made: Made, cluster: Any) -> None:
+    quiet, crewed = made(trials=150), made(trials=150, together=3)
+    assert quiet.run()[0] == 0
+    code, out, err = run(crewed, cluster, "--workers", "3", "--format", "json")
+    assert code == 0, err
+    assert json.loads(out)["trials"] == crewed.trials
+    assert crewed.digest() == quiet.digest()
+    assert (crewed.calls, len(crewed.workers)) == (crewed.trials, 3)
+    assert "150/150 trials (100%)" in err
+
+
+def test_engines_are_placed_by_what_they_need_and_see_their_gpu(made: Made, cluster: Any) -> None:
+    crewed = made(gpus=0.5, together=2, trials=150)
+    code, _, err = run(crewed, cluster, "--workers", "2")
+    assert code == 0, err
+    assert [each[3] for each in crewed.noted("starts")] == ["0", "0"], "one GPU, on one of the nodes, shared by two"
+    assert crewed.calls == crewed.trials
+
+
+def test_actors_and_a_node_that_are_killed_are_replaced_on_what_is_left(made: Made, cluster: Any) -> None:
+    quiet, crewed, draw = made(trials=150, seconds=0.1), made(trials=150, seconds=0.1), random.Random(3)
+    assert quiet.run()[0] == 0
+    node = cluster.add_node(num_cpus=2, object_store_memory=80_000_000)
+    driver = start(crewed, cluster, "--workers", "3", "--worker-retries", "9")
+    killed = 0
+    for number in range(1, KILLS + 1):
+        reached = number * crewed.trials // (KILLS + 3)
+        wait_until(lambda reached=reached: crewed.calls >= reached or driver.process.poll() is not None)  # type: ignore[misc]
+        pid, actor, *_ = draw.choice(living(crewed))
+        killed += kill(actor if number % 2 else pid)  # the actor, or the worker that it holds
+    raylet = node.all_processes["raylet"][0].process.pid
+    theirs = [each for each in living(crewed) if parent_of(each[1]) == raylet]
+    cluster.remove_node(node, allow_graceful=False)
+    killed += sum(kill(pid) for pid, *_ in theirs)
+    code, _, err = driver.wait()
+    assert code == 0, err
+    assert killed
+    assert "was lost" in err
+    assert crewed.digest() == quiet.digest()
+    assert crewed.calls <= crewed.trials + (killed + KILLS) * AT_ONCE
+
+
+def test_actors_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made, cluster: Any) -> None:
+    crewed = made(trials=100, seconds=0.1)
+    driver = start(crewed, cluster, "--workers", "2")
+    wait_until(lambda: crewed.calls >= 10)
+    driver.signal(signal.SIGKILL)
+    wait_until(lambda: not living(crewed))
+    assert crewed.calls < crewed.trials
+    code, _, err = run(crewed, cluster, "--workers", "2")
+    assert code == 0, err
+    assert crewed.calls == crewed.trials, "they ended in good order, so nothing was asked twice"
+
+
+def test_ctrl_c_ends_actors_in_good_order(made: Made, cluster: Any) -> None:
+    crewed = made(trials=100, seconds=0.1)
+    driver = start(crewed, cluster, "--workers", "2")
+    wait_until(lambda: crewed.calls >= 10)
+    driver.signal(signal.SIGINT)
+    code, _, err = driver.wait()
+    assert code == 130, err
+    assert not living(crewed)
+    assert crewed.run()[0] == 0
+    assert crewed.calls == crewed.trials
+
+
+def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made, cluster: Any) -> None:
+    crewed = made(fails="no such weights on this node")
+    code, _, err = run(crewed, cluster, "--workers", "2")
+    assert code == 3, err
+    assert "no such weights on this node" in err
+    assert crewed.calls == 0
+
+
+def test_a_variable_that_is_missing_on_a_node_is_named_and_not_sent_unasked(made: Made, cluster: Any) -> None:
+    crewed = made()
+    code, _, err = run(crewed, cluster, "--workers", "1", passed=())
+    assert (code != 0, crewed.calls) == (True, 0), err
+    assert "THEMIS_POSTGRES_URL" in err
+    assert crewed.url not in err
+
+
+def test_a_folder_is_copied_to_the_workers_if_that_is_asked(made: Made, cluster: Any) -> None:
+    crewed = made()
+    code, _, err = run(crewed, cluster, "--workers", "1", "--working-dir", str(crewed.folder))
+    assert code == 0, err
+    assert crewed.calls == 0, "the engine wrote its notes into the copy"
+
+
+def test_a_cluster_without_room_says_what_is_waited_for_and_what_to_do(made: Made, cluster: Any) -> None:
+    crewed = made()
+    options = ("--workers", "2", "--gpus-per-worker", "4", "--memory-per-worker", "1MB", "--wait-for-resources", "4")
+    code, _, err = run(crewed, cluster, *options)
+    assert (code, crewed.workers) == (2, []), err
+    assert "waiting" in err
+    assert "for a node with 4 GPU, 1 CPU and 0.001 GB of memory free (the cluster has room for 0 such workers" in err
+    assert "Add nodes, or ask for less (--gpus-per-worker" in err
+
+
+def test_less_than_engines_need_is_refused(made: Made, cluster: Any) -> None:
+    crewed = made(memory_bytes=10**8)
+    code, _, err = run(crewed, cluster, "--workers", "1", "--memory-per-worker", "10MB")
+    assert (code, crewed.workers) == (2, []), err
+    assert "--memory-per-worker is 1e+07, and the engines of a worker need 1e+08" in err
+
+
+def test_no_cluster_is_an_error_that_says_how_to_start_one(made: Made) -> None:
+    crewed = made()
+    code, _, err = crewed.run("--workers", "1", "--address", "127.0.0.1:1", command=("ray", "run"))
+    assert (code, crewed.workers) == (2, []), err
+    assert "no Ray cluster answers at '127.0.0.1:1'" in err
+    assert "ray start --head" in err
+
+
+def test_nodes_of_other_versions_are_refused_by_name_before_anything_is_called(made: Made, cluster: Any) -> None:
+    from themis_plugin_ray.launcher import RayLauncher
+
+    class ElsewhereOlder(RayLauncher):
+        def check(self, order: WorkOrder, needs: Needs, workers: int) -> None:
+            super().check(replace(order, environment={**order.environment, "their-plugin": "2.0"}), needs, workers)
+
+    crewed = made()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("THEMIS_POSTGRES_URL", crewed.url)
+        with pytest.raises(themis.PluginError) as error:
+            themis.run(crewed.spec, workers=2, launcher=ElsewhereOlder(cluster.address))
+    said = str(error.value)
+    assert "2 nodes of 2 differ from the driver" in said
+    assert "their-plugin is not installed, and 2.0 at the driver" in said
+    assert "--allow-differing-versions" in said
+    assert crewed.workers == []
+
+
+def living(crewed: Crewed) -> list[list[Any]]:
+    """The noted starts of workers that live: pid, pid of the actor, and so on."""
+    return [each for each in crewed.noted("starts") if parent_of(each[0])]
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 if it is gone."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(parent)
+
+
+def kill(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
