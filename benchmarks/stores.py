@@ -56,4 +56,4 @@ class Place:
             return SqliteBlobStorageSpec(root_dir=folder)
         from themis_plugin_postgres.backend import PostgresBlobStorageSpec
 
-        return PostgresBlobStorageSpec(url=self._server.new_database(), blob_root=folder)
+        return PostgresBlobStorageSpec(url=self._server.new_database(), blobs=folder)

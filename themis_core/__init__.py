@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from themis_core.results import Gate as Gate
     from themis_core.results import GroupRow as GroupRow
     from themis_core.results import ItemMean as ItemMean
+    from themis_core.results import PartRow as PartRow
     from themis_core.results import ResultRow as ResultRow
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
@@ -296,6 +297,7 @@ _ROOMS = {
         "Gate",
         "GroupRow",
         "ItemMean",
+        "PartRow",
         "ResultRow",
         "Results",
         "RunResult",

@@ -20,6 +20,7 @@ CASES = (
     "another_parse",
     "another_metric",
     "plan_stored",
+    "shard_plan",
     "judge_call",
     "disk",
     "metric_5_ms",

@@ -58,7 +58,7 @@ def storage(request: pytest.FixtureRequest) -> Mapping[str, Any] | None:
     if request.param == "sqlite":
         return None
     url = request.getfixturevalue("postgres").new_database()
-    place = {"url": url, "inline_limit_bytes": 1024, "blob_root": "store/blobs"}
+    place = {"url": url, "inline_limit_bytes": 1024, "blobs": "store/blobs"}
     return {"backend": "postgres", **place, "lease_s": 1}
 
 

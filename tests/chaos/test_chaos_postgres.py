@@ -38,7 +38,7 @@ def made(postgres: PostgresServer, server: ScriptedServer, tmp_path: Path) -> Ca
             "backend": "postgres",
             "url": postgres.new_database(),
             "inline_limit_bytes": 1024,
-            "blob_root": "store/blobs",
+            "blobs": "store/blobs",
             "lease_s": 1,
         }
         return make_benchmark(tmp_path / str(next(made)), server.base_url, trials=TRIALS, storage=storage)

@@ -58,7 +58,7 @@ def made(
         storage = {
             "backend": "postgres",
             "url_env": URL,
-            "blob_root": "store/blobs",
+            "blobs": "store/blobs",
             "inline_limit_bytes": 1024,
             **more,
         }

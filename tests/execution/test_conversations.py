@@ -215,7 +215,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     url = request.getfixturevalue("database_url")
     name = f"talk_{secrets.token_hex(6)}"
     blobs = str(tmp_path / "blobs")
-    return Bench(tmp_path, {"backend": "postgres/blob", "url": url, "schema_name": name, "blob_root": blobs})
+    return Bench(tmp_path, {"backend": "postgres/blob", "url": url, "schema_name": name, "blobs": blobs})
 
 
 def told(result: themis.RunResult) -> tuple[str, int, int, int, int]:

@@ -73,7 +73,7 @@ def requests_by_prompt(server: ScriptedServer) -> Counter[str]:
 def storages(postgres: PostgresServer) -> dict[str, dict[str, Any]]:
     return {
         "sqlite": {"backend": "sqlite", "root_dir": "store"},
-        "postgres": {"backend": "postgres", "url_env": "THEMIS_SHARING_URL", "blob_root": "blobs", "lease_s": 5},
+        "postgres": {"backend": "postgres", "url_env": "THEMIS_SHARING_URL", "blobs": "blobs", "lease_s": 5},
     }
 
 

@@ -133,7 +133,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
         "backend": "postgres/blob",
         "url": request.getfixturevalue("database_url"),
         "schema_name": f"judged_{secrets.token_hex(6)}",
-        "blob_root": str(tmp_path / "blobs"),
+        "blobs": str(tmp_path / "blobs"),
     }
 
 

@@ -159,7 +159,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     server: PostgresServer = request.getfixturevalue("postgres")
     return Bench(
         tmp_path / "bench",
-        {"backend": "postgres", "url": server.new_database(), "blob_root": str(tmp_path / "blobs")},
+        {"backend": "postgres", "url": server.new_database(), "blobs": str(tmp_path / "blobs")},
     )
 
 

@@ -51,7 +51,7 @@ def spec(
         rows = [{"id": f"i{n}", "q": f"q {n}"} for n in range(ITEMS)]
         (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
         asked = {"provider": "openai/chat", "extras": {"base_url": server.base_url, "api_key_env": None}, **model}
-        storage = {"backend": "postgres", "url_env": "THEMIS_WORKING_URL", "blob_root": "blobs", "lease_s": 2}
+        storage = {"backend": "postgres", "url_env": "THEMIS_WORKING_URL", "blobs": "blobs", "lease_s": 2}
         benchmark = {
             "benchmark_id": "shared",
             "num_samples": 2,

@@ -14,6 +14,7 @@ import click
 from themis_core.cli.outputs import CommandWithOutputs, asked_outputs
 from themis_display import ProgressLine, View, show_plan, show_result, view_options, warn
 from themis_output import as_json, echo, format_option, safe
+from themis_wording import counted
 
 if TYPE_CHECKING:
     from themis_core.results import GroupRow
@@ -105,6 +106,9 @@ def run_and_show(spec: Path, as_format: str, quiet: bool, **options: Any) -> Non
                 groups = view.groups(results, result.run_id)
         if as_format == "json":
             echo(as_json({**result.to_dict(), **({"groups": groups} if groups else {})}))
+        elif result.part is not None:
+            calls = counted(result.generated, "call")
+            echo(f"{safe(result.run_id)}: {result.status}; {calls} answered, {counted(result.reused, 'trial')} reused")
         else:
             show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)

@@ -69,7 +69,7 @@ class RunRecord:
         last = executions[-1]
         planned = last.manifest.get("trials", trials)
         if last.part is None:
-            lost = last.status == "completed" and trials < planned
+            lost = last.status == "completed" and isinstance(planned, int) and trials < planned
             status = "failed" if lost else last.status
             return cls(run_id, status, last.started_at, last.finished_at, last.manifest, last.counts, trials, failed)
         latest = {each.part: each for each in executions}

@@ -24,6 +24,7 @@ from themis_core.records import (
 )
 from themis_core.results.frames import frame
 from themis_core.results.groups import Grouping, checked_repeats, grouped
+from themis_core.results.parts import PartRow, parts_of
 from themis_core.results.row import GroupRow
 from themis_core.results.selecting import ItemMean, selected, worst_items
 from themis_core.results.summary import RunResult, summarise
@@ -88,9 +89,18 @@ class Results:
 
     def _seen(self, run: RunRecord) -> RunRecord:
         """Tell a run that goes on from one whose process is gone: no event could say that."""
+        if run.in_parts and run.status != "running" and self._store.is_held(run.run_id):
+            return replace(run, status="running", finished_at=None)  # some part goes on, whatever became of others
         if run.status != "running" or self._store.is_held(run.run_id):
             return run
         return replace(run, status="died")
+
+    def parts(self, run_id: str, *, count: bool = True) -> list[PartRow]:
+        """How far each part of a run is, and each of its workers, until its result is made; none if it has no parts.
+
+        Without `count`, what is stored of each is not counted, which takes a look at each stored trial.
+        """
+        return parts_of(self._store, self.run(run_id).run_id, count=count)
 
     def result(self, run_id: str) -> RunResult:
         """What a run gave; the counts are those of its last execution."""

@@ -82,7 +82,10 @@ async def made_together(
     """The same for whoever holds the whole run."""
     known = await writer.read(lambda store: finished_before(store, made))
     executions = [] if known else await writer.read(lambda store: list(store.executions(made.run_id)))
-    manifest = known.manifest if known else manifest_of(made, await asyncio.to_thread(whole_check, made, executions))
+    if known:
+        manifest = known.manifest
+    else:
+        manifest = manifest_of(replace(made, part=None), await asyncio.to_thread(whole_check, made, executions))
     state = await writer.read(lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause))
     if known:
         ended = RunFinished(made.run_id, now(), "completed", known.counts)

@@ -77,6 +77,7 @@ def manifest_of(made: Plan, found: Mapping[str, Any] | None = None) -> dict[str,
         "aggregates": [each.canonical() for each in composition.benchmark.aggregates],
         "dimensions": {each.composed.spec.slice_id: each.composed.spec.dimensions for each in made.slices},
         "thresholds": [each.canonical() for each in composition.benchmark.thresholds],
+        **({} if made.part is None else {"by_item": made.by_item}),
         **(check_found(made) if found is None else found),
     }
 

@@ -46,6 +46,7 @@ from themis_core.testing.events import (
     score_entry,
     trial_finished,
 )
+from themis_core.testing.execution_rules import ExecutionRules
 from themis_core.testing.hostile import HOSTILE_TEXTS
 from themis_core.testing.lock_rules import LockRules
 from themis_core.testing.sum_rules import SumRules
@@ -53,7 +54,7 @@ from themis_core.testing.sum_rules import SumRules
 __all__ = ["StorageBackendSuite"]
 
 
-class StorageBackendSuite(AppendRules, LockRules, SumRules):
+class StorageBackendSuite(AppendRules, ExecutionRules, LockRules, SumRules):
     """Inherit, name the class `Test...`, and define the fixture that raises NotImplementedError here."""
 
     @pytest.fixture

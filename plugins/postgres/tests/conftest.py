@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from themis_blobs.testing import S3Server
 from themis_core.testing.postgres import PostgresServer, server_for_tests
 
 
@@ -45,3 +46,17 @@ def url_as(url: str) -> Callable[[str, str], str]:
 def schema_name() -> str:
     """A schema that nothing else uses: made much faster than a database."""
     return f"Test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3-compatible server, in the environment of this process."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server

@@ -21,5 +21,38 @@ class TestPostgresWithBlobsOnly(StorageBackendSuite):
     @pytest.fixture
     def backend(self, url: str, schema_name: str) -> PostgresBlobStorageSpec:
         return PostgresBlobStorageSpec(
-            url=url, schema_name=schema_name, blob_root="sub/texts", inline_limit_bytes=1_024, synchronous_commit="off"
+            url=url, schema_name=schema_name, blobs="sub/texts", inline_limit_bytes=1_024, synchronous_commit="off"
+        )
+
+
+class TestPostgresWithBlobsInTheDatabase(StorageBackendSuite):
+    @pytest.fixture
+    def backend(self, url: str, schema_name: str) -> PostgresBlobStorageSpec:
+        return PostgresBlobStorageSpec(
+            url=url, schema_name=schema_name, blobs="database", inline_limit_bytes=1_024, synchronous_commit="off"
+        )
+
+
+@pytest.mark.usefixtures("s3")
+class TestPostgresWithBlobsInABucket(StorageBackendSuite):
+    @pytest.fixture
+    def backend(self, url: str, schema_name: str) -> PostgresBlobStorageSpec:
+        return PostgresBlobStorageSpec(
+            url=url,
+            schema_name=schema_name,
+            blobs=f"s3://bucket/{schema_name}",
+            inline_limit_bytes=1_024,
+            synchronous_commit="off",
+        )
+
+
+class TestPostgresWithBlobsByFsspec(StorageBackendSuite):
+    @pytest.fixture
+    def backend(self, url: str, schema_name: str) -> PostgresBlobStorageSpec:
+        return PostgresBlobStorageSpec(
+            url=url,
+            schema_name=schema_name,
+            blobs=f"memory://{schema_name}",
+            inline_limit_bytes=1_024,
+            synchronous_commit="off",
         )

@@ -32,7 +32,19 @@ README = Path(__file__).parents[1] / "README.md"
         ({"schema_name": "a-b"}, "1 to 63 letters, digits and _"),
         ({"schema_name": "pg_mine"}, "not begin with a digit or pg_"),
         ({"schema_name": 'a"; DROP SCHEMA public'}, "1 to 63 letters"),
-        ({"blob_root": " "}, "must name a folder, such as .themis/blobs"),
+        ({"blobs": " "}, "blobs must name a folder, such as .themis/blobs, or a URL"),
+        ({"blobs": "texts\0"}, "blobs must name a folder"),
+        ({"blobs": f"s3://key:{SECRET}@bucket/x"}, "blobs must not hold a user or password"),
+        ({"blobs": f"sftp://{SECRET}@host/x"}, "blobs must not hold a user or password"),
+        ({"blobs": f"az://container/x?sig={SECRET}"}, "blobs must be a URL without"),
+        ({"blobs": "s3:///x"}, "blobs must name a bucket: s3://bucket/prefix"),
+        ({"blobs": "file:///tmp/x"}, "blobs must name a folder as a path, without file://"),
+        ({"blobs": "s3://b", "blob_options": {"secret_access_key": SECRET}}, "blob_options must not hold a secret"),
+        ({"blobs": "az://b", "blob_options": {"sas_key": SECRET}}, "blob_options must not hold a secret"),
+        ({"blobs": "sftp://b", "blob_options": {"password": SECRET}}, "blob_options must not hold a secret"),
+        ({"blobs": "texts", "blob_options": {"region": "x"}}, "blob_options are those of the client of a URL"),
+        ({"blob_root": "texts"}, "blob_root is called blobs: write blobs: and the same folder"),
+        ({"blob_timeout_s": 0}, "type=greater_than_equal"),
         ({"url": "mysql://h/d"}, "is no database URL: write one like postgresql://"),
         ({"url": "postgresql://h:port/d"}, "can't be read as a URL"),
         ({"url": "postgresql://h:99999/d"}, "can't be read as a URL"),
@@ -165,7 +177,7 @@ def test_a_password_is_in_no_row_log_error_or_output(
 def test_the_readme_names_every_setting_with_its_default() -> None:
     text = README.read_text(encoding="utf-8")
     for name, field in PostgresBlobStorageSpec.model_fields.items():
-        default = field.default
+        default = field.get_default(call_default_factory=True)
         default = f"{default:g}" if isinstance(default, float) else default
         assert f"| `{name}` | {f'`{default}`' if default is not None else ''} |".replace("  ", " ") in text
 
@@ -214,11 +226,21 @@ def test_what_other_machines_may_not_reach_is_told(
 ) -> None:
     monkeypatch.setenv("THEMIS_POSTGRES_URL", url)
     texts, *database = PostgresBlobStorageSpec().only_here(tmp_path)
-    assert (texts.setting, texts.folder) == ("blob_root", tmp_path / ".themis" / "blobs")
+    assert (texts.setting, texts.folder) == ("blobs", tmp_path / ".themis" / "blobs")
     assert [each.setting for each in database] == (["url_env"] if host else [])
     assert all(f"the database's host is {host}, " in each.advice and "word" not in each.advice for each in database)
 
 
 def test_without_its_url_only_the_folder_of_texts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THEMIS_POSTGRES_URL", raising=False)
-    assert [each.setting for each in PostgresBlobStorageSpec().only_here(tmp_path)] == ["blob_root"]
+    assert [each.setting for each in PostgresBlobStorageSpec().only_here(tmp_path)] == ["blobs"]
+
+
+@pytest.mark.parametrize(
+    ("blobs", "told"), [("database", []), ("s3://bucket/x", []), ("memory://x", ["blobs"]), ("texts", ["blobs"])]
+)
+def test_long_texts_that_every_machine_reaches_are_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs: str, told: list[str]
+) -> None:
+    monkeypatch.delenv("THEMIS_POSTGRES_URL", raising=False)
+    assert [each.setting for each in PostgresBlobStorageSpec(blobs=blobs).only_here(tmp_path)] == told

@@ -165,11 +165,11 @@ def test_a_store_in_the_pod_itself_is_refused_and_one_on_a_volume_is_a_warning(
     monkeypatch.setenv("THEMIS_POSTGRES_URL", POSTGRES)
     plain_spec.write_text(plain_spec.read_text().replace("{backend: sqlite, root_dir: .themis}", "{backend: postgres}"))
     texts = shards("kubernetes", plain_spec, "-n", 3, "--image", "i")
-    assert "storage.blob_root: texts longer than 65,536 bytes are files in /themis/.themis/blobs" in texts.stderr
-    kept = ("--claim", "data:/data", "--set", "project.storage.blob_root=/data/blobs")
+    assert "storage.blobs: texts longer than 65,536 bytes are files in /themis/.themis/blobs" in texts.stderr
+    kept = ("--claim", "data:/data", "--set", "project.storage.blobs=/data/blobs")
     told = shards("kubernetes", plain_spec, "-n", 3, "--image", "i", *kept)
     assert told.exit_code == 0
-    assert "warning: storage.blob_root: texts longer than 65,536 bytes are files in /data/blobs" in told.stderr
+    assert "warning: storage.blobs: texts longer than 65,536 bytes are files in /data/blobs" in told.stderr
     assert "warning: nothing sets THEMIS_POSTGRES_URL, which the spec names: say --secret or --env-from" in told.stderr
     of_all = shards("kubernetes", plain_spec, "-n", 3, "--image", "i", *kept, "--env-from", "keys")
     assert "\nthe Secret keys has to have THEMIS_POSTGRES_URL\n" in of_all.stderr

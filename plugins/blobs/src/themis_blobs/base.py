@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
-
 from themis_core import StorageError
 
 __all__ = ["BlobUnreachable", "Blobs", "StoredBlob", "object_name", "pack", "unpack"]
@@ -95,11 +93,15 @@ def object_name(digest: bytes) -> str:
 
 def pack(text: bytes) -> bytes:
     """Return a text as it is stored."""
+    from zstandard import ZstdCompressor  # here, as a config that is only read needs none of it
+
     return ZstdCompressor(level=3).compress(text)
 
 
 def unpack(packed: bytes, digest: bytes, where: str) -> bytes:
     """Return the text from its stored form. Raises StorageError, which names it as `where`, if it is not that text."""
+    from zstandard import ZstdDecompressor, ZstdError
+
     try:
         # Piece by piece: a damaged one may say that it holds more than there is memory for.
         reader = ZstdDecompressor().decompressobj()

@@ -38,6 +38,19 @@ class FolderBlobs(Blobs):
     def where(self, digest: bytes) -> str:
         return f"the blob file {self.path(digest)}"
 
+    def prepare(self) -> None:
+        """Look whether the folder can be written to, or made, without making it."""
+        there = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        if not there.is_dir():
+            raise StorageError(
+                f"{there} is no folder, so no long texts can be kept in {self.folder}: name another place"
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"the folder {there} can't be written to, so no long texts can be kept in {self.folder}: change its "
+                "rights, or name another place"
+            )
+
     def write(self, texts: Mapping[bytes, bytes]) -> None:
         for digest, text in texts.items():
             if not self._holds(digest):  # that it exists proves nothing: a crash may have left it torn

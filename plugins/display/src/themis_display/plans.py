@@ -16,6 +16,9 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     """Print what a run would do; `edited` says which engines were edited, so that stored answers are asked again."""
     echo(f"run {safe(report.run_id)}, spec {report.spec_digest[:12]}, store {safe(report.storage)}")
     echo(f"{counted(report.trials, 'trial')}, {report.stored} of them stored, {report.to_call} to call")
+    if report.part is not None:
+        share = "" if report.max_cost is None else f"; of max_cost it may spend {number(report.max_cost)}"
+        echo(f"all of this is of shard {report.part}{share}")
     heading("Calls by model (input tokens are an estimate)")
     names = ("calls", "input_tokens", "max_output_tokens", "cost")
     labelled = ("model",) if any(row["model"] != row["model_id"] for row in report.per_model) else ()

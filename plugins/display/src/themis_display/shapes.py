@@ -141,6 +141,16 @@ class Plan(Protocol):
     @property
     def storage(self) -> str: ...
     @property
+    def part(self) -> str | None:
+        """The shard that it is about; None: the whole run."""
+        ...
+
+    @property
+    def max_cost(self) -> float | None:
+        """What the run, or the shard, may spend."""
+        ...
+
+    @property
     def trials(self) -> int: ...
     @property
     def stored(self) -> int: ...

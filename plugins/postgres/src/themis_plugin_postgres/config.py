@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from themis_blobs import check_options, check_place, is_url
 from themis_core import StorageBackend
 from themis_plugin_postgres.address import has_password, mistake_in
 
@@ -25,7 +26,9 @@ class PostgresConfig(StorageBackend):
             "url_env",
             "url",
             "schema_name",
-            "blob_root",
+            "blobs",
+            "blob_options",
+            "blob_timeout_s",
             "inline_limit_bytes",
             "synchronous_commit",
             "connect_timeout_s",
@@ -51,18 +54,32 @@ class PostgresConfig(StorageBackend):
         default="themis",
         description="Schema of the database that holds the store, made when needed; one store per schema.",
     )
-    blob_root: str = Field(
+    blobs: str = Field(
         default=".themis/blobs",
         description=(
-            "Folder of the longer texts, relative to the folder of the spec file. Everyone who uses the store must "
-            "reach the same files under it."
+            "Where the longer texts are: `database`, a folder (relative to that of the spec file), or a URL such as "
+            "s3://bucket/prefix. Everyone who uses the store must reach the same texts there."
+        ),
+    )
+    blob_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description=(
+            "Options of the client of that URL, such as endpoint_url or region; no keys: those are in the environment."
+        ),
+    )
+    blob_timeout_s: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=3_600.0,
+        description=(
+            "Seconds that one request to that URL may take. One that failed is tried again for reconnect_timeout_s."
         ),
     )
     inline_limit_bytes: int = Field(
         default=65_536,
         ge=1_024,
         le=100_000_000,
-        description="Texts longer than this, in bytes of UTF-8, go to blob files.",
+        description="Texts longer than this, in bytes of UTF-8, go there.",
     )
     synchronous_commit: Literal["on", "local", "off"] = Field(
         default="on",
@@ -127,9 +144,28 @@ class PostgresConfig(StorageBackend):
             )
         return value
 
-    @field_validator("blob_root")
+    @field_validator("blobs")
     @classmethod
-    def _names_a_folder(cls, value: str) -> str:
-        if not value.strip() or "\0" in value:
-            raise ValueError("blob_root must name a folder, such as .themis/blobs")
+    def _names_a_place(cls, value: str) -> str:
+        try:
+            check_place(value)
+        except ValueError as error:
+            raise ValueError(f"blobs {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _has_options_without_secrets(self) -> Self:
+        if self.blob_options and not is_url(self.blobs):
+            raise ValueError("blob_options are those of the client of a URL, and blobs names none")
+        try:
+            check_options(self.blob_options)
+        except ValueError as error:
+            raise ValueError(f"blob_options {error}") from None
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_former_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "blob_root" in value:
+            raise ValueError("blob_root is called blobs: write blobs: and the same folder")
         return value

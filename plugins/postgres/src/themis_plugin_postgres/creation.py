@@ -34,7 +34,7 @@ SEQUENCE: Final = "event_numbers"
 _BEHIND: Final = f"""SELECT to_regclass('{SEQUENCE}') IS NULL OR
   coalesce((SELECT max(seq) FROM events), 0) > coalesce(pg_sequence_last_value(to_regclass('{SEQUENCE}')), 0)"""
 
-_OWN: Final = ("store_info", "run_holders", "run_parts")
+_OWN: Final = ("blobs", "store_info", "run_holders", "run_parts")
 
 
 class StoreInfo(NamedTuple):

@@ -431,7 +431,7 @@ def _with_values(sql: str) -> str:
 
 
 _VIEWS: Final = ("v_runs", "v_trials", "v_generations", "v_scores", "v_compare_pairs")
-_TABLES: Final = "|".join((*WIDTHS, "store_info", "run_holders", "run_parts", *_VIEWS))
+_TABLES: Final = "|".join((*WIDTHS, "blobs", "store_info", "run_holders", "run_parts", *_VIEWS))
 _NAMED: Final = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)(\s+)({_TABLES})\b")
 
 

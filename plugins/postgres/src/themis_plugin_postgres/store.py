@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from themis_blobs import FolderBlobs
+from themis_blobs import Blobs, is_url
 from themis_core import Damage, Event, PartsRecord, StorageError, UnusedFile
+from themis_plugin_postgres.config import PostgresConfig
 from themis_plugin_postgres.database import PostgresDatabase
 from themis_plugin_postgres.definitions import compare, restore
 from themis_plugin_postgres.faults import PostgresFault, unable_to_check
@@ -17,15 +19,30 @@ from themis_sql.verify import damages
 __all__ = ["PostgresStore"]
 
 
-class PostgresStore(SqlStore):
-    """A schema and, under `blob_root`, a folder that is named by the store's id: so stores may share the root."""
+_SAMPLED: Final = """SELECT digest FROM (SELECT digest, external FROM payloads ORDER BY id DESC LIMIT 10000) AS newest
+  WHERE external = 1 LIMIT 5"""
 
-    def __init__(self, database: PostgresDatabase, blob_root: Path, schema: str, *, inline_limit_bytes: int) -> None:
-        blobs = FolderBlobs(blob_root / database.info.store_id)
-        super().__init__(database, blobs, inline_limit_bytes=inline_limit_bytes)
+
+class PostgresStore(SqlStore):
+    """A schema, and the long texts of its store."""
+
+    def __init__(self, database: PostgresDatabase, blobs: Blobs, spec: PostgresConfig) -> None:
+        super().__init__(database, blobs, inline_limit_bytes=spec.inline_limit_bytes)
         self._postgres = database
-        self._schema = schema
+        self._schema = spec.schema_name
+        self._spec = spec
         database.forget = self._forget
+
+    def prepare_blobs(self) -> None:
+        """Find out whether long texts can be written, and are where they were. Raises StorageError if not."""
+        self._blobs.prepare()
+        with self._postgres.errors():
+            sampled = {bytes(digest) for (digest,) in self._postgres.rows(_SAMPLED)}
+        if sampled and self._blobs.missing(sampled) == sampled:
+            raise StorageError(
+                f"the long texts of the store {self._schema} are not in {self._blobs.place}: name in blobs the place "
+                "where they are, or copy them to this one"
+            )
 
     def append(self, events: Sequence[Event]) -> None:
         append = super().append
@@ -72,10 +89,16 @@ class PostgresStore(SqlStore):
             super()._empty_projections()
 
     def back_up(self, target: Path) -> None:
-        raise StorageError(
-            "a store in Postgres is copied with the database's own tools: run pg_dump --schema="
-            f"{self._schema}, and then copy the folder {self._blobs.place}"
-        )
+        dump = f"run pg_dump --schema={self._schema}"
+        if self._blobs.transactional:
+            raise StorageError(
+                f"a store in Postgres is copied with the database's own tools: {dump}, which has all of it"
+            )
+        if is_url(self._spec.blobs):
+            copy = f"{self._blobs.place} with a tool of that service, such as rclone or aws s3 sync"
+        else:
+            copy = f"the folder {self._blobs.place}"
+        raise StorageError(f"a store in Postgres is copied with the database's own tools: {dump}, and then copy {copy}")
 
     def remove_unused_files(self, *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
         with self._postgres.errors():

@@ -15,6 +15,7 @@ from themis_core import SIMULATED_USER, CommandWithOutputs, RunCost, SpecError, 
 from themis_display import View, cost_text, show_messages, show_result, show_steps, view_options, warn
 from themis_output import aligned, as_json, cell, echo, heading, number, quoted, safe, table
 from themis_plugin_show.news import news_of
+from themis_plugin_show.parts import show_parts, states_of, states_told
 from themis_plugin_show.trials import (
     TRIAL_COLUMNS,
     show_items,
@@ -54,6 +55,7 @@ def runs(spec: Path | None, project: Path | None, as_format: str) -> None:
             "planned": "planned",
             "trials": "trials",
             "failed": "failed",
+            "parts": "parts",
             "in batches": "in_batches",
             "cost": "cost",
             "of unknown cost": "unknown_cost_calls",
@@ -77,6 +79,8 @@ def _with_news(results: Results) -> list[dict[str, Any]]:
         waits[each.run_id] += len(each.keys)
     for record in results.runs():
         told.append(_brief(record, results.cost(record.run_id)) | {"in_batches": waits[record.run_id]})
+        if record.in_parts:
+            told[-1]["parts"] = states_of(results.parts(record.run_id, count=False))
         benchmark = record.manifest.get("benchmark", {}).get("benchmark_id", "")
         if benchmark in waiting:
             later, manifest = waiting[benchmark]
@@ -86,6 +90,8 @@ def _with_news(results: Results) -> list[dict[str, Any]]:
 
 
 def _run_cell(key: str, value: Any) -> object:
+    if key == "parts":
+        return None if value is None else states_told(value)
     if key == "started_at":
         return _second(value)
     return number(value) if key == "cost" and value is not None else value
@@ -104,6 +110,7 @@ def _brief(record: RunRecord, cost: RunCost) -> dict[str, Any]:
         "cost": cost.known,
         "unknown_cost_calls": cost.unknown_calls,
         "cost_at_most": cost.at_most,
+        "parts": None,
         "new": None,
     }
 
@@ -131,12 +138,15 @@ def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: st
         record = results.run(run_id)
         result = results.result(record.run_id)
         groups = view.groups(results, record.run_id)
+        parts = results.parts(record.run_id)
         for output in outputs:
             output.write(result)
         if as_format == "json":
-            echo(as_json({"run": record, "result": result, **({"groups": groups} if groups else {})}))
+            more = {**({"groups": groups} if groups else {}), **({"parts": parts} if parts else {})}
+            echo(as_json({"run": record, "result": result, **more}))
             return
         _show_record(record, results.cost(record.run_id))
+        show_parts(parts)
         show_result(result, gates_of({"thresholds": result.thresholds}), view, groups)
         warn(result)
         if result.note:
@@ -145,7 +155,7 @@ def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: st
 
 def _show_record(record: RunRecord, cost: RunCost) -> None:
     for name, value in _brief(record, cost).items():
-        if "cost" in name or name == "new":  # the result tells it
+        if "cost" in name or name in ("new", "parts"):  # the result tells it, and a table
             continue
         if name.endswith("_at"):
             echo(f"{name.removesuffix('_at')}: {cell(_second(value))}{' UTC' if value else ''}")

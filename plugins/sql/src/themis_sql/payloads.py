@@ -35,7 +35,7 @@ class Payloads:
         Raises StorageError if it does not match its hash.
         """
         if external:
-            return self._blobs.read(digest).decode("utf-8", "surrogatepass")
+            return self._blobs.read(bytes(digest)).decode("utf-8", "surrogatepass")
         if _digest(to_bytes(text) if raw is None else raw) != digest:
             raise StorageError(
                 f"a stored text does not match its hash, {bytes(digest).hex()}: bring the store back from a backup"
@@ -43,10 +43,17 @@ class Payloads:
         return text if raw is None else raw.decode("utf-8", "surrogatepass")
 
     def texts(self, ids: Iterable[int]) -> dict[int, str]:
-        found = self._database.rows_in(
-            "SELECT id, text, raw, external, digest FROM payloads WHERE id IN (*)", list(ids)
-        )
-        return {each[0]: self.restore(*each[1:]) for each in found}
+        sql = "SELECT id, text, raw, external, digest FROM payloads WHERE id IN (*)"
+        texts, long = {}, {}
+        for number, text, raw, external, digest in self._database.rows_in(sql, list(ids)):
+            if external:
+                long[number] = bytes(digest)
+            else:
+                texts[number] = self.restore(text, raw, external, digest)
+        if long:
+            found = self._blobs.read_many(set(long.values()))
+            texts |= {number: found[digest].decode("utf-8", "surrogatepass") for number, digest in long.items()}
+        return texts
 
 
 class NewPayloads:
