@@ -93,7 +93,8 @@ def test_what_a_shard_ends_with_decides_about_it_and_about_the_others(
 ) -> None:
     stand_in.ends(ends)
     cluster = Cluster(
-        made(shards, plain_spec, "--themis", stand_in.command, "--folder", tmp_path / "in"), stand_in.environment
+        made(shards, plain_spec, "--themis", stand_in.command, "--folder", tmp_path / "in", "--retries", "3"),
+        stand_in.environment,
     )
     assert (cluster.run(), [cluster.tries[index] for index in range(3)], cluster.failed) == (status, tries, failed)
 

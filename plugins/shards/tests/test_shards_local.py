@@ -50,7 +50,7 @@ def test_how_a_shard_ends_decides_what_follows(
     told: str,
 ) -> None:
     stand_in.ends(ends)
-    process = local(plain_spec, stand_in, "-n", "3", "--at-once", "1")
+    process = local(plain_spec, stand_in, "-n", "3", "--at-once", "1", "--tries", "2")
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert [len(stand_in.calls(shard)) for shard in ("1/3", "2/3", "3/3", "whole")] == tries
@@ -62,8 +62,9 @@ def test_what_shards_print_is_kept_where_it_was_asked_for(plain_spec: Path, stan
     local(plain_spec, stand_in, "-n", "2", "--log-folder", tmp_path / "logs").communicate(timeout=60)
     logs = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
     assert logs == {
-        "shard-1-of-2.log": "this is 1/2, try 0\n",
-        "shard-2-of-2.log": "this is 2/2, try 0\nthis is 2/2, try 1\n",
+        "shard-1-of-2-try-1.log": "this is 1/2, try 0\n",
+        "shard-2-of-2-try-1.log": "this is 2/2, try 0\n",
+        "shard-2-of-2-try-2.log": "this is 2/2, try 1\n",
     }
 
 

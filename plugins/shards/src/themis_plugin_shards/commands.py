@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -18,12 +17,15 @@ import click
 from themis_core import OnlyHere, SpecError, counted, current_folder
 from themis_output import CannotWrite, atomic_output, cell, echo, own_path, quoted, safe, stdout
 from themis_plugin_shards.carried import Carried, carried
-from themis_plugin_shards.local import Ended, Processes, is_over, last_lines
+from themis_plugin_shards.local import Ended, Processes, is_over
 from themis_plugin_shards.options import mount_of, pair_of, plain_variable, recipe, seconds_of, secret_of
 from themis_plugin_shards.planned import Shards, command_of, own_command, planned
+from themis_workers import Machine, tail_of
 
 __all__ = ["kubernetes", "local", "slurm"]
 
+LAST_LINES = 12
+"""Of what a shard printed that failed."""
 PLAN = ("spec", "project", "overrides", "limit", "models", "count")
 _OUTPUT = click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to standard output."
@@ -89,7 +91,7 @@ def slurm(output: Path | None, themis: str | None, log_folder: Path, **options: 
     "--parallelism", type=click.IntRange(min=1), metavar="K", help="At most K shards at once; all by default."
 )
 @click.option(
-    "--retries", type=click.IntRange(min=0), default=3, show_default=True, help="Of each shard, after an accident."
+    "--retries", type=click.IntRange(min=0), default=6, show_default=True, help="Of each shard, after an accident."
 )
 @click.option("--time", metavar="TIME", help="Limit of the whole job: 90, 30m, 12h, 7d.")
 @click.option("--cpus", metavar="N", help="Of each shard: 2, 500m.")
@@ -174,7 +176,7 @@ def kubernetes(
     help="At most K at the same time; one for each core by default.",
 )
 @click.option(
-    "--tries", type=click.IntRange(min=1), default=2, show_default=True, help="Of a shard that an accident ended."
+    "--tries", type=click.IntRange(min=1), default=6, show_default=True, help="Of a shard that an accident ended."
 )
 @click.option("--log-folder", type=click.Path(path_type=Path), help="Keep what each shard prints in a file there.")
 def local(themis: str | None, at_once: int | None, tries: int, log_folder: Path | None, **options: Any) -> None:
@@ -187,7 +189,7 @@ def local(themis: str | None, at_once: int | None, tries: int, log_folder: Path 
     command = [*command_of(themis, own_command()), *shards.arguments(shards.spec, shards.project)]
     echo(f"{safe(shards.report.run_id)}: {shards.told}", err=True)
     with _log_folder(log_folder) as logs:
-        many = at_once or len(os.sched_getaffinity(0))
+        many = at_once or Machine.here().cpus
         processes = Processes(command, shards.spec.parent, shards.count, logs=logs, at_once=many, tries=tries)
         codes = processes.run(lambda ended: _tell_end(ended, shards.count))
     bad = [code for code in codes.values() if not is_over(code)]
@@ -217,7 +219,9 @@ def _files_in_pod(shards: Shards, at: str | None, further: Sequence[Path], folde
     if not place.is_absolute():
         raise SpecError(f"--at {at!r}: write the whole path of the spec in the pod")
     if further or shards.project is not None:
-        raise SpecError("--at says that the files are in the pod already: leave out --file, and --project but in --set")
+        raise SpecError(
+            "--at says that the files are in the pod already: leave out --file, put the project into the spec"
+        )
     return place
 
 
@@ -293,8 +297,8 @@ def _log_folder(given: Path | None) -> Iterator[Path]:
 
 
 def _tell_end(ended: Ended, count: int) -> None:
-    again = f"; it is tried again ({ended.tries_left} left)" if ended.tries_left else ""
+    again = "" if ended.again_in_s is None else f"; it is tried again in {ended.again_in_s:g} s"
     echo(f"shard {ended.shard}/{count}: exit {ended.exit_code} after {ended.seconds:,.1f} s{again}", err=True)
     if not is_over(ended.exit_code):
-        for line in last_lines(ended.log):
+        for line in tail_of(ended.log).splitlines()[-LAST_LINES:]:
             echo(quoted(line), err=True)

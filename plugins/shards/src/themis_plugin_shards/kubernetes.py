@@ -42,7 +42,7 @@ class KubernetesJob:
     name: str | None = None
     namespace: str | None = None
     parallelism: int | None = None
-    retries: int = 3
+    retries: int = 6
     seconds: int | None = None
     cpus: str | None = None
     mem: str | None = None

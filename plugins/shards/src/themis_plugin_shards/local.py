@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +18,12 @@ from typing import Final
 from themis_interrupts import in_good_order
 from themis_plugin_shards.ends import OF_ALL, OF_ITSELF
 
-__all__ = ["Ended", "Processes", "is_over", "last_lines"]
+__all__ = ["Ended", "Processes", "is_over"]
 
 POLL_S: Final = 0.05
+FIRST_WAIT_S: Final = 2.0
+"""Before a shard is tried again, doubled each time: a store may hold the lock of what was killed for half a minute."""
+LONGEST_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,22 @@ class Ended:
     """128 and the number of the signal, if one ended it."""
     seconds: float
     log: Path
-    tries_left: int
+    again_in_s: float | None
+    """When it is tried again; None: it is not."""
+
+
+@dataclass
+class _Waiting:
+    shard: int
+    tries: int
+    """How often it was begun."""
+    due: float
 
 
 @dataclass
 class _Running:
     shard: int
+    tries: int
     process: subprocess.Popen[bytes]
     since: float
     log: Path
@@ -58,8 +70,9 @@ class Processes:
         self._count = count
         self._logs = logs
         self._at_once = at_once
-        self._waiting = deque((shard, tries) for shard in range(1, count + 1))
-        self._running: list[tuple[_Running, int]] = []
+        self._tries = tries
+        self._waiting = [_Waiting(shard, 0, 0.0) for shard in range(1, count + 1)]
+        self._running: list[_Running] = []
         self.stopped = False
         """Whether no further one is started: somebody said so, or all of them would end as one did."""
 
@@ -75,45 +88,50 @@ class Processes:
                         codes[ended.shard] = ended.exit_code
                         told(ended)
         finally:
-            for running, _ in self._running:  # a second signal, or an error here
-                with suppress(ProcessLookupError):
-                    running.process.kill()
+            for running in self._running:  # a second signal, or an error here
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(running.process.pid, signal.SIGKILL)
                 running.process.wait()
         return codes
 
     def _start(self) -> None:
-        while self._waiting and len(self._running) < self._at_once and not self.stopped:
-            shard, tries = self._waiting.popleft()
-            log = self._logs / f"shard-{shard}-of-{self._count}.log"
-            with log.open("ab") as output:
-                process = subprocess.Popen(
-                    [*self._command, "--shard", f"{shard}/{self._count}"],
-                    cwd=self._folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    process_group=0,
-                )
-            self._running.append((_Running(shard, process, time.monotonic(), log), tries - 1))
+        due = [each for each in self._waiting if each.due <= time.monotonic()]
+        for each in due[: max(0, self._at_once - len(self._running))]:
+            if not self.stopped:
+                self._waiting.remove(each)
+                self._running.append(self._begun(each))
+
+    def _begun(self, waiting: _Waiting) -> _Running:
+        log = self._logs / f"shard-{waiting.shard}-of-{self._count}-try-{waiting.tries + 1}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*self._command, "--shard", f"{waiting.shard}/{self._count}"],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return _Running(waiting.shard, waiting.tries + 1, process, time.monotonic(), log)
 
     def _ended(self) -> list[Ended]:
-        over = [(each, tries) for each, tries in self._running if each.process.poll() is not None]
-        self._running = [(each, tries) for each, tries in self._running if each.process.returncode is None]
-        found = []
-        for each, tries in over:
-            code = each.process.returncode
-            code = 128 - code if code < 0 else code
-            again = not (is_over(code) or code in OF_ALL or self.stopped) and tries > 0
-            if again:
-                self._waiting.append((each.shard, tries))
-            self.stopped = self.stopped or code in OF_ALL
-            took = time.monotonic() - each.since
-            found.append(Ended(each.shard, code, took, each.log, tries if again else 0))
-        return found
+        over = [each for each in self._running if each.process.poll() is not None]
+        self._running = [each for each in self._running if each not in over]
+        return [self._end_of(each) for each in over]
+
+    def _end_of(self, each: _Running) -> Ended:
+        code = each.process.returncode
+        code = 128 - code if code < 0 else code
+        self.stopped = self.stopped or code in OF_ALL
+        wait_s = None
+        if not (is_over(code) or self.stopped) and each.tries < self._tries:
+            wait_s = min(FIRST_WAIT_S * 2 ** (each.tries - 1), LONGEST_WAIT_S)
+            self._waiting.append(_Waiting(each.shard, each.tries, time.monotonic() + wait_s))
+        return Ended(each.shard, code, time.monotonic() - each.since, each.log, wait_s)
 
     def _stop(self) -> None:
         self.stopped = True
-        for running, _ in self._running:
+        for running in self._running:
             with suppress(ProcessLookupError):
                 os.kill(running.process.pid, signal.SIGTERM)
 
@@ -121,10 +139,3 @@ class Processes:
 def is_over(code: int) -> bool:
     """Whether a shard has done what it could: another try would change nothing."""
     return code == 0 or code in OF_ITSELF
-
-
-def last_lines(log: Path, most: int = 12, most_bytes: int = 16_384) -> list[str]:
-    """The end of what a process printed."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
-        return file.read().decode(errors="replace").splitlines()[-most:]
