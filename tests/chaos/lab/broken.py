@@ -104,6 +104,12 @@ def _blobs_are_not_synced() -> None:
     os.fsync = forget  # type: ignore[assignment]
 
 
+def _long_texts_are_not_sent() -> None:
+    from themis_blobs.url import UrlBlobs
+
+    _replace(UrlBlobs, write=lambda *_: None, missing=lambda *_: set())
+
+
 def _ignores_the_budget() -> None:
     from themis_costs import Budget
 
@@ -152,6 +158,7 @@ BROKEN: dict[str, Callable[[], None]] = {
     "locks nothing": _locks_nothing,
     "ignores errors of the store": _ignores_errors_of_the_store,
     "blobs are not synced": _blobs_are_not_synced,
+    "long texts are not sent": _long_texts_are_not_sent,
     "ignores the budget": _ignores_the_budget,
     "migrates in two transactions": _migrates_in_two_transactions,
     "ignores Ctrl-C": _ignores_ctrl_c,

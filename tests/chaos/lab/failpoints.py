@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["FAILPOINTS", "OF_BATCHES", "install", "is_part"]
+__all__ = ["FAILPOINTS", "OF_BATCHES", "OF_BLOBS", "install", "is_part"]
 
 
 def is_part(descriptor: int) -> bool:
@@ -158,6 +158,53 @@ OF_BATCHES: dict[str, Callable[[_Countdown], None]] = {
 }
 """Instants of a batch, which only a benchmark that is asked by batches gets to."""
 
+
+def _while_long_texts_are_sent(count: _Countdown) -> None:
+    from themis_blobs.buckets import BucketObjects
+
+    _wrap(BucketObjects, "put", after=lambda _, name, *__: count.step() if name.endswith(".zst") else None)
+
+
+def _before_the_transaction_of_sent_texts(count: _Countdown) -> None:
+    from themis_blobs.url import UrlBlobs
+
+    _wrap(UrlBlobs, "write", after=lambda *_: count.step())
+
+
+def _before_the_commit_of_sent_texts(count: _Countdown) -> None:
+    from themis_blobs.url import UrlBlobs
+
+    _wrap(UrlBlobs, "missing", after=lambda *_: count.step())
+
+
+def _among_long_texts_of_the_database(count: _Countdown) -> None:
+    from themis_plugin_postgres.table_blobs import TableBlobs
+
+    _wrap(TableBlobs, "write", after=lambda *_: count.step())
+
+
+def _before_the_commit_in_postgres(count: _Countdown) -> None:
+    from themis_plugin_postgres.database import PostgresDatabase
+
+    _wrap(PostgresDatabase, "run", before=_of_commit(count))
+
+
+def _after_the_commit_in_postgres(count: _Countdown) -> None:
+    from themis_plugin_postgres.database import PostgresDatabase
+
+    _wrap(PostgresDatabase, "run", after=_of_commit(count))
+
+
+OF_BLOBS: dict[str, Callable[[_Countdown], None]] = {
+    "while long texts are sent": _while_long_texts_are_sent,
+    "after long texts are sent, before their transaction": _before_the_transaction_of_sent_texts,
+    "in the transaction of long texts that were sent": _before_the_commit_of_sent_texts,
+    "before the commit in Postgres": _before_the_commit_in_postgres,
+    "after the commit in Postgres": _after_the_commit_in_postgres,
+    "after long texts are in the database, before the commit": _among_long_texts_of_the_database,
+}
+"""Instants of long texts that are in a bucket or in the database."""
+
 FAILPOINTS: dict[str, Callable[[_Countdown], None]] = {
     "before the commit": _before_the_commit,
     "after the commit": _after_the_commit,
@@ -171,4 +218,4 @@ FAILPOINTS: dict[str, Callable[[_Countdown], None]] = {
 
 def install(name: str, nth: int) -> None:
     """Have this process killed when it gets to the failpoint for the n-th time."""
-    {**FAILPOINTS, **OF_BATCHES}[name](_Countdown(nth))
+    {**FAILPOINTS, **OF_BATCHES, **OF_BLOBS}[name](_Countdown(nth))

@@ -30,15 +30,17 @@ _WATCH: Final = '"$@" </dev/null & pid=$!; cat >/dev/null; kill $pid'
 
 
 class S3Server:
-    """A server that keeps buckets as folders beneath `folder`, until the context ends.
+    """A server that keeps buckets as folders beneath `folder`, until the context ends. `open_to_all` asks for no keys.
 
     Raises RuntimeError, which says what to install, if there is no rclone.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False, open_to_all: bool = False) -> None:
         self.folder = folder
         self.port = _free_port()
-        self._read_only = read_only
+        self._options = ["--read-only"] if read_only else []
+        if not open_to_all:
+            self._options += ["--auth-key", f"{_KEY},{_SECRET}"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,8 +59,7 @@ class S3Server:
 
     def __enter__(self) -> S3Server:
         (self.folder / BUCKET).mkdir(parents=True, exist_ok=True)
-        command = [_rclone(), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{_KEY},{_SECRET}"]
-        command += ["--config", os.devnull, *(["--read-only"] if self._read_only else [])]
+        command = [_rclone(), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", os.devnull, *self._options]
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", _WATCH, "sh", *command, str(self.folder)], stdin=subprocess.PIPE, stdout=log, stderr=log
