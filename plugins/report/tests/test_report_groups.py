@@ -11,7 +11,7 @@ import pytest
 
 import themis_core as themis
 from themis_core import SpecError
-from themis_plugin_report.gathering import gathered, opened
+from themis_plugin_report.gathering import gathered, named, opened
 from themis_plugin_report.plots import plots
 from themis_plugin_report.reports import Wanted, page_of, tables_of
 from themis_plugin_report.tables import as_markdown, tables
@@ -111,3 +111,8 @@ def test_what_is_named_replaces_the_groups_that_are_found(tmp_path: Path) -> Non
     assert ("accuracy by level" in page, "accuracy by human" in page) == (True, False)
     with pytest.raises(SpecError, match=r"can't be grouped by 'metadata.levle'.*metadata.level"):
         page_of(spec=spec, wanted=Wanted(["metadata.levle"]))
+
+
+def test_a_dimension_and_metadata_of_one_name_are_told_apart() -> None:
+    groups = ["dimensions.subject", "metadata.subject", "metadata.level", "params.level"]
+    assert [named(name, groups) for name in groups] == [*groups[:2], "level", "params.level"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -163,8 +163,13 @@ def _measured(results: themis.Results, runs: Sequence[RunRecord], wanted: Wanted
     ]
 
 
-def named(name: str) -> str:
-    """What is grouped by, as readers are told it: `subject` of `dimensions.subject`."""
+def named(name: str, among: Iterable[str]) -> str:
+    """What is grouped by, as readers are told it: `subject` of `dimensions.subject`, unless `among` has it twice."""
+    short = _bare(name)
+    return name if sum(_bare(each) == short for each in among) > 1 else short
+
+
+def _bare(name: str) -> str:
     return name.partition(".")[2] if name.startswith(("dimensions.", "metadata.")) else name
 
 

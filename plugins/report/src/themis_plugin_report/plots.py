@@ -38,7 +38,7 @@ def plots(made: Gathered) -> tuple[list[Plot], list[Plot]]:
         elif points:
             by_group.append(_by_group(title, "slice", points))
         by_group += [
-            _by_group(title, named(name), in_groups)
+            _by_group(title, named(name, made.groups), in_groups)
             for name in made.groups
             if (in_groups := _points_in_groups(made, name, score, metric))
         ]

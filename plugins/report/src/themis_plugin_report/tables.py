@@ -102,7 +102,7 @@ def _groups(made: Gathered) -> Table:
     header = ("run", "by", "group", "model", "score", "metric", *_NUMBERS)
     rows = [
         [
-            run_id, named(name), row.group[name] or "–", row.group["model"] or "–", row.score, row.metric,
+            run_id, named(name, made.groups), row.group[name] or "–", row.group["model"] or "–", row.score, row.metric,
             *_numbers(asdict(row)),
         ]
         for name, found in made.groups.items()
