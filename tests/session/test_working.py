@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 import themis_core as themis
-from themis_core import PartsRecord, Store, WorkOrder
+from themis_core import Part, PartsRecord, Store, WorkOrder
 from themis_core.execution import how_many_parts
 from themis_core.planning import survey
 from themis_core.plugins import Plugins, compose
@@ -22,9 +24,30 @@ from themis_core.reading import load_specs
 from themis_core.session import work_async
 from themis_core.testing.postgres import PostgresServer, server_for_tests
 from themis_core.testing.server import ScriptedServer
+from themis_plain import Kept
 from themis_workers import WorkerEnd
 
 ITEMS = 90
+ENGINE = """
+from themis_core import Capabilities, Engine, Generation, hookimpl
+
+THEMIS_CONTRACT_VERSION = 1
+
+
+class Broken(Engine):
+    capabilities = Capabilities(local=True)
+
+    async def start(self):
+        raise RuntimeError("no device")
+
+    async def generate(self, request):
+        return Generation("answered", "never")
+
+
+@hookimpl
+def themis_register_engines(register):
+    register("engine", Broken)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +134,127 @@ def test_workers_share_a_run_and_each_trial_is_asked_once(spec: Callable[..., Pa
         assert sorted(started) == ["worker a", "worker b"]
     assert worked(order_for(file, "c"))[0].counts["reused"] == 2 * ITEMS
     assert server.count == 2 * ITEMS
+
+
+def test_an_index_gives_each_part_its_trials_without_a_look_at_the_others(
+    spec: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_specs(spec(), None, (), None, (), None)
+    made = survey(compose(loaded), loaded.place, indexed=True)
+    (endpoint,) = made.endpoints()
+    expected = [[each.trial_id for each in made.trials(endpoint, part=Part(number, 7))] for number in range(1, 8)]
+    made.index(7)
+    looked = Counter[str]()
+    read = Kept.at
+    monkeypatch.setattr(Kept, "at", lambda self, number: looked.update(["at"]) or read(self, number))
+    monkeypatch.setattr(Kept, "__iter__", lambda self: pytest.fail("it reads all items"))
+    found = [[each.trial_id for each in made.trials(endpoint, part=Part(number, 7))] for number in range(1, 8)]
+    assert found == expected
+    assert len(expected) == 7
+    assert ITEMS <= looked["at"] <= 2 * ITEMS, "an item is read once for each part that has a sample of it"
+
+
+def test_a_worker_whose_plan_is_another_run_calls_nothing_and_says_so(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    order = replace(order_for(spec(), "a"), run_id="shared-000000000000")
+    with pytest.raises(themis.SpecError, match=r"worker a plans run shared-.* and its driver shared-000000000000"):
+        worked(order)
+    assert server.count == 0
+
+
+def test_a_worker_of_another_version_calls_nothing_unless_that_is_allowed(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    order = replace(order_for(spec(), "a", 1), environment={"themis-core": "0.0.0"})
+    with pytest.raises(themis.PluginError, match=r"other versions than its driver \(themis-core is .* and 0\.0\.0"):
+        worked(order)
+    assert server.count == 0
+    assert worked(replace(order, allow_differing=True))[0].exit_code == 0
+
+
+def test_models_that_are_asked_by_batches_are_refused(spec: Callable[..., Path], server: ScriptedServer) -> None:
+    file = spec({"batches": {"models": ["m"]}})
+    with pytest.raises(themis.SpecError, match=r"asked by batches \(m\) can't be asked by workers"):
+        worked(order_for(file, "a"))
+    assert server.count == 0
+
+
+def test_a_store_that_hands_out_no_parts_is_refused_with_what_to_do(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    file = spec()
+    text = json.loads(file.read_text())
+    text["project"]["storage"] = {"backend": "sqlite", "root_dir": "store"}
+    file.write_text(json.dumps(text))
+    with pytest.raises(themis.StorageError, match="--shard K/N, or use a store in Postgres"):
+        worked(order_for(file, "a"))
+    assert server.count == 0
+
+
+def test_failed_trials_end_their_part_and_are_tried_again_in_the_next_round(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    file = spec()
+    server.reset({"faults": [{"every": 6, "status": 400}]})
+    order = order_for(file, "a", 1)
+    (end,) = worked(order)
+    with opened(file) as store:
+        parts, record = store.parts(order.run_id), store.run(order.run_id)
+    assert record is not None
+    assert parts.finished == parts.of
+    assert record.failed
+    assert (end.exit_code, end.counts["failed"]) == (5, record.failed)
+    server.reset({})
+    (end,) = worked(order_for(file, "b", 1))
+    assert (end.exit_code, server.count) == (0, record.failed)
+
+
+def test_an_engine_that_does_not_start_gives_everything_back(
+    spec: Callable[..., Path], server: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(ENGINE)
+    file = spec(provider="mine/engine", extras={})
+    text = json.loads(file.read_text())
+    text["project"]["plugins"] = {"mine": "./mine.py"}
+    file.write_text(json.dumps(text))
+    order = order_for(file, "a")
+    with pytest.raises(themis.PluginError, match="no device"):
+        worked(order)
+    with opened(file) as store:
+        assert store.parts(order.run_id).leased == 0
+        assert list(store.at_work(order.run_id)) == []
+        assert [each["status"] for each in store.events(order.run_id) if each["kind"] == "run_finished"] == ["failed"]
+
+
+def test_a_worker_that_is_asked_to_end_saves_what_arrives_and_gives_back_the_rest(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    file = spec()
+    order = order_for(file, "a", 1)
+    server.reset({"latency_s": 0.2})
+
+    async def interrupted() -> WorkerEnd:
+        working = asyncio.create_task(work_async(order))
+        while not server.count:  # noqa: ASYNC110 - of what another process counts there is no event
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        return await working
+
+    end = asyncio.run(interrupted())
+    asked = server.count
+    assert end.exit_code == 130
+    assert 0 < asked < 2 * ITEMS
+    with opened(file) as store:
+        record, parts = store.run(order.run_id), store.parts(order.run_id)
+        assert record is not None
+        assert (record.trials, parts.leased) == (asked, 0)
+    assert worked(order_for(file, "b", 1))[0].exit_code == 0
+    assert server.count == 2 * ITEMS
+
+
+@pytest.mark.parametrize(
+    ("trials", "workers", "parts"), [(1, 4, 1), (20, 4, 2), (200, 4, 16), (10_000, 4, 156), (10**8, 64, 16_384)]
+)
+def test_how_many_parts_there_are(trials: int, workers: int, parts: int) -> None:
+    assert how_many_parts(trials, workers) == parts

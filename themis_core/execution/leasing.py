@@ -162,9 +162,9 @@ class Leasing(Source):
     async def _is_over(self) -> bool:
         """Whether nobody else has parts, which could become free."""
         parts = await self._writer.read(lambda store: store.parts(self._plan.run_id))
-        if parts.of - parts.finished <= len(self._held):
+        if parts.of - parts.finished <= len(self._held) + len(self._done):
             return True
-        if not self._held:  # of a lease whose reply was lost nobody knows
+        if not self._held and not self._done:  # of a lease whose reply was lost nobody knows
             await self._writer.read(lambda store: store.give_back_parts(self._plan.run_id, self._holder))
         return False
 

@@ -101,7 +101,8 @@ def _told(part: str, progress: Progress, planned: int, stored: int, note: str) -
     """How far a part and its run are, and what makes the result."""
     share = f" ({100 * stored // planned}%)" if planned else ""
     of_part = f"{progress.done} of {progress.planned} trials" if progress.planned else "it has no trials"
-    told = f"shard {part}: {of_part}; the run: {stored} of {planned}{share}. "
+    who = part if part.startswith("worker ") else f"shard {part}"
+    told = f"{who}: {of_part}; the run: {stored} of {planned}{share}. "
     if note:
         return f"{told}{note}"
     return f"{told}The shard that ends last makes the result, and so does the same command without --shard"

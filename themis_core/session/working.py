@@ -22,11 +22,13 @@ from themis_core.execution.progress import Progress
 from themis_core.planning import Plan, survey
 from themis_core.plugins import compose, in_force
 from themis_core.records import RunCost, RunFinished, RunStarted
+from themis_core.results import RunResult
 from themis_core.session.executing import INTERRUPTED, _counts, _interrupt, _note, manifest_of
 from themis_core.session.executing import _work as worked
 from themis_core.session.garbage import collecting_less
 from themis_core.session.holding import entered
 from themis_core.session.orders import WorkOrder
+from themis_core.session.parts import result_of_part
 from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
@@ -114,13 +116,29 @@ async def _lease(made: Plan, order: WorkOrder, writer: Writer, budget: Budget, o
     left = runner.has_postponed
     status = _status(budget, is_whole=not (failed or left or runner.progress.failed))
     counts = _counts(runner, budget, None)
-    await writer.save([RunFinished(made.run_id, now(), status, counts, order.part)])
+    ended = RunFinished(made.run_id, now(), status, counts, order.part)
+    await writer.save([ended])
     await writer.read(lambda store: store.report(made.run_id, order.part, _told(runner, budget)))
-    if failed:
-        raise failed
     note = "another run has requests of this one in a batch" if left else ""
     note = note or _note(status, budget.stopped, runner.saving.codes, "")
+    result = await writer.read(lambda store: _result(store, made, runner.progress, ended, note))
+    finish = {"event": ended, "summary": result.to_dict()}
+    made.composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
+    if failed:
+        raise failed
     return WorkerEnd(_EXITS[status], note, counts)
+
+
+def _result(store: Store, made: Plan, progress: Progress, ended: RunFinished, note: str) -> RunResult:
+    """What observers are told of this worker's end: they may have something to close."""
+    run = store.run(made.run_id)
+    assert run is not None
+    assert ended.part is not None
+    location = made.composition.storage.location(made.composition.project_dir)
+    return result_of_part(
+        store, run, ended.part, progress, counts=ended.counts, status=ended.status, storage=location,
+        note=note or "Its driver makes the result",
+    )  # fmt: skip
 
 
 def _status(budget: Budget, *, is_whole: bool) -> Literal["completed", "failed", "interrupted", "stopped"]:

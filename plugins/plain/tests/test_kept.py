@@ -72,6 +72,19 @@ def test_items_come_back_in_order_however_they_lie(block: int, in_memory: int, m
     assert list(first) == items[20:]  # two readers don't disturb each other
 
 
+@pytest.mark.parametrize("block", [1, 300, 2**16])
+def test_each_can_be_read_by_its_number_where_they_are_indexed(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "BLOCK", block)
+    items = [item(number, text="same key, same text", n=number) for number in range(50)]
+    made = Kept(Item, indexed=True)
+    for each in items[:40]:
+        made.add(each)
+    assert [made.at(number) for number in reversed(range(40))] == items[39::-1]
+    for each in items[40:]:
+        made.add(each)
+    assert [made.at(number) for number in range(50)] == list(made) == items
+
+
 def test_what_a_reader_changes_reaches_no_other() -> None:
     made = written([item(1, words=["a"])])
     (changed,) = made

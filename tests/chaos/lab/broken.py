@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from itertools import count, islice
 from typing import Any
 
 from lab.failpoints import is_part
@@ -74,6 +75,18 @@ def _locks_nothing() -> None:
     from themis_sql import SqlStore
 
     _replace(SqlStore, lock_run=lambda self, run_id, part="": nullcontext())
+
+
+def _leases_what_others_have() -> None:
+    """A part is handed out to everybody who asks."""
+    from themis_plugin_postgres.parts import RunParts
+
+    numbers = count(1)
+
+    def take(self: RunParts, run_id: str, part: str, most: int) -> list[int]:
+        return [number for number in islice(numbers, most) if number <= self.how_far(run_id).of]
+
+    _replace(RunParts, take=take)
 
 
 def _ignores_errors_of_the_store() -> None:
@@ -156,6 +169,7 @@ BROKEN: dict[str, Callable[[], None]] = {
     "loses a batch": _loses_a_batch,
     "finds nothing stored": _finds_nothing_stored,
     "locks nothing": _locks_nothing,
+    "leases what others have": _leases_what_others_have,
     "ignores errors of the store": _ignores_errors_of_the_store,
     "blobs are not synced": _blobs_are_not_synced,
     "long texts are not sent": _long_texts_are_not_sent,

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
@@ -99,13 +100,31 @@ def obey(order: dict[str, Any]) -> NoReturn:
     sys.argv = ["themis", *order["run"]]
     code: Any = 70
     try:
-        themis_core.cli.main()
+        if order["work"]:
+            code = work(order["work"])
+        else:
+            themis_core.cli.main()
     except SystemExit as end:
         code = end.code or 0
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # not the end of the process that this is a copy of
+
+
+def work(order: dict[str, Any]) -> int:
+    """Work on a run as one of its workers, and return the exit code."""
+    try:
+        from themis_core import ThemisError
+        from themis_core.session import WorkOrder, work
+
+        return work(WorkOrder.from_dict(order)).exit_code or 0
+    except ThemisError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BaseException:  # noqa: BLE001 - or nobody would see it
+        traceback.print_exc()
+        return 70
 
 
 def note_failures(path: str) -> None:

@@ -122,8 +122,9 @@ class Workers:
         next_version: bool = False,
         environment: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = ("--quiet", "--format", "json"),
+        work: Mapping[str, Any] | None = None,
     ) -> Worker:
-        """Start `themis run` on the benchmark.
+        """Start `themis run` on the benchmark, or one of its workers by the order `work`.
 
         `failpoint` kills it at the n-th time it gets there; `broken` replaces a part by one that breaks a promise;
         `trace` is where the shim writes what happens in the folder; `file_limit` is the most bytes a file may have;
@@ -135,6 +136,7 @@ class Workers:
         output, errors = (benchmark.folder / f"{name}-{os.getpid()}-{number}.txt" for name in ("output", "errors"))
         order: dict[str, Any] = {
             "run": ["run", str(benchmark.spec), *arguments],
+            "work": work,
             "folder": str(benchmark.folder),
             "environment": {"CHAOS_ACKNOWLEDGED": str(benchmark.acknowledgements), **(environment or {})},
             "output": str(output),
