@@ -87,6 +87,27 @@ def test_a_detached_run_leaves_its_batch_and_a_later_one_collects_it(server: Scr
     assert len(server.batches()) == 1
 
 
+@pytest.mark.parametrize("collected_by", ["shards", "whole"])
+def test_shards_submit_their_own_requests_and_collect_them(
+    server: ScriptedServer, tmp_path: Path, collected_by: str
+) -> None:
+    server.reset({"batches": {"takes_s": 1.5}})
+    spec = spec_of(tmp_path, server, items=12)
+    left = [run(spec, shard=f"{number}/3", detach=True) for number in (1, 2, 3)]
+    assert [(each.status, each.exit_code) for each in left] == [("waiting", 75)] * 3
+    batches = [each["custom_ids"] for each in server.batches()]
+    assert len(batches) == 3
+    assert sum(map(len, batches)) == len({name for each in batches for name in each}) == 12
+    if collected_by == "shards":
+        ended = [run(spec, shard=f"{number}/3") for number in (1, 2, 3)]
+        assert [each.status for each in ended] == ["unfinished", "unfinished", "completed"]
+        assert ends(ended[-1]) == ("completed", 12, 0)
+    else:
+        assert ends(run(spec)) == ("completed", 12, 0)
+    assert len(server.batches()) == 3
+    assert [each.path for each in server.requests() if "completions" in each.path] == []
+
+
 def test_what_is_in_a_batch_is_asked_in_no_other_way(server: ScriptedServer, tmp_path: Path) -> None:
     server.reset({"batches": {"takes_s": 1.5}})
     spec = spec_of(tmp_path, server)

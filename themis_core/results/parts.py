@@ -22,7 +22,8 @@ class PartRow:
     part: str
     """`3/16`, or `worker <name>`."""
     state: str
-    """`running`; how its last execution ended, as in `RunFinished`, or `died` if without a word; `not begun`."""
+    """`running`; how its last execution ended, as in `RunFinished`, or `died` if without a word; `not begun`, or
+    `partly stored` if some of its trials are there all the same, such as from parts of another number."""
     planned: int | None
     """Trials; None if nobody has said so yet, and of workers."""
     stored: int | None
@@ -92,7 +93,7 @@ def _row(
     failures = {code: each for code, each in sorted((ends or {}).items(), key=str) if code is not None}
     return PartRow(
         name,
-        _state(execution, holder),
+        _state(execution, holder, ends),
         progress.get("planned", counts.get("planned")),
         None if ends is None else ends[None],
         sum(failures.values()) if ends is not None else counts.get("failed", 0),
@@ -105,9 +106,9 @@ def _row(
     )
 
 
-def _state(execution: ExecutionRecord | None, holder: Holder | None) -> str:
+def _state(execution: ExecutionRecord | None, holder: Holder | None, ends: Counter[str | None] | None) -> str:
     if holder is not None:
         return "running"
     if execution is None:
-        return NOT_BEGUN
+        return "partly stored" if ends and ends[None] else NOT_BEGUN
     return "died" if execution.status == "running" else execution.status

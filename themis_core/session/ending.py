@@ -86,11 +86,12 @@ async def made_together(
         manifest = known.manifest
     else:
         manifest = manifest_of(replace(made, part=None), await asyncio.to_thread(whole_check, made, executions))
+    started = RunStarted(made.run_id, known.started_at if known else now(), manifest)
+    made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
     state = await writer.read(lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause))
     if known:
         ended = RunFinished(made.run_id, now(), "completed", known.counts)
     else:
-        started = RunStarted(made.run_id, now(), manifest)
         ended = RunFinished(made.run_id, now(), state.status, state.counts)
         await writer.save([started, ended])
         await writer.read(lambda store: store.release(made.run_id))  # what parts noted that they ask for

@@ -299,7 +299,7 @@ def test_views_show_what_is_stored_by_its_names(tmp_path: Path) -> None:
         assert run == {
             "run_id": "run", "status": "completed", "started_at": "2026-02-02T00:00:00+00:00",
             "finished_at": "2026-02-02T00:00:00+00:00", "counts": '{"trials":1}', "executions": 2, "trials": 2,
-            "failed": 0,
+            "failed": 0, "part": None,
         }  # fmt: skip
         trial = one("SELECT * FROM v_trials WHERE item_id = '1'")
         assert trial["trial_id"] == key_of("trial 1")

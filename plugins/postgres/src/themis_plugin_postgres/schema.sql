@@ -205,7 +205,9 @@ CREATE UNIQUE INDEX ix_trials_lookup ON trials (lookup, twin);
 CREATE INDEX trials_arm_item ON trials (arm, item);
 
 CREATE VIEW v_runs AS
-SELECT r.run_id, e.status, e.started_at, e.finished_at, m.text AS manifest, e.counts,
+SELECT r.run_id,
+  CASE WHEN e.part IS NULL OR e.status NOT IN ('completed', 'failed') THEN e.status ELSE 'running' END AS status,
+  e.started_at, e.finished_at, m.text AS manifest, e.counts, e.part,
   (SELECT count(*) FROM executions x WHERE x.run = r.id) AS executions,
   (SELECT count(*) FROM arms a JOIN trials t ON t.arm = a.id WHERE a.run = r.id) AS trials,
   (SELECT count(*) FROM arms a JOIN trials t ON t.arm = a.id WHERE a.run = r.id AND t.outcome = 'failed') AS failed

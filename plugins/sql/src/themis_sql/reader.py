@@ -194,7 +194,9 @@ class SqlReader(Store):
             )
         )
         found = self._database.rows(f"{_EXECUTIONS}{_SINCE_THE_WHOLE} ORDER BY id", (run, run))
-        executions = [self._execution(each) for each in list(found)]
+        rows = list(found)
+        # The manifests of a thousand parts would be read for nothing.
+        executions = [self._execution(each, whole=each is rows[-1] or each[0] is None) for each in rows]
         return RunRecord.of(unpack_name(run_id), executions, sum(outcomes.values()), outcomes.get("failed", 0))
 
     def executions(self, run_id: str) -> list[ExecutionRecord]:
@@ -202,9 +204,9 @@ class SqlReader(Store):
         with self._reading():
             return [self._execution(row) for row in list(self._database.rows(sql, (pack_name(run_id),)))]
 
-    def _execution(self, row: Any) -> ExecutionRecord:
+    def _execution(self, row: Any, *, whole: bool = True) -> ExecutionRecord:
         part, status, started_at, finished_at, manifest, counts = row
-        made_of = {} if manifest is None else _object(self._payloads.texts([manifest])[manifest])
+        made_of = {} if manifest is None or not whole else _object(self._payloads.texts([manifest])[manifest])
         return ExecutionRecord(part, status, started_at, finished_at, made_of, _object(counts))
 
     def trial_places(self, run_id: str) -> Iterator[TrialPlace]:
