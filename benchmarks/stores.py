@@ -10,7 +10,7 @@ from pathlib import Path
 from themis_core import Event, Generation, GenerationRecorded, StorageBackend, TrialFinished
 from themis_core.testing.events import generation_recorded, item_recorded, score_entry, trial_finished
 
-__all__ = ["GROUP", "Place", "made_trials"]
+__all__ = ["GROUP", "Place", "made_trial", "made_trials"]
 
 GROUP = 64
 """Trials of a batch, as of a run with 64 in flight."""
@@ -19,12 +19,12 @@ ANSWER = "Some words before it, as models like to say them. " * 8
 
 def made_trials(count: int) -> Iterator[list[Event]]:
     """One batch after another, each trial with its item, its answer and one score."""
-    events = (event for number in range(count) for event in _trial(str(number)))
+    events = (event for number in range(count) for event in made_trial(str(number)))
     while batch := list(islice(events, 3 * GROUP)):
         yield batch
 
 
-def _trial(name: str) -> tuple[Event, GenerationRecorded, TrialFinished]:
+def made_trial(name: str) -> tuple[Event, GenerationRecorded, TrialFinished]:
     question = f"Number {name}: what is it, all told, if every step is written down?"
     answer = Generation("answered", f"{ANSWER}\nA: {name}")
     score = score_entry(f"score {name}")

@@ -27,6 +27,7 @@ CASES = (
     "metric_20_ms",
     "metric_stalls",
     "store_append",
+    "postgres_writers",
     "store_read",
     "groups",
     "queries",

@@ -213,6 +213,30 @@ def test_chains_of_several_writers_and_of_several_openings_fit(tmp_path: Path) -
         assert merge(store, target).runs == 2
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_writer_goes_on_rightly_after_an_error_that_came_before_or_after_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, committed: bool
+) -> None:
+    with closing(BACKEND.open(tmp_path)) as store:
+        database = store._database  # type: ignore[attr-defined]
+        store.append([run_started(), generation_recorded("1")])
+
+        def fail(do: Callable[[], None]) -> None:
+            with database.transaction():
+                do()
+                if not committed:
+                    raise OSError
+            raise OSError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "settle", fail)
+            with pytest.raises(StorageError):
+                store.append([run_started("second"), trial_finished("2", run_id="second"), generation_recorded("2")])
+        store.append([generation_recorded("3"), trial_finished("3", run_id="second")])
+        assert list(store.verify()) == []
+        assert (store.stored_generations([key_of("2")]) == {key_of("2")}) is committed
+
+
 def test_verify_says_that_a_page_of_the_file_is_damaged(tmp_path: Path) -> None:
     with closing(BACKEND.open(tmp_path)) as store:
         fill(store)

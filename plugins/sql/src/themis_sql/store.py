@@ -55,12 +55,10 @@ class SqlStore(SqlReader):
             try:
                 self._append(events)
             except CommitUnknown:
-                self._forget()
                 # The transaction may be there or not. A repeated batch changes nothing, so repeating it settles it.
                 self._database.connect()
                 self._append(events)
         except CommitUnknown as error:
-            self._forget()
             raise StorageError(self._database.explain(error.error)) from error.error
         except self._database.driver_error as error:
             raise StorageError(self._database.explain(error)) from error
@@ -78,6 +76,9 @@ class SqlStore(SqlReader):
                 # Not within the transaction: a bucket may take seconds, and others wait for what it holds.
                 self._blobs.write(found.texts)
                 written.update(found.texts)
+            except BaseException:
+                self._forget()  # what was noted of names and chains: it may be stored or not
+                raise
         self._names.keep()
         self._log.keep()
 
