@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import themis_core as themis
+import themis_core.session as themis_session
 from themis_core import Part, RunLocked, RunResult, SpecError, Store
 from themis_core.testing.postgres import PostgresServer, server_for_tests
 from themis_plugin_interop.canonical import canonical_digest
@@ -415,3 +416,56 @@ def test_an_interrupted_shard_ends_as_any_run_and_goes_on(tmp_path: Path) -> Non
     assert json.loads(out)["status"] == "interrupted"
     assert bench.status() == "interrupted"
     assert [bench.run(f"{number}/2").status for number in (1, 2)] == ["unfinished", "completed"]
+
+
+def test_the_ledger_of_parts_says_who_is_at_work_what_failed_and_what_was_never_begun(bench: Bench) -> None:
+    rows = [{"id": f"q{n}", "q": "fail" if n == 0 else f"say {n}", "gold": f"SAY {n}"} for n in range(ITEMS)]
+    bench.write(rows)
+    failing = Part.holding("q0", 0, 4).number
+    whole, held, left = [number for number in range(1, 5) if number != failing][:3]
+    run_id = bench.run(Part(failing, 4)).run_id
+    bench.run(Part(whole, 4))
+    store = bench.store()
+    with store.lock_run(run_id, f"{held}/4"):
+        store.report(run_id, f"{held}/4", {"planned": 9, "done": 3, "note": "waits"})
+        with themis.open_results(bench.spec) as results:
+            found = {each.part: each for each in results.parts(run_id)}
+            states = {name: each.state for name, each in found.items()}
+        shown = subprocess.run(
+            [sys.executable, "-m", "themis_core", "show", "run", run_id, "--spec", str(bench.spec)],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    store.close()
+    assert list(found) == ["1/4", "2/4", "3/4", "4/4"]
+    assert states[f"{failing}/4"] == "failed"
+    assert found[f"{failing}/4"].failures == {"bad_request": found[f"{failing}/4"].failed}
+    assert states[f"{held}/4"] == "running"
+    assert (found[f"{held}/4"].pid, found[f"{held}/4"].planned) == (os.getpid(), 9)
+    assert found[f"{held}/4"].progress["done"] == 3
+    assert states[f"{left}/4"] == "not begun"
+    assert found[f"{whole}/4"].stored == found[f"{whole}/4"].planned
+    assert f"process {os.getpid()} on" in shown
+    assert "bad_request: " in shown
+    assert f"not begun: {left} of 4" in shown
+
+
+def test_who_ends_a_run_second_gives_the_first_ones_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path / "second")
+    rows = [{"id": f"q{n}", "q": "fail" if n == 0 else f"say {n}", "gold": f"SAY {n}"} for n in range(ITEMS)]
+    bench.write(rows)
+    ends: list[RunResult | None] = []
+    original = themis_session.end_if_last
+
+    async def twice(*arguments: Any) -> RunResult | None:
+        ends.append(await original(*arguments))
+        ends.append(await original(*arguments))
+        return ends[-1]
+
+    monkeypatch.setattr("themis_core.session.end_if_last", twice)
+    bench.run("1/2")
+    bench.run("2/2")
+    first, second = ends[-2:]
+    assert first is not None
+    assert second is not None
+    assert (first.status, first.generated, first.exit_code) == ("failed", second.generated, 5)
+    assert first == second

@@ -14,7 +14,7 @@ from themis_core.planning import Plan
 from themis_core.records import ExecutionRecord, RunFinished, RunRecord, RunStarted, summed
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
-from themis_core.session.checks import whole_check
+from themis_core.session.checks import UNSCORABLE, whole_check
 from themis_core.session.concluding import concluded
 from themis_core.session.finished import finished_before
 from themis_core.session.holding import entered
@@ -80,7 +80,7 @@ async def made_together(
     cause: str = "",
 ) -> RunResult:
     """The same for whoever holds the whole run."""
-    known = await writer.read(lambda store: finished_before(store, made))
+    known = await writer.read(lambda store: finished_before(store, made) or _ended_before(store, made))
     executions = [] if known else await writer.read(lambda store: list(store.executions(made.run_id)))
     if known:
         manifest = known.manifest
@@ -90,7 +90,7 @@ async def made_together(
     made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
     state = await writer.read(lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause))
     if known:
-        ended = RunFinished(made.run_id, now(), "completed", known.counts)
+        ended = RunFinished(made.run_id, now(), state.status, known.counts)
     else:
         ended = RunFinished(made.run_id, now(), state.status, state.counts)
         await writer.save([started, ended])
@@ -114,6 +114,14 @@ async def made_together(
     finish = {"event": ended, "summary": result.to_dict()}
     made.composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
     return result
+
+
+def _ended_before(store: Store, made: Plan) -> RunRecord | None:
+    """The run, if another process has made its result and no part was worked on since."""
+    record = store.run(made.run_id)
+    if record is None or record.in_parts or record.finished_at is None or record.trials < made.count():
+        return None
+    return record if UNSCORABLE in record.manifest else None
 
 
 async def with_conclusions(made: Plan, writer: Writer, finished: RunFinished, known: RunRecord | None) -> RunFinished:
