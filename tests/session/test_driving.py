@@ -385,3 +385,14 @@ def test_each_worker_of_this_machine_sees_the_gpu_that_it_has(tmp_path: Path, mo
     assert Path(launcher.logs).is_dir()
     launcher.close(keep_logs=False)
     assert not Path(launcher.logs).exists()
+
+
+def test_a_launcher_that_refuses_is_closed_and_starts_nobody(tmp_path: Path) -> None:
+    class Refuses(Scripts):
+        def check(self, order: WorkOrder, needs: Needs, workers: int) -> None:
+            raise themis.SpecError("no room")
+
+    stage = Stage(tmp_path, launcher := Refuses([DONE]))
+    with pytest.raises(themis.SpecError, match="no room"):
+        stage.drive()
+    assert (launcher.started, launcher.closed, stage.store.opened, stage.writer.saved) == ([], [True], [], [])

@@ -220,7 +220,7 @@ def make(
     spec = {
         "project": {
             "plugins": {"mine": "./device.py"},
-            "storage": storage or {"backend": "postgres", "blob_root": str(folder / "blobs"), "lease_s": 2},
+            "storage": storage or {"backend": "postgres", "blobs": "database", "lease_s": 2},
             "execution_policy": {"max_in_flight_work_items": 8, **(policy or {})},
         },
         "benchmark": {

@@ -101,17 +101,11 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
             "execution_policy.batches"
         )
     order = crew.order.planned(made.run_id, made.composition.plugins)
-    launcher = crew.launcher
-    with _blamed(launcher, "check"):
-        launcher.check(order, made.composition.needs(), order.workers)
-    await writer.read(lambda store: store.open_parts(made.run_id, how_many_parts(made.count(), order.workers)))
-    started = RunStarted(made.run_id, now(), manifest_of(made))
-    await writer.save([started])
-    made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
-    driver = _Driver(made, writer, order, launcher, report, crew.retries)
+    driver = _Driver(made, writer, order, crew.launcher, report, crew.retries)
     loop = asyncio.get_running_loop()
     is_well = False
     try:
+        await driver.begin()
         with in_good_order(lambda: loop.call_soon_threadsafe(driver.interrupt)):
             driven = await driver.run()
         is_well = not driven.cause
@@ -120,10 +114,10 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
         raise
     finally:
         driver.crew.kill()
-        with _blamed(launcher, "close"):
-            launcher.close(keep_logs=not is_well)
-    if driven.cause and launcher.logs:
-        log.error("the logs of the workers are in %s", launcher.logs)
+        with _blamed(crew.launcher, "close"):
+            crew.launcher.close(keep_logs=not is_well)
+        if not is_well and (logs := crew.launcher.logs):
+            log.error("the logs of the workers are in %s", logs)
     return driven
 
 
@@ -200,6 +194,17 @@ class _Driver:
     def __post_init__(self) -> None:
         self.progress = Progress(self.made.count())
         self.crew = Crew(self._start, self.order.workers, self.retries, _judged, from_outside=_goes_on)
+
+    async def begin(self) -> None:
+        """Let the launcher check what it is asked for, hand out the parts, and note that the run begins."""
+        run_id, composition = self.made.run_id, self.made.composition
+        with _blamed(self.launcher, "check"):
+            self.launcher.check(self.order, composition.needs(), self.order.workers)
+        many = how_many_parts(self.made.count(), self.order.workers)
+        await self.writer.read(lambda store: store.open_parts(run_id, many))
+        started = RunStarted(run_id, now(), manifest_of(self.made))
+        await self.writer.save([started])
+        composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
 
     async def run(self) -> Driven:
         record = await self.writer.read(lambda store: store.run(self.made.run_id))
