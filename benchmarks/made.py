@@ -71,9 +71,10 @@ def spec_file(
     metrics: Sequence[Any] = (FREE,),
     patterns: Sequence[str] = (r"(?m)^A: (.+)$",),
     policy: Mapping[str, Any] | None = None,
+    storage: Mapping[str, Any] | None = None,
     name: str = "spec",
 ) -> Path:
-    """Write a spec over the folder's questions, stored in the folder: every metric on every parse."""
+    """Write a spec over the folder's questions, by default stored in the folder: every metric on every parse."""
     dataset = {"source": "files/jsonl", "dataset_id": "questions.jsonl", "fields": {"reference": "gold"}}
     found = parses(*patterns)
     slice_ = {
@@ -87,6 +88,7 @@ def spec_file(
         "project": {
             "plugins": {"slow": str(SLOW_METRICS)},
             "execution_policy": {"max_in_flight_work_items": IN_FLIGHT, **(policy or {})},
+            **({"storage": storage} if storage else {}),
         },
         "benchmark": {
             "benchmark_id": "bench",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ def with_themis(
     *,
     times: int = 3,
     core: int | None = CLIENT_CORE,
+    arguments: Sequence[str] = (),
     **spec: Any,
 ) -> Figures:
     """Run a spec (other keywords as of `made.spec_file`) in a new store each time; `read` looks into its folder."""
 
     def once(place: Path) -> Figures:
         made.questions(place, count)
-        figures = bench.themis("run", made.spec_file(place, made.on_http(base_url), **spec), core=core)
+        figures = bench.themis("run", made.spec_file(place, made.on_http(base_url), **spec), *arguments, core=core)
         read(place)
         return figures
 

@@ -32,6 +32,7 @@ CASES = (
     "groups",
     "queries",
     "compare",
+    "workers",
 )
 
 
