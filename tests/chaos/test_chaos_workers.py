@@ -163,6 +163,33 @@ def test_what_a_dead_worker_had_others_do_within_its_lease(
     figures(taken_over_and_done_in_s=round(took, 1))
 
 
+def test_drivers_that_are_killed_lose_and_repeat_nothing(
+    made: Callable[[], Benchmark],
+    workers: Workers,
+    server: ScriptedServer,
+    quiet: Callable[[int], str],
+    count: Count,
+    figures: Figures,
+) -> None:
+    expected, wanted, kills, draw = quiet(TRIALS), count(10, 1), 0, random.Random(14)
+    arguments = ("--workers", str(TEAM), "--quiet", "--format", "json")
+    while kills < wanted:
+        benchmark = made()
+        driver = workers.start(benchmark, arguments=arguments)
+        wait_until(lambda made=benchmark, first=driver: made.acknowledged() or first.ended)
+        time.sleep(draw.uniform(0, 0.5))
+        driver.kill()
+        killed = driver.wait() == -9
+        kills += killed
+        until = time.monotonic() + 60  # its lock lasts until its lease is over, and its workers end in good order
+        while (code := workers.run(benchmark, arguments=arguments)) == 4 and time.monotonic() < until:
+            time.sleep(0.2)
+        assert code == 0
+        assert ended_well(benchmark, server, expected) == []
+        assert server.count <= TRIALS + IN_FLIGHT * killed
+    figures(kills=kills, lost=0, doubled=0)
+
+
 def test_workers_that_take_what_others_have_are_caught(
     made: Callable[[], Benchmark], team: Callable[..., Team], server: ScriptedServer
 ) -> None:
