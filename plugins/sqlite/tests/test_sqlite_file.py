@@ -341,6 +341,11 @@ def test_a_store_is_not_rebuilt_while_a_run_is_being_worked_on(
             store.rebuild()
         with store.lock_run("run"), pytest.raises(RunLocked, match="run 'run' is being worked on by process"):
             store.rebuild()
+        with (
+            store.lock_run("run", "3/16"),
+            pytest.raises(RunLocked, match="shard 3/16 of run 'run' is being worked on by process"),
+        ):
+            store.rebuild()
         store.rebuild()
         assert list(store.verify()) == []
 

@@ -341,9 +341,12 @@ WHERE key = ? AND expires > clock_timestamp() ORDER BY part"""
         return [Holder(part, pid, host, since, json.loads(told)) for part, pid, host, since, told in found]
 
     def report(self, run_id: str, part: str, progress: Mapping[str, Any]) -> None:
-        sql = "UPDATE run_holders SET progress = ? WHERE key = ? AND part = ?"
+        lease = self._locks.lease_of(run_id, part)
+        if lease is None:
+            return
+        sql = "UPDATE run_holders SET progress = ? WHERE key = ? AND part = ? AND token = ?"
         with self.errors():
-            self.repeating(lambda: self.run(sql, (json.dumps(dict(progress)), run_key(run_id), part)))
+            self.repeating(lambda: self.run(sql, (json.dumps(dict(progress)), *lease.mine)))
 
     def has_others_at_work(self, run_id: str) -> bool:
         sql = "SELECT 1 FROM run_holders WHERE key <> ? AND expires > clock_timestamp() LIMIT 1"

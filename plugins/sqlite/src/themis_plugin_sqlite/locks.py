@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from themis_core import Holder, RunLocked, StorageError, locked_by
 
@@ -88,7 +88,8 @@ def held(folder: Path) -> str | None:
     for path in sorted(folder.glob("*.lock")):
         with path.open("rb+") as file:
             if not _lock(file):
-                return str(_held_by(file, path, path.stem, ""))
+                run, _, part = path.stem.partition("~")
+                return str(_held_by(file, path, run, unquote(part)))
             _unlock(file)
     return None
 
