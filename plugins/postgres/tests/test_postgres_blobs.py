@@ -351,3 +351,21 @@ def test_a_huge_text_comes_back_whole(url: str, schema_name: str, s3: S3Server, 
     store.append([long_answer("huge", huge)])
     assert store.generations([key_of("huge")])[key_of("huge")].text == huge
     store.close()
+
+
+def test_long_answers_are_read_together(
+    backend: PostgresBlobStorageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(backend, tmp_path)
+    asked: list[int] = []
+    read_many = store._blobs.read_many
+
+    def count(digests: Any) -> dict[bytes, bytes]:
+        asked.append(len(digests))
+        return read_many(digests)
+
+    monkeypatch.setattr(store._blobs, "read_many", count)
+    keys = [key_of(str(number)) for number in range(5)]
+    assert {each.text for each in store.generations(keys).values()} == {f"{number} {LONG}" for number in range(5)}
+    assert asked == [5]
+    store.close()

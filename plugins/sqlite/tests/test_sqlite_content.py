@@ -249,7 +249,7 @@ def test_a_short_item_is_in_the_log_and_a_long_one_in_a_text_of_its_own(tmp_path
     short, long = item_recorded("short"), item_recorded("long", text="?" * 2_000)
     store.append([short, long])
     assert store.items([short.item.digest, long.item.digest]) == {each.item.digest: each.item for each in (short, long)}
-    rows = {row[3]: row[4:] for row in tables(store)["items"]}
+    rows = {row[4]: row[5:] for row in tables(store)["items"]}
     ((number, *_),) = tables(store)["payloads"]
     assert rows == {"short": (None, 1, "{}"), "long": (number, None, "{}")}
     store.close()

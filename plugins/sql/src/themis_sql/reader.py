@@ -126,8 +126,11 @@ class SqlReader(Store):
         sql = f"{_GENERATIONS} FROM generations g {_TEXTS} WHERE g.lookup IN (*) AND g.status <> 'failed'"
         wanted = set(keys)
         with self._reading():
-            rows = self._database.rows_in(sql, _lookups(keys))
-            return {key: self._generation(row)[0] for row in rows if (key := unpack_key(row[0])) in wanted}
+            found = self._database.rows_in(sql, _lookups(keys))
+            rows = {key: row for row in found if (key := unpack_key(row[0])) in wanted}
+            texts = (row[start : start + 4] for row in rows.values() for start in (12, 16))
+            with self._payloads.ahead(bytes(digest) for _, _, external, digest in texts if external):
+                return {key: self._generation(row)[0] for key, row in rows.items()}
 
     def scores(self, keys: Sequence[str]) -> dict[str, tuple[Score, Extraction | None]]:
         sql = f"SELECT s.key, {_SCORE} FROM scores s {_SCORE_TEXTS} WHERE s.lookup IN (*)"
