@@ -192,6 +192,28 @@ def test_a_store_that_hands_out_no_parts_is_refused_with_what_to_do(
     assert server.count == 0
 
 
+def test_lanes_of_several_endpoints_go_through_each_part_and_a_slow_one_holds_up_no_other_for_good(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    file = spec()
+    with ScriptedServer({"latency_s": 0.1}) as slow:
+        text = json.loads(file.read_text())
+        [model] = text["benchmark"]["models"]
+        other = {**model, "model_id": "slow", "extras": {**model["extras"], "base_url": slow.base_url}}
+        text["benchmark"]["models"] = [model, other]
+        file.write_text(json.dumps(text))
+        server.reset({})
+        ends = worked(*(order_for(file, name) for name in ("a", "b")))
+        assert [each.exit_code for each in ends] == [0, 0]
+        assert (server.count, slow.count) == (2 * ITEMS, 2 * ITEMS)
+        assert min(each.counts["generated"] for each in ends) > 0
+        order = order_for(file, "c")
+    with opened(file) as store:
+        record, parts = store.run(order.run_id), store.parts(order.run_id)
+    assert record is not None
+    assert (record.trials, record.failed, parts.finished) == (4 * ITEMS, 0, parts.of)
+
+
 def test_failed_trials_end_their_part_and_are_tried_again_in_the_next_round(
     spec: Callable[..., Path], server: ScriptedServer
 ) -> None:
