@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from themis_core.components import JudgedAnswer as JudgedAnswer
     from themis_core.components import JudgeReply as JudgeReply
     from themis_core.components import JudgeRequest as JudgeRequest
+    from themis_core.components import LiveChange as LiveChange
     from themis_core.components import Metric as Metric
     from themis_core.components import Needs as Needs
     from themis_core.components import OnlyHere as OnlyHere
@@ -206,6 +207,7 @@ _ROOMS = {
         "JudgeReply",
         "JudgeRequest",
         "JudgedAnswer",
+        "LiveChange",
         "Metric",
         "Needs",
         "OnlyHere",

@@ -18,7 +18,7 @@ from themis_core.components.holding import Holder, PartsRecord, knows_parts, loc
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.components.pricing import PriceTable
 from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
-from themis_core.components.storage import Damage, OnlyHere, StorageBackend, Store, UnusedFile
+from themis_core.components.storage import Damage, LiveChange, OnlyHere, StorageBackend, Store, UnusedFile
 
 __all__ = [
     "BATCH_KEY_LENGTH",
@@ -40,6 +40,7 @@ __all__ = [
     "Holder",
     "Judge",
     "Lane",
+    "LiveChange",
     "JudgeReply",
     "JudgeRequest",
     "PriceTable",

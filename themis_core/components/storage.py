@@ -38,7 +38,10 @@ from themis_core.records import (
     open_batches_of,
 )
 
-__all__ = ["Damage", "OnlyHere", "StorageBackend", "Store", "UnusedFile"]
+__all__ = ["Damage", "LiveChange", "OnlyHere", "StorageBackend", "Store", "UnusedFile"]
+
+LiveChange = Callable[[dict[str, Any] | None, float], tuple[dict[str, Any] | None, Any]]
+"""A change of a live state: from the state and the store's clock to the new state and an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +312,20 @@ class Store(ABC):
 
     def release(self, run_id: str, keys: Sequence[str] | None = None) -> None:  # noqa: B027 - may be left out
         """Forget that the run asks for these generations, or for any."""
+
+    def exchange(self, changes: Mapping[str, LiveChange]) -> dict[str, Any]:
+        """Read and change live states by their names, in one short transaction; return the answers by name.
+
+        A change is called with the state as it is (None at first), plain data without NaN, and the time in seconds by
+        a clock that all who use the store share. Nobody else sees or changes these states meanwhile. It returns the new
+        state and an answer; it may be called again if the first call came to nothing. If one raises, nothing changes.
+        Live states are no results: they need not survive a power cut, and may be forgotten after some days. Called
+        about twice a second by runs with `share_limits`. A backend that leaves it out raises StorageError.
+        """
+        raise StorageError(
+            f"{type(self).__name__} can't share limits between processes (execution_policy.share_limits): leave that "
+            "out, or use a store that can, such as SQLite or Postgres"
+        )
 
     def verify(self) -> Iterator[Damage]:
         """Check everything that is stored, and yield what is wrong; changes nothing, and others may write meanwhile.

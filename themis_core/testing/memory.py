@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from themis_core.components import Holder, PartsRecord, StorageBackend, Store, locked_by, shuts_out
+from themis_core.components import Holder, LiveChange, PartsRecord, StorageBackend, Store, locked_by, shuts_out
 from themis_core.errors import StorageError, StoreMissing
 from themis_core.records import (
     BatchEnded,
@@ -87,6 +87,8 @@ class _Content:
     """By run, those that are handed out to workers."""
     claims: dict[str, str] = field(default_factory=dict)
     """Generation key to the run that asks for it."""
+    live: dict[str, str] = field(default_factory=dict)
+    """Live states as JSON."""
     batches: set[tuple[str, str]] = field(default_factory=set)
     """Kind of event and nonce, of all that is stored of batches."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -365,6 +367,14 @@ class MemoryStore(Store):
             for key in list(content.claims if keys is None else keys):
                 if content.claims.get(key) == run_id:
                     del content.claims[key]
+
+    def exchange(self, changes: Mapping[str, LiveChange]) -> dict[str, Any]:
+        content = self._open
+        with content.lock:
+            now = time.monotonic()
+            made = {name: change(json.loads(content.live.get(name, "null")), now) for name, change in changes.items()}
+            content.live |= {name: json.dumps(state, allow_nan=False) for name, (state, _) in made.items()}
+        return {name: answer for name, (_, answer) in made.items()}
 
     def close(self) -> None:
         self._content = None

@@ -48,13 +48,14 @@ from themis_core.testing.events import (
 )
 from themis_core.testing.execution_rules import ExecutionRules
 from themis_core.testing.hostile import HOSTILE_TEXTS
+from themis_core.testing.live_rules import LiveRules
 from themis_core.testing.lock_rules import LockRules
 from themis_core.testing.sum_rules import SumRules
 
 __all__ = ["StorageBackendSuite"]
 
 
-class StorageBackendSuite(AppendRules, ExecutionRules, LockRules, SumRules):
+class StorageBackendSuite(AppendRules, ExecutionRules, LiveRules, LockRules, SumRules):
     """Inherit, name the class `Test...`, and define the fixture that raises NotImplementedError here."""
 
     @pytest.fixture

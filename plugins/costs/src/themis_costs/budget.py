@@ -6,12 +6,14 @@ nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from themis_costs.costs import RunCost
 from themis_costs.needed import Bounds, Call, Price, Rates
+from themis_costs.purse import PursePart
 from themis_costs.usage import Usage
 from themis_wording import counted
 
@@ -58,6 +60,8 @@ class Budget:
     calls: int = 0
     cost: RunCost = NOTHING
     """Of this execution."""
+    part: PursePart | None = None
+    """This process's part of `max_cost`, if several spend that together."""
     priced: bool = False
     """Whether any model has a price: the cost of one without is then unknown, and said to be."""
     stopped: str | None = None
@@ -116,8 +120,10 @@ class Budget:
         limit = self.policy.max_cost
         if limit is None or (price is None and not tells):
             return 0.0
-        left = limit - (self.before + self.cost).most
         most = self._dearest.get(request.model_id) if price is None else self._most(request, price)
+        if self.part is not None:
+            return self._reserve_of_part(self.part, most)
+        left = limit - (self.before + self.cost).most
         if left <= 0 or (most or 0.0) > left * (1 + 1e-9):
             if not self._reservations:
                 self.stop(self._reached(limit, most), exhausted=True)
@@ -126,9 +132,26 @@ class Budget:
         wanted = left if most is None else most
         if self._reservations and self._reserved + wanted > left * (1 + 1e-9):
             return None
-        self._reserved += wanted
-        self._reservations += wanted > 0
-        return wanted
+        return self._set_aside(wanted)
+
+    def _reserve_of_part(self, part: PursePart, most: float | None) -> float | None:
+        if part.left <= 0 or (most or 0.0) > part.left * (1 + 1e-9):
+            if not self._reservations:
+                self.stop(self._reached(part.limit, most), exhausted=True)
+                raise Stopped
+            return None
+        wanted = part.take(most, self.cost.most, self.reserved, time.monotonic())
+        return None if wanted is None else self._set_aside(wanted)
+
+    @property
+    def reserved(self) -> float:
+        """For calls in flight."""
+        return self._reserved
+
+    def _set_aside(self, most: float) -> float:
+        self._reserved += most
+        self._reservations += most > 0
+        return most
 
     def owe(self, request: Call, price: Price | None) -> float:
         """Set aside what a call can cost at most that was made before: it is paid for, whatever the limit says.
@@ -137,12 +160,15 @@ class Budget:
         """
         if self.policy.max_cost is None or price is None:
             return 0.0
-        most = self._foreseen(request, price, self._longest.get(request.model_id, 0))
-        self._reserved += most
-        self._reservations += most > 0
-        return most
+        return self._set_aside(self._foreseen(request, price, self._longest.get(request.model_id, 0)))
 
     def _reached(self, limit: float, most: float | None) -> str:
+        if self.part is not None:
+            spent = limit - self.part.left
+            told = (
+                f"max_cost reached: {spent:.4g} of {limit:g} spent by all processes of this run, earlier ones included"
+            )
+            return told if most is None or self.part.left <= 0 else f"{told}; the next call may cost {most:.4g}"
         spent = self.before + self.cost
         told = f"max_cost reached: {spent.known or 0.0:.4g} of {limit:g} spent"
         if self.before.most:

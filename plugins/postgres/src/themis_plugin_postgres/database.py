@@ -44,6 +44,8 @@ _TRIES: Final = 6
 """How often a transaction is begun beside those of other writers, until it waits to be alone."""
 _FIRST_WAIT_S: Final = 0.02
 _MOST_WAIT_S: Final = 2.0
+_BRIEF_WAIT_S: Final = 1
+"""Seconds to wait for a row of what is not durable."""
 _END: Final = object()
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class PostgresDatabase(VersionedDatabase):
     placeholder = "%s"
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ"
     several_writers = True
+    for_update = " FOR UPDATE"
 
     def __init__(self, url: str, spec: PostgresConfig, *, mode: Literal["write", "read"]) -> None:
         self._url = url
@@ -73,6 +76,7 @@ class PostgresDatabase(VersionedDatabase):
         self._idle: list[PostgresConnection] = []
         self._streaming: set[PostgresConnection] = set()
         self._writing = False
+        self._is_brief = False
         self._closed = False
         self._place = f'"{spec.schema_name}".{{}}'
         self.forget: Callable[[], None] = lambda: None
@@ -231,6 +235,9 @@ class PostgresDatabase(VersionedDatabase):
         What the transaction sees is settled by its first query, so it waits for its lock before that, and takes its
         number after it: of two transactions one of which sees the other's rows, that one has the higher number.
         """
+        if self._is_brief:
+            self._begin_brief()
+            return
         connection, place = self._connection(), self._place.format
         mode = "SHARE ROW EXCLUSIVE" if alone else "ROW EXCLUSIVE"
         try:
@@ -254,6 +261,34 @@ class PostgresDatabase(VersionedDatabase):
         except BaseException:
             self._roll_back()
             raise
+
+    @contextmanager
+    def brief(self) -> Iterator[None]:
+        self._is_brief = True
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self._is_brief = False
+
+    def _begin_brief(self) -> None:
+        """Begin a transaction that sees what others committed meanwhile, and waits for no disk."""
+        connection = self._connection()
+        settings = {
+            "synchronous_commit": "off",
+            "search_path": f'"{self._spec.schema_name}"',
+            # A process that stands still within its own keeps the others from theirs, but not from saving.
+            "lock_timeout": f"{_BRIEF_WAIT_S}s",
+        }
+        changed = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+        [(token, *_)] = connection.fetch(
+            "BEGIN ISOLATION LEVEL READ COMMITTED;"
+            f" SELECT current_setting('themis.session', true), {', '.join(changed)}"
+        )
+        connection.check_token(token)
+
+    def clock(self) -> float:
+        return float(self.row("SELECT extract(epoch FROM clock_timestamp())::float8")[0])
 
     def read_back(self) -> None:
         """Write a batch by each way that rows take, read it and take it back.

@@ -38,6 +38,8 @@ class Database(ABC):
     several_writers: ClassVar[bool] = False
     """Whether transactions that write go on beside each other. If so, a row that two of them add or change ends one of
     them with an error, and `settle` repeats it; if not, each waits for the one before."""
+    for_update: ClassVar[str] = ""
+    """At the end of a query: keeps its rows for this transaction, where transactions that write go on side by side."""
     driver_error: ClassVar[type[Exception]]
     """Base of all that the driver raises."""
 
@@ -144,6 +146,14 @@ class Database(ABC):
         except self.driver_error as error:
             self._roll_back()
             raise CommitUnknown(error) from error
+
+    @abstractmethod
+    def clock(self) -> float:
+        """The time in seconds since 1970, by the clock that all who use this database share."""
+
+    @abstractmethod
+    def brief(self) -> AbstractContextManager[None]:
+        """A transaction that writes what need not survive a power cut. It waits for no disk."""
 
     @contextmanager
     def errors(self) -> Iterator[None]:

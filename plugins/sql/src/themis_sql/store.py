@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 
 from themis_blobs import Blobs
-from themis_core import Damage, Event, Holder, StorageError
+from themis_core import Damage, Event, Holder, LiveChange, StorageError
 from themis_sql.claims import Claims
 from themis_sql.codec import unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import Fact, fact_of, messages_of
 from themis_sql.layout import PROJECTIONS, insert_sql
+from themis_sql.live import LiveStates
 from themis_sql.log import Log, LogCheck
 from themis_sql.names import Names
 from themis_sql.numbering import first_ids, next_seq, within_ids
@@ -46,6 +47,7 @@ class SqlStore(SqlReader):
         self._names = Names(database)
         self._log = Log(database)
         self._claims = Claims(database)
+        self._live = LiveStates(database)
         self._inline_limit = inline_limit_bytes
 
     def append(self, events: Sequence[Event]) -> None:
@@ -167,6 +169,9 @@ class SqlStore(SqlReader):
 
     def release(self, run_id: str, keys: Sequence[str] | None = None) -> None:
         self._claims.release(run_id, keys)
+
+    def exchange(self, changes: Mapping[str, LiveChange]) -> dict[str, Any]:
+        return self._live.exchange(changes)
 
     def close(self) -> None:
         self._blobs.close()
