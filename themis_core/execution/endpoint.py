@@ -22,6 +22,7 @@ from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.deadline import within
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
+from themis_core.execution.limits import SharedLimits
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.execution.watching import CUT_OFF, RequestWatch
@@ -65,6 +66,7 @@ class Endpoint:
         media: Media | None = None,
         watch: RequestWatch | None = None,
         at_once: int | None = None,
+        shared: SharedLimits | None = None,
     ) -> None:
         """`at_once`: how many calls its engines let be in flight; None: as many as the policy does."""
         self.name = name
@@ -76,10 +78,13 @@ class Endpoint:
         self._slots = slots
         self._budget = budget
         allowed = policy.max_in_flight_per_endpoint or policy.max_in_flight_work_items
-        self._limit = AdaptiveLimit(allowed if at_once is None else min(at_once, allowed))
+        most = allowed if at_once is None else min(at_once, allowed)
         self._breaker = breaker_of(name, policy)
-        self._pace = Pace()
-        self._has_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
+        self._member = None if shared is None else shared.join(name, most, self._breaker, self._rouse)
+        self._limit = AdaptiveLimit(most) if self._member is None else self._member.limit
+        self._pace = Pace() if self._member is None else self._member.pace
+        own_rates = policy.requests_per_minute is not None or policy.tokens_per_minute is not None
+        self._has_rates = own_rates or self._member is not None
         self._tokens_used = 1.0
         """How many tokens a call takes of the most that it could take, on the average of late."""
         self._under_way = 0
@@ -313,9 +318,10 @@ class Endpoint:
                 if now >= shut_until and breaker.start_probe(now):
                     return True
                 passed = False
-                # While a probe is in flight, its end is what all wait for.
+                # While a probe is in flight, or another process may send it, its end is what all wait for.
                 wait = max(breaker.open_until, shut_until) - now
-                await self._doze(self._policy.attempt_timeout_s if breaker.probing else wait)
+                for_probe = breaker.probing or breaker.asks_probe
+                await self._doze(self._policy.attempt_timeout_s if for_probe else wait)
             elif (passed and now >= shut_until) or self._pace.pass_now(now, spacing):
                 if self.note:
                     self.note = ""
@@ -325,11 +331,14 @@ class Endpoint:
                 passed = True
 
     def _spacing(self, request: Request) -> float:
-        policy = self._policy
-        spacing = 60 / policy.requests_per_minute if policy.requests_per_minute else 0.0
-        if policy.tokens_per_minute:
-            tokens = _most_tokens(request) * self._tokens_used
-            spacing = max(spacing, 60 * tokens / policy.tokens_per_minute)
+        policy, member = self._policy, self._member
+        if member is None:
+            calls, tokens = policy.requests_per_minute, policy.tokens_per_minute
+        else:
+            calls, tokens = (each and 60 * each for each in (member.requests_per_s, member.tokens_per_s))
+        spacing = 60 / calls if calls else 0.0
+        if tokens:
+            spacing = max(spacing, 60 * _most_tokens(request) * self._tokens_used / tokens)
         return spacing
 
     def _learn_tokens(self, request: Request, usage: Usage) -> None:

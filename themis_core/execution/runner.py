@@ -31,6 +31,7 @@ from themis_core.execution.deadline import outcome, within
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.judging import Judging
 from themis_core.execution.lanes import Lanes
+from themis_core.execution.limits import SharedLimits
 from themis_core.execution.lookups import LookUps
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.saving import Ended, Saving
@@ -79,8 +80,9 @@ class Runner:
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
         self._watch = watch_of(plan.composition, plan.run_id)
         places = _places([model.engine for model in plan.composition.models()])
+        self._shared = SharedLimits(writer, policy, budget, plan.run_id) if policy.share_limits else None
         self._endpoints = {
-            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name])
+            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name], self._shared)
             for name in sorted(places)
         }
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}
@@ -123,14 +125,20 @@ class Runner:
                 await self._start(model)
                 started.append(model)
             await self._sharing.begin()
-            await self.batching.begin()
-            watching = asyncio.create_task(self._sharing.watch())
+            watching = [asyncio.create_task(self._sharing.watch())]
+            if self._shared is not None:
+                await self._shared.begin()
+                watching.append(asyncio.create_task(self._shared.watch()))
             try:
+                await self.batching.begin()
                 async with self._group:
                     self._begin()
             finally:
-                watching.cancel()
+                for each in watching:
+                    each.cancel()
                 self._lanes.close()
+                if self._shared is not None:
+                    await self._shared.end()
             await self._sharing.end()
         except* Stopped:
             pass

@@ -10,10 +10,15 @@ from themis_costs.budget import (
     prompt_tokens,
 )
 from themis_costs.costs import UNKNOWN_COST, RunCost
+from themis_costs.purse import Purse, PurseNeed, PursePart, PurseShare
 from themis_costs.usage import Usage
 
 __all__ = [
     "Budget",
+    "Purse",
+    "PurseNeed",
+    "PursePart",
+    "PurseShare",
     "RunCost",
     "Stopped",
     "UNKNOWN_COST",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from themis_costs.costs import RunCost
 from themis_costs.needed import Bounds, Call, Price, Rates
-from themis_costs.purse import PursePart
+from themis_costs.purse import PurseNeed, PursePart
 from themis_costs.usage import Usage
 from themis_wording import counted
 
@@ -140,13 +140,14 @@ class Budget:
                 self.stop(self._reached(part.limit, most), exhausted=True)
                 raise Stopped
             return None
-        wanted = part.take(most, self.cost.most, self.reserved, time.monotonic())
+        wanted = part.take(most, self.cost.most, self._reserved, time.monotonic())
         return None if wanted is None else self._set_aside(wanted)
 
-    @property
-    def reserved(self) -> float:
-        """For calls in flight."""
-        return self._reserved
+    def ask(self, now: float, *, keeps: bool = True) -> PurseNeed | None:
+        """What to tell of this process's part of `max_cost`, if it has one; `keeps` as for `PursePart.need`."""
+        if self.part is None:
+            return None
+        return self.part.need(self.cost.most, self._reserved, now, keeps=keeps)
 
     def _set_aside(self, most: float) -> float:
         self._reserved += most
@@ -164,9 +165,9 @@ class Budget:
 
     def _reached(self, limit: float, most: float | None) -> str:
         if self.part is not None:
-            spent = limit - self.part.left
+            of_all = limit - self.part.left
             told = (
-                f"max_cost reached: {spent:.4g} of {limit:g} spent by all processes of this run, earlier ones included"
+                f"max_cost reached: {of_all:.4g} of {limit:g} spent by all processes of this run, earlier ones included"
             )
             return told if most is None or self.part.left <= 0 else f"{told}; the next call may cost {most:.4g}"
         spent = self.before + self.cost

@@ -8,7 +8,7 @@ overspend nothing, whichever process makes them. Of one that died, all that it h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -36,8 +36,8 @@ class PurseNeed:
     """Beyond that, for one call; infinite for one of which nothing is known."""
     heard_s: float | None = None
     """Seconds since it was told, by its own clock; None if it never was."""
-    is_alone: bool = False
-    """It begins, and knows that no other process is at work on the same."""
+    alone_s: float | None = None
+    """It begins, and looked so many seconds ago: no other process was at work on the same, dead ones aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,12 @@ class Purse:
     def exchange(self, need: PurseNeed, now: float) -> PurseShare:
         """Take in what a process spent and keeps, and give it what it wants, as far as that is there."""
         self._set_clock(need, now)
-        if need.is_alone or (not self.seats and need.member not in self.seats):
+        if need.alone_s is not None:
             # The calls of those who died are known by now, or nobody will ever know them.
-            self.base, self.seats = need.before, {}
+            self.base = need.before
+            self.seats = {name: each for name, each in self.seats.items() if each.seen >= now - need.alone_s}
+        elif not self.seats:
+            self.base = max(self.base, need.before)
         others = [each for name, each in self.seats.items() if name != need.member]
         limit = min([need.limit, *(each.limit for each in others if now - each.seen <= HOLDS_S)])
         seat = self.seats[need.member] = _Seat(now, need.limit, need.spent, need.held)
@@ -123,20 +126,25 @@ class Purse:
 class PursePart:
     """One process's part: what it may reserve from. Times are of `time.monotonic`."""
 
-    def __init__(self, member: str, limit: float, before: float, spent: float) -> None:
-        """`before`: spent by earlier executions. `spent`: by this one, before it had a part."""
+    def __init__(
+        self, member: str, limit: float, before: float, spent: float, when_short: Callable[[], object]
+    ) -> None:
+        """`before`: spent by earlier executions. `spent`: by this one, before it had a part. `when_short` is called
+        when `is_short` may have become true."""
         self.limit = limit
         self.left = math.inf
         """What one call can have at most, as far as this process was told."""
         self.wants = 0.0
-        self.is_alone = False
-        """To be set if no other process is at work when it begins."""
+        self.alone_at: float | None = None
+        """To be set, before the first word, to when it looked and no other process was at work."""
         self._own_limit = limit
         self._member = member
         self._before = before + spent
         self._spent_before = spent
         self._held = 0.0
         self._has_rest = False
+        self._is_denied = False
+        self._when_short = when_short
         self._heard_at = -math.inf
         self._last_spent = 0.0
 
@@ -148,12 +156,21 @@ class PursePart:
             if fresh and self._has_rest and free > 0:
                 self._has_rest = False
                 return free
-            self.wants = math.inf
+            self._ask(math.inf)
             return None
         if fresh and most <= free * (1 + 1e-9):
             return most
-        self.wants = max(self.wants, most - max(free, 0.0))
+        self._ask(most - max(free, 0.0))
         return None
+
+    def _ask(self, wants: float) -> None:
+        self.wants = max(self.wants, wants)
+        self._when_short()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether to tell at once what it wants; where that was refused, it waits until others give some back."""
+        return self.wants > 0 and not self._is_denied
 
     def need(self, spent: float, reserved: float, now: float, *, keeps: bool = True) -> PurseNeed:
         """What to tell now: it gives back what it does not `keep` for as much as it spent since it last told."""
@@ -163,11 +180,13 @@ class PursePart:
         self._held = max(needed, min(self._held, needed + 2 * lately) if keeps else needed)
         wants, self.wants = self.wants, 0.0
         heard_s = None if math.isinf(self._heard_at) else now - self._heard_at
-        is_alone, self.is_alone = self.is_alone, False
-        return PurseNeed(self._member, self._own_limit, self._before, own, self._held, wants, heard_s, is_alone)
+        alone_s = None if self.alone_at is None else now - self.alone_at
+        self.alone_at = None
+        return PurseNeed(self._member, self._own_limit, self._before, own, self._held, wants, heard_s, alone_s)
 
     def hear(self, share: PurseShare, asked: PurseNeed, now: float) -> None:
         """Go by what was told to what was asked."""
         self._held += share.rest
+        self._is_denied = asked.wants > 0 and not share.rest
         self._has_rest = math.isinf(asked.wants) and share.rest > 0
         self.left, self.limit, self._heard_at = share.left, share.limit, now

@@ -4,6 +4,7 @@ that share what they know."""
 
 from themis_pacing.breaker import Breaker
 from themis_pacing.deadline import attempt_ends
+from themis_pacing.learning import LearnedRate
 from themis_pacing.limits import AdaptiveLimit, Pace
 from themis_pacing.member import STALE_S, Member, SharedLimit, SharedPace
 from themis_pacing.pool import FORGOTTEN_S, Need, Pool, Share
@@ -15,6 +16,7 @@ __all__ = [
     "STALE_S",
     "AdaptiveLimit",
     "Breaker",
+    "LearnedRate",
     "Member",
     "Need",
     "Pace",

@@ -10,6 +10,8 @@ import time
 from collections import deque
 from typing import Final
 
+from themis_pacing.learning import LearnedRate
+
 __all__ = ["AdaptiveLimit", "Pace"]
 
 
@@ -88,23 +90,7 @@ class AdaptiveLimit:
 
 
 class Pace:
-    """When calls start: one gate for all, and a distance between them, that of the policy or one that was learned.
-
-    What a provider lets through is learned from its refusals: the calls that it took between two of them, by the
-    time between, corrected by the pace at which it refused. From there the rate goes a tenth down and up again along
-    a cubic that is flat near the known rate, as CUBIC does (RFC 9438), counted in calls that had to wait more than in
-    time. So a new limit is found within some hundred calls, and a known one costs few refusals.
-    """
-
-    STEEPNESS: Final = 0.1
-    PLATEAU: Final = 100
-    """Calls until the rate is again what it was when the provider refused."""
-    CALLS_PER_S: Final = 5.0
-    """A second counts as so many calls at least, so that a slow pace does not last."""
-    SLOWEST: Final = 1.0
-    """Calls per second beneath which the gate alone decides."""
-    GUESS: Final = 10.0
-    """Calls per second if the provider took none at all."""
+    """When calls start: one gate for all, and a distance between them, that of the policy or one that was learned."""
 
     def __init__(self) -> None:
         self.shut_until = 0.0
@@ -112,19 +98,7 @@ class Pace:
         self._open_at = 0.0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._known: float | None = None
-        """Calls per second that the provider took lately; None before it refused any."""
-        self._plateau = float(self.PLATEAU)
-        """At least PLATEAU; more after a long gate, which makes a refusal dear."""
-        self._shut = 0.0
-        """Seconds that the gate was shut after the last refusal."""
-        self._paced = 0
-        """Calls since then that had to wait for their turn."""
-        self._since = 0.0
-        self._started = 0
-        self._refused = 0
-        self._refused_at: float | None = None
-        """When the last refusal came, while no call has started since."""
+        self._learned = LearnedRate()
 
     def pass_now(self, now: float, spacing: float) -> bool:
         """Start a call if that may be now and nobody waits; the next one follows after `spacing` seconds or more."""
@@ -148,10 +122,7 @@ class Pace:
 
     def refuse(self, begun: float, now: float) -> None:
         """A call that started at `begun` was refused for coming too soon. Call `hold` as well."""
-        if begun >= self._since:
-            self._refused += 1
-            if self._refused_at is None:
-                self._refused_at = now
+        self._learned.refuse(begun, now)
 
     def let_go(self) -> None:
         """Let all who wait return at once."""
@@ -162,40 +133,13 @@ class Pace:
                 turn.set_result(None)
 
     def _start(self, now: float, spacing: float) -> None:
-        if self._refused_at is not None:
-            self._learn(self._refused_at)
-        elif not self._since:
-            self._since = now
-        self._started += 1
-        if self._known is not None and (learned := 1 / self._rate(self._known, now)) > spacing:
+        self._learned.start(now, self._open_at)
+        rate = self._learned.rate(now)
+        if rate is not None and (learned := 1 / rate) > spacing:
             # A timer that came late is made up for, or the rate would stay beneath the one that is meant.
             self._open_at = max(self._open_at, now - learned) + learned
         elif spacing:
             self._open_at = now + spacing
-
-    def _rate(self, known: float, now: float) -> float:
-        calls = max(self._paced, self.CALLS_PER_S * (now - self._since))
-        return known * (1 + self.STEEPNESS * (calls / self._plateau - 1) ** 3)
-
-    def _learn(self, refused_at: float) -> None:
-        # Not when the first refusal comes, for others of calls that had started by then follow it.
-        taken = self._started - self._refused
-        if taken > 0:
-            seconds = max(refused_at - self._since, 1e-3)
-            rate = taken / seconds
-            if self._known is not None:
-                # The mean since the last refusal is uncertain if it is of few calls, and too low as far as the gate
-                # was shut, for what that leaves unused is saved up in part only. The pace at this refusal was too
-                # high. So the truth is between them.
-                trust = max(0.5, (1 - self._shut / seconds) * taken / (taken + 10))
-                rate = rate**trust * max(rate, self._rate(self._known, refused_at)) ** (1 - trust)
-            self._known = max(self.SLOWEST, rate)
-            self._plateau = max(self.PLATEAU, 2 * self._known * (self._open_at - refused_at))
-        elif self._known is None:
-            self._known = self.GUESS
-        self._shut = max(0.0, self._open_at - refused_at)
-        self._since, self._refused_at = refused_at, None
-        self._started = self._refused = self._paced = 0
 
     def _ready_at(self, now: float) -> float:
         """When the next call may start."""
@@ -212,6 +156,6 @@ class Pace:
             turn, spacing = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                self._paced += 1
+                self._learned.paced += 1
                 self._start(now, spacing)
         self._set_timer()

@@ -58,24 +58,29 @@ class SharedPace(Pace):
         """Whether there is a rate to share; without one, calls start as in `Pace`."""
         self.parts: int | None = None
         """Of how many equal parts one is this process's, while nobody tells it its share."""
+        self.least = 0.0
+        """Seconds between calls that all processes learned from refusals."""
+        self.started: tuple[int, float] | None = None
+        """How many calls started, and when the first of them did; until `tell`."""
+        self.refused: tuple[int, float, float] | None = None
+        """How many calls came too soon, when the first of them was refused, and when it began; until `tell`."""
         self._windows: deque[list[float]] = deque()
         self._over = 0.0
         """Seconds by which the last call went beyond its window."""
-        self._used = 0.0
-        """Seconds of windows that were used since `asks` was last told."""
+        self._used = 0, 0.0
+        """Calls that started in windows, and the seconds that they took; until `asks`."""
         self._when_short = when_short
 
-    def asks(self, now: float) -> tuple[float, float]:
-        """Seconds that calls would take of the service's time, beyond the windows that there are, and those of the
-        first: of those that wait, and of as many as lately started."""
+    def asks(self, now: float) -> tuple[float, float, int]:
+        """Seconds that calls would take of the service's time, beyond the windows that there are, those of the first,
+        and how many calls: those that wait, and as many as lately started."""
         self._drop_old(now)
-        waiting = [spacing for turn, spacing in self._waiting if not turn.done()]
-        used, self._used = self._used, 0.0
-        if not self.is_limited or not (waiting or used):
-            return 0.0, 0.0
-        asked = self._over + sum(waiting) + used - sum(end - begin for begin, end in self._windows)
-        first = waiting[0] if waiting else 0.0
-        return max(0.0, asked), min(max(0.0, asked), first)
+        waiting = [max(spacing, self.least) for turn, spacing in self._waiting if not turn.done()]
+        (calls, used), self._used = self._used, (0, 0.0)
+        if not self.is_limited or not (waiting or calls):
+            return 0.0, 0.0, 0
+        asked = max(0.0, self._over + sum(waiting) + used - sum(end - begin for begin, end in self._windows))
+        return asked, min(asked, waiting[0] if waiting else 0.0), len(waiting) + calls
 
     @property
     def waits_for_window(self) -> bool:
@@ -122,17 +127,29 @@ class SharedPace(Pace):
         self._drop_old(now)
         return max(self._open_at, self._windows[0][0]) if self._windows else float("inf")
 
+    def refuse(self, begun: float, now: float) -> None:
+        if self.parts is not None:
+            super().refuse(begun, now)
+        times, first_at, first_begun = self.refused or (0, now, begun)
+        self.refused = times + 1, first_at, first_begun
+        self.is_limited = True  # until it is told how
+        self._when_short()
+
+    def paced(self) -> int:
+        """Calls that had to wait for their turn since the last time that this was asked."""
+        paced, self._learned.paced = self._learned.paced, 0
+        return paced
+
     def _start(self, now: float, spacing: float) -> None:
-        if not self.is_limited:
-            super()._start(now, 0.0)
-        elif self.parts is not None:
-            super()._start(now, spacing * self.parts)
-        else:
-            super()._start(now, 0.0)
-            self._use(spacing)
+        calls, first_at = self.started or (0, now)
+        self.started = calls + 1, first_at
+        if self.parts is not None:
+            super()._start(now, max(spacing, self.least) * self.parts)
+        elif self.is_limited:
+            self._use(max(spacing, self.least))
 
     def _use(self, spacing: float) -> None:
-        self._used += spacing
+        self._used = self._used[0] + 1, self._used[1] + spacing
         while self._windows and spacing > 0:
             window = self._windows[0]
             taken = min(spacing, window[1] - window[0])
@@ -191,6 +208,7 @@ class Member:
             self.limit.wanted > max(self._wanted, int(self.limit.limit))
             or self.limit.cut_by is not None
             or pace.shut_until > self._shut_before
+            or pace.refused is not None
             or (pace.waits_for_window and not self._denied)
             or self.breaker.open_until != self._open_before
         )
@@ -198,11 +216,13 @@ class Member:
     def need(self, now: float) -> Need:
         """What to tell now; the answer is to be given to `take`, and if there is none, `lost` is to be called."""
         limit, pace, breaker = self.limit, self.pace, self.breaker
-        asks_s, first_s = pace.asks(now)
+        asks_s, first_s, asks_calls = pace.asks(now)
+        started, pace.started = pace.started, None
+        refused, pace.refused = pace.refused, None
         cut, limit.cut_by = limit.cut_by, None
         grown, limit.grown = limit.grown, 0
         is_new_gate, is_new_state = pace.shut_until > self._shut_before, breaker.open_until != self._open_before
-        self._wanted, self._denied = limit.wanted, asks_s > 0
+        self._wanted, self._denied = limit.wanted, asks_calls > 0
         self._shut_before, open_before, self._open_before = pace.shut_until, self._open_before, breaker.open_until
         opened = breaker.open_until if is_new_state else None
         return Need(
@@ -217,6 +237,10 @@ class Member:
             tokens_per_s=self._own[1],
             asks_s=asks_s,
             first_s=first_s,
+            asks_calls=asks_calls,
+            started=None if started is None else (started[0], now - started[1]),
+            paced=pace.paced(),
+            refused=None if refused is None else (refused[0], now - refused[1], now - refused[2]),
             shut_s=max(0.0, pace.shut_until - now) if is_new_gate else 0.0,
             opened_s=None if opened is None else max(0.0, opened - now),
             closed=breaker.open_until is None and open_before is not None,
@@ -230,7 +254,10 @@ class Member:
         self.members = share.members
         self.requests_per_s, self.tokens_per_s = share.requests_per_s, share.tokens_per_s
         pace.parts = None
-        pace.is_limited = (share.requests_per_s, share.tokens_per_s) != (None, None)
+        rates = share.requests_per_s, share.tokens_per_s, share.learned_per_s
+        if pace.refused is None:  # else it is told first
+            pace.is_limited = any(rates)
+        pace.least = 1 / share.learned_per_s if share.learned_per_s else 0.0
         if share.shut_s > max(0.0, pace.shut_until - now):
             if pace.shut_until == self._shut_before:  # else this process knows of another gate, which it tells next
                 self._shut_before = now + share.shut_s
@@ -254,7 +281,7 @@ class Member:
             breaker.close_with_others()
         elif share.probe:
             breaker.allow_probe()
-        elif breaker.open_until is None or now + share.open_s > breaker.open_until + SAME_S:
+        elif breaker.open_until is None or (share.open_s > SAME_S and now + share.open_s > breaker.open_until + SAME_S):
             breaker.open_with_others(now + share.open_s, share.failed_probes, joining=joining)
         else:
             return False

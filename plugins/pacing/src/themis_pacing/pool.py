@@ -14,8 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from themis_pacing.learning import LearnedRate
+
 __all__ = ["FORGOTTEN_S", "Need", "Pool", "Share"]
 
+FORGOTTEN_TIMES: Final = 10
+"""So many times a learned rate, calls need not be spaced any more."""
 FORGOTTEN_S: Final = 10.0
 """Seconds after which a member that said nothing is gone."""
 AHEAD_S: Final = 0.75
@@ -47,6 +51,15 @@ class Need:
     """Seconds of the service's whole rate that its calls that wait would take."""
     first_s: float = 0.0
     """Those of the first of them."""
+    asks_calls: int = 0
+    """How many these calls are."""
+    started: tuple[int, float] | None = None
+    """Calls that started since it was told its share, and how long ago the first of them did."""
+    paced: int = 0
+    """Those of them that had to wait for their turn."""
+    refused: tuple[int, float, float] | None = None
+    """Calls that came too soon, with a word for how long to wait; how long ago the first of these was refused, and how
+    long ago it began."""
     shut_s: float = 0.0
     """For how long the service asked it to send nothing."""
     opened_s: float | None = None
@@ -70,12 +83,16 @@ class Share:
     requests_per_s: float | None = None
     """The smallest limit of all members."""
     tokens_per_s: float | None = None
+    learned_per_s: float | None = None
+    """Calls a second that the service seems to take from all; None if it refused none lately."""
     shut_s: float = 0.0
     open_s: float | None = None
     """Until the next probe, which is not this member's to send unless `probe`; None if calls flow."""
     failed_probes: int = 0
     probe: bool = False
     """It is this member's to send a probe now."""
+    most: int = 0
+    """Calls in flight in all: the fewest that a member's policy allows."""
 
 
 @dataclass(slots=True)
@@ -111,6 +128,7 @@ class Pool:
     open_until: float | None = None
     failed_probes: int = 0
     prober: str | None = None
+    rate: LearnedRate = field(default_factory=LearnedRate)
     seats: dict[str, _Seat] = field(default_factory=dict)
 
     @classmethod
@@ -119,7 +137,7 @@ class Pool:
         if plain is None:
             return cls()
         seats = {name: _Seat(**each) for name, each in plain["seats"].items()}
-        return cls(**{**plain, "seats": seats})
+        return cls(**{**plain, "seats": seats, "rate": LearnedRate(**plain["rate"])})
 
     def plain(self) -> dict[str, Any]:
         """As plain data, to keep."""
@@ -135,20 +153,24 @@ class Pool:
         """Take in what a member needs and met, and tell it its share. `now` is of the store's clock."""
         self._set_clock(need, now)
         self._forget(now)
+        told_at = self.seats[need.member].seen if need.member in self.seats else 0.0
         seat = self.seats.setdefault(need.member, _Seat(now, need.most, served=now))
         seat.seen, seat.most, seat.wanted = now, need.most, need.wanted
         seat.held = max(need.held, 0)
         seat.requests_per_s, seat.tokens_per_s = need.requests_per_s, need.tokens_per_s
         self.shut_until = max(self.shut_until, now + need.shut_s)
-        self._learn(need, now)
+        self._learn_places(need, told_at, now)
+        self._learn_rate(need, told_at, now)
         self._break(need, now)
         probe = self._give_probe(need, now)
         return Share(
             places=self._give_places(need.member, seat, now),
             members=len(self.seats),
+            most=self._most(),
             window=self._give_window(need, seat, now),
             requests_per_s=_smallest(each.requests_per_s for each in self.seats.values()),
             tokens_per_s=_smallest(each.tokens_per_s for each in self.seats.values()),
+            learned_per_s=self._learned(now),
             shut_s=max(0.0, self.shut_until - now),
             open_s=None if self.open_until is None else max(0.0, self.open_until - now),
             failed_probes=self.failed_probes,
@@ -175,6 +197,7 @@ class Pool:
             self.cut_at += jump
             self.next_at += jump
             self.shut_until += jump
+            self.rate.since += jump if self.rate.since else 0.0
             if self.open_until is not None:
                 self.open_until += jump
             for each in self.seats.values():
@@ -192,19 +215,37 @@ class Pool:
     def _most(self) -> int:
         return min(each.most for each in self.seats.values())
 
-    def _learn(self, need: Need, now: float) -> None:
+    def _learn_places(self, need: Need, told_at: float, now: float) -> None:
         """Additive increase, multiplicative decrease over all members; one cut for all refusals of one episode."""
         most = self._most()
         if need.grown and self.limit is not None:
             self.limit += need.grown / self.limit
         if need.cut is not None:
             ago, begun_ago = need.cut
-            if now - begun_ago >= self.cut_at:
+            if now - begun_ago >= self.cut_at and (told_at >= self.cut_at or not self.cut_at):
                 self.cut_at = now - ago
                 used = sum(min(each.held, each.wanted) for each in self.seats.values())
                 self.limit = max(1.0, min(most if self.limit is None else self.limit, float(used)) * DECREASE)
         if self.limit is not None and self.limit >= most:
             self.limit = None
+
+    def _learn_rate(self, need: Need, told_at: float, now: float) -> None:
+        rate = self.rate
+        times, ago, begun_ago = need.refused or (0, 0.0, 0.0)
+        # Who was not told of a refusal goes on for a while: that is no other one, and says nothing of a rate.
+        is_news = times > 0 and (rate.known is None or told_at >= rate.since)
+        if need.started is not None:
+            calls, since_s = need.started
+            rate.since = rate.since or now - since_s
+            rate.started += calls if is_news else max(0, calls - times)
+            rate.paced += need.paced
+        if is_news:
+            rate.refuse(now - begun_ago, now - ago, times)
+            rate.learn(self.shut_until)
+
+    def _learned(self, now: float) -> float | None:
+        rate = self.rate.rate(now)
+        return None if rate is None or rate > FORGOTTEN_TIMES * (self.rate.known or 0.0) else rate
 
     def _places(self) -> int:
         return self._most() if self.limit is None else min(self._most(), int(self.limit))
@@ -225,21 +266,24 @@ class Pool:
 
     def _give_window(self, need: Need, seat: _Seat, now: float) -> tuple[float, float] | None:
         """The next stretch of the service's time for a member, in which it alone starts calls."""
+        learned = self._learned(now)
+        spacing = 0.0 if learned is None else 1 / learned
+        asks_s, first_s = need.asks_s or need.asks_calls * spacing, max(need.first_s, spacing)
         others = [each for each in self.seats.values() if each.asks_s > 0 and each is not seat]
-        if need.asks_s > 0 and not seat.asks_s and others:
+        if asks_s > 0 and not seat.asks_s and others:
             seat.had = max(seat.had, min(each.had for each in others))  # what it left to others is no claim
-        seat.asks_s = need.asks_s
+        seat.asks_s = asks_s
         begin = max(self.next_at, self.shut_until, now)
         room = now + AHEAD_S - begin
-        if not seat.asks_s or room <= 0:
+        if not asks_s or room <= 0:
             return None
         part = _level([seat, *others], room) - seat.had
-        if part < need.first_s and any(each.had < seat.had for each in others):
+        if part < first_s and any(each.had < seat.had for each in others):
             return None
-        length = max(need.first_s, min(need.asks_s, part, AHEAD_S / (1 + len(others))))
+        length = max(first_s, min(asks_s, part, AHEAD_S / (1 + len(others))))
         self.next_at = begin + length
         seat.had += length
-        seat.asks_s = need.asks_s - length if need.asks_s - length > 1e-6 else 0.0
+        seat.asks_s = asks_s - length if asks_s - length > 1e-6 else 0.0
         return begin - now, length
 
     def _break(self, need: Need, now: float) -> None:

@@ -281,11 +281,15 @@ class PostgresDatabase(VersionedDatabase):
             "lock_timeout": f"{_BRIEF_WAIT_S}s",
         }
         changed = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-        [(token, *_)] = connection.fetch(
-            "BEGIN ISOLATION LEVEL READ COMMITTED;"
-            f" SELECT current_setting('themis.session', true), {', '.join(changed)}"
-        )
-        connection.check_token(token)
+        try:
+            [(token, *_)] = connection.fetch(
+                "BEGIN ISOLATION LEVEL READ COMMITTED;"
+                f" SELECT current_setting('themis.session', true), {', '.join(changed)}"
+            )
+            connection.check_token(token)
+        except BaseException:
+            self._roll_back()
+            raise
 
     def clock(self) -> float:
         return float(self.row("SELECT extract(epoch FROM clock_timestamp())::float8")[0])
