@@ -197,6 +197,31 @@ def test_files_that_the_spec_names_go_with_it_and_what_they_import(shards: Shard
     assert container([job])["workingDir"] == "/themis/specs"
 
 
+@pytest.mark.parametrize(
+    "key", ["{'token': 'sk-0123456789abcdefghij'}", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----"]
+)
+def test_a_file_that_holds_a_key_is_not_written_into_the_manifest(shards: Shards, plain_spec: Path, key: str) -> None:
+    (plain_spec.parent / "account.txt").write_text(key)
+    volume = ("--claim", "data:/data", "--set", "project.storage.root_dir=/data/store")
+    where = ("--file", plain_spec.parent / "account.txt")
+    done = shards("kubernetes", plain_spec, "-n", 3, "--image", "i", *volume, *where)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "account.txt holds a key, or what looks like one" in done.stderr
+    assert "sk-0123456789abcdefghij" not in done.stderr
+
+
+def test_a_store_with_its_texts_in_the_database_needs_no_volume(
+    shards: Shards, plain_spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEMIS_POSTGRES_URL", POSTGRES)
+    storage = "{backend: postgres, blobs: database}"
+    plain_spec.write_text(plain_spec.read_text().replace("{backend: sqlite, root_dir: .themis}", storage))
+    done = shards("kubernetes", plain_spec, "-n", 3, "--image", "i", "--secret", "THEMIS_POSTGRES_URL=database/url")
+    assert done.exit_code == 0, done.stderr
+    assert "warning" not in done.stderr
+    assert "db.example" not in done.stdout + done.stderr
+
+
 def test_what_no_config_map_holds_is_refused_with_what_to_do(shards: Shards, plain_spec: Path) -> None:
     with (plain_spec.parent / "data" / "answers.jsonl").open("a") as file:
         file.write("\n" * 1_000_000)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from themis_core import SpecError, path_kind, resolve_path
+from themis_core import SpecError, looks_like_a_key, path_kind, resolve_path
 from themis_documents import read_source
 from themis_loose import neighbours
 from themis_plugin_shards.planned import Shards, utf8
@@ -20,6 +20,7 @@ __all__ = ["MOST_BYTES", "Carried", "carried"]
 MOST_BYTES: Final = 1_000_000
 """Of all files together: a ConfigMap may have 1 MiB, names and YAML included."""
 _LONGEST_PATH = 4_096
+_WORD = re.compile(r"[^\s'\"`=,:;()<>\[\]{}]{16,}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def carried(shards: Shards, further: Sequence[Path], folder: PurePosixPath) -> C
     root = Path(os.path.commonpath([path.parent for path in paths]))
     files = {path.relative_to(root).as_posix(): _read(path) for path in paths}
     _check_size(files)
+    for name, content in files.items():
+        _check_keys(name, content)
 
     def inside(path: Path) -> PurePosixPath:
         return folder / Path(os.path.normpath(path)).relative_to(root).as_posix()
@@ -99,6 +102,16 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SpecError(f"can't be read: {error.strerror or error}", path=str(path)) from error
+
+
+def _check_keys(path: str, content: bytes) -> None:
+    """Raise SpecError if a file holds a key: a ConfigMap is no place for it, and the manifest is read by many."""
+    text = content.decode(errors="replace")
+    if "PRIVATE KEY-----" in text or any(map(looks_like_a_key, _WORD.findall(text))):
+        raise SpecError(
+            f"{path} holds a key, or what looks like one, which would stand in the manifest: keep it in a Secret, or "
+            "have the files on a volume (--claim) or in the image, and say where the spec is there (--at)"
+        )
 
 
 def _check_size(files: dict[str, bytes]) -> None:
