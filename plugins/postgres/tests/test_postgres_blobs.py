@@ -272,7 +272,9 @@ def test_the_server_of_a_bucket_can_be_named_in_the_spec(
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.delenv("AWS_REGION")
     backend = PostgresBlobStorageSpec(
-        schema_name=schema_name, blobs="s3://bucket/x", blob_options={"endpoint_url": s3.url, "region": "us-east-1"}
+        schema_name=schema_name,
+        blobs="s3://bucket/x",
+        blob_options={"endpoint_url": s3.url, "region": "us-east-1", "skip_signature": False},
     )
     opened(backend, tmp_path).close()
 

@@ -21,6 +21,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _BUCKETS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 """Schemes of buckets, and the extra that installs what they need."""
 
+_ALMOST: Final = re.compile(rf"({'|'.join(_BUCKETS)}):", re.IGNORECASE)
 _SECRET_OPTION: Final = re.compile(
     r"(?:^|_)(?:sas|token|pwd|(?:account|customer|encryption|sas)_key(?:_base64)?)$", re.IGNORECASE
 )
@@ -36,8 +37,12 @@ def check_place(place: str) -> None:
     """Raise ValueError if no long texts can be there, whatever is installed; nothing that is secret is repeated."""
     if not place.strip() or "\0" in place:
         raise ValueError("must name a folder, such as .themis/blobs, or a URL, such as s3://bucket/prefix")
+    if place != place.strip():
+        raise ValueError("must not begin or end with a space")
     match = _URL.match(place)
     if match is None:
+        if (found := _ALMOST.match(place)) is not None:  # a folder of that name is meant by nobody
+            raise ValueError(f"must have two slashes if it is a URL: {found[1].lower()}://bucket/prefix")
         return
     scheme, rest = match[1].lower(), match[2]
     host = rest.partition("/")[0]

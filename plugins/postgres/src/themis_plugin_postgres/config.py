@@ -147,6 +147,10 @@ class PostgresConfig(StorageBackend):
     @field_validator("blobs")
     @classmethod
     def _names_a_place(cls, value: str) -> str:
+        if value != "database" and value.strip().lower() == "database":
+            raise ValueError(
+                f"blobs: {value!r} is neither `database` nor a folder: write database, or ./{value.strip()}"
+            )
         try:
             check_place(value)
         except ValueError as error:
