@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from themis_core.components import LiveChange, Store
+from themis_core.components import LiveChange
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution.writer import Writer
 from themis_core.specs import ExecutionPolicySpec
@@ -74,7 +74,7 @@ class SharedLimits:
         self._policy = policy
         self._budget = budget
         self._run_id = run_id
-        self._name = secrets.token_hex(8)
+        self._name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
         self._endpoints: list[_Endpoint] = []
         self._short = asyncio.Event()
         self._heard_at = time.monotonic()
@@ -103,8 +103,10 @@ class SharedLimits:
         """Raises StorageError if the store can share nothing."""
         try:
             looked_at = time.monotonic()
-            if self._budget.part is not None and not await self._writer.read(self._has_others):
-                self._budget.part.alone_at = looked_at
+            if self._budget.part is not None:
+                holders = await self._writer.read(lambda store: store.at_work(self._run_id))
+                living = frozenset(f"{each.host} {each.pid}" for each in holders if each.part != DRIVER)
+                self._budget.part.looked = looked_at, living
             await self._exchange([])
         except ThemisError:
             raise
@@ -208,12 +210,6 @@ class SharedLimits:
 
     def _place(self, kind: str, name: str) -> str:
         return "\n".join((kind, name, self._policy.share_limits_as if kind == "endpoint" else ""))
-
-    def _has_others(self, store: Store) -> bool:
-        """Whether other processes are at work on the run; those that were killed are not."""
-        mine = os.getpid(), socket.gethostname()
-        holders = store.at_work(self._run_id)
-        return any((each.pid, each.host) != mine and each.part != DRIVER for each in holders)
 
 
 def _pooled(need: Need, *, leaves: bool) -> LiveChange:

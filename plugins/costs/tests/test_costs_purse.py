@@ -45,8 +45,18 @@ def test_what_a_dead_process_held_counts_as_spent_until_all_is_counted_anew() ->
     assert purse.exchange(need("a"), T + 9).left == 9.0  # it may still be alive
     assert purse.exchange(need("a"), T + 10.5).left == 6.0
     assert purse.exchange(need("a", wants=7.0), T + 11).rest == 0.0
-    alone = PurseNeed("new", 10.0, 1.5, 0.0, 0.0, 8.5, alone_s=0.5)  # as the store has it
+    alone = PurseNeed("new", 10.0, 1.5, 0.0, 0.0, 8.5, looked=(0.5, frozenset()))  # as the store has it
     assert purse.exchange(alone, T + 12).rest == 8.5
+
+
+def test_several_who_begin_together_after_a_kill_count_anew() -> None:
+    purse = Purse()
+    purse.exchange(need("here 1 x", wants=math.inf), T)  # killed at its first call, of which nothing was known
+    living = frozenset({"here 2", "here 3"})
+    for member in ("here 2 x", "here 3 x"):
+        share = purse.exchange(PurseNeed(member, 10.0, 1.0, 0.0, 0.0, 3.0, looked=(0.1, living)), T + 2)
+        assert share.rest >= 3.0
+    assert sorted(purse.seats) == ["here 2 x", "here 3 x"]
 
 
 def test_the_smaller_limit_of_two_holds() -> None:
@@ -75,9 +85,9 @@ def test_processes_that_die_and_come_back_never_overspend() -> None:
         for step in range(200):
             clock += chance.random()
             if len(parts) < 4 and chance.random() < 0.2:
-                name = f"{step}"
+                name = f"here {step} x"
                 parts[name] = PursePart(name, 10.0, spent, 0.0, lambda: None)
-                parts[name].alone_at = clock if len(parts) == 1 else None
+                parts[name].looked = clock, frozenset(each.rpartition(" ")[0] for each in parts)
                 costs[name], reserved[name] = 0.0, []
             if not parts:
                 continue

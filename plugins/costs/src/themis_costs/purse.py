@@ -36,8 +36,8 @@ class PurseNeed:
     """Beyond that, for one call; infinite for one of which nothing is known."""
     heard_s: float | None = None
     """Seconds since it was told, by its own clock; None if it never was."""
-    alone_s: float | None = None
-    """It begins, and looked so many seconds ago: no other process was at work on the same, dead ones aside."""
+    looked: tuple[float, frozenset[str]] | None = None
+    """It begins, and looked so many seconds ago who is alive: the names of members up to their last space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,11 @@ class Purse:
     def exchange(self, need: PurseNeed, now: float) -> PurseShare:
         """Take in what a process spent and keeps, and give it what it wants, as far as that is there."""
         self._set_clock(need, now)
-        if need.alone_s is not None:
+        if need.looked is not None:
+            self._bury(*need.looked, now)
+        if not self.seats:
             # The calls of those who died are known by now, or nobody will ever know them.
-            self.base = need.before
-            self.seats = {name: each for name, each in self.seats.items() if each.seen >= now - need.alone_s}
-        elif not self.seats:
-            self.base = max(self.base, need.before)
+            self.base = need.before if need.looked is not None else max(self.base, need.before)
         others = [each for name, each in self.seats.items() if name != need.member]
         limit = min([need.limit, *(each.limit for each in others if now - each.seen <= HOLDS_S)])
         seat = self.seats[need.member] = _Seat(now, need.limit, need.spent, need.held)
@@ -101,6 +100,16 @@ class Purse:
         seat.held += rest
         left = limit - self.base - sum(self._spent(each, now) for each in self.seats.values())
         return PurseShare(seat.held, left, limit, rest)
+
+    def _bury(self, looked_s: float, living: frozenset[str], now: float) -> None:
+        """Forget those who are known to be dead; what they held counts as spent as long as others are there."""
+        kept = {
+            name: each
+            for name, each in self.seats.items()
+            if name.rpartition(" ")[0] in living or each.seen >= now - looked_s
+        }
+        self.base += sum(each.held for name, each in self.seats.items() if name not in kept)
+        self.seats = kept
 
     def leave(self, need: PurseNeed) -> None:
         """Forget a process that has nothing under way; what it spent stays spent."""
@@ -135,8 +144,8 @@ class PursePart:
         self.left = math.inf
         """What one call can have at most, as far as this process was told."""
         self.wants = 0.0
-        self.alone_at: float | None = None
-        """To be set, before the first word, to when it looked and no other process was at work."""
+        self.looked: tuple[float, frozenset[str]] | None = None
+        """To be set, before the first word, to when it looked who is alive, and what it found."""
         self._own_limit = limit
         self._member = member
         self._before = before + spent
@@ -180,9 +189,9 @@ class PursePart:
         self._held = max(needed, min(self._held, needed + 2 * lately) if keeps else needed)
         wants, self.wants = self.wants, 0.0
         heard_s = None if math.isinf(self._heard_at) else now - self._heard_at
-        alone_s = None if self.alone_at is None else now - self.alone_at
-        self.alone_at = None
-        return PurseNeed(self._member, self._own_limit, self._before, own, self._held, wants, heard_s, alone_s)
+        looked = None if self.looked is None else (now - self.looked[0], self.looked[1])
+        self.looked = None
+        return PurseNeed(self._member, self._own_limit, self._before, own, self._held, wants, heard_s, looked)
 
     def hear(self, share: PurseShare, asked: PurseNeed, now: float) -> None:
         """Go by what was told to what was asked."""
