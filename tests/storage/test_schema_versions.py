@@ -70,6 +70,27 @@ def test_a_store_that_an_earlier_version_wrote_gives_what_was_put_into_it(tmp_pa
     assert state(path)[0] == SCHEMA_VERSION
 
 
+@pytest.mark.parametrize("name", [f"schema-{number}" for number in range(2, 7)])
+@pytest.mark.parametrize(
+    "deleted",
+    [
+        "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
+        "DELETE FROM events WHERE chain = 2; DELETE FROM chains WHERE id = 2",
+        "DELETE FROM chains WHERE id = 0",
+    ],
+)
+def test_what_is_missing_from_the_log_of_an_older_store_is_told_when_it_was_brought_up_to_date(
+    tmp_path: Path, name: str, deleted: str
+) -> None:
+    path = old_store(tmp_path, name)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(deleted)
+    for _ in range(2):
+        with closing(BACKEND.open(tmp_path)) as store:
+            assert list(store.check_log())
+            store.append([generation_recorded("later")])
+
+
 @pytest.mark.parametrize("change", [add_index, None], ids=["with a change", "tables alone"])
 @pytest.mark.parametrize("rebuild", [True, False])
 def test_opening_an_older_store_to_write_brings_it_up_to_date(
