@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from themis_core.components import StorageBackend
-from themis_core.errors import SpecError, StorageError, StoreMissing
+from themis_core.errors import RunLocked, SpecError, StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
 from themis_core.plugins import Composition, compose, failure, in_force, open_storage, plugins_of
@@ -33,7 +33,7 @@ from themis_core.session.holding import entered
 from themis_core.session.launching import Launcher, LocalLauncher, worker_command
 from themis_core.session.looking import Looked, look_for
 from themis_core.session.orders import WorkOrder
-from themis_core.session.parts import part_of
+from themis_core.session.parts import part_of, result_while_ended
 from themis_core.session.working import work_by
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
@@ -209,7 +209,14 @@ async def _held(
 ) -> RunResult:
     """Work through a plan with its lock."""
     part = "" if made.part is None else str(made.part)
-    lock = await writer.read(lambda store: entered(store, made.run_id, part))
+    try:
+        lock = await writer.read(lambda store: entered(store, made.run_id, part))
+    except RunLocked:
+        location = made.composition.storage.location(made.composition.project_dir)
+        ended = await writer.read(lambda store: result_while_ended(store, made, location))
+        if ended is None:
+            raise
+        return ended
     try:
         is_new = looked.finished is None and not looked.is_stored
         for told in await writer.read(lambda store: edits_told(made, store)) if is_new else ():

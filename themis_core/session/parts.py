@@ -15,7 +15,15 @@ from themis_core.records import ERROR_REMEDIES, Part, RunCost, RunRecord
 from themis_core.results import RunResult
 from themis_core.specs import ExecutionPolicySpec
 
-__all__ = ["limits_of", "part_of", "result_of_part", "spent_of", "stored_of_part", "within_limits"]
+__all__ = [
+    "limits_of",
+    "part_of",
+    "result_of_part",
+    "result_while_ended",
+    "spent_of",
+    "stored_of_part",
+    "within_limits",
+]
 
 _LOOK_UP = 500
 """Trials per look-up."""
@@ -95,6 +103,22 @@ def result_of_part(
         {code: ERROR_REMEDIES.get(code, "") for code in sorted(codes)},
         [], [], counts["judged"], counts["simulated"], part=part,
     )  # fmt: skip
+
+
+def result_while_ended(store: Store, made: Plan, storage: str) -> RunResult | None:
+    """What a part gives that is kept out of its run by whoever makes the result just now; None if that is not why.
+
+    All that is planned is stored then, and nothing failed, so that nothing is left to be done for it.
+    """
+    run = store.run(made.run_id)
+    if run is None or made.part is None or run.failed or run.trials < made.count():
+        return None
+    count = made.count(made.part)
+    progress = Progress(count, done=count, reused=count)
+    counts = {"generated": 0, "reused": count, "errors": {}, "judged": 0, "simulated": 0}
+    return result_of_part(
+        store, run, str(made.part), progress, counts=counts, status="completed", note="", storage=storage
+    )
 
 
 def _told(part: str, progress: Progress, planned: int, stored: int, note: str) -> str:
