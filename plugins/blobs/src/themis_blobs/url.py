@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NoReturn, TypeVar
 
 from themis_blobs.base import Blobs, BlobUnreachable, StoredBlob, object_name, pack, unpack
@@ -29,7 +31,7 @@ _OPENING_S: Final = 2.0
 """Seconds for which a place is tried that can't be written to when it is opened."""
 _MARGIN_S: Final = 5.0
 """Seconds beyond its own time-outs after which a client is taken to hang."""
-_MARKER: Final = "themis-store.txt"
+_PROBE: Final = "themis-probe-"
 _NAME: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.zst")
 _PART: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.zst\.[0-9a-f]+\.part")
 _SHOWN: Final = 600
@@ -56,13 +58,16 @@ class UrlBlobs(Blobs):
         return f"the object {self._url}/{object_name(digest)}"
 
     def prepare(self) -> None:
-        said = f"Long texts of a store of Themis. Written anew whenever the store is opened to write.\n{self._url}\n"
+        # Of its own name: not every service keeps apart what many who open a store at once would write to one object.
+        name, said = f"{_PROBE}{secrets.token_hex(8)}.txt", secrets.token_bytes(16)
         try:
-            self._ask(lambda: self._objects.put(_MARKER, said.encode()), retry_s=min(self._retry_s, _OPENING_S))
-            found = self._ask(lambda: self._objects.get(_MARKER), retry_s=0)
+            self._ask(lambda: self._objects.put(name, said), retry_s=min(self._retry_s, _OPENING_S))
+            found = self._ask(lambda: self._objects.get(name), retry_s=0)
         except Exception as error:  # noqa: BLE001 - whatever a client raises
             self._refuse("can't be written to", error)
-        if found != said.encode():
+        with suppress(Exception):  # to remove it may need a right that runs don't
+            self._ask(lambda: self._objects.remove(name), retry_s=0)
+        if found != said:
             raise StorageError(f"{self._url} gives back something else than was written to it: name another place")
 
     def write(self, texts: Mapping[bytes, bytes]) -> None:
