@@ -152,7 +152,7 @@ def most_within(begun: list[float], seconds: float) -> int:
 def test_processes_that_share_a_token_bucket_fail_no_trial_and_use_it(
     fleet: Fleet, full: bool, figures: dict[str, Any]
 ) -> None:
-    rate, trials = (100.0, 500) if full else (40.0, 50)
+    rate, trials = (60.0, 500) if full else (40.0, 50)
     fleet.server.reset({"bucket": {"rate": rate, "capacity": BURST}, "latency_s": 0.02})
     if full:
         fleet.start([{"share_limits": True}] * 4, trials)
