@@ -38,6 +38,8 @@ class Between(ThreadingHTTPServer):
         self.faults: list[tuple[str, str]] = []
         """Method and fault of the next requests of that method: `503`, `403`, `hang`, `cut`, `lost`, `garbled`."""
         self.seen: list[tuple[str, str]] = []
+        self.together = threading.Barrier(1)
+        """Requests that go on only when so many are there."""
         self.at_once = 0
         self.most_at_once = 0
         self.ended = threading.Event()
@@ -81,6 +83,7 @@ class _Passing(BaseHTTPRequestHandler):
             return
         self.server.count(1)
         try:
+            self.server.together.wait(10)
             status, headers, data = self._ask(body)
         finally:
             self.server.count(-1)

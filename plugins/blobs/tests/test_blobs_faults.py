@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ def test_wrong_keys_are_found_and_not_shown(
 def test_many_texts_are_sent_side_by_side_and_not_too_many(between: Any, url: str) -> None:
     texts = {hashlib.sha256(text).digest(): text for text in (b"%d" % number * 1_000 for number in range(64))}
     blobs = opened(url, timeout_s=20)
+    between.together = threading.Barrier(4)
     blobs.write(texts)
+    between.together = threading.Barrier(1)
     assert len(between.seen) == 64
     assert 4 <= between.most_at_once <= 16
     assert blobs.read_many(texts) == texts
@@ -171,8 +174,6 @@ def test_whatever_a_client_raises_is_an_error_of_the_store(
 
 
 def test_a_client_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
     import fsspec.implementations.memory
 
     from themis_blobs import url
