@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import pytest
 from made_runs import scorer
 
-from themis_core import OutcomeCount, RunRecord, ScoreRow
+from themis_core import Generation, Item, Metric, OutcomeCount, RunRecord, Score, ScoreRow
+from themis_core.results.aggregates import of_aggregate
 from themis_core.results.groups import Grouping, grouped
+from themis_core.results.held import SumsOfParts
 from themis_core.testing.memory import MemoryStore
+from themis_intervals import Interval
 
 SAMPLES = 4
 
@@ -33,11 +36,30 @@ class Streaming(MemoryStore):
                 yield ScoreRow(
                     "s", "m", "plain", "default", "accuracy", "match", f"i{number}", sample, f"t{number}-{sample}",
                     "answered", value, None, "number", True, None, f"d{number}",
-                    extracted=f'"answer {number} {value}"' if whole else None,
+                    parts=(value, 1.0), extracted=f'"answer {number} {value}"' if whole else None,
                 )  # fmt: skip
 
 
-def peak_of(items: int, grouping: Grouping) -> tuple[int, Any]:
+class Ratio(Metric):
+    """A number of the sums of parts, as BLEU is."""
+
+    aggregates_mean: ClassVar[bool] = False
+    aggregates_smoothly: ClassVar[bool] = True
+    sums_parts: ClassVar[bool] = True
+
+    def score(self, item: Item, generation: Generation, value: Any) -> Score:
+        raise AssertionError("scores are stored")
+
+    def aggregate(self, scores: Iterable[Score]) -> float | None:
+        parts = [score.parts for score in scores]
+        return sum(right for right, _ in parts) / sum(all_of_them for _, all_of_them in parts) if parts else None
+
+
+class Held(Ratio):
+    sums_parts: ClassVar[bool] = False
+
+
+def peak_of(items: int, grouping: Grouping, metric: Metric | None = None) -> tuple[int, Any]:
     """The most bytes that are in use while the groups are made, and what these come to."""
     benchmark = {
         "benchmark_id": "b",
@@ -51,7 +73,8 @@ def peak_of(items: int, grouping: Grouping) -> tuple[int, Any]:
     store = Streaming(items)
     tracemalloc.start()
     try:
-        ((row,),) = grouped(store, run, {}, [grouping])
+        aggregates = {("s", "accuracy", "match"): metric} if metric else {}
+        ((row,),) = grouped(store, run, aggregates, [grouping])
         return tracemalloc.get_traced_memory()[1], row
     finally:
         tracemalloc.stop()
@@ -88,3 +111,31 @@ def test_the_measurement_sees_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     few, _ = peak_of(300, Grouping((), repeats="best@4"))
     many, _ = peak_of(6_000, Grouping((), repeats="best@4"))
     assert many > few + 1_000_000
+
+
+def test_a_number_of_sums_of_parts_is_made_in_memory_that_does_not_grow() -> None:
+    few, _ = peak_of(1_500, Grouping(()), Ratio())
+    many, row = peak_of(3_000, Grouping(()), Ratio())
+    assert many < few + 60_000
+    kept, other = peak_of(3_000, Grouping(()), Held())
+    assert kept > many + 500_000, "the control: a metric that may do anything with its scores has them all"
+    assert (row.value, row.n, row.items, row.interval) == (other.value, 12_000, 3_000, "jackknife")
+    assert row.value == pytest.approx(1 / 3)
+    assert row.standard_error == pytest.approx(other.standard_error, rel=0.5)  # of 500 groups, and of 20
+
+
+def test_each_of_a_few_items_is_left_out_of_sums_as_it_is_of_scores() -> None:
+    for items in (2, 3, 100):
+        _, row = peak_of(items, Grouping(()), Ratio())
+        _, other = peak_of(items, Grouping(()), Held())
+        assert (row.value, row.no_interval) == (other.value, other.no_interval)
+        assert row.standard_error == pytest.approx(other.standard_error, rel=1e-9)
+        assert (row.low, row.high) == pytest.approx((other.low, other.high), rel=1e-9)
+
+
+def test_scores_with_unlike_parts_are_not_added_up(caplog: pytest.LogCaptureFixture) -> None:
+    held = SumsOfParts()
+    held.add(Score(1.0, parts=(1.0, 1.0)), new_item=True)
+    held.add(Score(1.0, parts=(1.0,)), new_item=True)
+    assert of_aggregate(Ratio(), held, "ratio") == (None, None, Interval(missing="aggregate_failed"))
+    assert "metric 'ratio': its scores have unlike numbers of `parts`" in caplog.text

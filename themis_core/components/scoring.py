@@ -49,6 +49,10 @@ class Scoring(Component):
     aggregates_smoothly: ClassVar[bool] = False
     """True if such an `aggregate` is a smooth function of sums over items, as that of BLEU is and a median is not: then
     its standard error and interval come from calling it again without some of the items each time (jackknife)."""
+    sums_parts: ClassVar[bool] = False
+    """True if such an `aggregate` needs no more than the sums of the scores' `parts`, as that of BLEU does. A group of
+    any size is then held as sums: `aggregate` is handed one score for many, their mean, with the sums as its parts.
+    All scores must have the same number of parts."""
 
     def unscorable(self, item: Item) -> str | None:
         """Return why no answer to an item can be scored, such as `no_reference` or `bad_reference`; None if any can be.

@@ -4,48 +4,43 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 
 from themis_core.components import Judge, Metric
 from themis_core.plugins import failure, from_outside, in_its_time_beside
-from themis_core.records import Score
-from themis_intervals import Interval, dealt, interval_about, jackknife, t_quantile
+from themis_core.results.held import HeldScores, Items
+from themis_intervals import Interval, interval_about, jackknife, t_quantile
 
 __all__ = ["of_aggregate"]
 
 log = logging.getLogger("themis")
-FEWEST_GROUPS, MOST_HANDED = 20, 200_000
-"""Leaving out one item at a time hands each score over as often as there are items: so of many they are left out in
-groups, in as many as hand over `MOST_HANDED` scores, but no fewer than `FEWEST_GROUPS`."""
 
 
 def of_aggregate(
-    component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str
+    component: Metric | Judge, held: HeldScores, metric: str
 ) -> tuple[float | None, float | None, Interval]:
-    """The aggregate of scores by item, its standard error, and its interval by the jackknife over whole items."""
-    value = _aggregate(component, items, metric)
+    """The aggregate of scores, its standard error, and its interval by the jackknife over whole items."""
+    if held.problem:
+        log.error("metric %r: %s\nits numbers are missing; the scores are stored", metric, held.problem)
+    value = None if held.problem else _aggregate(component, held.whole(), metric)
     if value is None:
         return None, None, Interval(missing="aggregate_failed")
     if not component.aggregates_smoothly:
         return value, None, Interval(missing="not_smooth")
-    if len(items) < 2:
+    if held.groups < 2:
         return value, None, Interval(missing="one_item")
-    groups = min(len(items), max(FEWEST_GROUPS, MOST_HANDED // sum(map(len, items))))
-    group_of = dealt(len(items), groups)
     left_out = []
-    for group in range(groups):
-        rest = [item for item, of in zip(items, group_of, strict=True) if of != group]
+    for rest in held.left_out():
         if (without := _aggregate(component, rest, metric)) is None:
             return value, None, Interval(missing="aggregate_failed")
         left_out.append(without)
     error = jackknife(left_out)
     if error <= 1e-12 * abs(value):
         return value, error, Interval(missing="no_spread")
-    ends = interval_about(value, error, t_quantile(groups - 1), component.lowest, component.highest)
+    ends = interval_about(value, error, t_quantile(held.groups - 1), component.lowest, component.highest)
     return value, error, Interval(*ends, "jackknife")
 
 
-def _aggregate(component: Metric | Judge, items: Sequence[Sequence[Score]], metric: str) -> float | None:
+def _aggregate(component: Metric | Judge, items: Items, metric: str) -> float | None:
     try:
         value: float | None = in_its_time_beside(metric, component, "aggregate_items", items)
         low, high = component.lowest, component.highest

@@ -1,6 +1,6 @@
 """One group of scores, counted row by row: its mean, what its samples make, its ledger, what is missing.
 
-In constant memory, but for metrics that make a number of all their scores themselves.
+In constant memory, but for metrics that make a number of all their scores themselves and need more than sums of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from themis_core.components import Judge, Metric
 from themis_core.records import Score, ScoreCell, ScoreEnds, ScoreRow
 from themis_core.results.aggregates import of_aggregate
+from themis_core.results.held import held_for
 from themis_intervals import (
     ClusteredMean,
     ClusterSums,
@@ -94,7 +95,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self._mean = ClusteredMean(scale.lowest, scale.highest)
         self._component = None if repeats else component
-        self._parts: list[list[Score]] = []
+        self._held = held_for(self._component) if self._component is not None else None
         self._read = 0
         self._last: str | None = None
         self._parsed_only = scale.denominator == "parsed"
@@ -124,10 +125,8 @@ class Tally:
             return
         is_new, self._last = item != self._last, item
         self._mean.add(value, new_cluster=is_new)
-        if self._component is not None:
-            if is_new:
-                self._parts.append([])
-            self._parts[-1].append(Score(value, parts=row.parts))
+        if self._held is not None:
+            self._held.add(Score(value, parts=row.parts), new_item=is_new)
 
     def add_sums(self, sums: ClusterSums) -> None:
         """Count the values of whole items, in the place of their scores; what has no value comes by `add_end`."""
@@ -185,8 +184,8 @@ class Tally:
             for _ in range(missing):
                 mean.add(scale.worst, new_cluster=True)
         value, error, interval = mean.mean, mean.standard_error, mean.interval()
-        if self._component is not None and n:
-            value, error, interval = of_aggregate(self._component, self._parts, metric)
+        if self._component is not None and self._held is not None and n:
+            value, error, interval = of_aggregate(self._component, self._held, metric)
         elif (self._repeats or "").startswith("pass") and scale.best is None:
             return self._without_value("no_best_value", planned)
         elif (self._repeats or "").startswith("majority") and self._unread:

@@ -156,6 +156,13 @@ class MetricSuite:
             assert isclose(forth, mean, rel_tol=1e-12, abs_tol=1e-12), (
                 "`aggregate` is not the mean: set `aggregates_mean = False` in the metric"
             )
+        elif metric.sums_parts:
+            sums = tuple(map(sum, zip(*(score.parts for score in scores), strict=True)))
+            mean = sum(map(value_of, scores)) / len(scores)
+            added = metric.aggregate_items([[Score(mean, parts=sums)]])
+            assert added is not None and isclose(forth, added, rel_tol=1e-9), (  # noqa: PT018
+                "`aggregate` needs more than the sums of the parts: set `sums_parts = False` in the metric"
+            )
 
     def test_what_it_is_handed_stays_as_it_is(self, metric: Metric, item: Item, values: Sequence[Any]) -> None:
         scores_of(metric, item, [*values, *ODD_VALUES])

@@ -31,6 +31,7 @@ class _CorpusMetric(ReferenceMetric):
     highest: ClassVar[float | None] = 100.0
     aggregates_mean: ClassVar[bool] = False
     aggregates_smoothly: ClassVar[bool] = True
+    sums_parts: ClassVar[bool] = True
 
     def check(self, base_dir: Path) -> None:
         self._corpus_metric  # noqa: B018  so that a missing package is found before anything is paid for
