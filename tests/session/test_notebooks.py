@@ -29,7 +29,7 @@ benchmark:
 """
 COLUMNS = [
     "slice_id", "model_id", "prompt_variant_id", "params", "score", "metric", "item_id", "sample_index", "trial_id",
-    "outcome", "value", "reason", "parse", "parsed", "parse_reason", "item_digest",
+    "outcome", "value", "reason", "parse", "parsed", "parse_reason", "item_digest", "extracted",
 ]  # fmt: skip
 
 
@@ -94,3 +94,52 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(themis.SpecError, match="this needs the package polars: pip install polars"):
         results.to_polars(result.run_id)
+
+
+LABELLED = """
+project: {storage: {backend: sqlite, root_dir: store}}
+benchmark:
+  benchmark_id: labelled
+  models: [{model_id: m, provider: replay/file, extras: {path: answers.jsonl}}]
+  prompt_variants: [{id: plain, messages: [{role: user, content: "{{ item.id }}"}]}]
+  inference_grid: {overrides: {temperature: [0.0, 1.0]}}
+  slices:
+    - slice_id: all
+      dimensions: {subject: "fruit|vegetables"}
+      dataset:
+        source: files/inline
+        fields: {id: id, reference: gold, metadata: [level, share, hard, mixed, nested, none]}
+        extras:
+          rows:
+            - {id: one, gold: a, level: 1, share: 1, hard: true, mixed: 1, nested: {deep: [1]}, none: null}
+            - {id: two, gold: b, level: 2, share: 0.5, hard: false, mixed: "<b>", nested: [], none: null}
+      generation: {}
+      parses: [{name: letter, extractors: [{id: extract/regex, config: {pattern: "A: (.)"}}]}]
+      scores: [{name: accuracy, parse: letter, metrics: [text/exact_match]}]
+"""
+
+
+def test_a_frame_has_what_was_found_and_all_that_results_are_grouped_by(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(LABELLED, "utf-8")
+    (tmp_path / "answers.jsonl").write_text('{"id": "one", "output": "A: a"}\n{"id": "two", "output": "b"}\n', "utf-8")
+    result = themis.run(tmp_path / "spec.yaml")
+    with themis.open_results(tmp_path / "spec.yaml") as results:
+        arrow, polars = results.to_arrow(result.run_id), results.to_polars(result.run_id)
+        pandas = results.to_pandas(result.run_id)
+    assert arrow.column_names == polars.columns == list(pandas.columns)
+    assert polars.to_dicts() == arrow.to_pylist()
+    one, two = (next(row for row in arrow.to_pylist() if row["item_id"] == item) for item in ("one", "two"))
+    names = arrow.column_names[len(COLUMNS) - 1 :]
+    assert [(name, one[name], two[name]) for name in names] == [
+        ("extracted", "a", None),
+        ("dimensions.subject", "fruit|vegetables", "fruit|vegetables"),
+        ("metadata.level", 1, 2),
+        ("metadata.share", 1.0, 0.5),
+        ("metadata.hard", True, False),
+        ("metadata.mixed", "1", "<b>"),
+        ("metadata.nested", '{"deep":[1]}', "[]"),
+        ("metadata.none", None, None),
+        ("params.temperature", "0.0", "0.0"),
+    ]
+    assert pandas.groupby("metadata.level")["value"].mean().to_dict() == {1: 1.0, 2: 0.0}
+    assert pandas.groupby("params.temperature")["value"].mean().to_dict() == {"0.0": 0.5, "1.0": 0.5}

@@ -180,16 +180,21 @@ class Results:
         return self._store.score_rows(self.run(run_id).run_id)
 
     def to_pandas(self, run_id: str) -> Any:
-        """The scores of a run as a `pandas.DataFrame`, a row each. Raises SpecError if pandas is not installed."""
-        return frame("pandas", self.score_rows(run_id))
+        """The scores of a run as a `pandas.DataFrame`, a row each, all in memory.
+
+        Beside the columns of `ScoreRow` there are `extracted`, what the parse found, and a column for each label that
+        results are grouped by: `dimensions.subject`, `metadata.category`, `params.temperature`. A label that is not
+        always text, or always a number, is written as JSON. Raises SpecError if pandas is not installed.
+        """
+        return frame("pandas", self._store, self.run(run_id))
 
     def to_polars(self, run_id: str) -> Any:
         """The same as a `polars.DataFrame`."""
-        return frame("polars", self.score_rows(run_id))
+        return frame("polars", self._store, self.run(run_id))
 
     def to_arrow(self, run_id: str) -> Any:
         """The same as a `pyarrow.Table`."""
-        return frame("pyarrow", self.score_rows(run_id))
+        return frame("pyarrow", self._store, self.run(run_id))
 
     def _repr_html_(self) -> str:
         """The runs, latest first, as a notebook shows them."""

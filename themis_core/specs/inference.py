@@ -142,7 +142,7 @@ def tool_name(tool: Mapping[str, Any]) -> str | None:
 def settings_of(label: str) -> dict[str, str]:
     """The settings of a label, each by its dotted name, as the label writes it."""
     found: dict[str, str] = {}
-    while label and label != "default":
+    while "=" in label:  # `default` and `recorded` are of no setting
         name, _, rest = label.partition("=")
         try:
             end = JSONDecoder().raw_decode(rest)[1]
