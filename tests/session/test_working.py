@@ -173,6 +173,21 @@ def test_a_worker_of_another_version_calls_nothing_unless_that_is_allowed(
     assert worked(replace(order, allow_differing=True))[0].exit_code == 0
 
 
+def test_workers_spend_one_max_cost_whoever_of_them_gets_how_much_to_do(
+    spec: Callable[..., Path], server: ScriptedServer
+) -> None:
+    price = {"input_per_million": 0, "output_per_million": 1e6}  # 1 for each token
+    policy = {"max_cost": 30.0}
+    file = spec(policy, price=price, params={"set": {"max_tokens": 3}})
+    ends = worked(order_for(file, "a", 4), order_for(file, "b", 4))
+    with opened(file) as store:
+        (run,) = store.runs()
+        cost = store.cost(run.run_id)
+    assert [each.exit_code for each in ends] == [6, 6], ends
+    assert all("max_cost reached" in each.message for each in ends)
+    assert 27 < cost.most <= 30, "two of four spend what there is, and no more"
+
+
 def test_models_that_are_asked_by_batches_are_refused(spec: Callable[..., Path], server: ScriptedServer) -> None:
     file = spec({"batches": {"models": ["m"]}})
     with pytest.raises(themis.SpecError, match=r"asked by batches \(m\) can't be asked by workers"):
@@ -276,7 +291,8 @@ def test_a_worker_that_is_asked_to_end_saves_what_arrives_and_gives_back_the_res
 
 
 @pytest.mark.parametrize(
-    ("trials", "workers", "parts"), [(1, 4, 1), (20, 4, 2), (200, 4, 16), (10_000, 4, 156), (10**8, 64, 16_384)]
+    ("trials", "workers", "parts"),
+    [(0, 4, 1), (3, 8, 3), (20, 4, 16), (200, 4, 16), (10_000, 4, 156), (10**8, 64, 16_384)],
 )
 def test_how_many_parts_there_are(trials: int, workers: int, parts: int) -> None:
     assert how_many_parts(trials, workers) == parts

@@ -62,7 +62,11 @@ class Device(Engine):
     cpus: float = 0
     memory_bytes: int = 0
     fails: str = ""
-    not_identity = frozenset({"megabytes", "seconds", "burn_s", "gpus", "cpus", "memory_bytes", "fails"})
+    dies: bool = False
+    raises: bool = False
+    not_identity = frozenset(
+        {"megabytes", "seconds", "burn_s", "gpus", "cpus", "memory_bytes", "fails", "dies", "raises"}
+    )
 
     at_once = 4
 
@@ -80,6 +84,10 @@ class Device(Engine):
     async def generate(self, request):
         await together()
         note("calls", request.messages[-1]["content"])
+        if self.dies:
+            os._exit(7)
+        if self.raises:
+            raise ValueError("it fails")
         burnt = time.process_time() + self.burn_s
         while time.process_time() < burnt:
             hashlib.sha256(self._weights[:10_000]).digest()

@@ -116,6 +116,32 @@ def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made) -> Non
     assert crewed.calls == crewed.trials
 
 
+def test_an_engine_that_takes_its_process_along_is_the_cause_of_the_end(made: Made) -> None:
+    crewed = made(dies=True)
+    code, out, err = crewed.run("--workers", "2", "--worker-retries", "0", "--format", "json")
+    assert code == 5, err
+    assert "it ended with exit code 7 without saying why; what arrived is saved" in err
+    assert (json.loads(out)["status"], json.loads(out)["ledger"]["unfinished"]) == ("failed", crewed.trials)
+
+
+def test_no_worker_is_started_that_would_get_nothing_to_do(made: Made) -> None:
+    few, limited = made(trials=2), made(policy={"max_calls": 3})
+    code, _, err = few.run("--workers", "3")
+    assert (code, few.calls, len(few.workers)) == (0, 2, 2), err
+    assert "2 workers of 3: there are trials for no more" in err
+    code, _, err = limited.run("--workers", "4")
+    assert (code, limited.calls, len(limited.workers)) == (6, 3, 3), err
+    assert "3 workers of 4: max_calls allows no more" in err
+    assert "stopped: max_calls reached: 1 call was made; what arrived is saved" in err
+
+
+def test_what_failed_is_told_with_what_to_do(made: Made) -> None:
+    crewed = made(trials=4, raises=True)
+    code, _, err = crewed.run("--workers", "1")
+    assert code == 5
+    assert "some trials failed or have no verdict. engine_error (4): " in err
+
+
 def test_engines_that_do_not_fit_on_this_machine_are_refused_before_anything_is_started(made: Made) -> None:
     crewed = made(memory_bytes=10**15)
     code, _, err = crewed.run("--workers", "2")

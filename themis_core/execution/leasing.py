@@ -30,10 +30,8 @@ POLL_S: Final = 1.0
 SIZE: Final = 64
 """Trials of a part, about: so few that a worker that is slow or lost holds up little, so many that a lease costs
 nothing beside them."""
-FEWEST: Final = 8
-"""Trials of a part where a run is so small that all workers would not get some of it."""
 FOR_EACH: Final = 4
-"""Parts for each worker, of a run that is so small."""
+"""Parts for each worker, of a run so small that not all of them would get some of it: a trial may take hours."""
 MOST: Final = 16_384
 """Parts of any run: each is a row that those who take some look at."""
 _HELD: Final = 2
@@ -42,7 +40,7 @@ _HELD: Final = 2
 
 def how_many_parts(trials: int, workers: int) -> int:
     """Into how many parts a run of so many trials is divided for so many workers."""
-    return max(1, min(MOST, max(trials // SIZE, min(trials // FEWEST, FOR_EACH * workers))))
+    return max(1, min(MOST, max(trials // SIZE, min(trials, FOR_EACH * workers))))
 
 
 @dataclass(slots=True)

@@ -80,9 +80,13 @@ class Runner:
         self._slots = asyncio.Semaphore(policy.max_in_flight_work_items)
         self._watch = watch_of(plan.composition, plan.run_id)
         places = _places([model.engine for model in plan.composition.models()])
-        self._shared = SharedLimits(writer, policy, budget, plan.run_id) if policy.share_limits else None
+        # Workers spend `max_cost` together, whoever of them gets how much to do, and whoever of them is lost.
+        spends_together = source is not None and policy.max_cost is not None
+        shares = policy.share_limits or spends_together
+        self._shared = SharedLimits(writer, policy, budget, plan.run_id) if shares else None
+        joined = self._shared if policy.share_limits else None
         self._endpoints = {
-            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name], self._shared)
+            name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name], joined)
             for name in sorted(places)
         }
         scorers = {each.composed.spec.slice_id: each.scorers for each in plan.slices}

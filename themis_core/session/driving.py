@@ -53,7 +53,8 @@ LEAVE_S = 30.0
 RETIRE_S = 10.0
 """Seconds after the last part was done in which workers end by themselves."""
 _ERRORS: Final[Mapping[int | None, type[ThemisError]]] = {2: SpecError, 3: PluginError, 4: StorageError}
-_JUDGED: Final[Mapping[int | None, Judged]] = {0: "done", 5: "done", 6: "done", 2: "hopeless", 3: "broken"}
+_STOPPED: Final = 6
+_JUDGED: Final[Mapping[int | None, Judged]] = {0: "done", 5: "done", _STOPPED: "done", 2: "hopeless", 3: "broken"}
 """By exit code. One whose trials failed, or whose budget is used up, has ended by itself; all others are lost."""
 
 
@@ -64,8 +65,8 @@ class Driven:
     interrupted: bool
     cause: str
     """Why the workers could not go on; empty if they were done, or were asked to end."""
-    ends: Sequence[WorkerEnd]
-    """Of those that ended by themselves, or were asked to."""
+    stopped: str
+    """What a worker said whose budget was used up; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
             "execution_policy.batches"
         )
     order = crew.order.planned(made.run_id, made.composition.plugins)
+    order = replace(order, workers=_useful(made, order.workers))
     driver = _Driver(made, writer, order, crew.launcher, report, crew.retries)
     loop = asyncio.get_running_loop()
     is_well = False
@@ -119,6 +121,16 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
         if not is_well and (logs := crew.launcher.logs):
             log.error("the logs of the workers are in %s", logs)
     return driven
+
+
+def _useful(made: Plan, workers: int) -> int:
+    """How many of so many workers would get something to do: each of the others would start engines for nothing."""
+    calls = made.composition.project.execution_policy.max_calls
+    most = min(how_many_parts(made.count(), workers), workers if calls is None else calls)
+    if most < workers:
+        why = "max_calls allows" if most == calls else "there are trials for"
+        progress_log.warning("%s of %d: %s no more", counted(most, "worker"), workers, why)
+    return min(workers, most)
 
 
 class _Watched(RunningWorker):
@@ -225,7 +237,10 @@ class _Driver:
         self._tell_logs()
         if error := self._error():
             raise error
-        return Driven(self._interrupted, self.crew.cause, [each.end for each in self.crew.ended])
+        await self._until_let_go()
+        ended = self.crew.ended
+        stopped = [f"worker {each.name} {each.end.message}" for each in ended if each.end.exit_code == _STOPPED]
+        return Driven(self._interrupted, _plain(self.crew.cause), stopped[0] if stopped else "")
 
     def interrupt(self) -> None:
         """Ask all workers to end in good order."""
@@ -277,6 +292,17 @@ class _Driver:
         line.note = self._note(running)
         if self.report is not None:
             self.report(line)
+
+    async def _until_let_go(self) -> None:
+        """Wait for the locks of workers that were killed, which end with their leases: the end of a run needs all."""
+        while left := await self.writer.read(self._still_held):
+            self.progress.note = f"waiting for the lock of {left[0]} to run out"
+            if self.report is not None:
+                self.report(self.progress)
+            await asyncio.sleep(SEE_S)
+
+    def _still_held(self, store: Store) -> list[str]:
+        return sorted(each.part for each in store.at_work(self.made.run_id) if each.part in self._orders)
 
     def _retire(self) -> None:
         """All parts are done: let those that have one in hand end by themselves, and end those that wait to begin."""

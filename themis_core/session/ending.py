@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from themis_core.session.concluding import concluded
 from themis_core.session.finished import finished_before
 from themis_core.session.holding import entered
 from themis_core.session.manifests import manifest_of
+from themis_core.session.passes import note_of
 from themis_plain import own
 from themis_wording import counted
 
@@ -34,16 +36,17 @@ async def end_run(
     *,
     interrupted: bool = False,
     cause: str = "",
+    stopped: str = "",
 ) -> RunResult:
     """Make the one result of a run on which several processes worked, and store its end.
 
     It asks for no trial: what is planned is compared with what is stored. The caller holds nothing of the run; raises
     RunLocked if anybody is at work on it. A run that is not whole is `interrupted`, if the caller was, `failed` for a
-    `cause`, and else as its parts ended.
+    `cause`, and else as its parts ended; `stopped` is what one of them said whose budget was used up.
     """
     lock = await writer.read(lambda store: entered(store, made.run_id))
     try:
-        return await made_together(made, writer, report, interrupted=interrupted, cause=cause)
+        return await made_together(made, writer, report, interrupted=interrupted, cause=cause, stopped=stopped)
     finally:
         await writer.read(lambda store: lock.__exit__(None, None, None))
 
@@ -78,6 +81,7 @@ async def made_together(
     *,
     interrupted: bool = False,
     cause: str = "",
+    stopped: str = "",
 ) -> RunResult:
     """The same for whoever holds the whole run."""
     known = await writer.read(lambda store: finished_before(store, made) or _ended_before(store, made))
@@ -88,7 +92,9 @@ async def made_together(
         manifest = manifest_of(replace(made, part=None), await asyncio.to_thread(whole_check, made, executions))
     started = RunStarted(made.run_id, known.started_at if known else now(), manifest)
     made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
-    state = await writer.read(lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause))
+    state = await writer.read(
+        lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause, stopped=stopped)
+    )
     if known:
         ended = RunFinished(made.run_id, now(), state.status, known.counts)
     else:
@@ -144,14 +150,22 @@ class _State:
     planned: int
 
 
-def _state(store: Store, made: Plan, executions: Sequence[ExecutionRecord], *, interrupted: bool, cause: str) -> _State:
+def _state(
+    store: Store,
+    made: Plan,
+    executions: Sequence[ExecutionRecord],
+    *,
+    interrupted: bool,
+    cause: str,
+    stopped: str,
+) -> _State:
     record = store.run(made.run_id)
     assert record is not None
     planned = made.count()
     counts = summed([each.counts for each in _since_the_whole(executions) if each.part is not None])
     counts["reused"] = _reused(executions)
     counts["failed"] = record.failed
-    status, note = _status(store, made, record, executions, interrupted=interrupted, cause=cause)
+    status, note = _status(store, made, record, executions, interrupted=interrupted, cause=cause, stopped=stopped)
     return _State(status, note, counts, record, planned)
 
 
@@ -178,6 +192,7 @@ def _status(
     *,
     interrupted: bool,
     cause: str,
+    stopped: str,
 ) -> tuple[str, str]:
     missing = made.count() - record.trials
     again = "run the same command again"
@@ -188,9 +203,16 @@ def _status(
     latest = {each.part: each.status for each in _since_the_whole(executions) if each.part is not None}
     if missing > 0:
         status = next((each for each in ("stopped", "waiting") if each in latest.values()), "failed")
+        if status == "stopped" and stopped:
+            return status, stopped
         return status, f"{counted(missing, 'trial is', 'trials are')} missing: {again} to go on"
-    if record.failed or _lacks_verdicts(store, made):
-        return "failed", f"some trials failed or have no verdict: {again} to try only those again"
+    if record.failed:
+        codes: Counter[str] = Counter()
+        for each in store.outcomes(made.run_id):
+            codes.update({each.error_code: each.count} if each.error_code else {})
+        return "failed", note_of("failed", None, codes, "")
+    if _lacks_verdicts(store, made):
+        return "failed", f"some trials have no verdict: {again} to try only those again"
     return "completed", ""
 
 

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from themis_core.components import Store
-from themis_core.errors import StorageError, ThemisError
+from themis_core.errors import ThemisError
 from themis_core.execution import Progress, Runner, Writer, now
 from themis_core.planning import Plan
-from themis_core.records import ERROR_REMEDIES, RunCost, RunFinished, RunRecord, RunStarted
+from themis_core.records import RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 from themis_core.session.ending import made_together, with_conclusions
 from themis_core.session.looking import Looked, look_for
 from themis_core.session.manifests import manifest_of
 from themis_core.session.parts import limits_of, result_of_part, spent_of, stored_of_part, within_limits
+from themis_core.session.passes import INTERRUPTED, UNFINISHED, counts_of, interrupt, note_of, worked
 from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
 from themis_wording import counted
 
-__all__ = ["execute", "manifest_of"]
+__all__ = ["execute"]
 
 log = logging.getLogger("themis")
-progress_log = logging.getLogger("themis.progress")
-INTERRUPTED = "interrupted"
-"""Why a run stopped, if the user stopped it."""
 Status = Literal["completed", "failed", "interrupted", "stopped", "waiting"]
-_REPORT_S = 2.0
 _ASKED_AGAIN = 3
 """How often a run goes over its trials again if the store lost some that it had acknowledged."""
-_UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
 
 
 async def execute(
@@ -54,7 +48,7 @@ async def execute(
     """
     budget = Budget(limits_of(made))
     loop = asyncio.get_running_loop()
-    with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
+    with in_good_order(lambda: loop.call_soon_threadsafe(interrupt, budget, writer)):
         return await _execute(made, writer, budget, report, looked, detach)
 
 
@@ -96,7 +90,7 @@ async def _execute(
     progress.cost = budget.before
     working = within_limits(made)
     runner = Runner(working, writer, budget, progress, detach=detach)
-    failed = None if complete else await _work(runner, report)
+    failed = None if complete else await worked(runner, report)
     while runner.has_postponed and not failed and budget.stopped is None:
         runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
     for _ in range(_ASKED_AGAIN if not complete else 0):
@@ -109,7 +103,7 @@ async def _execute(
     waits = runner.batching.waiting
     stored = await writer.read(lambda store: _stored(store, made))
     status = "failed" if failed else _status(progress, budget, stored, waits=waits)
-    ended = RunFinished(made.run_id, now(), status, _counts(runner, budget, None if part else before), part)
+    ended = RunFinished(made.run_id, now(), status, counts_of(runner, budget, None if part else before), part)
     if not complete:
         await writer.save([ended])
     if composition.conclusions and part is None and not failed and status in ("completed", "failed"):
@@ -119,7 +113,7 @@ async def _execute(
         report(progress)
     aggregates = aggregates_of(manifest, composition.plugins)
     location = composition.storage.location(composition.project_dir)
-    note = _note(status, budget.stopped, runner.saving.codes, runner.batching.left)
+    note = note_of(status, budget.stopped, runner.saving.codes, runner.batching.left)
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)
@@ -129,7 +123,7 @@ async def _execute(
             return result_of_part(store, record, part, progress, counts=ended.counts, status=status, note=note,
                                   storage=location)  # fmt: skip
         seen = status if status != "completed" else _status(progress, budget, record.trials, waits=waits)
-        told = note if seen == status else _UNFINISHED
+        told = note if seen == status else UNFINISHED
         return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=location, note=told)
 
     result = await writer.read(look)
@@ -151,37 +145,9 @@ async def _pass_again(
     """Go over all trials once more, and do what is missing; what the last pass did counts as done now."""
     reused, progress.done, progress.failed = progress.reused, 0, 0
     runner = Runner(made, writer, budget, progress, detach=detach)
-    failed = await _work(runner, report)
+    failed = await worked(runner, report)
     progress.reused = reused
     return runner, failed
-
-
-async def _work(runner: Runner, report: Callable[[Progress], None] | None) -> ThemisError | None:
-    """Do what there is to do. Returns the error that ended the run; raises it if nothing can be saved any longer."""
-    ticking = [asyncio.create_task(_tick(runner, report))] if report else []
-    if runner.progress.part:
-        ticking.append(asyncio.create_task(_report(runner)))
-    try:
-        await runner.run()
-    except BaseException as raised:
-        error = _first(raised)
-        if isinstance(error, ThemisError) and not isinstance(error, StorageError):
-            return error
-        if error is raised:
-            raise
-        raise error from raised
-    finally:
-        for each in ticking:
-            each.cancel()
-    return None
-
-
-def _interrupt(budget: Budget, writer: Writer) -> None:
-    budget.stop(INTERRUPTED, interrupted=True)
-    store = f" and {writer.note}" if writer.note else ""
-    progress_log.warning(
-        "stopping: waiting for %s%s; Ctrl-C again stops now", counted(budget.in_flight, "answer"), store
-    )
 
 
 def _status(progress: Progress, budget: Budget, stored: int, *, waits: bool) -> Status:
@@ -204,64 +170,3 @@ def _stored(store: Store, made: Plan) -> int:
         record = store.run(made.run_id)
         return 0 if record is None else record.trials
     return stored_of_part(store, made)
-
-
-def _counts(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[str, Any]:
-    progress = runner.progress
-    warned = Counter(before.counts.get("warnings", {})) if before else Counter()
-    return {
-        "generated": progress.generated,
-        "judged": progress.judged,
-        "simulated": progress.simulated,
-        "reused": progress.reused,
-        "failed": progress.failed,
-        "cost": budget.cost.known,
-        "unknown_cost_calls": budget.cost.unknown_calls,
-        "errors": dict(runner.saving.errors),
-        "warnings": dict(warned + runner.saving.warnings),
-        **({} if progress.part == "" else {"planned": progress.planned, "done": progress.done}),
-    }
-
-
-def _note(status: str, reason: str | None, codes: Counter[str], batches: str) -> str:
-    again = "run the same command again"
-    if status == "waiting":
-        return f"waiting: {batches}; {again} to collect what they answer"
-    if batches:
-        again = f"{batches}; {again}, which collects what they answer,"
-    if status == "interrupted":
-        return f"interrupted: what arrived is saved; {again} to go on"
-    if status == "stopped":
-        remedy = f". {_to_do(codes)}" if "quota_exhausted" in codes else ""
-        return f"stopped: {reason}{remedy}; what arrived is saved; {again} to go on"
-    if status == "failed" and not codes:
-        return _UNFINISHED
-    if status == "failed":
-        return f"some trials failed or have no verdict. {_to_do(codes)}. Then {again} to try only those again"
-    return ""
-
-
-def _to_do(codes: Counter[str]) -> str:
-    remedies = {code: ERROR_REMEDIES.get(code, "mend what its message names") for code in codes}
-    return "; ".join(f"{code} ({count}): {remedies[code]}" for code, count in codes.most_common())
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-async def _report(runner: Runner) -> None:
-    """Tell the store how far a part is, for whoever looks at the run from elsewhere."""
-    with suppress(StorageError):  # which ends the run where it saves
-        while True:
-            await runner.report()
-            await asyncio.sleep(_REPORT_S)
-
-
-async def _tick(runner: Runner, report: Callable[[Progress], None]) -> None:
-    while True:
-        runner.progress.note = runner.note
-        report(runner.progress)
-        await asyncio.sleep(0.2)

@@ -21,14 +21,14 @@ from themis_core.execution import Leasing, Runner, Writer, how_many_parts, now
 from themis_core.execution.progress import Progress
 from themis_core.planning import Plan, survey
 from themis_core.plugins import compose, in_force
-from themis_core.records import RunCost, RunFinished, RunStarted
+from themis_core.records import RunFinished, RunStarted
 from themis_core.results import RunResult
-from themis_core.session.executing import INTERRUPTED, _counts, _interrupt, _note, manifest_of
-from themis_core.session.executing import _work as worked
 from themis_core.session.garbage import collecting_less
 from themis_core.session.holding import entered
+from themis_core.session.manifests import manifest_of
 from themis_core.session.orders import WorkOrder
 from themis_core.session.parts import result_of_part
+from themis_core.session.passes import INTERRUPTED, counts_of, interrupt, note_of, worked
 from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
@@ -89,9 +89,10 @@ async def _work(made: Plan, order: WorkOrder, writer: Writer) -> WorkerEnd:
     working = _within_limits(made, order.workers)
     budget = Budget(working.composition.project.execution_policy)
     budget.priced = made.composition.priced
-    budget.before = await writer.read(lambda store: _spent(store, made, order.workers))
+    if budget.policy.max_cost is not None:
+        budget.before = await writer.read(lambda store: store.cost(made.run_id))
     loop = asyncio.get_running_loop()
-    with in_good_order(lambda: loop.call_soon_threadsafe(_interrupt, budget, writer)):
+    with in_good_order(lambda: loop.call_soon_threadsafe(interrupt, budget, writer)):
         return await _lease(working, order, writer, budget, of)
 
 
@@ -115,12 +116,12 @@ async def _lease(made: Plan, order: WorkOrder, writer: Writer, budget: Budget, o
     await source.give_back()
     left = runner.has_postponed
     status = _status(budget, is_whole=not (failed or left or runner.progress.failed))
-    counts = _counts(runner, budget, None)
+    counts = counts_of(runner, budget, None)
     ended = RunFinished(made.run_id, now(), status, counts, order.part)
     await writer.save([ended])
     await writer.read(lambda store: store.report(made.run_id, order.part, _told(runner, budget)))
     note = "another run has requests of this one in a batch" if left else ""
-    note = note or _note(status, budget.stopped, runner.saving.codes, "")
+    note = note or note_of(status, budget.stopped, runner.saving.codes, "")
     result = await writer.read(lambda store: _result(store, made, runner.progress, ended, note))
     finish = {"event": ended, "summary": result.to_dict()}
     made.composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
@@ -148,23 +149,12 @@ def _status(budget: Budget, *, is_whole: bool) -> Literal["completed", "failed",
 
 
 def _within_limits(made: Plan, workers: int) -> Plan:
-    """The plan for one of so many workers, with its share of the limits."""
+    """The plan for one of so many workers, with its share of the limits; they all spend the one `max_cost`."""
     composition = made.composition
-    policy = composition.project.execution_policy.divided(workers)
+    whole = composition.project.execution_policy
+    policy = whole.divided(workers).model_copy(update={"max_cost": whole.max_cost})
     project = composition.project.model_copy(update={"execution_policy": policy})
     return replace(made, composition=replace(composition, project=project))
-
-
-def _spent(store: Store, made: Plan, workers: int) -> RunCost:
-    """What counts towards this worker's share of `max_cost`: its share of what the run has cost until now."""
-    policy = made.composition.project.execution_policy
-    if policy.max_cost is None:
-        return RunCost()
-    spent = store.cost(made.run_id)
-    if policy.share_limits:
-        return spent
-    most = None if spent.unknown_most is None else spent.unknown_most / workers
-    return RunCost(None if spent.known is None else spent.known / workers, spent.unknown_calls, most)
 
 
 async def _report(runner: Runner, source: Leasing, budget: Budget, writer: Writer, order: WorkOrder) -> None:

@@ -129,7 +129,8 @@ class ExecutionPolicySpec(Spec):
     share_limits: bool = Field(
         False,
         description="Whether the limits of endpoints and `max_cost` are shared through the store with all processes "
-        "that use it and say so too. Without it, each process keeps to its own, and a shard or worker to its part.",
+        "that use it and say so too. Without it, each process keeps to its own, and a shard or worker to its part; "
+        "only `max_cost` is spent by all workers of a run together.",
     )
     share_limits_as: str = Field(
         "",

@@ -38,6 +38,13 @@ def test_what_is_wanted_whole_is_not_given_in_part_and_all_that_is_left_is() -> 
     assert purse.exchange(need("c", wants=math.inf), T).rest == 0.0
 
 
+def test_the_last_digit_of_a_sum_keeps_nobody_waiting_for_what_is_left() -> None:
+    purse = Purse()
+    room = 10.0 - 9.986  # 0.0139999…
+    assert room < 0.014
+    assert purse.exchange(need("a", before=9.986, wants=0.014), T).rest == room
+
+
 def test_what_a_dead_process_held_counts_as_spent_until_all_is_counted_anew() -> None:
     purse = Purse()
     purse.exchange(need("dead", spent=1.0, held=4.0), T)

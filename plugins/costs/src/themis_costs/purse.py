@@ -94,7 +94,8 @@ class Purse:
         seat = self.seats[need.member] = _Seat(now, need.limit, need.spent, need.held)
         room = max(0.0, limit - self.base - sum(each.held for each in self.seats.values()))
         rest = 0.0
-        if room > 0 and (need.wants <= room or math.isinf(need.wants)):
+        # The same tolerance as whoever waits: what it takes for enough must not be refused for the last digit.
+        if room > 0 and (need.wants <= room * (1 + 1e-9) or math.isinf(need.wants)):
             # Some more than is needed spares an exchange for each call; the last of it is given as it is needed.
             rest = min(room, max(need.wants, min(need.wants * AHEAD, room / (4 * len(self.seats)))))
         seat.held += rest
