@@ -33,7 +33,7 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 Ask: TypeAlias = Callable[[str], Rows]
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
-QUERIES = dict(re.findall(r"^### (.+?)\n.*?^```sql\n(.+?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+QUERIES = dict(re.findall(r"^### (.+)\n(?:(?!#).*\n)*?```sql\n([^`]+)^```$", PAGE.read_text("utf-8"), re.MULTILINE))
 LATER = "2026-02-02T00:00:00.000000+00:00"
 
 # Model, prompt, item, outcome, value of its score (None: unscored; no score at all if failed), seconds, attempts.
