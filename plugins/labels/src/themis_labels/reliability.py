@@ -45,7 +45,7 @@ def reliability(
     `highest` are the ends of the scale, None where it has none.
     """
     if len(pairs) != len(items):
-        raise ValueError(f"{len(pairs)} pairs, but {len(items)} items: give one item for each pair")
+        raise ValueError(f"pairs: {len(pairs)}, items: {len(items)}; give one item for each pair")
     is_binary = {human for _, human in pairs} <= {0.0, 1.0}
     found = []
     for at in _banded([judge for judge, _ in pairs]):

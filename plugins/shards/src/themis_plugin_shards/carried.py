@@ -119,7 +119,7 @@ def _check_size(files: dict[str, bytes]) -> None:
     if total > MOST_BYTES:
         largest = max(files, key=lambda path: len(files[path]))
         raise SpecError(
-            f"the spec and the {len(files) - 1} files that go with it have {total:,} bytes, {largest} alone "
+            f"the spec and what goes with it ({len(files)} in all) have {total:,} bytes, {largest} alone "
             f"{len(files[largest]):,}, and a ConfigMap holds about {MOST_BYTES:,}: put them into the image or on a "
             "volume (--claim), and say where the spec is there (--at)"
         )
