@@ -6,6 +6,7 @@ import hashlib
 import logging
 import secrets
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from obstore.store import from_url
 
 from themis_blobs import Blobs, BlobUnreachable, open_place
 from themis_blobs.base import object_name, pack
+from themis_blobs.buckets import BucketObjects
+from themis_blobs.objects import Stat
 from themis_blobs.testing import S3Server
 from themis_core import StorageError
 
@@ -188,3 +191,20 @@ def test_a_client_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
             opened("memory://x", timeout_s=0.1, retry_s=0).write({DIGEST: TEXT})
     finally:
         ended.set()
+
+
+def test_an_object_that_is_listed_twice_is_stored_once_and_as_old_as_the_latest_says(
+    monkeypatch: pytest.MonkeyPatch, s3: S3Server, url: str
+) -> None:
+    """As `rclone serve s3` lists an object that two wrote at once: with a time from before, too."""
+    blobs = opened(url)
+    blobs.write({DIGEST: TEXT})
+    listing = BucketObjects.list
+
+    def twice(objects: BucketObjects, folder: str) -> Iterator[Stat]:
+        for each in listing(objects, folder):
+            yield from (each._replace(written_at=each.written_at - 3_600), each, each._replace(written_at=0.0))
+
+    monkeypatch.setattr(BucketObjects, "list", twice)
+    (found,) = blobs.stored()
+    assert (found.digest, found.age_s < 1_800) == (DIGEST, True)

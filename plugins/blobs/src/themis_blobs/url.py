@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from typing import Final, NoReturn, TypeVar
 
 from themis_blobs.base import Blobs, BlobUnreachable, StoredBlob, object_name, pack, unpack
@@ -133,9 +134,11 @@ class UrlBlobs(Blobs):
         except Exception as error:  # noqa: BLE001 - whatever a client raises
             self._refuse("could not be listed", error)
         now = time.time()
+        # Some services list an object twice after two wrote it at once, as `rclone serve s3` does.
+        latest = {each[0]: each for each in sorted(found, key=itemgetter(0, 2))}
         return [
             StoredBlob(f"{self._url}/{name}", digest, size, max(0.0, now - written_at))
-            for name, size, written_at in found
+            for name, size, written_at in latest.values()
             if (digest := _digest(name)) is not None or _PART.fullmatch(name)
         ]
 
