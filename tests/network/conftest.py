@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,12 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fleet import Fleet
+
 import themis_core as themis
+from themis_core.testing.postgres import server_for_tests
 from themis_core.testing.server import ScriptedServer
 from themis_http import engine as engines
 
@@ -175,3 +181,25 @@ def thief() -> Iterator[ScriptedServer]:
     """A server that no spec names."""
     with ScriptedServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    with server_for_tests() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Where the processes share: the same for all of them."""
+    if request.param == "sqlite":
+        return {"backend": "sqlite", "root_dir": "store"}
+    url = request.getfixturevalue("postgres").new_database()
+    return {"backend": "postgres", "url": url, "blobs": "blobs"}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, server: ScriptedServer, storage: dict[str, Any]) -> Iterator[Fleet]:
+    made = Fleet(tmp_path, server, storage)
+    yield made
+    made.end()
