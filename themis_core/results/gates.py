@@ -5,8 +5,9 @@ A gate is a threshold of the spec, or a finding of one of its conclusions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Gate:
     lines: tuple[str, ...] = ()
     """What misses it, or why it can't be judged: a line for each row. Of a finding, what else it says."""
 
+    key: str = ""
+    """The same in every run of a spec, and of no other gate of it: the bound, or the conclusion that found it."""
+
     @property
     def failed(self) -> bool:
         """Whether it is not met."""
@@ -40,7 +44,13 @@ class Gate:
 def gates_of(result: RunResult | Mapping[str, Any]) -> list[Gate]:
     """The gates of a result, or of what its `to_dict` gave: the thresholds in the order of the spec, then findings."""
     plain: Mapping[str, Any] = result if isinstance(result, Mapping) else result.to_dict()
-    return [*map(_of_threshold, plain["thresholds"]), *_of_findings(plain.get("conclusions") or ())]
+    gates = [*map(_of_threshold, plain["thresholds"]), *_of_findings(plain.get("conclusions") or ())]
+    seen: Counter[str] = Counter()
+    for place, gate in enumerate(gates):
+        seen[gate.key] += 1
+        if seen[gate.key] > 1:
+            gates[place] = replace(gate, key=f"{gate.key} ({seen[gate.key]})")
+    return gates
 
 
 def _of_threshold(threshold: Mapping[str, Any]) -> Gate:
@@ -52,7 +62,7 @@ def _of_threshold(threshold: Mapping[str, Any]) -> Gate:
     if threshold["why"] and not lines:
         lines = (threshold["why"],)
     state: Any = "met" if threshold["met"] else "missed" if threshold["missed"] else "not judged"
-    return Gate(name, state, _compared(threshold), lines)
+    return Gate(name, state, _compared(threshold), lines, name)
 
 
 def _compared(threshold: Mapping[str, Any]) -> str:
@@ -77,7 +87,7 @@ def _of_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Gate]:
         why = each.get("warning")  # a conclusion that failed
         state = "not judged" if why and state == "missed" else state
         lines = tuple(line.strip() for line in (*rest, *([str(why)] if why else ())))
-        yield Gate(f"{by}{first}", state, lines=lines)
+        yield Gate(f"{by}{first}", state, lines=lines, key=each.get("conclusion") or "finding")
 
 
 def _told(value: Any) -> str:

@@ -154,10 +154,16 @@ def test_findings_of_conclusions_are_gates() -> None:
     assert {case.name: [type(each) for each in case.result] for case in suite} == {
         "run": [],
         "measure failed, maximum 0.1": [],
-        "stats/compare: large is better by 0.45": [],
-        "stats/baseline: worse by 0.03": [Failure],
-        "1,200 items would decide": [Skipped],
+        "stats/compare": [],
+        "stats/baseline": [Failure],
+        "finding": [Skipped],
     }
+    said = {case.name: case.system_out for case in suite}
+    assert said["stats/compare"] == "stats/compare: large is better by 0.45\np 0.01"
+    assert said["finding"] == "1,200 items would decide"
+    assert next(case for case in suite if case.name == "stats/baseline").result[0].message == (
+        "not met: stats/baseline: worse by 0.03"
+    )
     shown = as_markdown(plain)
     assert shown.startswith("### ❌ `arith-0123`: 1 of 3 gates not met\n")
     assert "| `stats/baseline: worse by 0.03` | ❌ **not met** | – |\n" in shown
@@ -165,6 +171,15 @@ def test_findings_of_conclusions_are_gates() -> None:
     assert "\n- `stats/compare" not in shown
     title = "missed%3A stats/baseline%3A worse by 0.03"
     assert f"::error title={title}::stats/baseline: worse by 0.03%0A18 items flipped\n" in as_annotations(plain)
+
+
+def test_a_case_has_the_same_name_in_each_run_whatever_was_found() -> None:
+    def names(*texts: str) -> list[str]:
+        found = [{"conclusion": "stats/compare", "text": each, "met": True, "details": {}} for each in texts]
+        (suite,) = read(as_junit({**GOOD.to_dict(), "conclusions": found}))
+        return [case.name for case in suite][-2:]
+
+    assert names("better by 0.1", "worse by 0.2") == names("0.3", "0.4") == ["stats/compare", "stats/compare (2)"]
 
 
 MARKDOWN = """\

@@ -47,15 +47,18 @@ def _run(told: Told) -> xml.Element:
 
 
 def _gate(gate: Gate, told: Told) -> xml.Element:
-    case = _case(gate.name, told)
+    case = _case(gate.key, told)  # not its name, which tells what a conclusion found this time
     if gate.state == "missed":
         _add(case, "failure", f"not met: {gate.name}", [*gate.lines, told.ledger], "missed")
     elif gate.state == "not judged":
         _add(case, "error", f"not judged, so not met: {gate.name}", [*gate.lines, told.ledger], "not judged")
     elif gate.state == "said":
         xml.SubElement(case, "skipped", message="it judges nothing")
-    if gate.compared:
-        xml.SubElement(case, "system-out").text = _text(f"compared: {gate.compared}")
+    said = [f"compared: {gate.compared}"] if gate.compared else []
+    if gate.name != gate.key and not gate.failed:
+        said = [gate.name, *gate.lines, *said]
+    if said:
+        xml.SubElement(case, "system-out").text = _text("\n".join(said))
     return case
 
 
