@@ -210,3 +210,13 @@ def test_a_parse_that_finds_too_little_is_told_and_ends_the_run_as_a_failure(
     assert done.exit_code == code
     lines = done.stderr.splitlines()
     assert [line for line in lines if told and line.startswith(told)] == (lines if told else [])
+
+
+def test_a_label_that_would_fill_the_table_shows_its_ends(folder: Path) -> None:
+    long = f"Europe {'x' * 3_000} end"
+    for name in SAID:
+        path = folder / f"{name}.jsonl"
+        path.write_text(path.read_text("utf-8").replace('"Europe"', json.dumps(long)), "utf-8")
+    shown = themis("run", "spec.json", "--quiet", "--by", "metadata.continent", "--wide")
+    assert f"Europe {'x' * 53}…{'x' * 16} end (3,011 characters)" in shown
+    assert max(map(len, shown.splitlines())) < 300

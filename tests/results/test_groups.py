@@ -153,6 +153,19 @@ def test_samples_of_an_item_are_one_value_before_items_are_averaged(
     assert (row.n, row.items, row.planned, row.repeats) == ((9, 3, 9, None) if repeats is None else (3, 3, 3, repeats))
 
 
+def test_a_setting_that_no_trial_has_is_told(
+    storage: StorageBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(storage, tmp_path, [{"value": 1.0, "params": "temperature=0.5"}]) as results:
+        results.groups("run", ["params.temperature"])
+        assert caplog.text == ""
+        results.groups("run", ["params.temprature"])
+    assert (
+        "no trial of the run has params.temprature, so it groups nothing. There are: params.temperature. "
+        "Did you mean 'params.temperature'?"
+    ) in caplog.text
+
+
 def test_an_item_with_fewer_than_k_samples_is_missing_and_told(storage: StorageBackend, tmp_path: Path) -> None:
     with opened(storage, tmp_path, SAMPLES[:-1], samples={"s": 3}, datasets=[{"slice_id": "s", "items": 3}]) as results:
         (row,) = results.groups("run", repeats="pass@3")

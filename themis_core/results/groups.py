@@ -7,6 +7,7 @@ memory grows with the groups alone.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +21,14 @@ from themis_core.results.labels import Label, Labels, benchmark_of, checked, wit
 from themis_core.results.manifests import Arm, Place, planned_of, scales_of
 from themis_core.results.row import GroupRow
 from themis_core.results.tally import NOT_PLANNED, Numbers, Scale, Tally
-from themis_core.specs import REPEATS, BenchmarkSpec
+from themis_core.specs import REPEATS, BenchmarkSpec, settings_of
 from themis_intervals import Interval
 from themis_plain import placed
+from themis_wording import did_you_mean
 
 __all__ = ["Aggregates", "Grouping", "check_groups", "checked_repeats", "grouped"]
+
+log = logging.getLogger("themis")
 
 Aggregates = Mapping[Place, Metric | Judge]
 """The components of those scores whose aggregate is not the mean."""
@@ -47,6 +51,7 @@ def grouped(
     """The rows of each grouping, in the order of its labels. Raises SpecError for a name that is not known."""
     manifest = run.manifest
     outcomes = store.outcomes(run.run_id)
+    _warn_of_settings(groupings, outcomes)
     tables = [_Table(each, manifest, aggregates) for each in groupings]
     is_finished = sum(each.count for each in outcomes) == manifest["trials"]
     for table in tables:
@@ -65,6 +70,18 @@ def grouped(
             for table in streamed:
                 table.add(row, metadata)
     return [list(table.rows(is_finished)) for table in tables]
+
+
+def _warn_of_settings(groupings: Sequence[Grouping], outcomes: Sequence[OutcomeCount]) -> None:
+    """Any name may be one of a setting; one that no trial has would make one group of all, and look right."""
+    settings = dict.fromkeys(f"params.{name}" for each in outcomes for name in settings_of(each.params))
+    asked = dict.fromkeys(name for each in groupings for name in each.by if name.startswith("params."))
+    for name in asked if outcomes else ():
+        if name not in settings:
+            there = f"There are: {', '.join(settings)}." if settings else "Its trials have no settings."
+            log.warning(
+                "no trial of the run has %s, so it groups nothing. %s%s", name, there, did_you_mean(name, [*settings])
+            )
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from themis_core.cli import cli
 from themis_plugin_stats import Comparison, Side, compare
 from themis_plugin_stats.conclusion import Compare
 from themis_plugin_stats.naming import compared_slices
+from themis_plugin_stats.showing import rows_of
 
 ROOT = Path(__file__).parents[3]
 Answers = Mapping[str, Sequence[str]]
@@ -205,6 +206,15 @@ def test_unpaired_is_only_what_is_asked_for(ran: Callable[..., str]) -> None:
     assert "have no item in common" in apart.verdict
     (pair,) = compare(first, second, unpaired=True).pairs
     assert (pair.method, pair.verdict, pair.n) == ("Welch's t", "better", 100)
+    assert not compare(first, second, unpaired=True).notes()
+
+
+def test_unpaired_counts_no_wins_and_says_that_items_are_common(ran: Callable[..., str]) -> None:
+    run = ran({"m": yes(5, 45), "n": yes(45, 5)}, items=NAMES)
+    found = compare(run, unpaired=True)
+    assert "m and n have 50 items in common, and each was taken for two" in found.notes()[0]
+    header, (row,) = rows_of(found.pairs, "none", None)
+    assert [dict(zip(header, row, strict=True))[name] for name in ("won", "lost", "n")] == ["–", "–", "100"]
 
 
 def test_what_differs_and_what_flipped_is_shown_with_both_answers(ran: Callable[..., str]) -> None:

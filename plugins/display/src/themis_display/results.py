@@ -18,6 +18,7 @@ from themis_wording import counted
 __all__ = ["cost_text", "show_result", "warn"]
 
 PAGE = 120
+LONGEST_LABEL = 120
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
 
@@ -77,9 +78,15 @@ def _show_rows_of(rows: Sequence[Row], *, wide: bool, by_model: bool) -> None:
     for line in above:
         echo(cell(line))
     figures = [
-        [text if name in texts else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells
+        [_label(text) if name in texts else Figure(text) for name, text in zip(header, row, strict=True)]
+        for row in cells
     ]
     table(header, figures, shared=("score",))
+
+
+def _label(text: str) -> str:
+    """The text; of one that would fill the table, such as a whole document in an item's metadata, both its ends."""
+    return text if len(text) <= LONGEST_LABEL else f"{text[:60]}…{text[-20:]} ({len(text):,} characters)"
 
 
 def _room() -> int:

@@ -47,7 +47,8 @@ def _row(each: Pair, several: bool, margin: bool) -> list[str]:
     numbers = [_number(each.value_a), _number(each.value_b), _number(each.difference, "+"), ends, f"{each.p_value:.2g}"]
     numbers += [f"{each.p_corrected:.2g}"] if several else []
     numbers += [f"{each.p_equivalent:.2g}"] if margin and each.p_equivalent is not None else []
-    counts = [str(each.n), str(each.won), str(each.lost)]
+    won_lost = ["–", "–"] if each.method == UNPAIRED else [str(each.won), str(each.lost)]
+    counts = [str(each.n), *won_lost]
     return [each.a, each.b, each.name, *numbers, *counts, each.method, each.verdict]
 
 
@@ -93,6 +94,12 @@ def caveats_of(pairs: Sequence[Pair]) -> list[str]:
 def _lacking(each: Pair) -> list[str]:
     """What is missing in more than a twentieth: then it may not be missing by chance."""
     told = []
+    both = each.ledger_a["items"] - each.ledger_a["only_here"]
+    if each.method == UNPAIRED and both:
+        told.append(
+            f"{each.a} and {each.b} have {counted(both, 'item')} in common, and each was taken for two: if all or most "
+            "are common, compare them paired, which shows smaller differences"
+        )
     for name, ledger in ((each.a, each.ledger_a), (each.b, each.ledger_b)):
         if not each.n or each.method == UNPAIRED:
             continue

@@ -13,7 +13,7 @@ __all__ = ["EXIT_CODES", "Pair", "Verdict", "begun", "round_up"]
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "inconclusive"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"better": 0, "equivalent": 0, "worse": 1, "inconclusive": 10}
 """What `themis compare` exits with. 10 is no exit code of any other command."""
-_NO_INTERVAL: Final = {"no_spread": "all items differ alike", "too_few": "there are too few items"}
+_NO_INTERVAL: Final = {"no_spread": "all items differ alike", "too_few": "there are too few "}
 
 
 @dataclass(slots=True)
@@ -100,7 +100,8 @@ class Pair:
 
     def _interval(self) -> str:
         if self.no_interval is not None:
-            return f"no 95 % interval, as {_NO_INTERVAL[self.no_interval]}"
+            units = "" if self.no_interval == "no_spread" else "items" if self.units == self.n else "clusters"
+            return f"no 95 % interval, as {_NO_INTERVAL[self.no_interval]}{units}"
         return f"95 % interval {_ends(self.low, self.high)}"
 
     def _what_would_do(self) -> str:
