@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from themis_core import ProjectSpec
+from themis_core import ProjectSpec, Store
 from themis_core.plugins import open_storage
 from themis_core.reading import Place
 from themis_plugin_interop.canonical import canonical_digest
@@ -185,12 +185,22 @@ class Crewed:
         """Processes that started an engine, the latest last."""
         return [each[0] for each in self.noted("starts")]
 
-    def digest(self) -> str:
-        """Of the canonical export of the store's one run."""
+    def store(self) -> closing[Store]:
+        """To be read."""
         os.environ["THEMIS_POSTGRES_URL"] = self.url
         project = ProjectSpec.model_validate(json.loads(self.spec.read_text())["project"])
         _, storage = open_storage(project, self.folder, Place())
-        with closing(storage.open(self.folder, mode="read")) as store:
+        return closing(storage.open(self.folder, mode="read"))
+
+    def statuses(self) -> list[str]:
+        """Of the workers of the store's one run, by when they began."""
+        with self.store() as store:
+            (run,) = store.runs()
+            return [each.status for each in store.executions(run.run_id) if each.part is not None]
+
+    def digest(self) -> str:
+        """Of the canonical export of the store's one run."""
+        with self.store() as store:
             (run,) = store.runs()
             assert run.trials == self.trials
             assert list(store.verify()) == []

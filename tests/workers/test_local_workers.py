@@ -60,6 +60,7 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made) ->
     assert "was lost: killed by SIGKILL; another one takes its place in" in err
     assert crewed.digest() == quiet.digest()
     assert crewed.calls <= crewed.trials + kills * AT_ONCE
+    assert "running" not in crewed.statuses(), "what a lost worker could not say is stored for it"
 
 
 def test_workers_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made) -> None:

@@ -14,7 +14,7 @@ from themis_core.components.concluding import Conclusion, Finding
 from themis_core.components.datasets import DatasetLoader
 from themis_core.components.engines import Capabilities, Code, Engine, Needs
 from themis_core.components.exporting import Exporter
-from themis_core.components.holding import Holder, PartsRecord, knows_parts, locked_by, shuts_out
+from themis_core.components.holding import DRIVER, Holder, PartsRecord, knows_parts, locked_by, shuts_out
 from themis_core.components.judging import Judge, JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.components.pricing import PriceTable
 from themis_core.components.scoring import Extractor, Metric, Scoring, ToScore
@@ -27,6 +27,7 @@ __all__ = [
     "BatchState",
     "COMPONENT_KINDS",
     "CONTRACT_VERSION",
+    "DRIVER",
     "Capabilities",
     "Code",
     "Component",

@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from themis_core.errors import RunLocked
 
-__all__ = ["Holder", "PartsRecord", "knows_parts", "locked_by", "shuts_out"]
+__all__ = ["DRIVER", "Holder", "PartsRecord", "knows_parts", "locked_by", "shuts_out"]
 
 WORKER: Final = "worker "
 """Begins the part of every worker."""
+DRIVER: Final = WORKER + "driver"
+"""What the driver of workers holds: no other driver, shard or whole run works beside it, and its workers do. It makes
+no trial itself."""
 
 
 @dataclass(frozen=True, slots=True)

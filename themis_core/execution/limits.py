@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from themis_core.components import LiveChange
+from themis_core.components import DRIVER, LiveChange
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution.writer import Writer
 from themis_core.specs import ExecutionPolicySpec
@@ -39,8 +39,6 @@ OF_MANY_S: Final = 0.002
 """By so much for each endpoint that has calls, exchanges are further apart, so that many don't keep the store busy."""
 IDLE_S: Final = 5.0
 """Seconds after which an endpoint without calls is left."""
-DRIVER: Final = "worker driver"
-"""The part of the process that starts workers, which makes no calls."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from themis_core.components import Holder, Store
+from themis_core.components import DRIVER, Holder, Store
 from themis_core.records import ExecutionRecord, Part
 
 __all__ = ["PartRow", "parts_of"]
@@ -46,7 +46,7 @@ def parts_of(store: Store, run_id: str, *, count: bool) -> list[PartRow]:
     With `count`, what is stored of each part is counted, which takes a look at each stored trial.
     """
     executions = _since_the_whole(store.executions(run_id))
-    holders = {each.part: each for each in store.at_work(run_id) if each.part}
+    holders = {each.part: each for each in store.at_work(run_id) if each.part not in ("", DRIVER)}
     latest = {each.part: each for each in executions if each.part is not None}
     names = list(dict.fromkeys([*latest, *holders]))
     shards = [each for each in names if "/" in each and not each.startswith("worker ")]

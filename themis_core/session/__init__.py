@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from themis_core.components import StorageBackend
+from themis_core.components import DRIVER, StorageBackend
 from themis_core.errors import RunLocked, SpecError, StorageError, StoreMissing
 from themis_core.execution import Progress, Writer
 from themis_core.planning import Plan, survey
@@ -22,7 +22,7 @@ from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.batches import cancel_batch
 from themis_core.session.checks import unscorable_in
 from themis_core.session.concluding import check_conclusions
-from themis_core.session.driving import DRIVER, RETRIES, Crewed, Driven, drive
+from themis_core.session.driving import RETRIES, Crewed, Driven, drive
 from themis_core.session.ending import end_if_last, end_run
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported

@@ -26,23 +26,22 @@ from themis_core.errors import PluginError, SpecError, StorageError, ThemisError
 from themis_core.execution import Progress, Writer, how_many_parts, now
 from themis_core.planning import Plan
 from themis_core.plugins import calling, from_outside
-from themis_core.records import RunCost, RunRecord, RunStarted
+from themis_core.records import RunCost, RunFinished, RunRecord, RunStarted
 from themis_core.session.launching import Launcher
 from themis_core.session.manifests import manifest_of
 from themis_core.session.orders import WorkOrder
+from themis_core.session.passes import COUNTED
 from themis_interrupts import in_good_order
 from themis_plain import own
 from themis_secrets import without_secrets
 from themis_wording import counted
 from themis_workers import Crew, Judged, RunningWorker, Told, WorkerEnd
 
-__all__ = ["DRIVER", "RETRIES", "Crewed", "Driven", "drive"]
+__all__ = ["RETRIES", "Crewed", "Driven", "drive"]
 
 log = logging.getLogger("themis")
 progress_log = logging.getLogger("themis.progress")
 
-DRIVER: Final = "worker driver"
-"""What a driver holds of its run: no other driver, shard or whole run works beside it, and its workers do."""
 RETRIES: Final = 3
 """How often a worker is replaced that is lost again and again without getting anything done."""
 LOOK_S = 0.2
@@ -226,6 +225,7 @@ class _Driver:
         while True:
             for told in self.crew.look():
                 self._tell(told)
+                await self._end_lost(f"worker {told.name}")
             if self.crew.cause:
                 self.crew.stop()
             if time.monotonic() >= next_look or self.crew.is_over:
@@ -292,6 +292,18 @@ class _Driver:
         line.note = self._note(running)
         if self.report is not None:
             self.report(line)
+
+    async def _end_lost(self, part: str) -> None:
+        """Store the end of a worker that could not say it itself, with what it did by its last report."""
+        await self._see()
+        executions = await self.writer.read(lambda store: store.executions(self.made.run_id))
+        if not any(each.part == part and each.finished_at is None for each in executions):
+            return  # it was lost before it began, or ended by itself
+        told = self._seen.get(part, {})
+        counts: dict[str, Any] = {name: int(_number(told, name)) for name in COUNTED}
+        counts |= {"cost": told.get("cost"), "unknown_cost_calls": int(_number(told, "unknown_cost_calls"))}
+        ended = RunFinished(self.made.run_id, now(), "interrupted", {**counts, "errors": {}, "warnings": {}}, part)
+        await self.writer.save([ended])
 
     async def _until_let_go(self) -> None:
         """Wait for the locks of workers that were killed, which end with their leases: the end of a run needs all."""

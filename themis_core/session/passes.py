@@ -15,12 +15,14 @@ from themis_core.records import ERROR_REMEDIES, RunRecord
 from themis_costs import Budget
 from themis_wording import counted
 
-__all__ = ["INTERRUPTED", "UNFINISHED", "counts_of", "interrupt", "note_of", "worked"]
+__all__ = ["COUNTED", "INTERRUPTED", "UNFINISHED", "counts_of", "interrupt", "note_of", "worked"]
 
 progress_log = logging.getLogger("themis.progress")
 INTERRUPTED = "interrupted"
 """Why a run stopped, if the user stopped it."""
 UNFINISHED = "trials are missing in the store, which had acknowledged them: run the same command again to ask for them"
+COUNTED = ("generated", "judged", "simulated", "reused", "failed")
+"""Numbers of an execution's progress that are stored with its end."""
 _REPORT_S = 2.0
 
 
@@ -58,11 +60,7 @@ def counts_of(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[
     progress = runner.progress
     warned = Counter(before.counts.get("warnings", {})) if before else Counter()
     return {
-        "generated": progress.generated,
-        "judged": progress.judged,
-        "simulated": progress.simulated,
-        "reused": progress.reused,
-        "failed": progress.failed,
+        **{name: getattr(progress, name) for name in COUNTED},
         "cost": budget.cost.known,
         "unknown_cost_calls": budget.cost.unknown_calls,
         "errors": dict(runner.saving.errors),

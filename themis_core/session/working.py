@@ -28,7 +28,7 @@ from themis_core.session.holding import entered
 from themis_core.session.manifests import manifest_of
 from themis_core.session.orders import WorkOrder
 from themis_core.session.parts import result_of_part
-from themis_core.session.passes import INTERRUPTED, counts_of, interrupt, note_of, worked
+from themis_core.session.passes import COUNTED, INTERRUPTED, counts_of, interrupt, note_of, worked
 from themis_costs import Budget
 from themis_interrupts import in_good_order
 from themis_plain import own
@@ -170,9 +170,8 @@ async def _report(runner: Runner, source: Leasing, budget: Budget, writer: Write
 def _told(runner: Runner, budget: Budget) -> dict[str, Any]:
     """What this worker did since it began."""
     progress = runner.progress
-    counted = ("done", "reused", "generated", "judged", "simulated", "failed", "in_flight")
     return {
-        **{name: getattr(progress, name) for name in counted},
+        **{name: getattr(progress, name) for name in (*COUNTED, "done", "in_flight")},
         "cost": budget.cost.known,
         "unknown_cost_calls": budget.cost.unknown_calls,
         "unknown_cost_most": budget.cost.unknown_most,
