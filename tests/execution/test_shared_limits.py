@@ -28,7 +28,7 @@ from themis_core import (
 from themis_core.execution import Endpoint, limits
 from themis_core.execution.limits import SharedLimits
 from themis_core.testing.memory import MemoryStorage, MemoryStore
-from themis_costs import Budget, Stopped
+from themis_costs import Budget, PursePart, PurseShare, Stopped
 
 PRICE = PriceSpec(input_per_million=1_000_000.0, output_per_million=2_000_000.0)
 """One of an input token, two of an output token: what a request here costs at most is 6 · 1 + 1 · 2 = 8; it costs 3."""
@@ -140,6 +140,34 @@ def test_no_execution_spends_what_another_one_holds(store: Store) -> None:
     assert answered >= 29  # no further call of 8 fits beside 93
     assert all(each.exhausted for each in budgets)
     assert {(each.stopped or "").split(":")[0] for each in budgets} == {"max_cost reached"}
+
+
+def test_a_process_that_was_killed_is_not_taken_for_the_one_that_has_its_host_and_number_now(store: Store) -> None:
+    """As the first process of a container has them, each time that it is started."""
+
+    async def story() -> list[str]:
+        killed, late = Desk(store, max_cost=30.0), Desk(store, max_cost=30.0)
+        with store.lock_run("run", "1/2"):
+            await killed.shared.begin()
+            assert killed.budget.part is not None
+            killed.budget.part.wants = 30.0
+            await killed.shared._exchange([])  # it holds all there is, and is not heard of any more
+        with store.lock_run("run", "1/2"):
+            return await late.calls(3, PRICE)
+
+    assert asyncio.run(asyncio.wait_for(story(), 20)) == ["ok"] * 3
+
+
+def test_what_lost_processes_held_is_told_apart_when_it_ends_the_run() -> None:
+    budget = Budget(ExecutionPolicySpec(max_cost=30.0))
+    budget.part = PursePart("me", 30.0, 0.0, 0.0, lambda: None)
+    told = PurseShare(held=0.0, left=1.0, limit=30.0, rest=0.0, lost=25.0)
+    budget.part.hear(told, budget.part.need(0.0, 0.0, 0.0), 0.0)
+    with pytest.raises(Stopped):
+        budget.reserve(Request("m", [{"role": "user", "content": "q"}], {"max_tokens": 1}, "1", key="k"), PRICE)
+    assert budget.stopped is not None
+    assert "max_cost reached: 4 of 30 spent by all processes of this run" in budget.stopped
+    assert ", and 25 held for calls of processes that were lost, which is free again when" in budget.stopped
 
 
 async def opened(desk: Desk) -> None:

@@ -16,12 +16,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from themis_core.components import DRIVER, LiveChange
+from themis_core.components import DRIVER, Holder, LiveChange
 from themis_core.errors import StorageError, ThemisError
 from themis_core.execution.writer import Writer
 from themis_core.specs import ExecutionPolicySpec
@@ -103,13 +104,20 @@ class SharedLimits:
             looked_at = time.monotonic()
             if self._budget.part is not None:
                 holders = await self._writer.read(lambda store: store.at_work(self._run_id))
-                living = frozenset(f"{each.host} {each.pid}" for each in holders if each.part != DRIVER)
-                self._budget.part.looked = looked_at, living
+                self._budget.part.looked = looked_at, self._others_of(holders)
             await self._exchange([])
         except ThemisError:
             raise
         except Exception as error:
             raise StorageError(f"the store can't share limits: {type(error).__name__}: {error}") from error
+
+    def _others_of(self, holders: Sequence[Holder]) -> frozenset[str]:
+        """Of those at work, the names that members of a purse have but for their last word; without this execution's:
+        who had the same host and number before was killed, as the first process of a container that was started anew.
+        """
+        names = Counter(f"{each.host} {each.pid}" for each in holders if each.part != DRIVER)
+        names[self._name.rpartition(" ")[0]] -= 1
+        return frozenset(+names)
 
     async def watch(self) -> None:
         """Exchange until cancelled."""
@@ -156,11 +164,16 @@ class SharedLimits:
             each.when_told()
         if not self._is_alone:
             self._is_alone = True
-            log.warning(
-                "limits are not shared through the store at the moment, so this process keeps to an equal part of "
-                "them: %s",
-                why,
-            )
+            log.warning("%s: %s", self._without_the_store(), why)
+
+    def _without_the_store(self) -> str:
+        """What this process does as long as nothing is exchanged."""
+        if not self._policy.share_limits:
+            return "max_cost is not shared at the moment, so this process soon starts no call that has a price"
+        told = "limits are not shared through the store at the moment, so this process keeps to an equal part of them"
+        if self._budget.part is None:
+            return told
+        return f"{told}, and for max_cost it soon starts no call that has a price"
 
     async def _exchange(self, due: list[_Endpoint], *, ends: bool = False) -> None:
         now = time.monotonic()
@@ -183,7 +196,7 @@ class SharedLimits:
         if asked is not None and self._budget.part is not None and not ends:
             self._budget.part.hear(told[self._place("run", self._run_id)], asked, now)
         self._heard_at = now
-        if self._is_alone and due:
+        if self._is_alone and (due or not self._endpoints):
             self._is_alone = False
             log.warning("limits are shared through the store again")
 

@@ -56,6 +56,64 @@ def test_what_a_dead_process_held_counts_as_spent_until_all_is_counted_anew() ->
     assert purse.exchange(alone, T + 12).rest == 8.5
 
 
+def test_what_is_held_by_nobody_who_is_alive_is_told_apart_from_what_was_spent() -> None:
+    purse = Purse()
+    purse.exchange(need("here 1 x", spent=1.0, held=4.0), T)
+    assert purse.exchange(need("here 2 x"), T + 9).lost == 0.0
+    assert purse.exchange(need("here 2 x"), T + 11).lost == 3.0
+    late = PurseNeed("here 3 x", 10.0, 1.0, 0.0, 0.0, looked=(0.1, frozenset({"here 2"})))
+    share = purse.exchange(late, T + 12)
+    assert (share.left, share.lost) == (6.0, 3.0)
+    purse = Purse.of(json.loads(json.dumps(purse.plain())))
+    purse.leave(need("here 2 x"))
+    purse.leave(need("here 3 x"))
+    assert purse.exchange(need("late", before=1.0), T + 13).lost == 3.0
+    purse.leave(need("late"))
+    alone = purse.exchange(PurseNeed("new", 10.0, 1.0, 0.0, 0.0, looked=(0.1, frozenset())), T + 14)
+    assert (alone.left, alone.lost) == (9.0, 0.0)
+
+
+def exchange(purse: Purse, part: PursePart, now: float) -> PurseNeed:
+    """With nothing spent and nothing reserved."""
+    asked = part.need(0.0, 0.0, now)
+    part.hear(purse.exchange(asked, now), asked, now)
+    return asked
+
+
+@pytest.mark.parametrize("most", [6.0, None])
+def test_what_a_call_waits_for_stays_until_it_looks_however_often_is_exchanged(most: float | None) -> None:
+    purse, part = Purse(), PursePart("me", 10.0, 0.0, 0.0, lambda: None)
+    purse.exchange(need("other", held=2.0), T)
+    assert part.take(most, 0.0, 0.0, T) is None
+    for step in range(9):
+        exchange(purse, part, T + step / 10)
+    assert part.take(most, 0.0, 0.0, T + 0.9) == (most or 8.0)
+    assert exchange(purse, part, T + 1.5).held == 0.0  # that call was cut off: the others may have it
+
+
+def test_of_what_a_larger_call_waits_for_as_much_is_asked_as_makes_it_whole() -> None:
+    purse, part = Purse(), PursePart("me", 10.0, 0.0, 0.0, lambda: None)
+    purse.exchange(need("other", held=2.0), T)
+    part.take(3.0, 0.0, 0.0, T)
+    exchange(purse, part, T)
+    assert part.take(5.0, 0.0, 0.0, T) is None
+    asked = exchange(purse, part, T + 0.1)
+    assert (asked.held, asked.wants) == (3.0, 2.0)
+    assert part.take(5.0, 0.0, 0.0, T + 0.2) == 5.0
+
+
+def test_of_two_who_want_more_than_is_left_for_both_each_gets_its_turn() -> None:
+    purse = Purse()
+    parts = [PursePart(name, 10.0, 0.0, 0.0, lambda: None) for name in ("a", "b")]
+    answered = {id(part): 0 for part in parts}
+    for step in range(100):
+        now = T + step / 10
+        for part in parts:
+            answered[id(part)] += part.take(6.0, 0.0, 0.0, now) is not None
+            exchange(purse, part, now)  # the call is over at once, and cost nothing
+    assert min(answered.values()) >= 5
+
+
 def test_several_who_begin_together_after_a_kill_count_anew() -> None:
     purse = Purse()
     purse.exchange(need("here 1 x", wants=math.inf), T)  # killed at its first call, of which nothing was known

@@ -165,10 +165,15 @@ class Budget:
 
     def _reached(self, limit: float, most: float | None) -> str:
         if self.part is not None:
-            of_all = limit - self.part.left
+            of_all, lost = limit - self.part.left - self.part.lost, self.part.lost
             told = (
                 f"max_cost reached: {of_all:.4g} of {limit:g} spent by all processes of this run, earlier ones included"
             )
+            if lost > 0:
+                told += (
+                    f", and {lost:.4g} held for calls of processes that were lost, which is free again "
+                    "when the same command begins with none of the run at work"
+                )
             return told if most is None or self.part.left <= 0 else f"{told}; the next call may cost {most:.4g}"
         spent = self.before + self.cost
         told = f"max_cost reached: {spent.known or 0.0:.4g} of {limit:g} spent"

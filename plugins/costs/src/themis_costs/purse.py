@@ -16,6 +16,8 @@ __all__ = ["HOLDS_S", "Purse", "PurseNeed", "PursePart", "PurseShare"]
 
 HOLDS_S: Final = 10.0
 """Seconds without a word after which a process is taken for dead, and after which it spends nothing itself."""
+KEEPS_S: Final = 1.0
+"""Seconds for which a process keeps what it was given for a call: whoever waits looks now and then only."""
 AHEAD: Final = 8
 """For how many calls like the one that it needs it for, a process is given at once, if there is plenty."""
 
@@ -51,6 +53,8 @@ class PurseShare:
     """The smallest of all processes."""
     rest: float
     """What was handed to it beyond what it held."""
+    lost: float = 0.0
+    """What counts as spent though nobody knows whether it was: held by processes that died or stand still."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ class Purse:
     base: float = 0.0
     """Spent by those who are not there any more."""
     at: float = 0.0
+    lost: float = 0.0
+    """Of `base`: what those held who died, beyond what they had spent."""
     seats: dict[str, _Seat] = field(default_factory=dict)
 
     @classmethod
@@ -75,7 +81,8 @@ class Purse:
         """The purse that was kept as plain data; a new one for None."""
         if plain is None:
             return cls()
-        return cls(plain["base"], plain["at"], {name: _Seat(**each) for name, each in plain["seats"].items()})
+        seats = {name: _Seat(**each) for name, each in plain["seats"].items()}
+        return cls(plain["base"], plain["at"], plain.get("lost", 0.0), seats)
 
     def plain(self) -> dict[str, Any]:
         """As plain data, to keep."""
@@ -88,7 +95,10 @@ class Purse:
             self._bury(*need.looked, now)
         if not self.seats:
             # The calls of those who died are known by now, or nobody will ever know them.
-            self.base = need.before if need.looked is not None else max(self.base, need.before)
+            if need.looked is not None:
+                self.base, self.lost = need.before, 0.0
+            else:
+                self.base = max(self.base, need.before)
         others = [each for name, each in self.seats.items() if name != need.member]
         limit = min([need.limit, *(each.limit for each in others if now - each.seen <= HOLDS_S)])
         seat = self.seats[need.member] = _Seat(now, need.limit, need.spent, need.held)
@@ -100,7 +110,8 @@ class Purse:
             rest = min(room, max(need.wants, min(need.wants * AHEAD, room / (4 * len(self.seats)))))
         seat.held += rest
         left = limit - self.base - sum(self._spent(each, now) for each in self.seats.values())
-        return PurseShare(seat.held, left, limit, rest)
+        silent = sum(self._spent(each, now) - each.spent for each in self.seats.values())
+        return PurseShare(seat.held, left, limit, rest, self.lost + silent)
 
     def _bury(self, looked_s: float, living: frozenset[str], now: float) -> None:
         """Forget those who are known to be dead; what they held counts as spent as long as others are there."""
@@ -109,7 +120,9 @@ class Purse:
             for name, each in self.seats.items()
             if name.rpartition(" ")[0] in living or each.seen >= now - looked_s
         }
-        self.base += sum(each.held for name, each in self.seats.items() if name not in kept)
+        dead = [each for name, each in self.seats.items() if name not in kept]
+        self.base += sum(each.held for each in dead)
+        self.lost += sum(each.held - each.spent for each in dead)
         self.seats = kept
 
     def leave(self, need: PurseNeed) -> None:
@@ -144,6 +157,8 @@ class PursePart:
         self.limit = limit
         self.left = math.inf
         """What one call can have at most, as far as this process was told."""
+        self.lost = 0.0
+        """As of `PurseShare`."""
         self.wants = 0.0
         self.looked: tuple[float, frozenset[str]] | None = None
         """To be set, before the first word, to when it looked who is alive, and what it found."""
@@ -152,7 +167,12 @@ class PursePart:
         self._before = before + spent
         self._spent_before = spent
         self._held = 0.0
+        self._free = 0.0
+        """What it told that it keeps for its next calls."""
         self._has_rest = False
+        self._given = 0.0
+        """What was wanted and given last, at `_given_at`: free for a call for some time, or it would go to and fro."""
+        self._given_at = -math.inf
         self._is_denied = False
         self._when_short = when_short
         self._heard_at = -math.inf
@@ -169,8 +189,9 @@ class PursePart:
             self._ask(math.inf)
             return None
         if fresh and most <= free * (1 + 1e-9):
+            self._has_rest = False
             return most
-        self._ask(most - max(free, 0.0))
+        self._ask(most)
         return None
 
     def _ask(self, wants: float) -> None:
@@ -187,8 +208,13 @@ class PursePart:
         own = spent - self._spent_before
         lately, self._last_spent = own - self._last_spent, own
         needed = own + reserved
-        self._held = max(needed, min(self._held, needed + 2 * lately) if keeps else needed)
-        wants, self.wants = self.wants, 0.0
+        if now - self._given_at > KEEPS_S:
+            self._given, self._has_rest = 0.0, False
+        spare = max(2 * lately, self._given) if keeps else 0.0
+        self._held = max(needed, min(self._held, needed + spare))
+        # Of what it wants whole, it keeps no part: two who wait for each other's would wait for ever.
+        self._free = self._held - needed
+        wants, self.wants = max(0.0, self.wants - self._free), 0.0
         heard_s = None if math.isinf(self._heard_at) else now - self._heard_at
         looked = None if self.looked is None else (now - self.looked[0], self.looked[1])
         self.looked = None
@@ -198,5 +224,7 @@ class PursePart:
         """Go by what was told to what was asked."""
         self._held += share.rest
         self._is_denied = asked.wants > 0 and not share.rest
-        self._has_rest = math.isinf(asked.wants) and share.rest > 0
-        self.left, self.limit, self._heard_at = share.left, share.limit, now
+        if asked.wants > 0 and share.rest > 0:
+            self._given, self._given_at = self._free + asked.wants, now
+            self._has_rest = math.isinf(asked.wants)
+        self.left, self.limit, self.lost, self._heard_at = share.left, share.limit, share.lost, now
