@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,3 +201,13 @@ def test_a_directive_is_read_as_it_was_meant_or_refused(value: str) -> None:
 )
 def test_directives_are_taken_in_any_of_their_forms(given: str, found: tuple[str, str | None, str]) -> None:
     assert parsed(given) == found
+
+
+def test_a_name_of_several_lines_adds_none_to_the_script(shards: Shards, plain_spec: Path) -> None:
+    hostile = "x\n#SBATCH --uid=0\ntouch pwned\r\u2028touch pwned"
+    made = shards("slurm", str(plain_spec), "-n", "2", "--set", f"benchmark_id={json.dumps(hostile)}")
+    assert made.exit_code == 0, made.output
+    script = made.stdout
+    assert "uid" not in read_by_sbatch(script)
+    commands = [line for line in script.split("\n") if line and not line.startswith("#")]
+    assert [line.split()[0] for line in commands] == ["cd", "exec"]

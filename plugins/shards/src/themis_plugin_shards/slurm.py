@@ -45,9 +45,11 @@ def script(shards: Shards, job: SlurmJob) -> tuple[str, list[str]]:
     directives, warnings = _directives(shards, job)
     whole = [*job.themis, *shards.arguments(shards.spec, shards.project)]
     task = f'"${{SLURM_ARRAY_TASK_ID:?is not set: submit this file by sbatch}}/{shards.count}"'
+    run_id = shards.report.run_id
+    named = run_id if run_id.isprintable() else ascii(run_id)  # a line break would end the comment
     lines = [
         "#!/bin/bash",
-        f"# {shards.report.run_id}: {shards.told}. Submit it by `sbatch FILE`.",
+        f"# {named}: {shards.told}. Submit it by `sbatch FILE`.",
         "# Whichever shard comes last makes the result. A shard may be run again anywhere, any number of times, as by",
         "# `sbatch --array=3,7 FILE`: what is stored is not asked again.",
         *directives,
