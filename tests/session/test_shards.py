@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Plain(Engine):
         note(f"call {request.item_id} {request.sample_index}")
         await asyncio.sleep(float(os.environ.get("PAUSE_S", 0)))
         asked = request.messages[-1]["content"]
-        if "fail" in asked:
+        if "fail" in asked and "MENDED" not in os.environ:
             return Generation("failed", error_code="bad_request", error="no")
         return Generation("answered", text=asked.upper(), cost=0.5)
 
@@ -469,3 +470,50 @@ def test_who_ends_a_run_second_gives_the_first_ones_result(tmp_path: Path, monke
     assert second is not None
     assert (first.status, first.generated, first.exit_code) == ("failed", second.generated, 5)
     assert first == second
+
+
+def test_the_run_of_shards_began_with_the_first_and_counts_what_was_stored_before(bench: Bench) -> None:
+    for shard in ("1/3", "1/2", "2/2"):
+        result = bench.run(shard)
+    assert (result.status, result.generated, result.reused) == ("completed", ITEMS * SAMPLES, 0)
+    with closing(bench.store()) as store:
+        run = store.run(result.run_id)
+        first = store.executions(result.run_id)[0]
+    assert run is not None
+    assert run.started_at == first.started_at < (run.finished_at or "")
+
+
+def test_failed_trials_name_their_shards_and_what_is_tried_again_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "mended")
+    rows = [{"id": f"q{n}", "q": "fail" if n < 2 else f"say {n}", "gold": f"SAY {n}"} for n in range(ITEMS)]
+    bench.write(rows)
+    of = 3
+    ends = [bench.run(Part(number, of)) for number in range(1, of + 1)]
+    failing = sorted({Part.holding(f"q{n}", s, of) for n in range(2) for s in range(SAMPLES)})
+    named = ", ".join(map(str, failing))
+    assert f"bad_request ({2 * SAMPLES}): " in ends[-1].note
+    assert f"run shard{'s' if len(failing) > 1 else ''} {named} again, or the whole without --shard" in ends[-1].note
+    monkeypatch.setenv("MENDED", "1")
+    for part in failing:
+        result = bench.run(part)
+    own = sum(Part.holding(f"q{n}", s, of) == failing[-1] for n in range(2) for s in range(SAMPLES))
+    assert (result.status, result.generated) == ("completed", own)
+    assert result.reused == ITEMS * SAMPLES - own
+
+
+def test_a_shard_of_a_completed_run_gives_the_result_of_the_whole(bench: Bench) -> None:
+    whole = bench.run()
+    again = bench.run("2/5")
+    assert (again.part, again.scores, again.conclusions) == (None, whole.scores, whole.conclusions)
+    assert (again.generated, again.reused) == (0, ITEMS * SAMPLES)
+
+
+def test_the_last_shards_progress_is_its_own(bench: Bench) -> None:
+    bench.run("1/2")
+    seen: list[Any] = []
+    bench.run("2/2", progress=lambda now: seen.append((now.part, now.done, now.planned, now.reused)))
+    planned = seen[-1][2]
+    assert seen[-1] == ("2/2", planned, planned, 0)
+    assert planned < ITEMS * SAMPLES

@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from made_store import RUNS, batches, fill, lines
 
-from themis_core import Event, Generation, RunLocked, Score, StorageBackend, StorageError, Store, event_from
+from themis_core import (
+    Event,
+    Generation,
+    RunFinished,
+    RunLocked,
+    RunStarted,
+    Score,
+    StorageBackend,
+    StorageError,
+    Store,
+    event_from,
+)
 from themis_core.testing.append_rules import LATER, snapshot
 from themis_core.testing.events import (
     AT,
@@ -174,3 +185,31 @@ def test_many_events_and_long_ones_are_merged_batch_by_batch(
 def test_an_event_that_is_not_known_is_an_error_that_names_it(data: dict[str, object]) -> None:
     with pytest.raises(StorageError, match=r"event 7 can't be read .*verify the store"):
         event_from({"seq": 7, **data})
+
+
+def _started(part: str | None, at: str) -> RunStarted:
+    return RunStarted("run", at, {"trials": 2}, part)
+
+
+def _finished(part: str | None, at: str) -> RunFinished:
+    return RunFinished("run", at, "completed", {"generated": 1}, part)
+
+
+def test_shards_of_a_run_in_two_stores_are_merged_to_the_same_run(source: Store, target: Store) -> None:
+    first, second, third, fourth = (f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 5))
+    source.append([_started("1/2", first), trial_finished("1"), _finished("1/2", second)])
+    target.append([_started("2/2", second), trial_finished("2"), _finished("2/2", third)])
+    assert merge(source, target).earlier_executions == 0
+    assert {(each.part, each.finished_at) for each in target.executions("run")} == {("1/2", second), ("2/2", third)}
+    events = merge(source, target).events
+    assert events == 0
+    target.append([_started(None, first), _finished(None, fourth)])  # the result, which began with its first part
+    assert merge(source, target).earlier_executions == 1
+    run = target.run("run")
+    assert run is not None
+    assert (run.in_parts, run.status, run.started_at) == (False, "completed", first)
+    merge(target, source)
+    assert merge(target, source).events == 0
+    run = source.run("run")
+    assert run is not None
+    assert (run.in_parts, run.started_at, run.finished_at) == (False, first, fourth)

@@ -200,7 +200,7 @@ async def _run_composed(
             )
         result = await _held(made, writer, progress, looked, detach)
         if result.part is not None:  # nothing is held now, so the last one finds nobody at work
-            return await end_if_last(made, writer, progress) or result
+            return await end_if_last(made, writer) or result
         return result
     finally:
         await writer.stop()

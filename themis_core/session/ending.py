@@ -12,7 +12,7 @@ from themis_core.components import Store
 from themis_core.errors import RunLocked
 from themis_core.execution import Progress, Writer, now
 from themis_core.planning import Plan
-from themis_core.records import ExecutionRecord, RunFinished, RunRecord, RunStarted, summed
+from themis_core.records import ExecutionRecord, Part, RunFinished, RunRecord, RunStarted, summed
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
 from themis_core.session.checks import UNSCORABLE, whole_check
@@ -27,6 +27,8 @@ from themis_wording import counted
 __all__ = ["UNAVAILABLE", "end_if_last", "end_run", "is_stored", "made_together", "with_conclusions"]
 
 UNAVAILABLE = "judge_unavailable"
+_SHOWN = 10
+"""Shards that a message names."""
 
 
 async def end_run(
@@ -51,7 +53,7 @@ async def end_run(
         await writer.read(lambda store: lock.__exit__(None, None, None))
 
 
-async def end_if_last(made: Plan, writer: Writer, report: Callable[[Progress], None] | None = None) -> RunResult | None:
+async def end_if_last(made: Plan, writer: Writer) -> RunResult | None:
     """The same, if all that is planned is stored and nobody is at work any longer; None if that is not so.
 
     Whoever lets go of its part calls this afterwards. So the last one finds that all is stored and nobody is at work;
@@ -61,7 +63,7 @@ async def end_if_last(made: Plan, writer: Writer, report: Callable[[Progress], N
     if record is None or record.trials < made.count():
         return None
     try:
-        return await end_run(made, writer, report)
+        return await end_run(made, writer)
     except RunLocked:
         return None
 
@@ -90,7 +92,7 @@ async def made_together(
         manifest = known.manifest
     else:
         manifest = manifest_of(replace(made, part=None), await asyncio.to_thread(whole_check, made, executions))
-    started = RunStarted(made.run_id, known.started_at if known else now(), manifest)
+    started = RunStarted(made.run_id, known.started_at if known else _began(executions), manifest)
     made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
     state = await writer.read(
         lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause, stopped=stopped)
@@ -163,10 +165,15 @@ def _state(
     assert record is not None
     planned = made.count()
     counts = summed([each.counts for each in _since_the_whole(executions) if each.part is not None])
-    counts["reused"] = _reused(executions)
+    counts["reused"] = _reused(record, executions)
     counts["failed"] = record.failed
     status, note = _status(store, made, record, executions, interrupted=interrupted, cause=cause, stopped=stopped)
     return _State(status, note, counts, record, planned)
+
+
+def _began(executions: Sequence[ExecutionRecord]) -> str:
+    """When the first of the parts began whose result is made now."""
+    return min((each.started_at for each in _since_the_whole(executions) if each.part is not None), default=now())
 
 
 def _since_the_whole(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
@@ -175,13 +182,18 @@ def _since_the_whole(executions: Sequence[ExecutionRecord]) -> Sequence[Executio
     return executions[ends[-1] + 1 :] if ends else executions
 
 
-def _reused(executions: Sequence[ExecutionRecord]) -> int:
-    """Trials whose answers were stored before the parts began: those of the first execution of each part."""
+def _reused(record: RunRecord, executions: Sequence[ExecutionRecord]) -> int:
+    """Trials whose answers were stored before the parts began.
+
+    The first execution of each part says how many it did not find. Parts of several divisions each say so of what
+    those before them left; a part that did not begin again found all.
+    """
     first: dict[str | None, int] = {}
     for each in _since_the_whole(executions):
         if each.part is not None and "reused" in each.counts:
-            first.setdefault(each.part, each.counts["reused"])
-    return sum(first.values())
+            of_part = "done" if each.part.startswith("worker ") else "planned"
+            first.setdefault(each.part, max(each.counts.get(of_part, 0) - each.counts["reused"], 0))
+    return max(record.trials - sum(first.values()), 0)
 
 
 def _status(
@@ -210,10 +222,27 @@ def _status(
         codes: Counter[str] = Counter()
         for each in store.outcomes(made.run_id):
             codes.update({each.error_code: each.count} if each.error_code else {})
-        return "failed", note_of("failed", None, codes, "")
+        return "failed", note_of("failed", None, codes, "", _again(store, made))
     if _lacks_verdicts(store, made):
+        again = again if made.part is None else "run the whole, without --shard,"
         return "failed", f"some trials have no verdict: {again} to try only those again"
     return "completed", ""
+
+
+def _again(store: Store, made: Plan) -> str:
+    """Which command: a shard tries again what is in its own part alone."""
+    if made.part is None:
+        return "run the same command again"
+    by_item, of = made.by_item, made.part.of
+    parts = sorted(
+        {
+            Part.holding(each.item_id, None if by_item else each.sample_index, of)
+            for each in store.trial_places(made.run_id)
+            if each.outcome == "failed"
+        }
+    )
+    named = ", ".join([*map(str, parts[:_SHOWN]), *(["…"] if len(parts) > _SHOWN else [])])
+    return f"run {'shard' if len(parts) == 1 else 'shards'} {named} again, or the whole without --shard,"
 
 
 def _lacks_verdicts(store: Store, made: Plan) -> bool:

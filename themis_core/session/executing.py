@@ -72,9 +72,10 @@ async def _execute(
         made.check()
     # Nothing is under way yet, and what hangs can be ended in the main thread alone.
     manifest = manifest_of(made, looked.check)
-    part = None if made.part is None else str(made.part)
-    progress = Progress(made.count(made.part), stored=_stored_before(made, before), part=part or "")
     complete = finished is not None
+    part = None if made.part is None or complete else str(made.part)  # of a run that is complete there are no parts
+    planned = made.count(None if complete else made.part)
+    progress = Progress(planned, stored=_stored_before(made, before), part=part or "")
     started = RunStarted(made.run_id, finished.started_at if finished else now(), manifest, part)
     if complete:
         progress.done = progress.reused = progress.planned
@@ -101,7 +102,7 @@ async def _execute(
         await writer.save([started])  # which may be lost as well
         runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
     waits = runner.batching.waiting
-    stored = await writer.read(lambda store: _stored(store, made))
+    stored = planned if complete else await writer.read(lambda store: _stored(store, made))
     status = "failed" if failed else _status(progress, budget, stored, waits=waits)
     ended = RunFinished(made.run_id, now(), status, counts_of(runner, budget, None if part else before), part)
     if not complete:
@@ -119,7 +120,7 @@ async def _execute(
         record = store.run(made.run_id)
         assert record is not None
         record = replace(record, manifest=manifest)
-        if part is not None and not complete:
+        if part is not None:
             return result_of_part(store, record, part, progress, counts=ended.counts, status=status, note=note,
                                   storage=location)  # fmt: skip
         seen = status if status != "completed" else _status(progress, budget, record.trials, waits=waits)

@@ -69,9 +69,10 @@ def counts_of(runner: Runner, budget: Budget, before: RunRecord | None) -> dict[
     }
 
 
-def note_of(status: str, reason: str | None, codes: Counter[str], batches: str) -> str:
+def note_of(
+    status: str, reason: str | None, codes: Counter[str], batches: str, again: str = "run the same command again"
+) -> str:
     """What is to be told of an end, and what to do; empty if all is well."""
-    again = "run the same command again"
     if status == "waiting":
         return f"waiting: {batches}; {again} to collect what they answer"
     if batches:

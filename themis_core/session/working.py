@@ -116,7 +116,7 @@ async def _lease(made: Plan, order: WorkOrder, writer: Writer, budget: Budget, o
     await source.give_back()
     left = runner.has_postponed
     status = _status(budget, is_whole=not (failed or left or runner.progress.failed))
-    counts = counts_of(runner, budget, None)
+    counts = {**counts_of(runner, budget, None), "done": runner.progress.done}
     ended = RunFinished(made.run_id, now(), status, counts, order.part)
     await writer.save([ended])
     await writer.read(lambda store: store.report(made.run_id, order.part, _told(runner, budget)))

@@ -68,7 +68,8 @@ def merge(source: Store, target: Store) -> Merged:
         left_out: set[tuple[str, str]] = set()
         lacking = _Lacking(target, known)
         count = 0
-        for batch in _batches(_without_earlier(source.events(), known, left_out)):
+        since = {run_id: _since(target, run) for run_id, run in known.items()}
+        for batch in _batches(_without_earlier(source.events(), since, left_out)):
             new = lacking.count(batch)  # before they are there
             target.append(batch)
             count += new
@@ -82,6 +83,9 @@ class _Lacking:
         self._target = target
         self._known = known
         """The runs that the target had before the merge."""
+        executions = {run_id: target.executions(run_id) for run_id in known}
+        self._starts = {(run_id, each.part, each.started_at) for run_id in known for each in executions[run_id]}
+        self._part_ends = {(run_id, each.part, each.finished_at) for run_id in known for each in executions[run_id]}
         self._failed: dict[str, set[tuple[str, str]]] = {}
         self._batches: set[tuple[str, str]] | None = None
 
@@ -137,10 +141,11 @@ class _Lacking:
         return self._failed[run_id]
 
     def _is_new_start(self, started: RunStarted) -> bool:
-        known = self._known.get(started.run_id)
-        return known is None or started.at > known.started_at
+        return (started.run_id, started.part, started.at) not in self._starts
 
     def _is_new_end(self, finished: RunFinished) -> bool:
+        if finished.part is not None:
+            return (finished.run_id, finished.part, finished.at) not in self._part_ends
         known = self._known.get(finished.run_id)
         return known is None or finished.at > (known.finished_at or "")
 
@@ -152,20 +157,39 @@ class _Lacking:
         return (event.kind, event.nonce) not in self._batches
 
 
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """What of a run's executions a target has already."""
+
+    at: str
+    """Executions that started before this are earlier than its own; none are, as long as it is worked on in parts."""
+    started_at: str
+    """Its own of the whole began at this: before `at`, if it was made in parts, with the first of them."""
+
+
+def _since(target: Store, run: RunRecord) -> _Since:
+    if run.in_parts:
+        return _Since("", "")
+    whole_of_parts = any(each.part is not None for each in target.executions(run.run_id))
+    return _Since((run.finished_at if whole_of_parts else None) or run.started_at, run.started_at)
+
+
 def _without_earlier(
-    events: Iterable[Mapping[str, Any]], known: Mapping[str, RunRecord], left_out: set[tuple[str, str]]
+    events: Iterable[Mapping[str, Any]], known: Mapping[str, _Since], left_out: set[tuple[str, str]]
 ) -> Iterator[Mapping[str, Any]]:
     """Leave out starts and ends of executions before the target's own: a store shows the one appended last."""
-    skipping: set[str] = set()
+    skipping: set[tuple[str, str | None]] = set()
     for event in events:
         kind, run_id = event["kind"], event.get("run_id", "")
+        part = event.get("part")
         if kind == "run_started":
-            if run_id in known and event["at"] < known[run_id].started_at:
-                skipping.add(run_id)
+            own = part is None and run_id in known and event["at"] == known[run_id].started_at
+            if run_id in known and event["at"] < known[run_id].at and not own:
+                skipping.add((run_id, part))
                 left_out.add((run_id, event["at"]))
             else:
-                skipping.discard(run_id)
-        if kind not in ("run_started", "run_finished") or run_id not in skipping:
+                skipping.discard((run_id, part))
+        if kind not in ("run_started", "run_finished") or (run_id, part) not in skipping:
             yield event
 
 
