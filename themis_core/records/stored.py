@@ -47,7 +47,8 @@ class RunRecord:
     """As in `RunFinished`, or `running` if the last execution did not end in an orderly way (yet), or if parts of the
     run were worked on since and nobody has made its result.
 
-    `Results` says `died` in its place if no process is at work on the run.
+    `Results` says in its place, if no process is at work on the run: `unfinished` if those that were at work on parts
+    ended in an orderly way, else `died`.
     """
     started_at: str
     finished_at: str | None

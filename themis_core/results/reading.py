@@ -93,6 +93,9 @@ class Results:
             return replace(run, status="running", finished_at=None)  # some part goes on, whatever became of others
         if run.status != "running" or self._store.is_held(run.run_id):
             return run
+        latest = {each.part: each.status for each in self._store.executions(run.run_id)}
+        if run.in_parts and "running" not in latest.values():
+            return replace(run, status="unfinished")  # whoever was at work ended well, and others have still to begin
         return replace(run, status="died")
 
     def parts(self, run_id: str, *, count: bool = True) -> list[PartRow]:

@@ -39,7 +39,8 @@ class RunResult:
     status: str
     """`completed`, `failed` (some trials have no answer, or no verdict), `interrupted`, `stopped` (budget, quota),
     `waiting` (for batches that a later run collects), `running`, or `died` (its process ended without a word). Of a
-    shard: `unfinished` if it did its part, and the run is not whole or others are at work."""
+    shard: `unfinished` if it did its part, and the run is not whole or others are at work. So is a run on whose parts
+    nobody is at work, if none of them died."""
     trials: int
     """Planned."""
     generated: int
