@@ -151,6 +151,7 @@ def test_a_ranking_has_the_best_first_and_ties(up: bool, ranking: list[list[str]
     ("arguments", "message"),
     [
         (("marked", "first"), "no slice of RUN has both parses, 'marked' and 'first': s has marked, last"),
+        (("marked", "marked"), "'marked' agrees with itself: name two parses"),
         (("marked", "last", "--score", "wrong"), "slice 's' has no score 'wrong'. It has: raw, right"),
     ],
 )

@@ -120,7 +120,7 @@ def compare_parses(
     """Read every stored answer of a run by two parses of its spec, and score what each finds; no model is called.
 
     `score` names the score whose first metric is used; by default the first that reads one of the parses. Raises
-    SpecError if no slice has both parses.
+    SpecError if no slice has both parses, or they are one.
     """
     run = results.run(run_id)
     slices = _slices(run, a, b, slice_id)
@@ -179,6 +179,8 @@ def _slices(run: RunRecord, a: str, b: str, wanted: str | None) -> dict[str, dic
             for name, each in listed.items()
         )
         raise SpecError(f"no slice of {run.run_id} has both parses, {a!r} and {b!r}: {known}")
+    if a == b:
+        raise SpecError(f"{a!r} agrees with itself: name two parses")
     return found
 
 
