@@ -106,6 +106,16 @@ class Where(Metric):
 
 
 @hookimpl
+def themis_run_started(event):
+    note("observed", "started", event.part)
+
+
+@hookimpl
+def themis_run_finished(event, summary):
+    note("observed", "finished", event.part)
+
+
+@hookimpl
 def themis_register_engines(register):
     register("device", Device)
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from crewed import Crewed, make, wait_until
 
 import themis_core as themis
 from themis_core import LocalLauncher, WorkOrder
+from themis_core.session import Progress
 from themis_workers import RunningWorker
 
 Made = Callable[..., Crewed]
@@ -41,6 +43,9 @@ def test_two_workers_make_the_run_that_one_process_makes(made: Made) -> None:
     assert (crewed.calls, len(set(crewed.workers))) == (crewed.trials, 2)
     assert len({pid for pid, *_ in crewed.noted("calls")}) == 2, "both were at work"
     assert "150/150 trials (100%)" in err
+    observed = [(what, part is None) for *_, what, part in crewed.noted("observed")]
+    assert (observed[0], observed[-1]) == (("started", True), ("finished", True)), "of the whole, by the driver"
+    assert Counter(observed[1:-1]) == {("started", False): 2, ("finished", False): 2}, "of each worker, by itself"
     again = crewed.run("--workers", "2")
     assert (again[0], crewed.calls, len(crewed.workers)) == (0, crewed.trials, 2), "a finished run starts nobody"
 
@@ -61,6 +66,24 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made) ->
     assert crewed.digest() == quiet.digest()
     assert crewed.calls <= crewed.trials + kills * AT_ONCE
     assert "running" not in crewed.statuses(), "what a lost worker could not say is stored for it"
+
+
+def test_a_worker_that_hangs_holds_up_nobody_for_good(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    crewed = made(trials=40)
+    monkeypatch.setenv("THEMIS_POSTGRES_URL", crewed.url)
+    monkeypatch.setattr("themis_core.session.driving.RETIRE_S", 0.5)
+    monkeypatch.setattr("themis_core.session.driving.LEAVE_S", 0.5)
+    stopped: list[int] = []
+
+    def stop_one(_: Progress) -> None:
+        if crewed.workers and crewed.calls >= 4 and not stopped:
+            stopped.append(crewed.workers[0])
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    result = themis.run(crewed.spec, workers=2, progress=stop_one)
+    assert (result.status, len(stopped)) == ("completed", 1)
+    assert not is_alive(stopped[0])
+    assert crewed.calls <= crewed.trials + AT_ONCE
 
 
 def test_workers_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made) -> None:

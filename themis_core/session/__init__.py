@@ -196,7 +196,12 @@ async def _run_composed(
         if crew is not None and looked.finished is None and not looked.is_stored:
             driven = await _driven(made, writer, progress, crew)
             return await end_run(
-                made, writer, interrupted=driven.interrupted, cause=driven.cause, stopped=driven.stopped
+                made,
+                writer,
+                interrupted=driven.interrupted,
+                cause=driven.cause,
+                stopped=driven.stopped,
+                is_announced=True,
             )
         result = await _held(made, writer, progress, looked, detach)
         if result.part is not None:  # nothing is held now, so the last one finds nobody at work

@@ -48,7 +48,7 @@ LOOK_S = 0.2
 SEE_S = 1.0
 """Seconds between two looks into the store."""
 LEAVE_S = 30.0
-"""Seconds that workers have to end in good order if the driver ends with an error."""
+"""Seconds that workers have to end in good order if the driver ends with an error, or if all is done."""
 RETIRE_S = 10.0
 """Seconds after the last part was done in which workers end by themselves."""
 _ERRORS: Final[Mapping[int | None, type[ThemisError]]] = {2: SpecError, 3: PluginError, 4: StorageError}
@@ -317,11 +317,13 @@ class _Driver:
         return sorted(each.part for each in store.at_work(self.made.run_id) if each.part in self._orders)
 
     def _retire(self) -> None:
-        """All parts are done: let those that have one in hand end by themselves, and end those that wait to begin."""
+        """All parts are done: let who has one in hand end by itself, and end who waits to begin, or hangs."""
         self.crew.retire()
         if self._done_since is None:
             self._done_since = time.monotonic()
-        elif time.monotonic() - self._done_since > RETIRE_S:
+        elif (since := time.monotonic() - self._done_since) > RETIRE_S + LEAVE_S:
+            self.crew.kill()  # it hangs: others have done what it had
+        elif since > RETIRE_S:
             self.crew.stop()
 
     def _sum(self, name: str) -> int:

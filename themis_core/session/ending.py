@@ -39,16 +39,20 @@ async def end_run(
     interrupted: bool = False,
     cause: str = "",
     stopped: str = "",
+    is_announced: bool = False,
 ) -> RunResult:
     """Make the one result of a run on which several processes worked, and store its end.
 
     It asks for no trial: what is planned is compared with what is stored. The caller holds nothing of the run; raises
     RunLocked if anybody is at work on it. A run that is not whole is `interrupted`, if the caller was, `failed` for a
     `cause`, and else as its parts ended; `stopped` is what one of them said whose budget was used up.
+    With `is_announced`, this process has told observers already that the run started.
     """
     lock = await writer.read(lambda store: entered(store, made.run_id))
     try:
-        return await made_together(made, writer, report, interrupted=interrupted, cause=cause, stopped=stopped)
+        return await made_together(
+            made, writer, report, interrupted=interrupted, cause=cause, stopped=stopped, is_announced=is_announced
+        )
     finally:
         await writer.read(lambda store: lock.__exit__(None, None, None))
 
@@ -84,6 +88,7 @@ async def made_together(
     interrupted: bool = False,
     cause: str = "",
     stopped: str = "",
+    is_announced: bool = False,
 ) -> RunResult:
     """The same for whoever holds the whole run."""
     known = await writer.read(lambda store: finished_before(store, made) or _ended_before(store, made))
@@ -93,7 +98,8 @@ async def made_together(
     else:
         manifest = manifest_of(replace(made, part=None), await asyncio.to_thread(whole_check, made, executions))
     started = RunStarted(made.run_id, known.started_at if known else _began(executions), manifest)
-    made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
+    if not is_announced:
+        made.composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
     state = await writer.read(
         lambda store: _state(store, made, executions, interrupted=interrupted, cause=cause, stopped=stopped)
     )
