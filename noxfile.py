@@ -23,6 +23,8 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 FAULTS = ("tests/chaos", "tests/network")
+IN_FULL = (*FAULTS, "plugins/postgres/tests/test_postgres_compliance.py")
+"""What has a short form as well."""
 RAY = ("tests/ray", "plugins/ray")
 PARALLEL = (
     "-n",
@@ -162,7 +164,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Kill, starve and lie to runs, with the counts of docs/reliability.md; `tests` does so with small ones."""
-    uv_run(session, "tests", "pytest", *NO_LIMIT, *(session.posargs or FAULTS), env={"THEMIS_CHAOS": "full"})
+    uv_run(session, "tests", "pytest", *NO_LIMIT, *(session.posargs or IN_FULL), env={"THEMIS_CHAOS": "full"})
 
 
 @nox.session(default=False)
