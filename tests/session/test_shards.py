@@ -517,3 +517,11 @@ def test_the_last_shards_progress_is_its_own(bench: Bench) -> None:
     planned = seen[-1][2]
     assert seen[-1] == ("2/2", planned, planned, 0)
     assert planned < ITEMS * SAMPLES
+
+
+def test_a_table_of_a_run_whose_shards_are_not_all_done_says_so(bench: Bench, tmp_path: Path) -> None:
+    part = bench.run("1/3")
+    command = ["export", "--spec", str(bench.spec), "-o", str(tmp_path / "t.csv")]
+    told = subprocess.run([sys.executable, "-m", "themis_core", *command], capture_output=True, text=True, check=True)
+    missing = ITEMS * SAMPLES - part.generated
+    assert told.stderr == f"note: {part.run_id} is not finished: {missing} trials are missing\n"

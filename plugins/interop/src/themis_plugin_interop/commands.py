@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import themis_core as themis
-from themis_core import own_exit
+from themis_core import counted, own_exit
 from themis_output import cell, echo, own_path, own_stdout, safe, store_options
 from themis_plugin_interop.table_files import export_canonical, export_table
 from themis_plugin_interop.tables import FORMATS, TABLES
@@ -75,7 +75,12 @@ def _export_rows(
     if to == "canonical" and (len(runs) != 1 or what):
         raise click.UsageError("--to canonical takes one RUN and no --what")
     with themis.open_results(spec, project=project) as results:
-        wanted = [results.run(each).run_id for each in runs or [run.run_id for run in results.runs()]]
+        found = [results.run(each) for each in runs] if runs else list(results.runs())
+        wanted = [run.run_id for run in found]
+        for run in found:
+            if (missing := run.manifest.get("trials", 0) - run.trials) > 0:
+                told = f"{safe(run.run_id)} is not finished: {counted(missing, 'trial', 'is', 'are')} missing"
+                echo(f"note: {told}", err=True)
     backend, folder = themis.find_storage(spec, project=project)
     with closing(backend.open(folder, mode="read")) as store:
         if to == "canonical":
