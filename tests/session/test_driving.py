@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import themis_core as themis
-from themis_core import BenchmarkSpec, Launcher, LocalLauncher, Needs, RunStarted, WorkOrder
+from themis_core import BenchmarkSpec, Launcher, LocalLauncher, Needs, RunFinished, RunStarted, WorkOrder
 from themis_core.components import Holder, PartsRecord
 from themis_core.planning import survey
 from themis_core.plugins import compose, in_force
 from themis_core.reading import load_specs
-from themis_core.records import RunCost, RunRecord
+from themis_core.records import ExecutionRecord, RunCost, RunRecord
 from themis_core.session import driving
 from themis_core.session.driving import Crewed, Driven, drive
 from themis_workers import Machine, RunningWorker, WorkerEnd
@@ -57,6 +57,7 @@ class Store:
         self.opened: list[int] = []
         self.holders: list[Holder] = []
         self.finished = 0
+        self.begun: list[ExecutionRecord] = []
 
     def run(self, run_id: str) -> RunRecord:
         return RunRecord(run_id, "running", "", None, {}, {}, self.trials, self.failed)
@@ -73,6 +74,9 @@ class Store:
 
     def parts(self, run_id: str) -> PartsRecord:
         return PartsRecord(4, self.finished, 0)
+
+    def executions(self, run_id: str) -> Sequence[ExecutionRecord]:
+        return self.begun
 
 
 class Writer:
@@ -175,11 +179,11 @@ def test_workers_are_started_with_names_of_their_own_and_the_run_ends_with_them(
     launcher = Scripts([None, None, DONE])
     stage = Stage(tmp_path, launcher)
     driven = stage.drive()
-    assert (driven.interrupted, driven.cause, list(driven.ends)) == (False, "", [DONE, DONE])
+    assert driven == Driven(interrupted=False, cause="", stopped="")
     (started,) = stage.writer.saved
     assert isinstance(started, RunStarted)
     assert (started.run_id, started.part, started.manifest["trials"]) == (stage.made.run_id, None, 20)
-    assert stage.store.opened == [2]  # 20 trials are few
+    assert stage.store.opened == [8]  # few, for 20 trials
     assert launcher.checked == [(Needs(), 2)]
     names = [each.order.name for each in launcher.started]
     assert [name[:2] for name in names] == ["1-", "2-"]
@@ -196,7 +200,8 @@ def test_one_line_tells_what_all_workers_do_and_how_many_there_are(tmp_path: Pat
         stage.store.trials += 1
         progress = {"done": 2, "reused": 0, "generated": 3, "in_flight": 4, "cost": 0.5, "unknown_cost_calls": 0,
                     "note": "waiting for the endpoint"}  # fmt: skip
-        stage.store.holders = [Holder(each.order.part, 1, "h", "", progress) for each in launcher.started]
+        at_work = [each for each in launcher.started if each.script != [DONE]]
+        stage.store.holders = [Holder(each.order.part, 1, "h", "", progress) for each in at_work]
         stage.store.holders.append(Holder("worker of somebody else", 1, "h", "", progress))
 
     stage.seen = works
@@ -218,6 +223,23 @@ def test_who_is_lost_is_replaced_and_told_with_the_end_of_its_log_without_secret
     lost = f"worker {launcher.started[0].order.name} was lost: killed by SIGKILL"
     then = "; another one takes its place in 0 s (1 of 1)\n    a line\n    key ***"
     assert told(caplog) == [lost + then]  # the second one said nothing new
+
+
+def test_the_end_of_a_lost_worker_is_stored_for_it_with_what_it_last_told(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, launcher := Scripts([None, None, KILLED], [DONE]), workers=1)
+
+    def works() -> None:
+        part = launcher.started[0].order.part
+        begun = len(launcher.started) == 1
+        stage.store.holders = [Holder(part, 1, "h", "", {"generated": 3, "cost": 0.5})] if begun else []
+        stage.store.begun = [ExecutionRecord(part, "running", "", None, {}, {})]
+
+    stage.seen = works
+    stage.drive()
+    started, ended = stage.writer.saved
+    assert isinstance(ended, RunFinished)
+    assert (ended.run_id, ended.status, ended.part) == (started.run_id, "interrupted", launcher.started[0].order.part)
+    assert (ended.counts["generated"], ended.counts["cost"]) == (3, 0.5)
 
 
 def test_what_a_worker_wrote_that_ended_well_is_passed_on_once(
@@ -255,9 +277,10 @@ def test_others_are_asked_to_end_when_one_says_what_no_worker_can_do(tmp_path: P
 
 
 def test_trials_that_failed_and_a_budget_that_is_used_up_are_no_losses(tmp_path: Path) -> None:
-    launcher = Scripts([WorkerEnd(5)], [WorkerEnd(6)])
+    launcher = Scripts([WorkerEnd(5)], [WorkerEnd(6, "is stopped: max_cost reached")])
     driven = Stage(tmp_path, launcher).drive()
-    assert ([each.exit_code for each in driven.ends], driven.cause) == ([5, 6], "")
+    stopped = f"worker {launcher.started[1].order.name} is stopped: max_cost reached"
+    assert (driven, len(launcher.started)) == (Driven(interrupted=False, cause="", stopped=stopped), 2)
 
 
 @pytest.mark.parametrize(
