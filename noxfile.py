@@ -146,12 +146,14 @@ def browser(session: nox.Session) -> None:
 @nox.session
 def ray(session: nox.Session) -> None:
     """Runs by workers on a real Ray cluster of two nodes on this machine, whose actors and nodes are killed."""
+    need_ray(session)
     uv_run(session, "ray", "pytest", "-n", "0", *(session.posargs or RAY))
 
 
 @nox.session(default=False)
 def ray_chaos(session: nox.Session) -> None:
     """The same with more kills."""
+    need_ray(session)
     uv_run(session, "ray", "pytest", "-n", "0", *NO_LIMIT, *(session.posargs or RAY), env={"THEMIS_CHAOS": "full"})
 
 
@@ -263,6 +265,19 @@ def test_unpinned(session: nox.Session, resolution: str) -> None:
 def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command in the project's environment, with a dependency group added to what is there."""
     session.run("uv", "run", "--group", group, *command, env=env, external=True)
+
+
+def need_ray(session: nox.Session) -> None:
+    """Skip the session, loudly, where there is no wheel of Ray; any other mistake of the installation is one."""
+    install = ("uv", "sync", "-q", "--inexact", "--group", "ray")
+    found = subprocess.run(install, cwd=ROOT, capture_output=True, text=True)
+    said = " ".join(found.stderr.split())
+    if found.returncode and re.search(r"\bray\b.*(has no wheels|wheel for the current platform)", said):
+        told = "NOT RUN: Ray has no wheel for this Python and machine, so nothing of workers on Ray was tested."
+        session.warn(told)
+        session.skip(told)
+    if found.returncode:
+        session.error(f"the group `ray` can't be installed: {said}")
 
 
 def test_on(session: nox.Session, version: str) -> None:

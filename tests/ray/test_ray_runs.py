@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewed import Crewed, Driver, wait_until
+from crewed import Crewed, Driver, Quiet, wait_until
 
 import themis_core as themis
 from themis_core import Needs, WorkOrder
+from themis_core.testing.postgres import PostgresServer
 
 Made = Callable[..., Crewed]
 AT_ONCE = 4
 """Calls that one worker may have in flight: `at_once` of the engine."""
 KILLS = 20 if os.environ.get("THEMIS_CHAOS") == "full" else 2
+TRIALS, STORE_BYTES = 100, 80_000_000
+"""As in `conftest.py`."""
+NOBODY = "127.0.0.1:1"
 PASSED = ("--pass-env", "THEMIS_POSTGRES_URL")
 
 
@@ -36,34 +41,33 @@ def run(crewed: Crewed, cluster: Any, *options: str, passed: tuple[str, ...] = P
     return start(crewed, cluster, *options, passed=passed).wait()
 
 
-def test_actors_make_the_run_that_one_process_makes(made: Made, cluster: Any) -> None:
-    quiet, crewed = made(trials=150), made(trials=150, together=3)
-    assert quiet.run()[0] == 0
-    code, out, err = run(crewed, cluster, "--workers", "3", "--format", "json")
+def test_actors_make_the_run_that_one_process_makes_and_are_placed_by_what_engines_need(
+    made: Made, cluster: Any, quiet: Quiet
+) -> None:
+    crewed = made(trials=TRIALS, together=2, gpus=0.5)
+    code, out, err = run(crewed, cluster, "--workers", "2", "--format", "json")
     assert code == 0, err
-    assert json.loads(out)["trials"] == crewed.trials
-    assert crewed.digest() == quiet.digest()
-    assert (crewed.calls, len(crewed.workers)) == (crewed.trials, 3)
-    assert "150/150 trials (100%)" in err
-
-
-def test_engines_are_placed_by_what_they_need_and_see_their_gpu(made: Made, cluster: Any) -> None:
-    crewed = made(gpus=0.5, together=2, trials=150)
-    code, _, err = run(crewed, cluster, "--workers", "2")
-    assert code == 0, err
+    found = json.loads(out)
+    for name in ("status", "trials", "ledger", "generated"):
+        assert found[name] == quiet.result[name], name
+    assert [(each["n"], each["value"]) for each in found["scores"]] == [
+        (each["n"], pytest.approx(each["value"])) for each in quiet.result["scores"]
+    ]
+    assert (crewed.calls, len(crewed.workers)) == (crewed.trials, 2)
     assert [each[3] for each in crewed.noted("starts")] == ["0", "0"], "one GPU, on one of the nodes, shared by two"
-    assert crewed.calls == crewed.trials
+    assert f"{TRIALS}/{TRIALS} trials (100%)" in err
 
 
-def test_actors_and_a_node_that_are_killed_are_replaced_on_what_is_left(made: Made, cluster: Any) -> None:
-    quiet, crewed, draw = made(trials=150, seconds=0.1), made(trials=150, seconds=0.1), random.Random(3)
-    assert quiet.run()[0] == 0
-    node = cluster.add_node(num_cpus=2, object_store_memory=80_000_000)
+def test_actors_and_a_node_that_are_killed_are_replaced_on_what_is_left(made: Made, cluster: Any, quiet: Quiet) -> None:
+    crewed, draw = made(trials=TRIALS, seconds=0.2), random.Random(3)
+    node = cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
     driver = start(crewed, cluster, "--workers", "3", "--worker-retries", "9")
     killed = 0
     for number in range(1, KILLS + 1):
         reached = number * crewed.trials // (KILLS + 3)
-        wait_until(lambda reached=reached: crewed.calls >= reached or driver.process.poll() is not None)  # type: ignore[misc]
+        wait_until(lambda reached=reached: is_over(driver) or (crewed.calls >= reached and living(crewed)))  # type: ignore[misc]
+        if is_over(driver):
+            break
         pid, actor, *_ = draw.choice(living(crewed))
         killed += kill(actor if number % 2 else pid)  # the actor, or the worker that it holds
     raylet = node.all_processes["raylet"][0].process.pid
@@ -74,32 +78,34 @@ def test_actors_and_a_node_that_are_killed_are_replaced_on_what_is_left(made: Ma
     assert code == 0, err
     assert killed
     assert "was lost" in err
-    assert crewed.digest() == quiet.digest()
+    assert crewed.digest() == quiet.digest
     assert crewed.calls <= crewed.trials + (killed + KILLS) * AT_ONCE
 
 
-def test_actors_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made, cluster: Any) -> None:
-    crewed = made(trials=100, seconds=0.1)
+def test_after_a_driver_was_killed_and_after_ctrl_c_the_same_command_goes_on(
+    made: Made, cluster: Any, quiet: Quiet
+) -> None:
+    crewed = made(trials=TRIALS, seconds=0.2, together=2)
     driver = start(crewed, cluster, "--workers", "2")
-    wait_until(lambda: crewed.calls >= 10)
+    wait_until(lambda: is_over(driver) or crewed.calls >= 10)
     driver.signal(signal.SIGKILL)
     wait_until(lambda: not living(crewed))
-    assert crewed.calls < crewed.trials
-    code, _, err = run(crewed, cluster, "--workers", "2")
-    assert code == 0, err
-    assert crewed.calls <= crewed.trials + 2 * AT_ONCE, "Ray may end a worker before it ended in good order"
+    repeated = 2 * AT_ONCE  # Ray may end a worker before it ended in good order
+    before = crewed.calls
+    assert before < crewed.trials
 
-
-def test_ctrl_c_ends_actors_in_good_order(made: Made, cluster: Any) -> None:
-    crewed = made(trials=100, seconds=0.1)
     driver = start(crewed, cluster, "--workers", "2")
-    wait_until(lambda: crewed.calls >= 10)
+    wait_until(lambda: is_over(driver) or crewed.calls >= before + 10)
     driver.signal(signal.SIGINT)
     code, _, err = driver.wait()
     assert code == 130, err
     assert not living(crewed)
-    assert crewed.run()[0] == 0
-    assert crewed.calls == crewed.trials
+    assert crewed.calls < crewed.trials
+
+    code, _, err = crewed.run()
+    assert code == 0, err
+    assert crewed.digest() == quiet.digest
+    assert crewed.calls <= crewed.trials + repeated, "Ctrl-C repeats nothing"
 
 
 def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made, cluster: Any) -> None:
@@ -110,11 +116,12 @@ def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made, cluste
     assert crewed.calls == 0
 
 
-def test_a_variable_that_is_missing_on_a_node_is_named_and_not_sent_unasked(made: Made, cluster: Any) -> None:
+def test_a_variable_that_is_missing_on_nodes_is_named_with_them_and_not_sent_unasked(made: Made, cluster: Any) -> None:
     crewed = made()
     code, _, err = run(crewed, cluster, "--workers", "1", passed=())
-    assert (code != 0, crewed.calls) == (True, 0), err
-    assert "THEMIS_POSTGRES_URL" in err
+    assert (code, crewed.workers) == (2, []), err
+    assert f"{socket.gethostname()} ({cluster.head_node.node_ip_address}): THEMIS_POSTGRES_URL is not set" in err
+    assert "hand them on with --pass-env NAME" in err
     assert crewed.url not in err
 
 
@@ -123,6 +130,34 @@ def test_a_folder_is_copied_to_the_workers_if_that_is_asked(made: Made, cluster:
     code, _, err = run(crewed, cluster, "--workers", "1", "--working-dir", str(crewed.folder))
     assert code == 0, err
     assert crewed.calls == 0, "the engine wrote its notes into the copy"
+
+
+def test_a_folder_of_long_texts_that_workers_do_not_share_is_refused(made: Made, cluster: Any) -> None:
+    crewed = made(storage={"backend": "postgres", "blobs": "long"})  # in the copy it would be another folder
+    code, _, err = run(crewed, cluster, "--workers", "1", "--working-dir", str(crewed.folder))
+    assert (code, crewed.workers) == (4, []), err
+    assert "workers there can't use the run's store" in err
+    assert "storage.blobs: texts longer than" in err
+    assert "write `database` or the URL of a bucket" in err
+    assert [*(crewed.folder / "long").glob(".themis*")] == []
+
+
+def test_a_database_that_is_another_one_on_the_nodes_is_refused(
+    made: Made, cluster: Any, postgres: PostgresServer
+) -> None:
+    from themis_plugin_ray.launcher import RayLauncher
+
+    class ElsewhereAnotherDatabase(RayLauncher):
+        def _passed(self) -> dict[str, str]:
+            return {"THEMIS_POSTGRES_URL": other.url}
+
+    crewed, other = made(), made()
+    assert other.run()[0] == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("THEMIS_POSTGRES_URL", crewed.url)
+        with pytest.raises(themis.StorageError, match="the store there is another one"):
+            themis.run(crewed.spec, workers=1, launcher=ElsewhereAnotherDatabase(cluster.address))
+    assert crewed.workers == []
 
 
 def test_a_cluster_without_room_says_what_is_waited_for_and_what_to_do(made: Made, cluster: Any) -> None:
@@ -135,18 +170,19 @@ def test_a_cluster_without_room_says_what_is_waited_for_and_what_to_do(made: Mad
     assert "Add nodes, or ask for less (--gpus-per-worker" in err
 
 
-def test_less_than_engines_need_is_refused(made: Made, cluster: Any) -> None:
+def test_less_than_engines_need_is_refused_before_a_cluster_is_asked(made: Made) -> None:
     crewed = made(memory_bytes=10**8)
-    code, _, err = run(crewed, cluster, "--workers", "1", "--memory-per-worker", "10MB")
+    options = ("--workers", "1", "--memory-per-worker", "10MB", "--address", NOBODY)
+    code, _, err = crewed.run(*options, command=("ray", "run"))
     assert (code, crewed.workers) == (2, []), err
     assert "--memory-per-worker is 1e+07, and the engines of a worker need 1e+08" in err
 
 
 def test_no_cluster_is_an_error_that_says_how_to_start_one(made: Made) -> None:
     crewed = made()
-    code, _, err = crewed.run("--workers", "1", "--address", "127.0.0.1:1", command=("ray", "run"))
+    code, _, err = crewed.run("--workers", "1", "--address", NOBODY, command=("ray", "run"))
     assert (code, crewed.workers) == (2, []), err
-    assert "no Ray cluster answers at '127.0.0.1:1'" in err
+    assert f"no Ray cluster answers at {NOBODY!r}" in err
     assert "ray start --head" in err
 
 
@@ -161,12 +197,19 @@ def test_nodes_of_other_versions_are_refused_by_name_before_anything_is_called(m
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("THEMIS_POSTGRES_URL", crewed.url)
         with pytest.raises(themis.PluginError) as error:
-            themis.run(crewed.spec, workers=2, launcher=ElsewhereOlder(cluster.address))
+            themis.run(
+                crewed.spec, workers=2, launcher=ElsewhereOlder(cluster.address, pass_env=["THEMIS_POSTGRES_URL"])
+            )
     said = str(error.value)
     assert "2 nodes of 2 differ from the driver" in said
+    assert socket.gethostname() in said
     assert "their-plugin is not installed, and 2.0 at the driver" in said
     assert "--allow-differing-versions" in said
     assert crewed.workers == []
+
+
+def is_over(driver: Driver) -> bool:
+    return driver.process.poll() is not None
 
 
 def living(crewed: Crewed) -> list[list[Any]]:

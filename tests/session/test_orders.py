@@ -84,6 +84,28 @@ def test_the_versions_of_python_of_themis_and_of_the_runs_plugins_are_compared(t
     ]
 
 
+def test_an_order_names_the_variables_that_are_set_at_the_driver_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIR_KEY", "sk-0123456789")
+    monkeypatch.delenv("THEIR_OTHER_KEY", raising=False)
+    order = WorkOrder.of("spec.yaml", 1).planned("r", Plugins(), ["THEIR_KEY", "THEIR_OTHER_KEY"])
+    assert order.variables == ("THEIR_KEY",)
+    assert "sk-0123456789" not in json.dumps(order.to_dict())
+
+
+def test_the_store_of_an_order_is_found_where_the_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (tmp_path, there):
+        (folder / "spec.json").write_text(json.dumps(BENCHMARK))
+    order = through_json(WorkOrder.of(tmp_path / "spec.json", 1))
+    assert order.storage()[1] == tmp_path
+    monkeypatch.chdir(there)
+    backend, folder = order.within(tmp_path).storage()
+    (only,) = backend.only_here(folder)
+    assert only.folder is not None
+    assert only.folder.absolute() == there / ".themis"
+
+
 def test_a_patch_of_python_is_no_difference() -> None:
     order = WorkOrder.of("spec.yaml", 1)
     patch = platform.python_version().rpartition(".")[0] + ".99"

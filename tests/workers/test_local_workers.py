@@ -11,27 +11,36 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from crewed import Crewed, make, wait_until
+from click.testing import CliRunner
+from crewed import Crewed, Quiet, make, undisturbed, wait_until
 
 import themis_core as themis
 from themis_core import LocalLauncher, WorkOrder
+from themis_core.cli import cli
 from themis_core.session import Progress
+from themis_core.testing.postgres import PostgresServer
 from themis_workers import RunningWorker
 
 Made = Callable[..., Crewed]
+TRIALS = 100
+SAME = {"trials": TRIALS, "seconds": 0.1}
 AT_ONCE = 4
 """Calls that one worker may have in flight: `at_once` of the engine."""
 
 
-def test_two_workers_make_the_run_that_one_process_makes(made: Made) -> None:
-    quiet, crewed = made(trials=150), made(trials=150, together=2)
-    code, out, err = quiet.run("--format", "json")
-    assert code == 0, err
+@pytest.fixture(scope="module")
+def quiet(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
+    return undisturbed(tmp_path_factory.mktemp("quiet") / "0", postgres.new_database(), **SAME)
+
+
+def test_two_workers_make_the_run_that_one_process_makes(made: Made, quiet: Quiet) -> None:
+    crewed = made(**SAME, together=2)
     code, told, err = crewed.run("--workers", "2", "--format", "json")
     assert code == 0, err
-    whole, result = json.loads(out), json.loads(told)
+    whole, result = quiet.result, json.loads(told)
     for name in ("run_id", "status", "trials", "ledger", "generated"):
         assert result[name] == whole[name], name
     for here, there in zip(result["scores"], whole["scores"], strict=True):
@@ -39,10 +48,10 @@ def test_two_workers_make_the_run_that_one_process_makes(made: Made) -> None:
         assert here == {
             each: pytest.approx(value) if isinstance(value, float) else value for each, value in there.items()
         }
-    assert crewed.digest() == quiet.digest()
+    assert crewed.digest() == quiet.digest
     assert (crewed.calls, len(set(crewed.workers))) == (crewed.trials, 2)
     assert len({pid for pid, *_ in crewed.noted("calls")}) == 2, "both were at work"
-    assert "150/150 trials (100%)" in err
+    assert f"{TRIALS}/{TRIALS} trials (100%)" in err
     observed = [(what, part is None) for *_, what, part in crewed.noted("observed")]
     assert (observed[0], observed[-1]) == (("started", True), ("finished", True)), "of the whole, by the driver"
     assert Counter(observed[1:-1]) == {("started", False): 2, ("finished", False): 2}, "of each worker, by itself"
@@ -50,12 +59,11 @@ def test_two_workers_make_the_run_that_one_process_makes(made: Made) -> None:
     assert (again[0], crewed.calls, len(crewed.workers)) == (0, crewed.trials, 2), "a finished run starts nobody"
 
 
-def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made) -> None:
-    quiet, crewed = made(trials=120), made(trials=120)
-    assert quiet.run()[0] == 0
+def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made, quiet: Quiet) -> None:
+    crewed = made(**SAME)
     driver, draw = crewed.start("--workers", "2", "--worker-retries", "9"), random.Random(1)
     kills = 0
-    for calls in (10, 40, 70):
+    for calls in (10, 50):
         wait_until(lambda calls=calls: crewed.calls >= calls or driver.process.poll() is not None)  # type: ignore[misc]
         with suppress(ProcessLookupError):
             os.kill(draw.choice(crewed.workers[-2:]), signal.SIGKILL)
@@ -63,7 +71,7 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made) ->
     code, _, err = driver.wait()
     assert code == 0, err
     assert "was lost: killed by SIGKILL; another one takes its place in" in err
-    assert crewed.digest() == quiet.digest()
+    assert crewed.digest() == quiet.digest
     assert crewed.calls <= crewed.trials + kills * AT_ONCE
     assert "running" not in crewed.statuses(), "what a lost worker could not say is stored for it"
 
@@ -86,25 +94,23 @@ def test_a_worker_that_hangs_holds_up_nobody_for_good(made: Made, monkeypatch: p
     assert crewed.calls <= crewed.trials + AT_ONCE
 
 
-def test_workers_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made) -> None:
-    quiet, crewed = made(trials=120), made(trials=120)
-    assert quiet.run()[0] == 0
+def test_workers_of_a_driver_that_is_killed_end_and_the_same_command_goes_on(made: Made, quiet: Quiet) -> None:
+    crewed = made(**SAME, together=2)
     driver = crewed.start("--workers", "2")
-    wait_until(lambda: crewed.calls >= 20)
+    wait_until(lambda: crewed.calls >= 10)
     driver.signal(signal.SIGKILL)
-    workers = crewed.workers
-    wait_until(lambda: not any(map(is_alive, workers)), patience_s=30)
+    wait_until(lambda: not any(map(is_alive, crewed.workers)))
     stopped_at = crewed.calls
     assert stopped_at < crewed.trials
     code, _, err = crewed.run("--workers", "2")
     assert code == 0, err
-    assert crewed.digest() == quiet.digest()
+    assert crewed.digest() == quiet.digest
     assert crewed.calls == crewed.trials, "they ended in good order, so nothing was asked twice"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_all_in_good_order_and_the_same_command_goes_on(made: Made, number: int, code: int) -> None:
-    crewed = made()
+def test_a_signal_ends_all_in_good_order_and_a_run_without_workers_goes_on(made: Made, number: int, code: int) -> None:
+    crewed = made(together=2, seconds=0.1)
     driver = crewed.start("--workers", "2")
     wait_until(lambda: crewed.calls >= 10)
     driver.signal(number)
@@ -113,7 +119,7 @@ def test_a_signal_ends_all_in_good_order_and_the_same_command_goes_on(made: Made
     assert "stopping: 2 workers end in good order" in err
     assert not any(map(is_alive, crewed.workers))
     assert crewed.calls < crewed.trials
-    assert crewed.run("--workers", "1")[0] == 0
+    assert crewed.run()[0] == 0
     assert crewed.calls == crewed.trials
 
 
@@ -126,7 +132,7 @@ def test_the_second_ctrl_c_ends_all_at_once(made: Made) -> None:
     driver.signal(signal.SIGINT)
     code, _, _ = driver.wait()
     assert code == 130
-    wait_until(lambda: not any(map(is_alive, crewed.workers)), patience_s=20)
+    wait_until(lambda: not any(map(is_alive, crewed.workers)), patience_s=60)
 
 
 def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made) -> None:
@@ -136,7 +142,7 @@ def test_an_engine_that_can_not_start_is_the_cause_of_the_end(made: Made) -> Non
     assert "CUDA out of memory: 24 GB wanted" in err
     assert (crewed.calls, len(crewed.workers) <= 4) == (0, True)
     (crewed.folder / "mended").touch()
-    assert crewed.run("--workers", "2")[0] == 0
+    assert crewed.run("--workers", "1")[0] == 0
     assert crewed.calls == crewed.trials
 
 
@@ -166,6 +172,23 @@ def test_what_failed_is_told_with_what_to_do(made: Made) -> None:
     assert "some trials failed or have no verdict. engine_error (4): " in err
 
 
+@pytest.mark.parametrize("option", [("--worker-retries", "3")])
+def test_an_option_about_workers_without_any_is_refused(tmp_path: Path, option: tuple[str, str]) -> None:
+    crewed = make(tmp_path / "here", "", storage={"backend": "sqlite"})
+    answer = CliRunner().invoke(cli, ["run", str(crewed.spec), *option])
+    assert (answer.exit_code, crewed.workers) == (2, [])
+    assert "--worker-retries is about workers, and there are none: say how many with --workers" in answer.output
+
+
+@pytest.mark.parametrize(
+    "given", [{"worker_retries": 3}, {"launcher": LocalLauncher()}, {"allow_differing_versions": True}]
+)
+def test_what_is_about_workers_is_refused_in_python_as_well(tmp_path: Path, given: dict[str, Any]) -> None:
+    crewed = make(tmp_path / "here", "", storage={"backend": "sqlite"})
+    with pytest.raises(themis.SpecError, match=f"{next(iter(given))} is about workers, and there are none"):
+        themis.run(crewed.spec, **given)
+
+
 def test_engines_that_do_not_fit_on_this_machine_are_refused_before_anything_is_started(made: Made) -> None:
     crewed = made(memory_bytes=10**15)
     code, _, err = crewed.run("--workers", "2")
@@ -181,18 +204,18 @@ def test_a_store_that_hands_out_no_parts_says_what_to_do(tmp_path: Path) -> None
 
 
 def test_a_metric_that_is_added_is_computed_by_all_workers_and_asks_nothing_again(made: Made) -> None:
-    crewed = made(trials=150)
-    assert crewed.run("--workers", "2")[0] == 0
+    crewed = made(trials=80)
+    assert crewed.run()[0] == 0
     spec = json.loads(crewed.spec.read_text())
     spec["benchmark"]["slices"][0]["scores"].append({"name": "heavy", "metrics": ["mine/where"]})
     crewed.spec.write_text(json.dumps(spec))
-    (crewed.folder / "together").write_text("4")
+    (crewed.folder / "together").write_text("3")
     code, out, err = crewed.run("--workers", "2", "--format", "json")
     assert code == 0, err
     assert crewed.calls == crewed.trials
     assert len({pid for pid, *_ in crewed.noted("scored")}) == 2
     assert len(crewed.noted("scored")) == crewed.trials
-    assert {row["score"]: row["n"] for row in json.loads(out)["scores"]} == {"right": 150, "heavy": 150}
+    assert {row["score"]: row["n"] for row in json.loads(out)["scores"]} == {"right": 80, "heavy": 80}
 
 
 class ElsewhereOlder(LocalLauncher):
@@ -203,12 +226,12 @@ class ElsewhereOlder(LocalLauncher):
 
 
 def test_workers_of_other_versions_call_nothing(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    crewed = made()
+    crewed = made(trials=20)
     monkeypatch.setenv("THEMIS_POSTGRES_URL", crewed.url)
     with pytest.raises(themis.PluginError, match=r"themis-plugin-files is .*, and 0\.0\.1 at the driver"):
         themis.run(crewed.spec, workers=2, launcher=ElsewhereOlder())
     assert crewed.calls == 0
-    result = themis.run(crewed.spec, workers=2, launcher=ElsewhereOlder(), allow_differing_versions=True)
+    result = themis.run(crewed.spec, workers=1, launcher=ElsewhereOlder(), allow_differing_versions=True)
     assert (result.status, crewed.calls) == ("completed", crewed.trials)
 
 

@@ -58,10 +58,8 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     retries = click.option(
         "--worker-retries",
         type=click.IntRange(min=0),
-        default=3,
-        show_default=True,
         metavar="N",
-        help="How often a lost worker is replaced that gets nothing done.",
+        help="How often a lost worker is replaced that gets nothing done; 3 by default.",
     )
     return _spec_options(view_options(quiet(retries(command))))
 
@@ -80,6 +78,8 @@ def run(**options: Any) -> None:
 
     With --shard, the shard that ends last has the run's result; the others exit with 0 once their part is whole.
     """
+    if options["workers"] is None and options["worker_retries"] is not None:
+        raise click.UsageError("--worker-retries is about workers, and there are none: say how many with --workers")
     run_and_show(**options)
 
 

@@ -79,7 +79,7 @@ def run(
     shard: Part | str | None = None,
     workers: int | None = None,
     launcher: Launcher | None = None,
-    worker_retries: int = RETRIES,
+    worker_retries: int | None = None,
     allow_differing_versions: bool = False,
 ) -> RunResult:
     """Run a benchmark and return its result; what is stored is not called again.
@@ -93,8 +93,9 @@ def run(
     SpecError, PluginError or StorageError before the first call; failed trials raise nothing and are in the result.
 
     With `workers`, so many of them make the run, which a `launcher` starts: by default, processes of this machine. The
-    store must be one that hands out parts. One that is lost is replaced up to `worker_retries` times in a row in which
-    it gets nothing done. Workers must have the versions that are here, unless `allow_differing_versions`.
+    store must be one that hands out parts. One that is lost is replaced up to `worker_retries` times in a row (3 by
+    default) in which it gets nothing done. Workers must have the versions that are here, unless
+    `allow_differing_versions`. These three without `workers` are a SpecError.
     """
     with listening():
         return run_to_its_end(
@@ -131,7 +132,7 @@ async def run_async(
     shard: Part | str | None = None,
     workers: int | None = None,
     launcher: Launcher | None = None,
-    worker_retries: int = RETRIES,
+    worker_retries: int | None = None,
     allow_differing_versions: bool = False,
 ) -> RunResult:
     """`run` for code that has an event loop already."""
@@ -148,13 +149,23 @@ async def run_async(
                 base_dir=base_dir,
                 allow_differing=allow_differing_versions,
             )
-            crew = Crewed(order, launcher or LocalLauncher(), worker_retries)
+            crew = Crewed(order, launcher or LocalLauncher(), RETRIES if worker_retries is None else worker_retries)
             crew.check(shard=part is not None, detach=detach)
+        else:
+            _refuse_without_workers(
+                launcher=launcher, worker_retries=worker_retries, allow_differing_versions=allow_differing_versions
+            )
         loaded = load_specs(spec, project, overrides, limit, models, base_dir)
         with in_force(loaded.project.execution_policy):
             composition = compose(loaded)
             with collecting_less():  # from here on: what was imported is left out for good
                 return await _run_composed(composition, loaded.place, progress, detach, part, crew)
+
+
+def _refuse_without_workers(**given: object) -> None:
+    """What is about workers does nothing without them: whoever says it believes that there are some."""
+    if said := [name for name, value in given.items() if value is not None and value is not False]:
+        raise SpecError(f"{said[0]} is about workers, and there are none: say how many with workers, or leave it out")
 
 
 def work(order: WorkOrder) -> WorkerEnd:

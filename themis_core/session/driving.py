@@ -100,7 +100,8 @@ async def drive(made: Plan, writer: Writer, crew: Crewed, report: Callable[[Prog
             "workers hand in no batches, for each would hand in some of the requests: leave out the workers, or "
             "execution_policy.batches"
         )
-    order = crew.order.planned(made.run_id, made.composition.plugins)
+    composition = made.composition
+    order = crew.order.planned(made.run_id, composition.plugins, composition.variables())
     order = replace(order, workers=_useful(made, order.workers))
     driver = _Driver(made, writer, order, crew.launcher, report, crew.retries)
     loop = asyncio.get_running_loop()
@@ -209,10 +210,11 @@ class _Driver:
     async def begin(self) -> None:
         """Let the launcher check what it is asked for, hand out the parts, and note that the run begins."""
         run_id, composition = self.made.run_id, self.made.composition
+        many = how_many_parts(self.made.count(), self.order.workers)
+        # First: a store that has no parts is no place for workers, wherever they are.
+        await self.writer.read(lambda store: store.open_parts(run_id, many))
         with _blamed(self.launcher, "check"):
             self.launcher.check(self.order, composition.needs(), self.order.workers)
-        many = how_many_parts(self.made.count(), self.order.workers)
-        await self.writer.read(lambda store: store.open_parts(run_id, many))
         started = RunStarted(run_id, now(), manifest_of(self.made))
         await self.writer.save([started])
         composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))

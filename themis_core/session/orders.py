@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from themis_core.components import StorageBackend
 from themis_core.discovery import discover
 from themis_core.errors import PluginError, SpecError
-from themis_core.plugins import Plugins
+from themis_core.plugins import Plugins, in_force, open_storage
 from themis_core.reading import LoadedSpecs, ProjectLike, SpecLike, current_folder, load_specs
 from themis_core.specs import BenchmarkSpec, ProjectSpec
 from themis_core.version import version
@@ -42,6 +44,8 @@ class WorkOrder:
     """Versions of the driver: of Python, of the core, and of what the run's plugins come with."""
     allow_differing: bool = False
     """Whether versions may be others where the worker is."""
+    variables: Sequence[str] = ()
+    """Names of the environment variables that components read and that are set at the driver; never their values."""
 
     @classmethod
     def of(
@@ -70,9 +74,10 @@ class WorkOrder:
             allow_differing=allow_differing,
         )
 
-    def planned(self, run_id: str, plugins: Plugins) -> WorkOrder:
-        """The order once the run was planned, with the plugins that it loaded."""
-        return replace(self, run_id=run_id, environment=_environment(plugins))
+    def planned(self, run_id: str, plugins: Plugins, variables: Sequence[str] = ()) -> WorkOrder:
+        """The order once the run was planned, with the plugins that it loaded and the variables that these read."""
+        there = tuple(name for name in variables if name in os.environ)
+        return replace(self, run_id=run_id, environment=_environment(plugins), variables=there)
 
     @property
     def part(self) -> str:
@@ -101,6 +106,15 @@ class WorkOrder:
             project = self.project if isinstance(self.project, str) else ProjectSpec.model_validate(self.project)
         base_dir = Path(self.base_dir) if self.base_dir is not None else None
         return load_specs(spec, project, self.overrides, self.limit, self.models, base_dir)
+
+    def storage(self) -> tuple[StorageBackend, Path]:
+        """The store's backend and the folder that its relative paths start at, read where this process is.
+
+        Nothing is opened. Raises SpecError or PluginError.
+        """
+        loaded = self.load()
+        with in_force(loaded.project.execution_policy):
+            return open_storage(loaded.project, loaded.project_dir, loaded.project_place)[1], loaded.project_dir
 
     def within(self, folder: Path) -> WorkOrder:
         """The order for a worker whose current folder has what this folder has. Raises SpecError for paths outside."""

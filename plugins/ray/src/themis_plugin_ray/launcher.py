@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,22 @@ from typing import Any
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayActorError, RayError
 
-from themis_core import Launcher, Needs, PluginError, SpecError, WorkOrder, counted
-from themis_plugin_ray.remote import WorkerActor, look_around
+from themis_core import Launcher, Needs, SpecError, WorkOrder, counted
+from themis_plugin_ray.nodes import check_nodes
+from themis_plugin_ray.remote import WorkerActor
 from themis_plugin_ray.resources import Wanted, fitting, in_words
 from themis_workers import RunningWorker, WorkerEnd
 
 __all__ = ["RayLauncher"]
 
-LOOK_AROUND_S = 120.0
-"""Seconds that the nodes have to say what is installed there; the first one makes its environment meanwhile."""
+CONNECT_S = 15.0
+"""Seconds that whoever listens at the cluster's address has to answer."""
 ASK_S = 0.5
 """Seconds between two questions to an actor."""
 KILL_S = 2.0
 """Seconds that an actor has to end its worker before it is ended itself."""
-_LISTED = 3
 
 
 class RayLauncher(Launcher):
@@ -62,13 +62,16 @@ class RayLauncher(Launcher):
         self.last_at_work = time.monotonic()
 
     def check(self, order: WorkOrder, needs: Needs, workers: int) -> None:
-        """Connect, and refuse nodes whose versions are others, which lack the spec, or which are too small."""
+        """Connect, and refuse nodes that have other versions, or lack the spec, a variable or the store."""
         self._given = self._wanted.given(needs)
         if absent := [name for name in self._pass_env if name not in os.environ]:
             raise SpecError(f"--pass-env: {', '.join(absent)} is not set here, so there is nothing to pass on")
-        order = self._moved(order)
+        moved = self._moved(order)
         self._connect()
-        _check_nodes(order, [node for node in ray.nodes() if node["Alive"]])
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        # Where no worker has room, none will be: such a node need not have what workers need.
+        roomy = [node for node in alive if fitting([node], self._given)]
+        check_nodes(order, moved, roomy or alive, self._passed())
         self.last_at_work = time.monotonic()
 
     def start(self, order: WorkOrder) -> RunningWorker:
@@ -80,8 +83,9 @@ class RayLauncher(Launcher):
             "scheduling_strategy": "SPREAD",
             **({"memory": given.memory_bytes} if given.memory_bytes else {}),
         }
-        environment = {name: os.environ[name] for name in self._pass_env}
-        actor = ray.remote(WorkerActor).options(**options).remote(self._moved(order).to_dict(), environment)
+        actor = ray.remote(WorkerActor).options(**options).remote(self._moved(order).to_dict())
+        # By a call, since Ray's control service stores what an actor is made with.
+        actor.begin.remote(self._passed())
         worker = _Actor(order.name, actor, self)
         self._workers.append(worker)
         return worker
@@ -116,6 +120,9 @@ class RayLauncher(Launcher):
             f"has room for {counted(room, 'such worker')} in all. {do[0].upper()}{do[1:]}",
         )
 
+    def _passed(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in self._pass_env}
+
     def _moved(self, order: WorkOrder) -> WorkOrder:
         return order if self._working_dir is None else order.within(self._working_dir)
 
@@ -128,6 +135,7 @@ class RayLauncher(Launcher):
         if self._working_dir is not None and not self._working_dir.is_dir():
             raise SpecError(f"--working-dir: {self._working_dir} is no folder")
         try:
+            _answers(os.environ.get("RAY_ADDRESS", "auto") if self._address == "auto" else self._address)
             with _signals_kept():
                 ray.init(
                     self._address,
@@ -135,13 +143,21 @@ class RayLauncher(Launcher):
                     runtime_env=environment,
                     log_to_driver=False,
                     logging_level=logging.WARNING,
+                    **({"include_dashboard": False} if self._address == "local" else {}),
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OverflowError, OSError, RayError) as error:
             raise SpecError(
                 f"no Ray cluster answers at {self._address!r} ({_first_line(error)}): start one with "
                 "`ray start --head`, or say where it is with --address"
             ) from error
         self._connected = True
+
+
+def _answers(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, which takes Ray minutes; other forms are Ray's to judge."""
+    host, _, port = address.rpartition(":")
+    if "/" not in host and host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
 
 
 class _Actor(RunningWorker):
@@ -215,54 +231,6 @@ class _Actor(RunningWorker):
                 self._end = WorkerEnd.from_dict(self._seen["end"])
 
 
-def _check_nodes(order: WorkOrder, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Ask each node what is installed there. Raises PluginError or SpecError that names the nodes."""
-    task = ray.remote(look_around)
-    asked = {}
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[node["NodeManagerAddress"], node["NodeID"]] = task.options(
-            num_cpus=0, max_retries=0, scheduling_strategy=there
-        ).remote(order.to_dict())
-    differing, lacking = [], []
-    for (address, _), reply in asked.items():
-        found = _reply(address, reply)
-        if found["differences"] and not order.allow_differing:
-            differing.append(f"{found['host']} ({address}): {', '.join(found['differences'])}")
-        if found["missing"]:
-            lacking.append(f"{found['missing']} is not on {found['host']} ({address})")
-    if differing:
-        raise PluginError(
-            f"{counted(len(differing), 'node')} of {len(nodes)} differ from the driver: {_listed(differing)}. Install "
-            "the same versions there, or accept that results may differ with --allow-differing-versions"
-        )
-    if lacking:
-        raise SpecError(
-            f"{_listed(lacking)}: put the spec's folder where all nodes have it under that path, or let Ray copy it "
-            "with --working-dir FOLDER"
-        )
-
-
-def _reply(address: str, reply: Any) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = ray.get(reply, timeout=LOOK_AROUND_S)
-    except GetTimeoutError:
-        raise PluginError(f"node {address} did not say within {LOOK_AROUND_S:.0f} s what is installed there") from None
-    except (RayError, ImportError) as error:
-        if "ModuleNotFoundError" in str(error) or isinstance(error, ImportError):
-            raise PluginError(
-                f"themis-plugin-ray can't be imported on node {address} ({_last_line(error)}): install there what is "
-                "here"
-            ) from None
-        raise PluginError(f"node {address} can't say what is installed there: {_last_line(error)}") from None
-    return found
-
-
-def _listed(told: Sequence[str]) -> str:
-    more = f"; and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
-    return "; ".join(told[:_LISTED]) + more
-
-
 def _why(error: RayActorError) -> str:
     """What of Ray's long words says why an actor died."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -273,10 +241,6 @@ def _why(error: RayActorError) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
 @contextmanager
