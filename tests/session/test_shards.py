@@ -382,6 +382,7 @@ def test_a_shard_spends_its_share_of_max_cost(tmp_path: Path) -> None:
     ended = bench.run("1/4")
     assert report.trials > 2
     assert (ended.status, ended.exit_code, ended.generated) == ("stopped", 6, 2)
+    assert "raise max_cost, then " in ended.note
     assert bench.run("1/4").generated == 0  # what it spent before counts
     assert (
         bench.run(Part(1 + counts[1:].index(max(counts[1:])) + 1, 4)).generated == 2

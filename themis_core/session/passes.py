@@ -81,6 +81,8 @@ def note_of(
         return f"interrupted: what arrived is saved; {again} to go on"
     if status == "stopped":
         remedy = f". {_to_do(codes)}" if "quota_exhausted" in codes else ""
+        if reason is not None and reason.startswith("max_cost"):  # to begin again alone changes nothing
+            again = f"raise max_cost, then {again}"
         return f"stopped: {reason}{remedy}; what arrived is saved; {again} to go on"
     if status == "failed" and not codes:
         return UNFINISHED
