@@ -148,7 +148,7 @@ def browser(session: nox.Session) -> None:
 def ray(session: nox.Session) -> None:
     """Runs by workers on a real Ray cluster of two nodes on this machine, whose actors and nodes are killed."""
     need_ray(session)
-    uv_run(session, "ray", "pytest", "-n", "0", *(session.posargs or RAY))
+    uv_run(session, "ray", "pytest", "-n", "0", *(session.posargs or (*RAY, "tests/test_import_budget.py")))
 
 
 @nox.session(default=False)

@@ -110,9 +110,8 @@ def commands() -> dict[str, click.Context]:
     for path in sorted(PLUGINS.glob("*/src/*/plugin.py")):
         namespace = path.parent.name.removeprefix("themis_plugin_")
         with suppress(click.UsageError):  # it adds none
-            group = themis_core.cli.cli.get_command(root, namespace)
-            assert group is not None
-            found |= _walk(click.Context(group, parent=root, info_name=namespace))
+            if group := themis_core.cli.cli.get_command(root, namespace):  # else it is not installed here, as Ray's
+                found |= _walk(click.Context(group, parent=root, info_name=namespace))
     for name in discovery.commands():
         command = themis_core.cli.cli.get_command(root, name)
         assert command is not None

@@ -328,7 +328,9 @@ def test_what_batches_can_not_do_is_refused_before_the_first_call(
 def test_an_interrupt_leaves_the_batch_at_its_provider(server: ScriptedServer, tmp_path: Path) -> None:
     server.reset({"batches": {"takes_s": 6}})
     spec = spec_of(tmp_path, server, batches={"poll_s": 60})
-    command = [sys.executable, "-m", "themis_core", "run", str(spec)]
+    # A check in the background ignores SIGINT, and a run leaves ignored what was.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", f"{listening}from themis_core.cli import main; main()", "run", str(spec)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not [each for each in server.requests() if each.path.startswith("/v1/batches/")]:

@@ -37,6 +37,9 @@ class Items(list[Item]):
     def count(self) -> Any:
         return len(self)
 
+    def is_counted(self, item: Item) -> bool:
+        return True
+
     def places(self, ids: set[str]) -> dict[str, str]:
         return {each: f"rows:{each}" for each in ids}
 

@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in HERE.parents[1].glob("plugins/*/pyproject.toml"))
 LIBRARIES = sorted(
     [
+        "blobs",
         "costs",
         "display",
         "documents",
@@ -43,6 +44,7 @@ LIBRARIES = sorted(
         "sql",
         "templates",
         "wording",
+        "workers",
     ]
 )
 BESIDE = ["pytest"]

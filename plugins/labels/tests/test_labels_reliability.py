@@ -41,7 +41,7 @@ def test_more_than_ten_values_are_counted_in_ten_spans() -> None:
 
 def test_nothing_has_no_bands_and_items_must_be_told() -> None:
     assert reliability([], []) == []
-    with pytest.raises(ValueError, match="1 pairs, but 0 items"):
+    with pytest.raises(ValueError, match="pairs: 1, items: 0"):
         reliability([(1.0, 1.0)], [])
 
 

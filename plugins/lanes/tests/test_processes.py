@@ -116,7 +116,7 @@ def pool() -> Iterator[Processes]:
     made.close()
     gc.collect()
     assert threading.active_count() == threads
-    assert open_files() == files
+    assert open_files() <= files  # one that another test left open may be closed meanwhile
     assert children() == []
 
 

@@ -14,7 +14,10 @@ from stand_ins import StandIn
 
 
 def local(spec: Path, stand_in: StandIn, *arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "themis_core", "shards", "local", spec, "--themis", stand_in.command, *arguments]
+    # A check in the background ignores SIGINT, and so would the command.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    themis = [sys.executable, "-c", f"{listening}from themis_core.cli import main; main()"]
+    command = [*themis, "shards", "local", spec, "--themis", stand_in.command, *arguments]
     return subprocess.Popen(
         list(map(str, command)), env=stand_in.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
