@@ -263,4 +263,4 @@ def test_an_execution_that_trusts_its_own_count_is_caught(made: Made, workers: W
             with opened(benchmark) as store:
                 (run,) = store.runs()
                 assert run.trials < TRIALS
-                assert (code, run.status) == (5, "failed")  # its result and the store's record go by what is stored
+                assert (code, run.status) == (5, "failed")  # result and record go by what is stored

@@ -161,7 +161,9 @@ def _counts_by_itself() -> None:
     """What this process counted decides whether the run is complete."""
     from themis_core.session import executing
 
-    _replace(executing, _stored=lambda store, made: 10**9, _status=lambda progress, budget, stored, *, waits: "completed")
+    _replace(
+        executing, _stored=lambda store, made: 10**9, _status=lambda progress, budget, stored, *, waits: "completed"
+    )
 
 
 BROKEN: dict[str, Callable[[], None]] = {
