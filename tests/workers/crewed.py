@@ -164,7 +164,10 @@ class Crewed:
 
     def start(self, *options: str, command: Sequence[str] = ("run",), **variables: str) -> Driver:
         """Begin `themis run SPEC` with options."""
-        line = [sys.executable, "-m", "themis_core", *command, str(self.spec), *options]
+        # A check in the background ignores SIGINT, and so would the command.
+        listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        themis = [sys.executable, "-c", f"{listening}from themis_core.cli import main; main()"]
+        line = [*themis, *command, str(self.spec), *options]
         environment = {**os.environ, "THEMIS_POSTGRES_URL": self.url, **variables}
         out, err = (self.folder / f"{len(self._drivers)}.{name}" for name in ("out", "err"))
         with out.open("wb") as out_file, err.open("wb") as err_file:
