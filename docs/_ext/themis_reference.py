@@ -112,10 +112,6 @@ def commands() -> dict[str, click.Context]:
         with suppress(click.UsageError):  # it adds none
             if group := themis_core.cli.cli.get_command(root, namespace):  # else it is not installed here, as Ray's
                 found |= _walk(click.Context(group, parent=root, info_name=namespace))
-    for name in discovery.commands():
-        command = themis_core.cli.cli.get_command(root, name)
-        assert command is not None
-        found |= _walk(click.Context(command, parent=root, info_name=name))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ os.environ |= {
     "RAY_worker_niceness": "0",
 }
 
-from crewed import Crewed, Quiet, make, undisturbed
+from crewed import Quiet, made, postgres, undisturbed  # noqa: F401 - fixtures among them
 
-from themis_core.testing.postgres import PostgresServer, server_for_tests
+from themis_core.testing.postgres import PostgresServer
 
 TRIALS = 100
 STORE_BYTES = 80_000_000
@@ -32,13 +32,7 @@ STORE_BYTES = 80_000_000
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with server_for_tests() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def quiet(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
+def quiet(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Quiet:  # noqa: F811 - the fixture
     return undisturbed(tmp_path_factory.mktemp("quiet") / "0", postgres.new_database(), trials=TRIALS, seconds=0.2)
 
 
@@ -55,17 +49,3 @@ def cluster() -> Iterator[Any]:
         yield started
     finally:
         started.shutdown()
-
-
-@pytest.fixture
-def made(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., Crewed]]:
-    """Makes a benchmark in a folder and a database of its own; what it started is ended with the test."""
-    all_made: list[Crewed] = []
-
-    def makes(**more: Any) -> Crewed:
-        all_made.append(make(tmp_path / str(len(all_made)), postgres.new_database(), **more))
-        return all_made[-1]
-
-    yield makes
-    for each in all_made:
-        each.end()

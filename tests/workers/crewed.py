@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from themis_core import ProjectSpec, Store
 from themis_core.plugins import open_storage
 from themis_core.reading import Place
+from themis_core.testing.postgres import PostgresServer, server_for_tests
 from themis_plugin_interop.canonical import canonical_digest
 
 __all__ = ["Crewed", "Driver", "Quiet", "make", "undisturbed", "wait_until"]
@@ -295,3 +298,23 @@ def wait_until(happened: Callable[[], object], *, patience_s: float = PATIENCE_S
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with server_for_tests() as server:
+        yield server
+
+
+@pytest.fixture
+def made(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., Crewed]]:
+    """Makes a benchmark in a folder and a database of its own; what it started is ended with the test."""
+    all_made: list[Crewed] = []
+
+    def makes(**more: Any) -> Crewed:
+        all_made.append(make(tmp_path / str(len(all_made)), postgres.new_database(), **more))
+        return all_made[-1]
+
+    yield makes
+    for each in all_made:
+        each.end()

@@ -11,6 +11,7 @@ from typing import Any
 from themis_core.components import Store
 from themis_core.errors import RunLocked
 from themis_core.execution import Progress, Writer, now
+from themis_core.execution.scores import UNAVAILABLE
 from themis_core.planning import Plan
 from themis_core.records import ExecutionRecord, Part, RunFinished, RunRecord, RunStarted, summed
 from themis_core.results import RunResult, summarise
@@ -24,9 +25,8 @@ from themis_core.session.passes import note_of
 from themis_plain import own
 from themis_wording import counted
 
-__all__ = ["UNAVAILABLE", "end_if_last", "end_run", "is_stored", "made_together", "with_conclusions"]
+__all__ = ["end_if_last", "end_run", "is_stored", "made_together", "with_conclusions"]
 
-UNAVAILABLE = "judge_unavailable"
 _SHOWN = 10
 """Shards that a message names."""
 
