@@ -11,7 +11,7 @@ from themis_core.reading import read_spec
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 OFFLINE = [
-    *(EXAMPLES / name for name in ("quickstart.yaml", "code.yaml")),
+    *(EXAMPLES / name for name in ("arithmetic.yaml", "quickstart.yaml", "code.yaml")),
     *sorted((EXAMPLES / "datasets").glob("*.yaml")),
 ]
 

@@ -320,6 +320,21 @@ def pytest_in(folder: Path, **environment: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=["README", "index"])
+def test_the_first_pages_show_a_spec_of_ten_lines_and_what_it_prints(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns(".themis"))
+    text = page.read_text("utf-8")
+    (spec,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert spec == (ROOT / "examples" / "arithmetic.yaml").read_text("utf-8")
+    assert len(spec.splitlines()) == 10
+    shown = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^    .*uv run (themis run \S+)$", text, re.MULTILINE)
+    for command, lines in zip(commands, shown, strict=True):
+        code, printed = themis_in(tmp_path, command)
+        assert code == 0
+        assert [line for line in lines.splitlines() if line not in printed.splitlines()] == []
+
+
 def test_the_files_of_the_quick_start_make_a_plan_and_run(tmp_path: Path) -> None:
     files = files_of("quickstart.md")
     assert sorted(files) == ["answers.jsonl", "arithmetic.yaml", "questions.jsonl"]
