@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import themis_core
+from themis_core import Extraction
 from themis_core.cli import cli
-from themis_plugin_extract.compared import Compared, OfModel
+from themis_plugin_extract.compared import Compared, OfModel, _agreement, _count_scores
 
 ANSWERS = {
     "neat": ["A: 1", "A: 2", "A: 3", "A: 4"],
@@ -61,12 +62,13 @@ def run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_two_parses_are_compared_by_value_by_score_and_by_model(run_id: str) -> None:
     found = json.loads(themis("extract", "compare", run_id, "marked", "last", "--format", "json").stdout)
     assert found["agreement"] == {
-        "same value": 0, "same number": 4, "different values": 2, "only A": 0, "only B": 1, "neither": 1,
+        "same value": 0, "same number": 4, "same text": 0, "both right": 0, "different values": 2, "only A": 0,
+        "only B": 1, "neither": 1,
     }  # fmt: skip
     assert found["scored"] == "right/text/numeric_match"
     assert found["scores"] == [
-        {"a": "0", "b": "0", "answers": 1}, {"a": "0", "b": "1", "answers": 2}, {"a": "1", "b": "0", "answers": 1},
-        {"a": "1", "b": "1", "answers": 4},
+        {"a": 0.0, "b": 0.0, "answers": 1}, {"a": 0.0, "b": 1.0, "answers": 2}, {"a": 1.0, "b": 0.0, "answers": 1},
+        {"a": 1.0, "b": 1.0, "answers": 4},
     ]  # fmt: skip
     assert found["models"] == {
         "chatty": {"answers": 4, "unparsed": [2, 1], "means": [0.25, 0.5], "numbers": [0.25, 0.5]},
@@ -135,6 +137,59 @@ def test_one_number_in_two_texts_is_alike_only_where_the_metric_scores_it_alike(
     unlike = [place for place, (a, b) in scores.items() if place[0] == "neat" and a != b]
     assert found["agreement"]["same number"] + len(unlike) == 4
     assert found["agreement"]["same value"] == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "scores", "found"),
+    [
+        ("90", "90", (0, 1), "same value"),  # what else the metric looks at is not the parse's doing
+        ("90,000", 90000, (0, 0), "same number"),
+        ("$90", "90.0", (1, 1), "same number"),
+        ("90 %", 90, (None, None), "same number"),
+        ("0.545454545454545454", 0.5454545454545454, (0, 0), "same number"),  # the double of that text
+        ("0.3333", 0.3333333333333333, (0, 0), "different values"),
+        (10**400, 1e300, (0, 0), "different values"),
+        ("90,000", 90000, (0, 1), "different values"),  # the metric tells them apart
+        (" Paris", "paris.", (0, 0), "same text"),
+        ("New\n York", "New York", (None, None), "same text"),
+        (True, "true", (0, 0), "same text"),
+        (True, 1, (0, 0), "different values"),
+        ("Paris", "Lyon", (0, 0), "different values"),
+        ("x + 1", "1 + x", (1, 1), "both right"),
+        ("x + 1", "1 + x", (0.5, 0.5), "different values"),
+        ("10", None, (0, 0), "only A"),
+        (None, None, (0, 0), "neither"),
+    ],
+)
+def test_values_agree_where_the_metric_takes_them_for_one(a: object, b: object, scores: tuple, found: str) -> None:  # type: ignore[type-arg]
+    read = [Extraction(reason="no_match") if each is None else Extraction(each) for each in (a, b)]
+    assert _agreement(*read, scores, best=1.0) == found
+    back = {"only A": "only B"}.get(found, found)
+    assert _agreement(*reversed(read), scores[::-1], best=1.0) == back
+
+
+def test_of_many_pairs_of_scores_it_is_said_which_parse_scores_higher() -> None:
+    found = Compared("r", "a", "b", "s/m", Counter(), Counter(), {}, [])
+    for place in range(30):
+        _count_scores(found, place / 30, 0.5)
+    _count_scores(found, None, 0.5)
+    assert found.right == {}
+    assert found.to_dict()["higher"] == {"A": 14, "B": 15, "neither": 1}
+
+
+def test_people_see_how_values_were_compared_and_no_line_without_end(run_id: str, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "neat.jsonl").read_text().splitlines()]
+    rows[0]["output"] = "\n".join(["long"] * 40 + [f"A: 2, or {'3' * 2_000}"])
+    (tmp_path / "neat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("extract", "compare", themis_core.run(tmp_path / "spec.json").run_id, "marked", "last")
+    shown = themis(*asked).stdout
+    assert "\nsame number: one number in two forms, such as 90,000 and 90000.0" in shown
+    assert "where right/text/numeric_match scores both alike" in shown
+    assert "    … (21 lines above)\n" in shown
+    assert f"    A: 2, or {'3' * 51}…{'3' * 20} (2,009 characters)\n" in shown
+    assert max(map(len, shown.splitlines())) < 200
+    found = json.loads(themis(*asked, "--format", "json").stdout)
+    assert max(len(each["answer"]) for each in found["disagreements"]) > 2_000
 
 
 @pytest.mark.parametrize(("up", "ranking"), [(True, [["c"], ["a", "b"]]), (False, [["a", "b"], ["c"]])])

@@ -12,13 +12,12 @@ import click
 from themis_display.shapes import Gate, Mean, Result, Row
 from themis_display.tables import TEXTS, Told, columns_of, crossed_by_model, scores_told
 from themis_display.views import View
-from themis_output import Figure, cell, echo, fits, heading, number, safe, stdout, table
+from themis_output import Figure, cell, cut, echo, fits, heading, number, safe, stdout, table
 from themis_wording import counted
 
 __all__ = ["cost_text", "show_result", "warn"]
 
 PAGE = 120
-LONGEST_LABEL = 120
 MISSED_SHOWN = 20
 """Rows of one threshold; `--format json` has all of them."""
 
@@ -78,15 +77,9 @@ def _show_rows_of(rows: Sequence[Row], *, wide: bool, by_model: bool) -> None:
     for line in above:
         echo(cell(line))
     figures = [
-        [_label(text) if name in texts else Figure(text) for name, text in zip(header, row, strict=True)]
-        for row in cells
+        [cut(text) if name in texts else Figure(text) for name, text in zip(header, row, strict=True)] for row in cells
     ]
     table(header, figures, shared=("score",))
-
-
-def _label(text: str) -> str:
-    """The text; of one that would fill the table, such as a whole document in an item's metadata, both its ends."""
-    return text if len(text) <= LONGEST_LABEL else f"{text[:60]}…{text[-20:]} ({len(text):,} characters)"
 
 
 def _room() -> int:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from themis_output import as_json, cell, echo, format_option, heading, own_stdout, quoted, safe, store_options, table
+from themis_output import (
+    as_json,
+    cell,
+    cut,
+    echo,
+    excerpt,
+    format_option,
+    heading,
+    own_stdout,
+    quoted,
+    safe,
+    store_options,
+    table,
+)
 
 if TYPE_CHECKING:
     from themis_plugin_extract.compared import Compared
@@ -52,9 +65,13 @@ def _show(found: Compared) -> None:
     told = found.to_dict()
     heading("Agreement (A is the first parse, B the second)")
     table(["found", "answers"], list(told["agreement"].items()))
+    _show_comparison(found)
     if told["scores"]:
         heading(f"Scores by {found.scored}")
         table(["A", "B", "answers"], [list(each.values()) for each in told["scores"]])
+    elif found.higher:
+        heading(f"Scores by {found.scored}")
+        table(["higher score", "answers"], list(told["higher"].items()))
     heading("By model")
     rows = [[name, of.answers, *of.unparsed, *of.numbers()] for name, of in found.models.items()]
     what = "mean score" if found.is_mean else "number"
@@ -64,9 +81,30 @@ def _show(found: Compared) -> None:
     _show_ranking(found)
     for each in found.disagreements:
         heading(f"{each['model']}, item {each['item']} of {each['slice']}")
-        echo(f"  A: {cell(each['value_a'])} ({cell(each['score_a'])})")
-        echo(f"  B: {cell(each['value_b'])} ({cell(each['score_b'])})")
-        echo(f"  reference: {cell(each['reference'])}\n{quoted(each['answer'])}")
+        echo(f"  A: {_value(each['value_a'])} ({cell(each['score_a'])})")
+        echo(f"  B: {_value(each['value_b'])} ({cell(each['score_b'])})")
+        echo(f"  reference: {_value(each['reference'])}\n{quoted(excerpt(each['answer']))}")
+
+
+def _value(value: object) -> str:
+    """A value with all its digits, which may be what differs, but no longer than a line."""
+    return cut(cell(repr(value) if isinstance(value, float) else value))
+
+
+_FORMS = {
+    "same number": "one number in two forms, such as 90,000 and 90000.0, a currency, % or unit aside",
+    "same text": "one text but for case, white space and a full stop",
+}
+
+
+def _show_comparison(found: Compared) -> None:
+    """How other values than the same were compared, as far as there are any."""
+    alike = f", where {safe(found.scored)} scores both alike" if found.scored else ""
+    for name, told in _FORMS.items():
+        if found.agreement[name]:
+            echo(f"{name}: {told}{alike}")
+    if found.agreement["both right"]:
+        echo(f"both right: other values, each of which {safe(found.scored or '')} gives its best score")
 
 
 def _show_ranking(found: Compared) -> None:

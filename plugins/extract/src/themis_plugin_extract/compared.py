@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from itertools import groupby, islice
 from typing import Any, Final
 
@@ -25,13 +25,18 @@ from themis_core import (
     TrialRow,
     rereading,
 )
+from themis_numbers import read_number
 
 __all__ = ["Compared", "compare_parses"]
 
 BATCH: Final = 200
-AGREEMENTS: Final = ("same value", "same number", "different values", "only A", "only B", "neither")
-"""`same number`: other texts or types of one number, such as `5` and `5.0`, where the metric scores them alike."""
-AGREE: Final = ("same value", "same number", "neither")
+PAIRS: Final = 25
+AGREEMENTS: Final = (
+    "same value", "same number", "same text", "both right", "different values", "only A", "only B", "neither",
+)  # fmt: skip
+"""Of other values than the same: `same number` is one number in two forms, `same text` one text but for case, white
+space and a full stop, both only where the metric scores them alike; `both right` is what the metric scores best."""
+AGREE: Final = ("same value", "same number", "same text", "both right", "neither")
 
 
 @dataclass(slots=True)
@@ -67,12 +72,16 @@ class Compared:
     """Score and metric that the values were scored by; None if no metric of the spec reads either parse."""
     agreement: Counter[str]
     """By one of `AGREEMENTS`: answers."""
-    right: Counter[tuple[str, str]]
-    """By the scores of A and B, as text: answers, where there are scores."""
+    right: Counter[tuple[float, float]]
+    """By the scores of A and B: answers, where there are scores; empty if there are more than `PAIRS` such pairs."""
     models: dict[str, OfModel]
     disagreements: list[dict[str, Any]]
     """The most telling ones: where the scores differ, then where the values do; of each model in turn."""
+    higher: Counter[str] = field(default_factory=Counter)
+    """Answers to which `A` or `B` gives the higher score, and those to which both give the same, `neither`."""
     higher_is_better: bool = True
+    best: float | None = None
+    """The best score that the metric can give; None where it says none."""
     is_mean: bool = True
     """Whether the metric's own number of a run is the mean of its scores."""
 
@@ -93,9 +102,10 @@ class Compared:
         """Plain data, as `--format json` prints it."""
         return {
             "run_id": self.run_id, "a": self.a, "b": self.b, "scored": self.scored,
-            "higher_is_better": self.higher_is_better, "is_mean": self.is_mean,
+            "higher_is_better": self.higher_is_better, "best": self.best, "is_mean": self.is_mean,
             "agreement": {name: self.agreement[name] for name in AGREEMENTS},
             "scores": [{"a": a, "b": b, "answers": count} for (a, b), count in sorted(self.right.items())],
+            "higher": {name: self.higher[name] for name in ("A", "B", "neither")},
             "models": {
                 name: {
                     "answers": of.answers, "unparsed": of.unparsed, "means": of.means(), "numbers": of.numbers(),
@@ -132,7 +142,7 @@ def compare_parses(
             continue
         scored = _scored(run, slices[each], (a, b), score)
         if scored and found.scored is None:
-            found.scored, found.higher_is_better, found.is_mean = _described(run, each, scored)
+            found.scored, found.higher_is_better, found.best, found.is_mean = _described(run, each, scored)
         if scored and "/".join(scored) != found.scored:
             scored = None  # a mean over different metrics would be of nothing
         if scored and not found.is_mean:
@@ -197,12 +207,13 @@ def _scored(run: RunRecord, of: dict[str, Any], parses: tuple[str, str], wanted:
     return None
 
 
-def _described(run: RunRecord, slice_id: str, scored: tuple[str, str]) -> tuple[str, bool, bool]:
-    """What it is called, whether higher is better, and whether its number is the mean."""
+def _described(run: RunRecord, slice_id: str, scored: tuple[str, str]) -> tuple[str, bool, float | None, bool]:
+    """What it is called, whether higher is better, the best score, and whether its number is the mean."""
     place = (slice_id, *scored)
     scorers = run.manifest["scorers"]
     scorer = next(each for each in scorers if (each["slice_id"], each["score"], each["metric"]) == place)
-    return "/".join(scored), bool(scorer.get("higher_is_better", True)), bool(scorer["aggregates_mean"])
+    higher = bool(scorer.get("higher_is_better", True))
+    return "/".join(scored), higher, scorer.get("highest" if higher else "lowest"), bool(scorer["aggregates_mean"])
 
 
 def _of_several_turns(run: RunRecord) -> set[str]:
@@ -243,10 +254,9 @@ def _count(
                 by_item = of.parts[side].setdefault(row.item_digest, [])
                 by_item.append(Score(each.score.value, parts=each.score.parts))
     scores = [None if each.score is None else each.score.value for each in read]
-    agreement = _agreement(read[0].extraction, read[1].extraction, scored_alike=scores[0] == scores[1])
+    agreement = _agreement(read[0].extraction, read[1].extraction, scores, found.best)
     found.agreement[agreement] += 1
-    if None not in scores:
-        found.right[f"{scores[0]:g}", f"{scores[1]:g}"] += 1
+    _count_scores(found, scores[0], scores[1])
     weight = 2 * (scores[0] != scores[1]) + (agreement not in AGREE)
     if weight:
         told = {
@@ -262,30 +272,54 @@ def _count(
             del listed[BATCH // 2 :]
 
 
+def _count_scores(found: Compared, a: float | None, b: float | None) -> None:
+    if a is None or b is None:
+        return
+    if found.right or not found.higher:
+        found.right[a, b] += 1
+    if len(found.right) > PAIRS:  # scores between: a table of all would be as long as the run
+        found.right.clear()
+    found.higher["neither" if a == b else "A" if a > b else "B"] += 1
+
+
 def _parsed(extraction: Extraction | None) -> bool:
     return extraction is not None and extraction.parsed
 
 
-def _agreement(a: Extraction | None, b: Extraction | None, *, scored_alike: bool) -> str:
+def _agreement(
+    a: Extraction | None, b: Extraction | None, scores: Sequence[float | None], best: float | None
+) -> str:  # fmt: skip
     if not (_parsed(a) and _parsed(b)):
         return "only A" if _parsed(a) else "only B" if _parsed(b) else "neither"
     assert a is not None
     assert b is not None
     if type(a.value) is type(b.value) and a.value == b.value:
         return "same value"
-    number = _number(a.value)
-    return "same number" if scored_alike and number is not None and number == _number(b.value) else "different values"
+    if scores[0] != scores[1]:
+        return "different values"
+    if _one_number(a.value, b.value):
+        return "same number"
+    if _bare(a.value) == _bare(b.value):
+        return "same text"
+    return "both right" if best is not None and scores[0] == best else "different values"
 
 
-def _number(value: Any) -> Decimal | None:
-    """The number that a value is, or that its text is, with all its digits; None if it is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
+def _one_number(a: Any, b: Any) -> bool:
+    """Whether both are one number as a whole. What one side has as a double is compared as doubles."""
+    numbers = read_number(a), read_number(b)
+    if None in numbers or isinstance(a, float) is isinstance(b, float):
+        return None not in numbers and numbers[0] == numbers[1]
     try:
-        found = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
+        first, second = (float(each) for each in numbers if each is not None)
+    except OverflowError:
+        return False
+    return first == second
+
+
+def _bare(value: Any) -> str:
+    """A value as text, without case, a full stop, and white space that shows nothing."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(text.casefold().split()).removesuffix(".").rstrip()
 
 
 def _told(extraction: Extraction | None) -> Any:

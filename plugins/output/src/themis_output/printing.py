@@ -20,8 +20,8 @@ from typing import Any, TextIO
 import click
 
 __all__ = [
-    "CannotPrint", "as_json", "cell",
-    "echo", "format_option", "heading", "leave_stdout", "number", "own_path",
+    "CannotPrint", "as_json", "cell", "cut",
+    "echo", "excerpt", "format_option", "heading", "leave_stdout", "number", "own_path",
     "own_stdout", "printing", "quoted", "safe", "shortened", "stdout", "store_options",
 ]  # fmt: skip
 
@@ -41,6 +41,19 @@ _DATA_URL = re.compile(r"(data:[\w.+-]+/[\w.+-]+[^\s\"',]{0,200},)([^\s\"'<>()]{
 def shortened(text: str) -> str:
     """The text with what its data URLs hold, such as an image, cut to its length."""
     return _DATA_URL.sub(lambda match: f"{match[1]}{match[2][:12]}… ({len(match[2]):,} characters)", text)
+
+
+def cut(text: str, most: int = 120) -> str:
+    """The text; of one that would fill the page, such as a whole document in an item's metadata, both its ends."""
+    return text if len(text) <= most else f"{text[:60]}…{text[-20:]} ({len(text):,} characters)"
+
+
+def excerpt(text: str, lines: int = 20, width: int = 200) -> str:
+    """The text as far as people read it: its last `lines`, where the answer mostly is, each cut to its `width`."""
+    found = text.split("\n")
+    left_out = len(found) - lines
+    above = [f"… ({left_out:,} lines above)"] if left_out > 1 else []
+    return "\n".join([*above, *(cut(line, width) for line in (found[left_out:] if above else found))])
 
 
 def cell(value: object) -> str:
