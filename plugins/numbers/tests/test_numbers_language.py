@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from themis_numbers import Notation, find_numbers, read_number
+from themis_numbers import Found, Notation, find_numbers, read_number
+from themis_numbers.prose import numbers_in_prose
 from themis_numbers.reading import _by_the_grammar
+from themis_numbers.tokens import tokenize
 
 AMBIGUOUS = "ambiguous"
 
@@ -151,6 +153,10 @@ def _seconds(text: str) -> float:
     return time.thread_time() - started
 
 
+def by_the_grammar(text: str, notation: Notation) -> list[Found]:
+    return _by_the_grammar(text, tokenize(text, notation.decimal), notation)
+
+
 @given(st.from_regex(r"[-+]?[0-9]{1,30}", fullmatch=True), st.sampled_from([".", ","]), st.booleans())
 @example("-0", ".", True)
 @example("007", ",", False)
@@ -158,11 +164,42 @@ def _seconds(text: str) -> float:
 @example("-" + "9" * 4_299, ".", True)
 def test_a_bare_whole_number_is_read_as_the_grammar_reads_it(text: str, decimal: Any, words: bool) -> None:
     notation = Notation(decimal, words)
-    number, expected = read_number(text, notation), _by_the_grammar(text, notation)
-    assert number == expected
-    assert type(number) is type(expected) is int
+    number, [found] = read_number(text, notation), by_the_grammar(text, notation)
+    assert number == found.value
+    assert type(number) is type(found.value) is int
 
 
 @pytest.mark.parametrize("text", ["1\n", "١٢", "1-2", "--1", "+-1", "- 1", "1+", "-", "", "²"])
 def test_what_only_looks_like_a_bare_whole_number_is_the_grammars_to_read(text: str) -> None:
-    assert read_number(text) == _by_the_grammar(text, Notation())
+    found = by_the_grammar(text, Notation())
+    assert find_numbers(text) == found
+    assert read_number(text) == (found[0].value if text in ("1\n", "١٢") else None)
+
+
+PIECES = [
+    "5", "42", "007", "1,234", "1.5", ".5", "12 345", "1,2", "²", "½", "٣", "2020-12-25",
+    " ", "  ", "\n", "\t", "\u00a0", "~", "\\,", "\\ ",
+    "a", "I", "x", "it", "kg", "km", "per", "million", "tenths", "k", "M", "USD", "nd", "H2O", "x_2", "π", "e", "e5",
+    "\\boxed{", "\\text{cm}", "\\text{", "\\pi", "\\sqrt", "sqrt(", "\\frac", "\\times", "\\cdot", "\\log",
+    ".", ",", ":", ";", "!", "?", "=", "<", "'", '"', "_", "(", ")", "[", "{", "}", "^", "^2", "**",
+    "-", "–", "+", "±", "*", "/", "÷", "$", "€", "%", "percent", "°", "万", "是", "#", "|",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), st.sampled_from([".", ","]), st.booleans())
+@example("So the answer is 42.", ".", True)
+@example("Answer: \\boxed{42}", ",", False)
+@example("It is " + "9" * 4_301, ".", True)
+@example("2 million 5", ".", True)
+def test_numbers_of_a_line_are_those_of_the_grammar(text: str, decimal: Any, switch: bool) -> None:
+    notation = Notation(decimal, switch, not switch, switch)
+    assert find_numbers(text, notation) == by_the_grammar(text, notation)
+
+
+def test_whole_numbers_in_prose_need_no_grammar() -> None:
+    for text, values in {"So (4), which is: 42.": [4, 42], r"x = \boxed{7}": [7], "none": []}.items():
+        found = numbers_in_prose(tokenize(text, "."))
+        assert found is not None
+        assert [each.value for each in found] == values
+    for text in ("5 kg", "-5", "5 million", "$5", "5%", "5:4", "1.5", "x - 5", "2 3/4"):
+        assert numbers_in_prose(tokenize(text, ".")) is None

@@ -1,7 +1,8 @@
 """Numbers as people and models write them: one language for those who find numbers and those who compare them.
 
 From below: `tokens`; `cursor`, the place in them; the values of `numerals`, `magnitudes` and `quantities`; the
-`grammar` of what stands around them; and `reading`, which is what others call. `words` has multipliers and units.
+`grammar` of what stands around them; `prose`, where nothing does; and `reading`, which is what others call. `words` has
+multipliers and units.
 """
 
 from themis_numbers.grammar import Found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from themis_numbers.notation import Notation
-from themis_numbers.tokens import Token, tokenize
+from themis_numbers.tokens import Token
 
 __all__ = ["Cursor", "NUMERIC", "Term", "WORDS_OF_ONE_LETTER"]
 
@@ -32,9 +33,9 @@ class Term:
 class Cursor:
     """Looks at tokens from one of them on, and steps over them."""
 
-    def __init__(self, text: str, notation: Notation) -> None:
-        self.tokens = tokenize(text, notation.decimal)
-        self.tokens.append(Token("end", "", len(text), len(text)))
+    def __init__(self, tokens: Sequence[Token], notation: Notation) -> None:
+        end = tokens[-1].end if tokens else 0
+        self.tokens = [*tokens, Token("end", "", end, end)]
         self.notation = notation
         self.at = 0
 

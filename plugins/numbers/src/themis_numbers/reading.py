@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from math import isfinite
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 from themis_numbers.grammar import Found, Parser
 from themis_numbers.notation import Notation
 from themis_numbers.numerals import MAX_DIGITS
+from themis_numbers.prose import numbers_in_prose
+from themis_numbers.tokens import Token, tokenize
 
 __all__ = ["find_numbers", "read_number"]
 
@@ -20,8 +23,15 @@ _AFTER: Final = re.compile(r"\s*(?:\\\)|\\\]|\$)?\s*[.!。]?\s*")
 
 def find_numbers(text: str, notation: Notation = Notation()) -> list[Found]:
     """Return the numbers of one line of text, in order. Time and memory grow with its length."""
+    tokens = tokenize(text, notation.decimal)
+    in_prose = numbers_in_prose(tokens)
+    return _by_the_grammar(text, tokens, notation) if in_prose is None else in_prose
+
+
+def _by_the_grammar(text: str, tokens: Sequence[Token], notation: Notation) -> list[Found]:
+    """The same of any line, token by token."""
     found: list[Found] = []
-    for each in Parser(text, notation).numbers():
+    for each in Parser(tokens, notation).numbers():
         if found and _goes_on(found[-1], each, text[found[-1].end : each.start]):
             found[-1] = Found(found[-1].start, each.end, None, "ambiguous")
         else:
@@ -43,10 +53,6 @@ def read_number(value: Any, notation: Notation = Notation()) -> int | Fraction |
         return None
     if _WHOLE.fullmatch(value):  # what the grammar would say as well, in a thirtieth of its time
         return int(value)
-    return _by_the_grammar(value, notation)
-
-
-def _by_the_grammar(value: str, notation: Notation) -> int | Fraction | None:
     found = find_numbers(value, notation)
     if len(found) != 1:
         return None
