@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from themis_plain import Handed, own
+from themis_plain.copies import MOST_CLASSES
 
 
 @dataclass
@@ -48,6 +49,15 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed() -> None:
 @pytest.mark.parametrize("value", ["text", 1, 1.5, None, (), len, object(), {1}.__iter__(), Fixed(1)])
 def test_what_can_not_be_changed_or_is_no_plain_data_is_its_own_copy(value: Any) -> None:
     assert own(value) is value
+
+
+def test_classes_beyond_those_that_are_remembered_are_copied_as_well() -> None:
+    kinds = [type(f"One{number}", (One,), {}) for number in range(3 * MOST_CLASSES)]
+    for kind in kinds:
+        value = kind([1, {}])
+        copy = own(value)
+        assert (type(copy), copy.value) == (kind, [1, {}])
+        assert copy.value is not value.value
 
 
 def test_what_nests_too_deeply_to_be_copied_is_refused() -> None:

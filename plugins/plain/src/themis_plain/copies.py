@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
 from typing import Any, TypeVar
 
 __all__ = ["Handed", "own"]
 
 T = TypeVar("T")
+MOST_CLASSES = 256
+"""Classes of which is remembered how they are copied."""
 _UNCHANGEABLE = frozenset({str, int, float, bool, type(None)})
 
 
@@ -22,20 +23,27 @@ def own(value: T) -> T:
     """A copy of dataclasses and JSON-like data, as deep as anything in it can be changed; of all else, the value.
 
     A dataclass with a `__deepcopy__` of its own, such as one in which nothing can be changed, is copied by that.
-    Raises ValueError for what nests more than some 400 levels deep.
+    Raises ValueError for what nests more than several hundred levels deep.
     """
     try:
-        return _own(value)  # type: ignore[no-any-return]
+        return _copiers[type(value)](value)  # type: ignore[no-any-return]
     except RecursionError:
         raise ValueError("it nests too deeply") from None
 
 
-def _own(value: Any) -> Any:
-    kind: Any = type(value)
-    return _copier(kind)(value)
+class _Copiers(dict[Any, Callable[[Any], Any]]):
+    """By class, what copies its values; made when the first is copied."""
+
+    def __missing__(self, kind: Any) -> Callable[[Any], Any]:
+        if len(self) >= MOST_CLASSES:
+            self.clear()
+        self[kind] = copier = _copier(kind)
+        return copier
 
 
-@lru_cache(maxsize=256)
+_copiers = _Copiers()
+
+
 def _copier(kind: Any) -> Callable[[Any], Any]:
     """What copies the values of a class."""
     if issubclass(kind, dict):
@@ -49,9 +57,10 @@ def _copier(kind: Any) -> Callable[[Any], Any]:
     if hasattr(kind, "__deepcopy__"):
         return lambda value: value.__deepcopy__({})
     # Written out field by field, it takes a third of the time of a loop.
-    parts = [f"part if type(part := value.{each.name}) in unchangeable else own(part)" for each in fields(kind)]
-    known = {"kind": kind, "unchangeable": _UNCHANGEABLE, "own": _own}
-    return eval(f"lambda value: kind({', '.join(f'({each})' for each in parts)})", known)  # type: ignore[no-any-return]
+    stays = "type(part := value.{}) in unchangeable or part is nothing"
+    parts = [f"(part if {stays.format(each.name)} else copiers[type(part)](part))" for each in fields(kind)]
+    known = {"kind": kind, "unchangeable": _UNCHANGEABLE, "nothing": (), "copiers": _copiers}
+    return eval(f"lambda value: kind({', '.join(parts)})", known)  # type: ignore[no-any-return]
 
 
 def _same(value: Any) -> Any:
@@ -59,15 +68,17 @@ def _same(value: Any) -> Any:
 
 
 def _own_dict(value: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: each if type(each) in _UNCHANGEABLE else _own(each) for key, each in value.items()} if value else {}
+    if not value:
+        return {}
+    return {key: part if type(part) in _UNCHANGEABLE else _copiers[type(part)](part) for key, part in value.items()}
 
 
 def _own_list(value: list[Any]) -> list[Any]:
-    return [each if type(each) in _UNCHANGEABLE else _own(each) for each in value]
+    return [part if type(part) in _UNCHANGEABLE else _copiers[type(part)](part) for part in value]
 
 
 def _own_tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(map(_own, value)) if value else value
+    return tuple([part if type(part) in _UNCHANGEABLE else _copiers[type(part)](part) for part in value])
 
 
 class Handed:
