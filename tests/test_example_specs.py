@@ -31,11 +31,7 @@ def test_an_example_is_a_valid_spec_whose_files_are_there(path: Path) -> None:
 
 
 def test_every_dataset_loader_has_an_example() -> None:
-    sources = {
-        each.dataset.source
-        for path in OFFLINE
-        for each in read_benchmark(path).slices
-    }
+    sources = {each.dataset.source for path in OFFLINE for each in read_benchmark(path).slices}
     assert sources == {
         "files/csv",
         "files/inline",
