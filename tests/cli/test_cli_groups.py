@@ -79,7 +79,7 @@ def test_models_are_columns_where_that_fits_and_totals_come_last(folder: Path) -
         "Europe              6  0.833 [0.356, 0.978]  0.500 [0.188, 0.812]",
         "all                 8  0.875 [0.481, 0.981]  0.500 [0.215, 0.785]",
     ]
-    assert "both: macro mean of 2 groups\n" in shown
+    assert "both: macro mean of 2 groups by slice\n" in shown
 
 
 def test_a_wide_table_has_a_row_for_each_number_in_the_order_that_is_asked_for(folder: Path) -> None:

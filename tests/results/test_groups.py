@@ -265,16 +265,26 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize(
-    ("weighting", "levels", "value", "parts"),
+    ("weighting", "levels", "value", "told"),
     [
-        ("micro", ["slice"], 8 / 18, 1),
-        ("macro", ["slice"], (0.5 + 0.25 + 0 + 1 + 0.5 + 0.6) / 6, 6),
-        ("nested_macro", ["slice", "dimensions.family"], (0.25 + 0.75 + 0.6) / 3, 6),
-        ("macro", ["dimensions.family"], (3 / 10 + 2 / 3 + 3 / 5) / 3, 3),
+        ("micro", ["slice"], 8 / 18, "micro mean"),
+        ("macro", ["slice"], (0.5 + 0.25 + 0 + 1 + 0.5 + 0.6) / 6, "macro mean of 6 groups by slice"),
+        (
+            "nested_macro", ["slice", "dimensions.family"], (0.25 + 0.75 + 0.6) / 3,
+            "nested macro mean of 6 groups by slice, in 3 by dimensions.family",
+        ),
+        (
+            "macro", ["slice", "dimensions.family"], (0.5 + 0.25 + 0 + 1 + 0.5 + 0.6) / 6,
+            "macro mean of 6 groups by slice and dimensions.family",
+        ),
+        (
+            "macro", ["dimensions.family"], (3 / 10 + 2 / 3 + 3 / 5) / 3,
+            "macro mean of 3 groups by dimensions.family",
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_nested_mean_weighs_as_it_says(
-    storage: StorageBackend, tmp_path: Path, weighting: str, levels: list[str], value: float, parts: int
+    storage: StorageBackend, tmp_path: Path, weighting: str, levels: list[str], value: float, told: str
 ) -> None:
     trials: list[Trial] = [
         {"slice": task, "item": f"{task} {number}", "value": each}
@@ -292,6 +302,7 @@ def test_a_nested_mean_weighs_as_it_says(
     with opened(storage, tmp_path, trials, dimensions=dimensions, aggregates=[aggregate]) as results:
         (row,) = results.result("run").aggregates
     assert row.value == pytest.approx(value)
-    assert (row.aggregate, row.weighting, row.parts, row.group) == ("all", weighting, parts, {"model": "m"})
+    assert (row.aggregate, row.weighting, row.weighed(), row.group) == ("all", weighting, told, {"model": "m"})
+    assert list(row.levels) == ([] if weighting == "micro" else levels)
     assert (row.n, row.planned, row.items) == (18, 18, 18)
     assert (row.worst, row.best) == (pytest.approx(value), pytest.approx(value))

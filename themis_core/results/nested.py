@@ -64,7 +64,7 @@ def _mean(spec: AggregateSpec, parts: Sequence[GroupRow], scale: Scale) -> Group
         sum(part.unscored for part in parts), sum(part.unparsed for part in parts), reasons, planned,
         _bound("worst", parts, weights), _bound("best", parts, weights),
         first.right if spec.weighting == "micro" else None, first.denominator, spec.repeats, spec.name, spec.weighting,
-        len(parts),
+        {} if spec.weighting == "micro" else _levels(spec, parts),
     )  # fmt: skip
 
 
@@ -72,6 +72,13 @@ def _weights(spec: AggregateSpec, parts: Sequence[GroupRow]) -> list[float]:
     if spec.weighting == "macro":
         return [1 / len(parts)] * len(parts)
     return nested_weights([_place(spec, part) for part in parts])
+
+
+def _levels(spec: AggregateSpec, parts: Sequence[GroupRow]) -> dict[str, int]:
+    """How many groups there are of each level, from the inside out; of a macro mean the innermost ones are meant."""
+    places = [_place(spec, part) for part in parts]
+    inside = len(spec.levels)
+    return {name: len({place[: inside - depth] for place in places}) for depth, name in enumerate(spec.levels)}
 
 
 def _place(spec: AggregateSpec, part: GroupRow) -> tuple[str | None, ...]:

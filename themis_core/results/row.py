@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from themis_wording import counted
+
 __all__ = ["GroupRow", "ResultRow", "ledger_told"]
 
 
@@ -109,12 +111,25 @@ class GroupRow:
     """Name of the spec's aggregate that this is."""
     weighting: str | None = None
     """Of an aggregate: `micro`, `macro` or `nested_macro`."""
-    parts: int | None = None
-    """Means that an aggregate is made of."""
+    levels: dict[str, int] = field(default_factory=dict)
+    """Of an aggregate of groups: its levels from the inside out, with how many groups of each it is made of."""
 
     def told(self) -> str:
         """The value with its ledger, such as `0.889 (80 of 90 scored; of 100 planned: 0.80 to 0.90)`."""
         return ledger_told(self)
+
+    def weighed(self) -> str:
+        """What counts the same in an aggregate, such as `nested macro mean of 27 groups by slice, in 23 by
+        dimensions.task`."""
+        mean = f"{(self.weighting or '').replace('_', ' ')} mean"
+        if not self.levels:
+            return mean
+        (inner, count), *outer = self.levels.items()
+        if self.weighting == "nested_macro":
+            around = "".join(f", in {groups} by {name}" for name, groups in outer)
+        else:
+            around = "".join(f" and {name}" for name, _ in outer)
+        return f"{mean} of {counted(count, 'group')} by {inner}{around}"
 
 
 def ledger_told(row: ResultRow | GroupRow) -> str:

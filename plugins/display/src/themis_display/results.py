@@ -94,10 +94,9 @@ def _width(told: Told) -> int:
 def _show_aggregates(rows: Sequence[Mean], view: View) -> None:
     for name, of_name in groupby(rows, lambda row: row.aggregate):
         means = list(of_name)
-        first = means[0]
-        parts = "" if first.weighting == "micro" else f" of {counted(first.parts or 0, 'group')}"
-        samples = f", {first.repeats}" if first.repeats else ""
-        heading(f"{name}: {(first.weighting or '').replace('_', ' ')} mean{parts}{samples}")
+        weighed = " or ".join(dict.fromkeys(mean.weighed() for mean in means))
+        samples = f", {means[0].repeats}" if means[0].repeats else ""
+        heading(f"{name}: {weighed}{samples}")
         _show_rows_of(means, wide=view.wide, by_model=True)
 
 

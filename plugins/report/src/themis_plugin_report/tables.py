@@ -30,7 +30,10 @@ TABLES = (
     "calls",
     "provenance",
 )
-_NAMES = ("run", "by", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned", "mean of")
+_NAMES = (
+    "run", "by", "weighting", "slice", "model", "prompt", "params", "score", "metric", "method", "of planned",
+    "mean of",
+)  # fmt: skip
 _UNSAID = {"params": "default", "of planned": "–", "mean of": "scored"}
 _NUMBERS = ("value", "95 % interval", "method", "n", "of planned", "mean of", "unparsed", "unscored", "failed")
 _FIGURES = ("value", "95 % interval", "n", "of planned", "unparsed", "unscored", "failed")
@@ -113,13 +116,13 @@ def _groups(made: Gathered) -> Table:
 
 def _aggregates(made: Gathered) -> Table:
     """The named means of specs, if there are any."""
-    told = [(result.run_id, each) for result in made.results for each in result.to_dict().get("aggregates") or ()]
-    names = list(dict.fromkeys(name for _, each in told for name in each["group"]))
-    header = ("run", "aggregate", *names, "score", "metric", *_NUMBERS)
+    told = [(result.run_id, each) for result in made.results for each in result.aggregates]
+    names = list(dict.fromkeys(name for _, each in told for name in each.group))
+    header = ("run", "aggregate", "weighting", *names, "score", "metric", *_NUMBERS)
     rows = [
         [
-            run_id, str(each.get("aggregate") or "–"), *(str(each["group"].get(name) or "all") for name in names),
-            each["score"], each["metric"], *_numbers(each),
+            run_id, each.aggregate or "–", ", ".join(filter(None, (each.weighed(), each.repeats))),
+            *(str(each.group.get(name) or "all") for name in names), each.score, each.metric, *_numbers(asdict(each)),
         ]
         for run_id, each in told
     ]  # fmt: skip
