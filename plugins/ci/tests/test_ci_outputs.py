@@ -166,10 +166,14 @@ def test_findings_of_conclusions_are_gates() -> None:
     )
     shown = as_markdown(plain)
     assert shown.startswith("### ❌ `arith-0123`: 1 of 3 gates not met\n")
-    assert "| `stats/baseline: worse by 0.03` | ❌ **not met** | – |\n" in shown
+    assert (
+        "| `stats/compare` | ✅ met | – |\n| `stats/baseline` | ❌ **not met** | – |\n| `finding` | said | – |\n"
+        in shown
+    )
     assert "\n- `stats/baseline: worse by 0.03`\n  - `18 items flipped`\n" in shown
-    assert "\n- `stats/compare" not in shown
-    title = "missed%3A stats/baseline%3A worse by 0.03"
+    assert "\n- `stats/compare: large is better by 0.45`\n  - `p 0.01`\n" in shown
+    assert "\n- `1,200 items would decide`\n" in shown
+    title = "missed%3A stats/baseline"
     assert f"::error title={title}::stats/baseline: worse by 0.03%0A18 items flipped\n" in as_annotations(plain)
 
 

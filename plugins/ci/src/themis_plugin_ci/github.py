@@ -39,7 +39,7 @@ def _errors(told: Told) -> Iterator[str]:
     for gate in told.gates:
         if gate.failed:
             why = [f"compared: {gate.compared}"] if gate.compared and not gate.lines else gate.lines
-            yield _line("error", f"{gate.state}: {gate.name}", "\n".join([gate.name, *why]))
+            yield _line("error", f"{gate.state}: {gate.key}", "\n".join([gate.name, *why]))
 
 
 def _line(level: str, title: str, message: str) -> str:

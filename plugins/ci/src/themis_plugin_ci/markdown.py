@@ -35,7 +35,7 @@ def as_markdown(result: RunResult | Mapping[str, Any]) -> str:
     parts = [
         [f"### {sign} {_code(told.result['run_id'])}: {_sentence(told)}"],
         _gates(told.gates),
-        _failed(told.gates),
+        _details(told.gates),
         _scores(told.result["scores"]),
         [f"{told.ledger}. Spec {_code(told.result['spec_digest'][:12])}."],
         _some([f"- ⚠️ {_code(each)}" for each in told.result["warnings"]]),
@@ -50,15 +50,15 @@ def _sentence(told: Told) -> str:
 def _gates(gates: Sequence[Gate]) -> list[str]:
     return _table(
         ["gate", "verdict", "compared"],
-        ([_code(gate.name), _SIGNS[gate.state], gate.compared or "–"] for gate in gates),
+        ([_code(gate.key), _SIGNS[gate.state], gate.compared or "–"] for gate in gates),
     )
 
 
-def _failed(gates: Iterable[Gate]) -> list[str]:
-    """The rows that miss each gate, or why it is not judged."""
+def _details(gates: Iterable[Gate]) -> list[str]:
+    """The rows that miss each gate, or why it is not judged; and what conclusions found, which is no name of a gate."""
     listed = []
     for gate in gates:
-        if gate.failed and gate.lines:
+        if (gate.failed and gate.lines) or gate.key != gate.name:
             listed += [f"- {_code(gate.name)}", *_some([f"  - {_code(line)}" for line in gate.lines], "  ")]
     return listed
 
