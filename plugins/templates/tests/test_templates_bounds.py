@@ -221,28 +221,6 @@ def test_tojson_gives_the_rows_own_json(value: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "item", "expected"),
-    [
-        ("Q: {{ item.q }}\nA:", {"q": "1+1?"}, "Q: 1+1?\nA:"),
-        ("{{ item['q'] }}{{ item.r }}", {"q": "a", "r": "b"}, "ab"),
-        ("{{ item.q }}", {"q": 2}, "2"),
-        ("{{ item.q }}", {"q": None}, "None"),
-        ("{{ item.q }}", {"q": ["a"]}, "['a']"),
-        ("{{ item.q }}{# no #}\n", {"q": "a"}, "a\n"),
-        ("plain\n", {}, "plain\n"),
-    ],
-)
-def test_the_short_way_of_plain_templates_gives_what_jinja_gives(
-    template: str, item: dict[str, Any], expected: str
-) -> None:
-    compiled = Template(template)
-    assert compiled.pieces is not None
-    assert compiled.render({"item": item}, "item '1'") == expected
-    compiled.pieces = None
-    assert compiled.render({"item": item}, "item '1'") == expected
-
-
-@pytest.mark.parametrize(
     ("template", "message"),
     [
         ("{{ item.questoin }}",

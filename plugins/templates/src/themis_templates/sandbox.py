@@ -126,21 +126,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         undeclared = find_undeclared_variables(source) - self.globals.keys()
         return {name: frozenset(fields[name]) if names[name] == by_field[name] else None for name in sorted(undeclared)}
 
-    def pieces(self, text: str) -> tuple[tuple[str, tuple[str, str] | None], ...] | None:
-        """Literal text and the variable and field that follow it, piece by piece; None if there is more to it."""
-        found: list[tuple[str, tuple[str, str] | None]] = []
-        for output in self.parse(text).body:
-            if not isinstance(output, nodes.Output):
-                return None
-            for node in output.nodes:
-                if isinstance(node, nodes.TemplateData):
-                    found.append((node.data, None))
-                elif (field := _field(node)) is not None:
-                    found.append(("", field))
-                else:
-                    return None
-        return tuple(found)
-
     def getattr(self, obj: Any, attribute: str) -> Any:
         # A column may be called `items` or `values`: what the row holds goes before what Python's dict offers.
         if type(obj) is dict and attribute in obj:

@@ -1,7 +1,7 @@
 """Compiles and renders a template, and says in words of its own what is wrong with it.
 
 Data is never rendered a second time: what a template inserts is text, whatever it looks like. Jinja2 is imported with
-the first template, for its some 30 ms.
+the first template that is more than names and simple conditions, for its some 30 ms.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from themis_templates.plain import joined, parts_of
 
 if TYPE_CHECKING:
     from jinja2 import Template as JinjaTemplate
@@ -24,8 +26,6 @@ MAX_RENDERED = 20_000_000
 """Characters that one template may give; a loop in a template must not fill the memory."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-
-Pieces = tuple[tuple[str, tuple[str, str] | None], ...]
 
 
 class TemplateError(ValueError):
@@ -56,21 +56,27 @@ class Template:
         ValueError is told as TemplateError. Filters, tests and conditions see values as they are.
         """
         self._text = text
-        environment = _environment(_line_end(text), insert)
+        self._insert = insert
+        self._line_end = _line_end(text)
+        self._parts = parts_of(text) if insert is None else None
+        if self._parts is None:
+            self._jinja  # noqa: B018 - so that what is wrong with it is told now
+
+    @cached_property
+    def _jinja(self) -> JinjaTemplate:
+        environment = _environment(self._line_end, self._insert)
         with _compiling("template"):
-            self._jinja = environment.template(text)
-            self.pieces: Pieces | None = environment.pieces(text) if insert is None else None
-            """Literal text and the variable and field that follow it; None if the template does anything else."""
+            return environment.template(self._text)
 
     @cached_property
     def reads(self) -> Reads:
         """The variables that it names, each with the fields that it names of it; None if it reads it in another way."""
-        environment = _environment(_line_end(self._text))
+        environment = _environment(self._line_end)
         return environment.reads(environment.parse(self._text))
 
     def render(self, context: Mapping[str, Any], of: str) -> str:
         """Render for these variables; `of`, such as `item 7`, says in messages for what. Raises TemplateError."""
-        text = None if self.pieces is None else _joined(self.pieces, context)
+        text = None if self._parts is None else joined(self._parts, context)
         if text is None:
             text = _rendered(self._jinja, context, of)
         if len(text) > MAX_RENDERED:
@@ -126,20 +132,6 @@ def _environment(line_end: Any, insert: Callable[[Any], str] | None = None) -> S
     from themis_templates.sandbox import Sandbox
 
     return Sandbox(line_end, insert)
-
-
-def _joined(pieces: Pieces, context: Mapping[str, Any]) -> str | None:
-    """What Jinja would give, in a tenth of its time; None if a field is missing or no text, which is Jinja's to say."""
-    texts = []
-    for literal, named in pieces:
-        texts.append(literal)
-        if named is not None:
-            owner = context.get(named[0])
-            value = owner.get(named[1]) if type(owner) is dict else None
-            if type(value) is not str:
-                return None
-            texts.append(value)
-    return "".join(texts)
 
 
 def _rendered(template: JinjaTemplate, context: Mapping[str, Any], of: str) -> str:
