@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from themis_templates import Template, TemplateError
@@ -33,6 +33,7 @@ def by_jinja(text: str) -> str:
     return template.render(CONTEXT, "item 1")
 
 
+@settings(deadline=None)  # the first one imports Jinja2
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_what_is_put_together_is_what_jinja_gives(text: str) -> None:
     parts = parts_of(text)
