@@ -1,4 +1,4 @@
-"""The seven base classes that plugins implement, and what each is handed.
+"""The eight base classes that plugins implement, and what each is handed.
 
 A component is a frozen pydantic model: its fields are its config, validated before anything runs. It knows
 nothing of specs, runs or stores beyond what its methods are given.
