@@ -46,6 +46,8 @@ OTHER_TOOLS = (
     *("jinja2", "jsonschema>=4.26,<5", "numpy", "pandas", "pydantic>=2.12.5,<3", "pytablewriter", "pyyaml", "requests"),
 )
 """What `other_tools` installs whole: Inspect, and what the readers of the others import."""
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(ROOT / ".nox" / "bytecode")}
+"""Where a machine keeps no bytecode, each of the thousand commands that tests start would compile all it imports."""
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VERSIONS = ("3.11", "3.12", "3.13")
 PINS = re.compile(r"# <pins>.*?# </pins>\n", re.DOTALL)
@@ -265,7 +267,7 @@ def test_unpinned(session: nox.Session, resolution: str) -> None:
 
 def uv_run(session: nox.Session, group: str, *command: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command in the project's environment, with a dependency group added to what is there."""
-    session.run("uv", "run", "--group", group, *command, env=env, external=True)
+    session.run("uv", "run", "--group", group, *command, env={**BYTECODE, **(env or {})}, external=True)
 
 
 def need_ray(session: nox.Session) -> None:

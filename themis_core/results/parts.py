@@ -45,7 +45,7 @@ def parts_of(store: Store, run_id: str, *, count: bool) -> list[PartRow]:
 
     With `count`, what is stored of each part is counted, which takes a look at each stored trial.
     """
-    executions = _since_the_whole(store.executions(run_id))
+    executions = _since_the_whole_began(store.executions(run_id))
     holders = {each.part: each for each in store.at_work(run_id) if each.part not in ("", DRIVER)}
     latest = {each.part: each for each in executions if each.part is not None}
     names = list(dict.fromkeys([*latest, *holders]))
@@ -63,7 +63,8 @@ def parts_of(store: Store, run_id: str, *, count: bool) -> list[PartRow]:
     ]
 
 
-def _since_the_whole(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
+def _since_the_whole_began(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
+    """The executions of parts since the whole run was worked on, the last time, whether that ended or not."""
     wholes = [at for at, each in enumerate(executions) if each.part is None]
     return executions[wholes[-1] + 1 :] if wholes else executions
 

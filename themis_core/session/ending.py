@@ -25,7 +25,7 @@ from themis_core.session.passes import note_of
 from themis_plain import own
 from themis_wording import counted
 
-__all__ = ["end_if_last", "end_run", "is_stored", "made_together", "with_conclusions"]
+__all__ = ["end_if_last", "end_run", "is_stored", "made_together", "told", "with_conclusions"]
 
 _SHOWN = 10
 """Shards that a message names."""
@@ -114,15 +114,29 @@ async def made_together(
     if report:
         report(_progress(state))
     aggregates = aggregates_of(manifest, made.composition.plugins)
+
+    def result_of(store: Store, record: RunRecord, storage: str) -> RunResult:
+        return summarise(
+            store, record, aggregates, counts=ended.counts, status=state.status, storage=storage, note=state.note
+        )
+
+    return await told(made, writer, manifest, ended, result_of)
+
+
+async def told(
+    made: Plan,
+    writer: Writer,
+    manifest: dict[str, Any],
+    ended: RunFinished,
+    result_of: Callable[[Store, RunRecord, str], RunResult],
+) -> RunResult:
+    """The result, made of the store, the run with this manifest, and where it is stored; observers are told of it."""
     location = made.composition.storage.location(made.composition.project_dir)
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)
         assert record is not None
-        record = replace(record, manifest=manifest)
-        return summarise(
-            store, record, aggregates, counts=ended.counts, status=state.status, storage=location, note=state.note
-        )
+        return result_of(store, replace(record, manifest=manifest), location)
 
     result = await writer.read(look)
     finish = {"event": ended, "summary": result.to_dict()}
@@ -170,7 +184,7 @@ def _state(
     record = store.run(made.run_id)
     assert record is not None
     planned = made.count()
-    counts = summed([each.counts for each in _since_the_whole(executions) if each.part is not None])
+    counts = summed([each.counts for each in _since_the_last_result(executions) if each.part is not None])
     counts["reused"] = _reused(record, executions)
     counts["failed"] = record.failed
     status, note = _status(store, made, record, executions, interrupted=interrupted, cause=cause, stopped=stopped)
@@ -179,10 +193,10 @@ def _state(
 
 def _began(executions: Sequence[ExecutionRecord]) -> str:
     """When the first of the parts began whose result is made now."""
-    return min((each.started_at for each in _since_the_whole(executions) if each.part is not None), default=now())
+    return min((each.started_at for each in _since_the_last_result(executions) if each.part is not None), default=now())
 
 
-def _since_the_whole(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
+def _since_the_last_result(executions: Sequence[ExecutionRecord]) -> Sequence[ExecutionRecord]:
     """The executions of parts since the run had a result, the last time."""
     ends = [at for at, each in enumerate(executions) if each.part is None and each.finished_at is not None]
     return executions[ends[-1] + 1 :] if ends else executions
@@ -195,7 +209,7 @@ def _reused(record: RunRecord, executions: Sequence[ExecutionRecord]) -> int:
     those before them left; a part that did not begin again found all.
     """
     first: dict[str | None, int] = {}
-    for each in _since_the_whole(executions):
+    for each in _since_the_last_result(executions):
         if each.part is not None and "reused" in each.counts:
             of_part = "done" if each.part.startswith("worker ") else "planned"
             first.setdefault(each.part, max(each.counts.get(of_part, 0) - each.counts["reused"], 0))
@@ -218,7 +232,7 @@ def _status(
         return "interrupted", f"interrupted: what arrived is saved; {again} to go on"
     if cause:
         return "failed", f"{cause}; what arrived is saved; {again} to go on"
-    latest = {each.part: each.status for each in _since_the_whole(executions) if each.part is not None}
+    latest = {each.part: each.status for each in _since_the_last_result(executions) if each.part is not None}
     if missing > 0:
         status = next((each for each in ("stopped", "waiting") if each in latest.values()), "failed")
         if status == "stopped" and stopped:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from themis_core.components import Store
 from themis_core.errors import ThemisError
 from themis_core.execution import Progress, Runner, Writer, now
 from themis_core.planning import Plan
-from themis_core.records import RunCost, RunFinished, RunRecord, RunStarted
+from themis_core.records import RunFinished, RunRecord, RunStarted
 from themis_core.results import RunResult, summarise
 from themis_core.results.reading import aggregates_of
-from themis_core.session.ending import made_together, with_conclusions
+from themis_core.session.ending import made_together, told, with_conclusions
 from themis_core.session.looking import Looked, look_for
 from themis_core.session.manifests import manifest_of
 from themis_core.session.parts import limits_of, result_of_part, spent_of, stored_of_part, within_limits
@@ -82,25 +81,12 @@ async def _execute(
     else:
         await writer.save([started])
     composition.plugins.observers("themis_run_started").tell(lambda: own({"event": started}))
-    budget.before = (
-        await writer.read(lambda store: spent_of(store, made, limited=budget.policy.max_cost is not None))
-        if before
-        else RunCost()
-    )
+    if before:
+        limited = budget.policy.max_cost is not None
+        budget.before = await writer.read(lambda store: spent_of(store, made, limited=limited))
     budget.priced = composition.priced
     progress.cost = budget.before
-    working = within_limits(made)
-    runner = Runner(working, writer, budget, progress, detach=detach)
-    failed = None if complete else await worked(runner, report)
-    while runner.has_postponed and not failed and budget.stopped is None:
-        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
-    for _ in range(_ASKED_AGAIN if not complete else 0):
-        lost = progress.done - await writer.read(lambda store: _stored(store, made))
-        if lost <= 0 or failed or budget.stopped is not None or runner.batching.waiting:
-            break
-        log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
-        await writer.save([started])  # which may be lost as well
-        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
+    runner, failed = await _passes(made, writer, budget, progress, report, None if complete else started, detach)
     waits = runner.batching.waiting
     stored = planned if complete else await writer.read(lambda store: _stored(store, made))
     status = "failed" if failed else _status(progress, budget, stored, waits=waits)
@@ -113,26 +99,51 @@ async def _execute(
         progress.note = ""
         report(progress)
     aggregates = aggregates_of(manifest, composition.plugins)
-    location = composition.storage.location(composition.project_dir)
     note = note_of(status, budget.stopped, runner.saving.codes, runner.batching.left)
 
-    def look(store: Store) -> RunResult:
-        record = store.run(made.run_id)
-        assert record is not None
-        record = replace(record, manifest=manifest)
+    def result_of(store: Store, record: RunRecord, storage: str) -> RunResult:
         if part is not None:
-            return result_of_part(store, record, part, progress, counts=ended.counts, status=status, note=note,
-                                  storage=location)  # fmt: skip
+            return result_of_part(
+                store, record, part, progress, counts=ended.counts, status=status, note=note, storage=storage
+            )
         seen = status if status != "completed" else _status(progress, budget, record.trials, waits=waits)
-        told = note if seen == status else UNFINISHED
-        return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=location, note=told)
+        said = note if seen == status else UNFINISHED
+        return summarise(store, record, aggregates, counts=ended.counts, status=seen, storage=storage, note=said)
 
-    result = await writer.read(look)
-    finish = {"event": ended, "summary": result.to_dict()}
-    composition.plugins.observers("themis_run_finished").tell(lambda: own(finish))
+    result = await told(made, writer, manifest, ended, result_of)
     if failed:
         raise failed
     return result
+
+
+async def _passes(
+    made: Plan,
+    writer: Writer,
+    budget: Budget,
+    progress: Progress,
+    report: Callable[[Progress], None] | None,
+    started: RunStarted | None,
+    detach: bool,
+) -> tuple[Runner, ThemisError | None]:
+    """Work through the trials as often as it takes; without `started` all are stored, and there is nothing to do.
+
+    Returns the runner of the last pass, and what ended it too early.
+    """
+    working = within_limits(made)
+    runner = Runner(working, writer, budget, progress, detach=detach)
+    if started is None:
+        return runner, None
+    failed = await worked(runner, report)
+    while runner.has_postponed and not failed and budget.stopped is None:
+        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
+    for _ in range(_ASKED_AGAIN):
+        lost = progress.done - await writer.read(lambda store: _stored(store, made))
+        if lost <= 0 or failed or budget.stopped is not None or runner.batching.waiting:
+            break
+        log.warning("the store no longer has %s that it had acknowledged: asked again", counted(lost, "trial"))
+        await writer.save([started])  # which may be lost as well
+        runner, failed = await _pass_again(working, writer, budget, progress, report, detach)
+    return runner, failed
 
 
 async def _pass_again(
