@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from itertools import count
 from typing import Any, Final
 
-from themis_core import canonical_json, digest
+from themis_core import JudgeRequest, canonical_json, digest
 
-__all__ = ["as_text", "marker_of", "wrapped"]
+__all__ = ["as_text", "asked_for", "json_key", "marker_of", "text_tag", "wrapped"]
 
 DIGITS: Final = 10
 """Hexadecimal digits of a marker: 40 bits, and no more than a model copies without slips."""
+
+_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str).encode
 
 
 def marker_of(material: Any) -> str:
@@ -24,11 +27,29 @@ def marker_of(material: Any) -> str:
 
     An answer that contained the digest of itself would be one in 2^40; then the next candidate is taken.
     """
-    known = digest(material)
-    texts = canonical_json(material).casefold()
+    texts = canonical_json(material)
+    known = sha256(texts.encode("ascii")).hexdigest()  # `digest`, of what is encoded already
+    texts = texts.casefold()
     return next(
         marker for number in count() if (marker := digest([known, number])[:DIGITS]) not in texts
     )  # fmt: skip
+
+
+def text_tag(marker: str, part: int, parts: int) -> str:
+    """What stands before the colon of a verdict in free text; parts are counted from 1."""
+    return f"VERDICT-{marker}" if parts == 1 else f"VERDICT-{marker}-{part}"
+
+
+def json_key(marker: str, part: int, parts: int) -> str:
+    """The key of a verdict in JSON."""
+    return f"verdict_{marker}" if parts == 1 else f"verdict_{marker}_{part}"
+
+
+def asked_for(request: JudgeRequest) -> str:
+    """The marker behind which a request wants its verdict: its last message ends with the format of that."""
+    text = str(request.messages[-1]["content"])
+    at = max(text.rfind("VERDICT-"), text.rfind("verdict_")) + len("VERDICT-")
+    return text[at : at + DIGITS]
 
 
 def wrapped(material: Mapping[str, str], marker: str) -> dict[str, str]:
@@ -42,6 +63,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        return _as_json(value)
     except (RecursionError, ValueError, TypeError):  # too deep, too many digits, keys that can't be sorted
         return str(type(value).__name__)

@@ -16,7 +16,6 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from themis_core import (
-    Generation,
     Judge,
     JudgedAnswer,
     JudgeReply,
@@ -26,10 +25,10 @@ from themis_core import (
     SpecError,
 )
 from themis_plugin_judge.ballots import Ballot, Combine, combined
-from themis_plugin_judge.markers import as_text, marker_of, wrapped
+from themis_plugin_judge.markers import as_text, asked_for, json_key, marker_of, text_tag, wrapped
 from themis_plugin_judge.prompts import SYSTEM
 from themis_plugin_judge.steps import STEPS
-from themis_plugin_judge.verdicts import Labels, Verdict, json_key, read_verdicts, text_tag
+from themis_plugin_judge.verdicts import Labels, Verdict, read_verdicts
 
 __all__ = ["PromptedJudge", "Question", "check_logprobs"]
 
@@ -125,8 +124,7 @@ class PromptedJudge(Judge):
 
     def again(self, judged: JudgedAnswer, reply: JudgeReply) -> JudgeRequest | None:
         question = self._asked(judged)[reply.question]
-        marker = self._marker(judged, question)
-        verdicts = self._read(marker, question, reply.generation)
+        verdicts = self._read(question, reply)
         reason = next((each.reason for each in verdicts if each.reason is not None), None)
         if reason is None or reason in NOT_ASKED_AGAIN:
             return None
@@ -134,7 +132,7 @@ class PromptedJudge(Judge):
         messages = [
             *reply.request.messages,
             {"role": "assistant", "content": reply.generation.text[-_KEPT_OF_REPLY:] or "(nothing)"},
-            {"role": "user", "content": f"{why}\n\n{self._format(marker, question)}"},
+            {"role": "user", "content": f"{why}\n\n{self._format(asked_for(reply.request), question)}"},
         ]
         return JudgeRequest(messages, reply.request.params)
 
@@ -146,7 +144,7 @@ class PromptedJudge(Judge):
         trail = []
         for reply in replies:
             question = asked[reply.question]
-            verdicts = self._read(self._marker(judged, question), question, reply.generation)
+            verdicts = self._read(question, reply)
             found.setdefault((reply.model_id, reply.repeat), []).extend(verdicts)
             trail += [_entry(reply, each, of) for each, of in zip(verdicts, question.parts, strict=True)]
         ballots = [self._ballot(judged, each) for each in found.values()]
@@ -159,9 +157,9 @@ class PromptedJudge(Judge):
             return None, next(each.reason for each in verdicts if each.reason is not None)
         return self.worth(judged, values), None
 
-    def _read(self, marker: str, question: Question, reply: Generation) -> list[Verdict]:
+    def _read(self, question: Question, reply: JudgeReply) -> list[Verdict]:
         return read_verdicts(
-            reply, marker, len(question.parts), question.labels,
+            reply.generation, asked_for(reply.request), len(question.parts), question.labels,
             as_json=self.verdict == "json", logprobs=self.logprobs is not None,
         )  # fmt: skip
 
@@ -169,11 +167,8 @@ class PromptedJudge(Judge):
         asked = self.questions(judged)
         return [] if isinstance(asked, Score) else asked
 
-    def _marker(self, judged: JudgedAnswer, question: Question) -> str:
-        return marker_of([judged.item.id, judged.item.fields, dict(question.material), dict(question.variables)])
-
     def _request(self, judged: JudgedAnswer, question: Question) -> JudgeRequest:
-        marker = self._marker(judged, question)
+        marker = marker_of([judged.item.id, judged.item.fields, dict(question.material), dict(question.variables)])
         material = wrapped(question.material, marker)
         text = self._template.render(judged.item, **{"reference": "", **question.variables, **material})
         if hidden := [name for name in question.shown if material[name] not in text]:
@@ -242,7 +237,7 @@ class PromptedJudge(Judge):
     def _question_template(self) -> PromptTemplate | None:
         return None if self.question is None else PromptTemplate(self.question)
 
-    @property
+    @cached_property
     def _prompt_name(self) -> str:
         shipped = self.prompt == type(self).model_fields["prompt"].default and self.system == SYSTEM
         return f"shipped, version {self.version}" if shipped else "of the spec"

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from themis_core import Generation
+from themis_plugin_judge.markers import json_key
 
-__all__ = ["Labels", "Verdict", "json_key", "read_verdicts", "text_tag"]
+__all__ = ["Labels", "Verdict", "read_verdicts"]
 
 Labels = Mapping[str, float]
 """Label, in capital letters, to value."""
@@ -58,16 +59,6 @@ class Verdict:
 
 NO_VERDICT: Final = Verdict(reason="no_verdict")
 TWO_VERDICTS: Final = Verdict(reason="two_verdicts")
-
-
-def text_tag(marker: str, part: int, parts: int) -> str:
-    """What stands before the colon of a verdict in free text; parts are counted from 1."""
-    return f"VERDICT-{marker}" if parts == 1 else f"VERDICT-{marker}-{part}"
-
-
-def json_key(marker: str, part: int, parts: int) -> str:
-    """The key of a verdict in JSON."""
-    return f"verdict_{marker}" if parts == 1 else f"verdict_{marker}_{part}"
 
 
 def read_verdicts(
