@@ -133,7 +133,10 @@ def test_what_is_missing_is_said_beside_the_numbers(ran: Callable[..., str]) -> 
     found = compare(first, second)
     assert found.unfinished == {second: "failed"}
     assert f"25 % of the items of {first} have no pair: the verdict is of the others alone" in found.table()
+    assert found.verdict.splitlines()[1:] == [f"run {second} is failed: what it has no score of is not compared"]
     assert f"run {second} is failed: what it has no score of is not compared" in found.markdown().replace("\\", "")
+    found.missing = {second: 1}
+    assert f"run {second} is failed, and 1 trial has no outcome yet: what it has" in found.verdict
 
 
 def test_samples_are_averaged_within_items_first_and_say_how_many_flips_are_noise(ran: Callable[..., str]) -> None:
@@ -571,7 +574,7 @@ def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Call
     assert (value or 0.0) > 0.3
     assert shown["status"] == "failed"
     other = ran({"m": ["yes"] * 43}, items=NAMES[:43], metric="text/chrf")
-    assert f"run {run} is failed: what it has no score of is not compared" in compare(FILE, other).table()
+    assert f"run {run} is failed: what it has no score of is not compared" in compare(FILE, other).verdict
 
 
 FILE = "themis-baseline.json"

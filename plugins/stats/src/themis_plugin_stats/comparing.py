@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from themis_core import Results, SpecError
+from themis_core import Results, RunRecord, SpecError
 from themis_plugin_stats.alike import check_alike, denominators_of
 from themis_plugin_stats.collecting import DIGITS, WHOLE, MetricKey
 from themis_plugin_stats.differing import differences, flips_between
@@ -23,7 +23,7 @@ from themis_plugin_stats.result import Comparison
 from themis_plugin_stats.sides import By, Chosen, Of, Side, choose
 from themis_plugin_stats.verdicts import Pair, Verdict
 
-__all__ = ["compare", "compare_chosen", "tested"]
+__all__ = ["compare", "compare_chosen", "missing_of", "tested"]
 
 ALPHA = 0.05
 
@@ -105,7 +105,9 @@ def compare_chosen(
             found.append(_described(one, other, key, pairs, test, margin, unpaired))
     _decide(found, tests, margin, correction)
     made = Comparison(found, chosen.sides, chosen.by, chosen.baseline, margin, correction, cluster, unpaired)
-    made.unfinished = _unfinished(chosen)
+    runs = _unfinished(chosen)
+    made.unfinished = {run_id: run.status for run_id, run in runs.items()}
+    made.missing = {run_id: missing for run_id, run in runs.items() if (missing := missing_of(run))}
     made.denominators = denominators_of(chosen.pairs, metrics)
     made.left_out = chosen.left_out
     if len({(one[1].run.run_id, other[1].run.run_id) for one, other in chosen.pairs}) == 1:
@@ -115,10 +117,15 @@ def compare_chosen(
     return made
 
 
-def _unfinished(chosen: Chosen) -> dict[str, str]:
-    """Runs that are not completed, with what they are instead."""
+def _unfinished(chosen: Chosen) -> dict[str, RunRecord]:
+    """Runs that are not completed."""
     runs = (side[1].run for each in chosen.pairs for side in each)
-    return {run.run_id: run.status for run in runs if run.status != "completed"}
+    return {run.run_id: run for run in runs if run.status != "completed"}
+
+
+def missing_of(run: RunRecord) -> int:
+    """Trials of a run that have no outcome yet; 0 if that is not known, as of a file."""
+    return max(int(run.manifest.get("trials", run.trials)) - run.trials, 0)
 
 
 def _test(one: Of, other: Of, pairs: Pairs, key: MetricKey, cluster: str | None, unpaired: bool) -> Procedure:

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from themis_core import SpecError
+from themis_core import RunRecord, SpecError
 from themis_output import lines
 from themis_plugin_stats.collecting import Cell, Collected, MetricKey
-from themis_plugin_stats.comparing import tested
+from themis_plugin_stats.comparing import missing_of, tested
 from themis_plugin_stats.judging import repeats_of
 from themis_plugin_stats.opening import opened, read_sides
 from themis_plugin_stats.planning import POWER, least_items, power_of, power_of_mcnemar
@@ -94,7 +94,7 @@ def forecast(
     paths = (None if each is None else Path(each) for each in (spec, project))
     with opened([run], *paths) as stores:
         sides, collected = read_sides([run], stores, [metric] if metric else [])
-        return _stored(sides[0].run, choose(sides, collected), wished, items, wanted)
+        return _stored(collected[0].run, choose(sides, collected), wished, items, wanted)
 
 
 def _assumed(
@@ -117,7 +117,7 @@ def _assumed(
     return Forecast(told, rows, wanted)
 
 
-def _stored(run: str, chosen: Chosen, wished: Sequence[float], items: int | None, wanted: float) -> Forecast:
+def _stored(run: RunRecord, chosen: Chosen, wished: Sequence[float], items: int | None, wanted: float) -> Forecast:
     pairs, by = chosen.pairs, chosen.by
     key = next(iter(pairs[0][1][1].cells))
     span = pairs[0][0][1].span(key)
@@ -133,7 +133,11 @@ def _stored(run: str, chosen: Chosen, wished: Sequence[float], items: int | None
                 found[side[0].label] = {
                     **asdict(split), "error": split.error(), "shares": split.shares(), "after": split.after()
                 }  # fmt: skip
-    return Forecast(f"from {'/'.join(key)} of {run}, as its sides differ from each other", rows, wanted, found)
+    told = f"from {'/'.join(key)} of {run.run_id}, as its sides differ from each other"
+    if run.status != "completed":
+        missing = missing_of(run)
+        told += f"\nthe run is {run.status}{f', and {missing} of its trials have no outcome yet' if missing else ''}"
+    return Forecast(told, rows, wanted, found)
 
 
 def _row(

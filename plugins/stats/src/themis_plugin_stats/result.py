@@ -31,6 +31,8 @@ class Comparison:
     """What else differs between the sides: `what`, and what it is on each side, `a` and `b`."""
     unfinished: dict[str, str] = field(default_factory=dict)
     """Runs that are not completed, and what they are instead: failed, interrupted, stopped, died."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """How many trials of such a run have no outcome yet."""
     denominators: list[str] = field(default_factory=list)
     """A sentence for each metric whose number in the runs is another than the mean of scored items."""
     left_out: list[str] = field(default_factory=list)
@@ -40,12 +42,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What is to be said first, in words, of one metric after the other; then what the numbers are not."""
+        """What is to be said first, in words, of one metric after the other; then what the numbers are not, and of
+        which runs there is not all."""
         if len(self.sides) == 2 or self.baseline is not None:
             said = [f"{begun(self._said(each))}." for each in self.pairs]
         else:
             said = [_verdict_of_many(of, _groups(of)) for of in self._by_metric()]
-        return "\n".join([*said, *self.denominators])
+        return "\n".join([*said, *self._lacking(), *self.denominators])
 
     @property
     def outcome(self) -> Verdict:
@@ -75,7 +78,7 @@ class Comparison:
             "baseline": self.baseline, "margin": self.margin, "correction": self.correction, "cluster": self.cluster,
             "unpaired": self.unpaired, "groups": self.groups,
             "pairs": [{**asdict(each), "sentence": self._said(each)} for each in self.pairs],
-            "unfinished": self.unfinished, "left_out": self.left_out,
+            "unfinished": self.unfinished, "missing": self.missing, "left_out": self.left_out,
             "denominators": self.denominators, "differs": self.differs, "flips": self.flips,
         }  # fmt: skip
 
@@ -96,13 +99,16 @@ class Comparison:
 
     def caveats(self) -> list[str]:
         """What was not compared, a line each."""
-        told = [
-            f"run {run_id} is {status}: what it has no score of is not compared"
+        told = [f"one side alone has {', '.join(self.left_out)}: not compared"] if self.left_out else []
+        return [*told, *caveats_of(self.pairs)]
+
+    def _lacking(self) -> list[str]:
+        """Of which runs there is not all, a line each."""
+        return [
+            f"run {run_id} is {status}{_without_outcome(self.missing.get(run_id))}: what it has no score of is not "
+            "compared"
             for run_id, status in self.unfinished.items()
         ]
-        if self.left_out:
-            told.append(f"one side alone has {', '.join(self.left_out)}: not compared")
-        return [*told, *caveats_of(self.pairs)]
 
     def _said(self, each: Pair) -> str:
         return each.sentence(self.margin, directed=self.baseline is not None)
@@ -113,6 +119,10 @@ class Comparison:
 
     def _first(self) -> list[Pair]:
         return [each for each in self.pairs if each.name == self.pairs[0].name]
+
+
+def _without_outcome(trials: int | None) -> str:
+    return f", and {counted(trials, 'trial', 'has', 'have')} no outcome yet" if trials else ""
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[str]]:
