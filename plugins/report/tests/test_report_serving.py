@@ -17,10 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 import themis_core as themis
 from themis_core import RunRecord, StorageError
+from themis_core.cli import cli
 from themis_plugin_report import gathering, serving
 from themis_plugin_report import shelf as shelf_module
 from themis_plugin_report.shelf import Shelf
@@ -283,3 +285,31 @@ def test_a_long_search_holds_up_no_page(spec: Path, run_id: str, monkeypatch: py
         assert not searching.done()
         may_end.set()
         assert searching.result(60).status_code == 200
+
+
+def test_groups_that_were_asked_for_are_on_each_page_and_what_can_not_be_had_is_a_note(spec: Path, run_id: str) -> None:
+    def page(*by: str) -> str:
+        app = serving.application(spec, None, "token", ["testserver"], gathering.Wanted(by))
+        with TestClient(app) as client:
+            return client.get(f"/token/run?id={run_id}").text
+
+    asked = page("prompt")
+    assert ("by prompt" in asked, "by level" in asked, "Not as asked for" in asked) == (True, False, False)
+    lacking = page("metadata.nothing")
+    assert "Not as asked for: " in lacking
+    assert 'id="table-scores"' in lacking
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--by", "metadata.nothing"), "nothing"),
+        (("--label", "human"), "has no score by a judge"),
+        (("--threshold", "1"), "add --label NAME"),
+    ],
+)
+def test_what_a_named_run_lacks_is_told_before_anything_is_served(
+    spec: Path, run_id: str, options: tuple[str, ...], said: str
+) -> None:
+    done = CliRunner().invoke(cli, ["view", run_id, "--spec", str(spec), *options])
+    assert (done.exit_code, said in done.stderr) == (2, True), done.output

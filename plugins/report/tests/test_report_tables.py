@@ -14,8 +14,9 @@ import themis_core as core
 from themis_core import RunRecord, Store
 from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered
+from themis_plugin_report.reports import page_of
 from themis_plugin_report.setups import setup_of
-from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, in_markdown, tables
+from themis_plugin_report.tables import Table, as_csv, as_latex, as_markdown, in_latex, in_markdown, tables
 
 MARKDOWN = """\
 ## Scores
@@ -209,3 +210,49 @@ def test_names_are_text_in_the_set_up_whatever_it_is_written_as(spec: Path, tmp_
 
 def test_tables_that_say_nothing_are_left_out(made: tuple[Gathered, Store]) -> None:
     assert [each.name for each in tables(made[0])] == ["scores", "groups", "outcomes", "calls", "provenance"]
+
+
+@pytest.fixture
+def unfinished(spec: Path, tmp_path: Path) -> Path:
+    """A spec whose run was stopped after the first of its answers."""
+    told = json.loads(spec.read_text("utf-8"))
+    told["project"]["storage"]["root_dir"] = str(tmp_path / "store")
+    told["project"]["plugins"] = {"mine": str(tmp_path / "mine.py")}
+    told["benchmark"]["models"] = [{"model_id": "mine", "provider": "mine/slow"}]
+    for each in told["benchmark"]["slices"]:
+        each["dataset"]["dataset_id"] = str(spec.parent / each["dataset"]["dataset_id"])
+    told["project"]["execution_policy"] = {"max_calls": 1, "max_in_flight_work_items": 1}
+    (tmp_path / "mine.py").write_text(ONE_ANSWER, "utf-8")
+    made = tmp_path / "unfinished.json"
+    made.write_text(json.dumps(told), "utf-8")
+    core.run(made)
+    return made
+
+
+ONE_ANSWER = """
+from themis_core import Engine, Generation, hookimpl
+
+class Slow(Engine):
+    async def generate(self, request):
+        return Generation("A: 96")
+
+@hookimpl
+def themis_register_engines(register):
+    register("slow", Slow)
+"""
+
+
+def test_what_is_told_of_an_unfinished_run_says_so_first(unfinished: Path, tmp_path: Path) -> None:
+    with core.open_results(unfinished) as results:
+        run = next(results.runs())
+    told = f"Unfinished: 3 of 4 trials of {run.run_id} ({run.status}) have no outcome yet; the numbers are of 1"
+    asked = ("report", "--spec", unfinished)
+    assert themis(*asked, "--format", "markdown").stdout.startswith(f"**{in_markdown(told)}.**\n\n## Scores\n")
+    assert themis(*asked, "--format", "latex").stdout.startswith(rf"\textbf{{{in_latex(told)}.}}")
+    assert themis(*asked, "--setup").stdout.startswith(f"{told}. The slice ")
+    assert themis(*asked, "--setup", "--format", "markdown").stdout.startswith(f"**{in_markdown(told)}.** The slice ")
+    done = themis(*asked, "--format", "csv")
+    assert (done.stdout[:4], done.stderr) == ("run,", f"{told}.\n")
+    page = page_of(spec=unfinished)
+    verdicts = page[page.index('<ul class="verdicts">') :]
+    assert told in verdicts[: verdicts.index("</li>")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from themis_core import StorageError, Store, counted
 from themis_output import CannotWrite, atomic_output, echo, own_path, own_stdout, safe, store_options
 
 if TYPE_CHECKING:
-    from themis_plugin_report.gathering import Gathered
+    from themis_plugin_report.gathering import Gathered, Wanted
 
 __all__ = ["report", "view"]
 
@@ -26,6 +27,47 @@ MOST = 20_000
 def _store_command(command: Callable[..., Any]) -> click.Command:
     """Make a command that reads a store, with standard output to itself."""
     return click.command()(store_options(own_stdout()(command)))
+
+
+def _wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--by` and what is said of labels; the command receives `wanted`."""
+
+    @wraps(command)
+    def told(
+        *args: Any, by: Sequence[str], label: str | None, numbers: Sequence[str], threshold: float | None, **more: Any
+    ) -> Any:
+        from themis_labels import Labels, label_values
+        from themis_plugin_report.gathering import Wanted
+
+        if label is None and (numbers or threshold is not None):
+            raise click.UsageError("--label-value and --threshold are about labels: add --label NAME")
+        labels = None if label is None else Labels(label, label_values(numbers))
+        return command(*args, wanted=Wanted(by, labels, threshold), **more)
+
+    for option in reversed(_WANTED):
+        told = option(told)
+    return told
+
+
+_WANTED = (
+    click.option(
+        "--by",
+        multiple=True,
+        metavar="NAME",
+        help="Plot and tabulate groups by this, such as metadata.subject, params.temperature. Repeatable. By default "
+        "the dimensions and metadata that put slices or items together.",
+    ),
+    click.option(
+        "--label",
+        metavar="NAME",
+        help="Measure judges by the labels of people: the field or metadata that has them, as in `themis judge "
+        "measure`.",
+    ),
+    click.option(
+        "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
+    ),
+    click.option("--threshold", type=float, help="Labels and scores of judges count as 1 from here on, as 0 below."),
+)
 
 
 @_store_command
@@ -53,28 +95,10 @@ def _store_command(command: Callable[..., Any]) -> click.Command:
     show_default=str(MOST),
     help="Single results that an HTML page holds.",
 )
-@click.option(
-    "--by",
-    multiple=True,
-    metavar="NAME",
-    help="Plot and tabulate groups by this, such as metadata.subject, params.temperature. Repeatable. By default the "
-    "dimensions and metadata that put slices or items together.",
-)
-@click.option(
-    "--label",
-    metavar="NAME",
-    help="Measure judges by the labels of people: the field or metadata that has them, as in `themis judge measure`.",
-)
-@click.option(
-    "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
-)
-@click.option("--threshold", type=float, help="Labels and scores of judges count as 1 from here on, as 0 below.")
+@_wanted_options
 def report(
     runs: Sequence[str],
-    by: Sequence[str],
-    label: str | None,
-    numbers: Sequence[str],
-    threshold: float | None,
+    wanted: Wanted,
     output: Path | None,
     as_format: str | None,
     name: str | None,
@@ -87,18 +111,14 @@ def report(
 
     The beginning of a run's id will do.
     """
-    from themis_labels import Labels, label_values
-    from themis_plugin_report.gathering import Wanted, gathered, opened
+    from themis_plugin_report.gathering import gathered, opened
 
-    if label is None and (numbers or threshold is not None):
-        raise click.UsageError("--label-value and --threshold are about labels: add --label NAME")
-    labels = None if label is None else Labels(label, label_values(numbers))
     chosen = _setup_format(as_format, output) if setup else _format_of(as_format, output)
-    _check_options(chosen, setup=setup, name=name, most=most, groups=bool(by or labels))
+    _check_options(chosen, setup=setup, name=name, most=most, groups=bool(wanted.by or wanted.labels))
     if chosen == "html" and output is None:
         raise click.UsageError("a page needs a file: add -o report.html, or --format markdown")
     with opened(spec, project) as (results, store):
-        made = gathered(results, store, runs, Wanted(by, labels, threshold))
+        made = gathered(results, store, runs, wanted)
         with closing(made.index):
             if setup:
                 _write(_setups(made, chosen), output)
@@ -145,9 +165,25 @@ def _check_options(chosen: str, *, setup: bool, name: str | None, most: int | No
 def _setups(made: Gathered, chosen: str) -> str:
     from themis_plugin_report.setups import setup_of
     from themis_plugin_report.tables import in_latex, in_markdown
+    from themis_plugin_report.verdicts import unfinished
 
     write = {"markdown": in_markdown, "latex": in_latex}.get(chosen, str)
-    return "\n\n".join(write(setup_of(run)) for run in made.runs) + "\n"
+    told = [
+        " ".join(filter(None, (_stressed(unfinished(result), chosen), write(setup_of(run)))))
+        for run, result in zip(made.runs, made.results, strict=True)
+    ]
+    return "\n\n".join(told) + "\n"
+
+
+def _stressed(text: str, chosen: str) -> str:
+    """A sentence that nobody overlooks, in a format; empty for none."""
+    from themis_plugin_report.tables import in_latex, in_markdown
+
+    if not text:
+        return ""
+    return {"markdown": f"**{in_markdown(text)}.**", "latex": rf"\textbf{{{in_latex(text)}.}}"}.get(
+        chosen, f"{safe(text)}."
+    )
 
 
 def _write_page(store: Store, made: Gathered, output: Path | None, most: int) -> None:
@@ -167,6 +203,7 @@ def _write_page(store: Store, made: Gathered, output: Path | None, most: int) ->
 
 def _tables(made: Gathered, chosen: str, name: str | None) -> str:
     from themis_plugin_report.tables import TABLES, as_csv, as_latex, as_markdown, tables
+    from themis_plugin_report.verdicts import unfinished
 
     found = {each.name: each for each in tables(made)}
     if chosen == "csv":
@@ -176,7 +213,12 @@ def _tables(made: Gathered, chosen: str, name: str | None) -> str:
         raise click.UsageError(f"there is no table {name!r} to write: one of {known}")
     wanted = list(found.values()) if name is None else [found[name]]
     write = {"markdown": as_markdown, "latex": as_latex, "csv": as_csv}[chosen]
-    return "\n".join(map(write, wanted))
+    lacking = [_stressed(told, chosen) for told in map(unfinished, made.results) if told]
+    if chosen == "csv":  # which has no place for a sentence
+        for told in lacking:
+            click.echo(told, err=True)
+        lacking = []
+    return "\n".join([*(f"{told}\n" for told in lacking), *map(write, wanted)])
 
 
 def _write(text: str, output: Path | None) -> None:
@@ -193,7 +235,8 @@ def _write(text: str, output: Path | None) -> None:
 @_store_command
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on this machine; a free one by default.")
-def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None) -> None:
+@_wanted_options
+def view(runs: Sequence[str], port: int, wanted: Wanted, spec: Path | None, project: Path | None) -> None:
     """Serve the pages of a store to this machine's browser, for runs of any size and while they go on.
 
     Prints the address: of all runs, or of each RUN on one page. Ctrl-C ends it. It changes nothing in the store.
@@ -204,11 +247,12 @@ def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None
 
     import uvicorn
 
-    from themis_plugin_report.gathering import opened
+    from themis_plugin_report.gathering import check, opened
     from themis_plugin_report.serving import application
 
     with opened(spec, project) as (results, _):  # what is wrong is told before anything is served
         ids = list(dict.fromkeys(results.run(each).run_id for each in runs))
+        check(results, ids, wanted)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -221,7 +265,7 @@ def view(runs: Sequence[str], port: int, spec: Path | None, project: Path | None
         path = f"run?{urlencode([('id', each) for each in ids])}" if ids else ""
         echo(f"http://127.0.0.1:{port}/{token}/{path}")
         config = uvicorn.Config(
-            application(spec, project, token, hosts), log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=2,
+            application(spec, project, token, hosts, wanted), log_level="warning", access_log=False,
+            server_header=False, timeout_graceful_shutdown=2,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listening])

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import themis_core as themis
 from themis_core import GroupRow, OutcomeCount, RunRecord, RunResult, SpecError, Store
@@ -16,7 +17,18 @@ from themis_plugin_report.ballots import Ballots, ballots
 from themis_plugin_report.calls import Calls, calls_of
 from themis_plugin_report.index import Index, System
 
-__all__ = ["Gathered", "Wanted", "gathered", "named", "numbers_of", "opened", "runs_of", "with_singles"]
+__all__ = [
+    "AS_USUAL",
+    "Gathered",
+    "Wanted",
+    "check",
+    "gathered",
+    "named",
+    "numbers_of",
+    "opened",
+    "runs_of",
+    "with_singles",
+]
 
 
 MOST_FIELDS = 8
@@ -33,6 +45,9 @@ class Wanted:
     """Where the labels are that people gave, if judges are to be measured by them."""
     threshold: float | None = None
     """From here on, labels and scores of judges count as 1, and as 0 below."""
+
+
+AS_USUAL: Final = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,8 @@ class Gathered:
     index: Index
     whole: bool = True
     """Whether single results, calls and judges are in it, and not the numbers alone."""
+    notes: Sequence[str] = ()
+    """What was asked for and can't be had of these runs."""
 
     @property
     def title(self) -> str:
@@ -81,7 +98,7 @@ def runs_of(results: themis.Results, run_ids: Sequence[str]) -> list[RunRecord]:
     return list({run.run_id: run for run in named}.values())
 
 
-def gathered(results: themis.Results, store: Store, run_ids: Sequence[str], wanted: Wanted = Wanted()) -> Gathered:
+def gathered(results: themis.Results, store: Store, run_ids: Sequence[str], wanted: Wanted = AS_USUAL) -> Gathered:
     """Read what is told of these runs, by default of the latest one. The caller closes the index.
 
     Raises SpecError if there is no such run, or what is wanted can't be had of it.
@@ -98,7 +115,7 @@ def numbers_of(results: themis.Results, store: Store, run_ids: Sequence[str]) ->
     return Gathered(runs, told, outcomes, {}, groups, {}, {}, [], Index(store, ()), whole=False)
 
 
-def with_singles(made: Gathered, results: themis.Results, store: Store, wanted: Wanted = Wanted()) -> Gathered:
+def with_singles(made: Gathered, results: themis.Results, store: Store, wanted: Wanted = AS_USUAL) -> Gathered:
     """The same with single results, calls and judges, grouped by metadata too, and with what is wanted."""
     groups = {name: _grouped_by(results, made.runs, name) for name in wanted.by}
     measured = _measured(results, made.runs, wanted)
@@ -114,6 +131,14 @@ def with_singles(made: Gathered, results: themis.Results, store: Store, wanted: 
         index=index,
         whole=True,
     )
+
+
+def check(results: themis.Results, run_ids: Sequence[str], wanted: Wanted) -> None:
+    """Raise SpecError if what is wanted can't be had of these runs, none of which may be named."""
+    runs = runs_of(results, run_ids) if run_ids else []
+    for name in wanted.by if runs else ():
+        _grouped_by(results, runs, name)
+    _measured(results, runs, wanted)
 
 
 def _dimensions(runs: Sequence[RunRecord]) -> list[str]:

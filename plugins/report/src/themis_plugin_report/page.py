@@ -115,6 +115,7 @@ def rendered(made: Gathered, *, data: str = "", connect: str = "'none'", left_ou
     template = _environment().get_template("report.html.j2")
     page = template.render(
         title=made.title,
+        notes=made.notes,
         runs=[
             {
                 "record": run,

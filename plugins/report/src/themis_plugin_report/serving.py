@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from themis_core import SpecError, ThemisError
-from themis_plugin_report.gathering import Gathered, opened, runs_of
+from themis_plugin_report.gathering import AS_USUAL, Gathered, Wanted, opened, runs_of
 from themis_plugin_report.index import Index, Query
 from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of, waiting
 from themis_plugin_report.shelf import Shelf
@@ -159,8 +159,11 @@ def _facet(text: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def application(spec: Path | None, project: Path | None, token: str, hosts: Sequence[str]) -> ASGIApp:
-    """The ASGI application; `hosts` are the names, with the port, that a browser may call it by.
+def application(
+    spec: Path | None, project: Path | None, token: str, hosts: Sequence[str], wanted: Wanted = AS_USUAL
+) -> ASGIApp:
+    """The ASGI application; `hosts` are the names, with the port, that a browser may call it by, and `wanted` is what
+    is asked for of each page.
 
     Raises StoreMissing when it starts, if there is no store.
     """
@@ -175,7 +178,7 @@ def application(spec: Path | None, project: Path | None, token: str, hosts: Sequ
 
     @asynccontextmanager
     async def life(app: Starlette) -> Any:
-        shelf = Shelf(spec, project)
+        shelf = Shelf(spec, project, wanted)
         for name in threads:
             sites[name] = await in_thread(name, Site, spec, project, shelf)
         yield

@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import themis_core as themis
-from themis_core import RunRecord, Store
-from themis_plugin_report.gathering import Gathered, numbers_of, opened, with_singles
+from themis_core import RunRecord, SpecError, Store
+from themis_plugin_report.gathering import AS_USUAL, Gathered, Wanted, numbers_of, opened, with_singles
 
 __all__ = ["Shelf"]
 
@@ -39,8 +39,9 @@ class _Kept:
 class Shelf:
     """May be asked from any thread. The store is read in its own."""
 
-    def __init__(self, spec: Path | None, project: Path | None) -> None:
+    def __init__(self, spec: Path | None, project: Path | None, wanted: Wanted = AS_USUAL) -> None:
         """Raises StoreMissing if there is no store."""
+        self._wanted = wanted
         self._lock = Lock()
         self._kept: dict[Key, _Kept] = {}
         self._numbers: dict[Key, Gathered] = {}
@@ -83,6 +84,13 @@ class Shelf:
         with self._lock:
             return kept.made if kept is not None and goes_on else self._numbers.get(key)
 
+    def _with_singles(self, first: Gathered) -> Gathered:
+        """With what is wanted, if it can be had of these runs; else with a note of why it can't."""
+        try:
+            return with_singles(first, *self._open, self._wanted)
+        except SpecError as error:
+            return replace(with_singles(first, *self._open), notes=[str(error)])
+
     def _make(self, key: Key, statuses: Sequence[Any], states: Any) -> Gathered:
         start = time.monotonic()
         try:
@@ -93,7 +101,7 @@ class Shelf:
                 self._numbers[key] = first
             if self._closing:
                 raise CancelledError
-            made = with_singles(first, *self._open)
+            made = self._with_singles(first)
             with self._lock:
                 if key not in self._kept and len(self._kept) >= MOST_KEPT:
                     del self._kept[next(iter(self._kept))]

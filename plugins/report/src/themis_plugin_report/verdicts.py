@@ -10,7 +10,7 @@ from typing import Any
 from themis_core import Gate, ResultRow, RunRecord, RunResult, counted, gates_of
 from themis_intervals import shown
 
-__all__ = ["Verdict", "verdicts"]
+__all__ = ["Verdict", "unfinished", "verdicts"]
 
 MOST_LINES = 5
 """Rows that miss a gate, of those that are named."""
@@ -27,14 +27,28 @@ class Verdict:
 
 
 def verdicts(run: RunRecord, result: RunResult) -> list[Verdict]:
-    """What the run's conclusions say, or the best of each score; then thresholds, and what is not as it should be."""
+    """Whether the run is unfinished; what its conclusions say, or the best of each score; then thresholds, and what is
+    not as it should be."""
     told = result.to_dict()
     gates = gates_of(told)
     thresholds, findings = gates[: len(told["thresholds"])], gates[len(told["thresholds"]) :]
     found = list(map(_finding, findings))
     found = found or list(_best_of_aggregates(run, told.get("aggregates") or ()))
     found = found or list(_best_of_scores(run, result.scores))
-    return [*found, *map(_threshold, thresholds), *_unfinished(result)]
+    lacking = [Verdict(told, False) for told in (unfinished(result),) if told]
+    return [*lacking, *found, *map(_threshold, thresholds), *_trouble(result)]
+
+
+def unfinished(result: RunResult) -> str:
+    """How much of an unfinished run its numbers are of; empty for one that has an outcome of every trial."""
+    left = result.ledger["unfinished"]
+    if not left:
+        return ""
+    done = f"the numbers are of {result.trials - left}" if result.trials > left else "there are no numbers"
+    return (
+        f"Unfinished: {left} of {counted(result.trials, 'trial')} of {result.run_id} ({result.status}) "
+        f"{'has' if left == 1 else 'have'} no outcome yet; {done}"
+    )
 
 
 def _smaller_is_better(run: RunRecord) -> set[tuple[str, str]]:
@@ -204,12 +218,9 @@ def _more(gate: Gate) -> str:
     return f"{'; '.join(gate.lines[:MOST_LINES])}{more}".strip()
 
 
-def _unfinished(result: RunResult) -> Iterator[Verdict]:
-    ledger = result.ledger
-    if ledger["unfinished"]:
-        yield Verdict(f"{ledger['unfinished']} of {counted(result.trials, 'trial')} have no outcome yet", False)
+def _trouble(result: RunResult) -> Iterator[Verdict]:
     if result.failed:
-        codes = ", ".join(f"{code} {count}" for code, count in ledger["failures"].items())
+        codes = ", ".join(f"{code} {count}" for code, count in result.ledger["failures"].items())
         yield Verdict(f"{result.failed} of {counted(result.trials, 'trial')} failed", False, f"{codes}; in no mean.")
     for line in result.warnings:
         yield Verdict(line, False)
