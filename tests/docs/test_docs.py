@@ -325,7 +325,7 @@ def test_the_first_pages_show_a_spec_of_ten_lines_and_what_it_prints(page: Path,
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns(".themis"))
     text = page.read_text("utf-8")
     (spec,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert spec == (ROOT / "examples" / "arithmetic.yaml").read_text("utf-8")
+    assert spec == (ROOT / "examples" / "quickstart" / "arithmetic.yaml").read_text("utf-8")
     assert len(spec.splitlines()) == 10
     shown = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^    .*uv run (themis run \S+)$", text, re.MULTILINE)
