@@ -10,14 +10,15 @@ import pytest
 
 from themis_core import ScoreRow
 from themis_plugin_stats.collecting import DIGITS, WHOLE, Cell
+from themis_plugin_stats.item_sums import ItemSums
 
 ITEMS = 20_000
 
 
-def row(item: int, value: float | None, sample: int = 0) -> ScoreRow:
+def row(item: int, value: float | None, sample: int = 0, parts: tuple[float, ...] = ()) -> ScoreRow:
     digest = sha256(str(item).encode()).hexdigest()
     names = ("s", "m", "p", "default", "right", "text/exact_match", str(item), sample, "", "answered")
-    return ScoreRow(*names, value, None if value is not None else "judge_unavailable", None, None, None, digest, ())
+    return ScoreRow(*names, value, None if value is not None else "judge_unavailable", None, None, None, digest, parts)
 
 
 def test_an_item_takes_few_bytes() -> None:
@@ -31,6 +32,37 @@ def test_an_item_takes_few_bytes() -> None:
         tracemalloc.stop()
     assert kept < 32 * ITEMS
     assert (len(cell.digests), cell.means.sum(), cell.counts.sum(), cell.within.sum()) == (ITEMS, ITEMS / 2, ITEMS, 0)
+
+
+def test_parts_that_are_added_up_take_8_bytes_each() -> None:
+    cell = Cell(sums=ItemSums())
+    tracemalloc.start()
+    try:
+        for item in range(ITEMS):
+            cell.add(row(item, 1.0, parts=tuple(float(item + each) for each in range(10))), keeps_parts=True)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < (16 + 10 * 8 + 24 + 24) * ITEMS  # arrays grow by an eighth at a time
+    assert cell.parts == []
+
+
+def test_sums_of_items_are_those_of_their_scores_and_items_may_be_there_several_times() -> None:
+    cell, each_score = Cell(sums=ItemSums()), Cell()
+    for item, samples in ((1, 2), (2, 1), (3, 3)):
+        for sample in range(samples):
+            for of in (cell, each_score):
+                of.add(row(item, item / 2, sample, (float(sample), float(item))), keeps_parts=True)
+    for sums in (cell.item_sums(), each_score.item_sums()):
+        ((score,),) = sums.whole(np.array([0, 2, 2]))  # samples: 2 of 1, 3 of 3, twice
+        assert (score.value, score.parts) == ((2 * 0.5 + 6 * 1.5) / 8, (1.0 + 2 * 3.0, 2 * 1.0 + 6 * 3.0))
+
+
+def test_scores_of_unlike_numbers_of_parts_are_told() -> None:
+    cell = Cell(sums=ItemSums())
+    cell.add(row(1, 1.0, parts=(1.0,)), keeps_parts=True)
+    cell.add(row(2, 1.0, parts=(1.0, 2.0)), keeps_parts=True)
+    assert "unlike numbers of `parts`" in (cell.item_sums().problem or "")
 
 
 @pytest.mark.parametrize("digits", [DIGITS, WHOLE])

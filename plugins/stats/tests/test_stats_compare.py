@@ -119,6 +119,21 @@ def test_the_command_ends_with_the_verdict(
 NAMES = [f"{i:03d}" for i in range(50)]
 
 
+def test_sums_of_parts_compare_as_all_scores_do(ran: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"a": ["no yes|yes", "a b|yes no", "yes|y"] * 9, "b": ["yes|yes no", "yes|yes", "no|yes"] * 9}
+    run = ran(answers, samples=2, metric="text/chrf", prompt_variants=[
+        {"id": each, "messages": [{"role": "user", "content": f"{each} {{{{ item.question }}}}"}]} for each in "pq"
+    ])  # fmt: skip
+    (by_sums,) = compare(run).pairs
+    with themis_core.open_results() as results:
+        (metric,) = results.aggregates(run).values()
+    monkeypatch.setattr(type(metric), "sums_parts", False)
+    (by_scores,) = compare(run).pairs
+    for name in ("value_a", "value_b", "difference", "low", "high", "p_value"):
+        assert getattr(by_sums, name) == pytest.approx(getattr(by_scores, name), rel=1e-9)
+    assert by_sums.difference
+
+
 def test_an_edited_item_is_no_pair_and_both_ledgers_count_it(ran: Callable[..., str]) -> None:
     first = ran({"m": yes(20, 20)}, name="a", items=NAMES[:40])
     second = ran({"m": [*yes(20, 10), "-", *yes(9, 0)]}, name="b", items=[*NAMES[:39], "039b"])

@@ -1,5 +1,8 @@
 """The scores of a run as columns of numbers: what a comparison reads, once, in some 24 bytes for each item of a group.
 
+Of a metric that makes its number of sums of parts, such as BLEU, these sums as well. Of one that may do anything with
+its scores, each of them, in some hundreds of bytes.
+
 A group is what has one slice, model, prompt variant, setting, score and metric. Samples are averaged within items.
 """
 
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from themis_core import Results, RunRecord, Score, ScoreRow, SpecError
+from themis_plugin_stats.item_sums import ItemSums
 
 __all__ = ["ALL", "DIGITS", "WHOLE", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"]
 
@@ -48,7 +52,9 @@ class Cell:
     ledger: Counter[str] = field(default_factory=Counter)
     """`scored` and `unparsed` answers, and the unscored ones by reason."""
     parts: list[list[Score]] = field(default_factory=list)
-    """By item, of metrics whose number is not the mean."""
+    """By item, of metrics whose number is not the mean, unless their sums are enough."""
+    sums: ItemSums | None = None
+    """Of metrics whose number comes from the sums of the parts."""
     first: dict[str, str] = field(default_factory=dict)
     """By item, the first trials' ids, to look at closely."""
     number: float | None = None
@@ -73,19 +79,26 @@ class Cell:
         self.ledger["scored"] += 1
         if row.parse_reason is not None:
             self.ledger["unparsed"] += 1
-        if row.item_digest != self._last:
+        is_new = row.item_digest != self._last
+        if is_new:
             self._last = row.item_digest
             self._digests += bytes.fromhex(row.item_digest[: self.digits])
             self._means.append(value)
             if self._counts:
                 self._counts.append(1)
                 self._within.append(0.0)
-            if keeps_parts:
-                self.parts.append([])
         else:
             self._add_sample(value)
-        if keeps_parts:
+        if self.sums is not None:
+            self.sums.add(value, row.parts, new_item=is_new)
+        elif keeps_parts:
+            if is_new:
+                self.parts.append([])
             self.parts[-1].append(Score(value, parts=row.parts))
+
+    def item_sums(self) -> ItemSums:
+        """The same of a cell that holds its scores one by one, as that of a file does."""
+        return ItemSums.of(self.parts) if self.sums is None else self.sums
 
     def _add_sample(self, value: float) -> None:
         if not self._counts:
@@ -148,11 +161,14 @@ class Collected:
         return None
 
 
-def collect(results: Results, run_id: str, wanted: Collection[str] = (), digits: int = DIGITS) -> Collected:
+def collect(
+    results: Results, run_id: str, wanted: Collection[str] = (), digits: int = DIGITS, *, each_score: bool = False
+) -> Collected:
     """Read the scores of a run. `wanted` are names of scores, metrics or both as `score/metric`; all by default.
 
-    Of the items' digests so many digits are kept. Raises SpecError if the run has none of a name, or no such run is
-    stored.
+    Of the items' digests so many digits are kept. With `each_score`, metrics that make their number of all scores have
+    these one by one, even if sums are enough for them. Raises SpecError if the run has none of a name, or no such run
+    is stored.
     """
     run = results.run(run_id)
     outcomes: dict[Group, Counter[str]] = {}
@@ -162,11 +178,11 @@ def collect(results: Results, run_id: str, wanted: Collection[str] = (), digits:
     found = Collected(run, results, {}, outcomes, results.aggregates(run.run_id))
     keys = chosen(list(found.metrics()), wanted, run.run_id)
     found.cells = {key: {} for key in keys}
-    _read(found, results, digits)
+    _read(found, results, digits, each_score)
     return found
 
 
-def _read(found: Collected, results: Results, digits: int) -> None:
+def _read(found: Collected, results: Results, digits: int, each_score: bool) -> None:
     current: tuple[str, ...] | None = None
     cell: Cell | None = None
     keeps_parts = False
@@ -175,8 +191,10 @@ def _read(found: Collected, results: Results, digits: int) -> None:
         if place != current:
             current = place
             groups = found.cells.get(place[4:])
-            cell = None if groups is None else groups.setdefault(Group(*place[:4]), Cell(digits=digits))
-            keeps_parts = (place[0], place[4], place[5]) in found.aggregates
+            component = found.aggregates.get((place[0], place[4], place[5]))
+            keeps_parts = component is not None
+            sums = ItemSums() if component is not None and component.sums_parts and not each_score else None
+            cell = None if groups is None else groups.setdefault(Group(*place[:4]), Cell(digits=digits, sums=sums))
         if cell is not None:
             cell.add(row, keeps_parts)
 

@@ -139,7 +139,7 @@ def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None
     from themis_plugin_stats.collecting import ALL, collect
 
     with open_results(spec, project=project) as results:
-        collected = collect(results, run, ALL)
+        collected = collect(results, run, ALL, each_score=True)
         numbers = results.result(collected.run.run_id).scores
     try:
         write_baseline(collected, numbers, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -20,6 +20,8 @@ from themis_plugin_stats.sides import By, Of, Side
 __all__ = ["Ledger", "Pairs", "cells_of", "compared", "keyed_alike", "pair"]
 
 Key: TypeAlias = tuple[str, ...]
+Items: TypeAlias = Sequence[Sequence[Score]]
+"""Scores by item."""
 _FIELDS = ("slice_id", "model", "prompt", "params")
 _BATCH = 500
 
@@ -164,22 +166,35 @@ class _Corpus:
             place = np.searchsorted(pairs.digests, _alike(a, b)[0][at_a])
             of_item = np.full(len(pairs.digests), -1)
             of_item[place] = np.arange(len(place))
-            self._cells.append((of_item, [a.parts[i] for i in at_a], [b.parts[i] for i in at_b]))
+            self._cells.append((of_item, self._scores(a, at_a), self._scores(b, at_b)))
 
     def difference(self, items: NDArray[np.int64]) -> float:
         found = []
         for of_item, a, b in self._cells:
-            places = [i for i in of_item[items].tolist() if i >= 0]
-            if places:
-                found.append(self._number([b[i] for i in places]) - self._number([a[i] for i in places]))
+            places = of_item[items]
+            places = places[places >= 0]
+            if len(places):
+                found.append(self._number(b(places)) - self._number(a(places)))
         return float(np.mean(found))
 
     def sides(self) -> tuple[float, float]:
         """The number of each side, of all common items."""
-        numbers = [(self._number(a), self._number(b)) for _, a, b in self._cells]
+        numbers = []
+        for of_item, a, b in self._cells:
+            common = of_item[of_item >= 0]
+            numbers.append((self._number(a(common)), self._number(b(common))))
         return float(np.mean([each[0] for each in numbers])), float(np.mean([each[1] for each in numbers]))
 
-    def _number(self, scores: Sequence[Sequence[Score]]) -> float:
+    def _scores(self, cell: Cell, at: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], Items]:
+        """What gives the scores of some of the common items of a cell, which are `at` its positions."""
+        if not self._component.sums_parts:
+            return lambda places: [cell.parts[i] for i in at[places].tolist()]
+        sums = cell.item_sums()
+        if sums.problem:
+            raise PluginError(f"metric {self._metric!r}: {sums.problem}")
+        return lambda places: sums.whole(at[places])
+
+    def _number(self, scores: Items) -> float:
         try:
             value = self._component.aggregate_items(scores)
         except Exception as error:
