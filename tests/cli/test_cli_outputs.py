@@ -59,8 +59,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_declared_output_is_an_option_that_writes_the_result_to_a_file(spec: Path, tmp_path: Path) -> None:
     help_text = " ".join(themis("run", "--help").stdout.split())
-    assert "--brief FILE Write the result to a file in this form" in help_text
-    assert "Of themis-plugin-forms 2.5." in help_text
+    assert "--brief FILE Also write the result as `brief` to FILE" in help_text
+    assert "From themis-plugin-forms 2.5." in help_text
     ran = themis("run", spec, "--quiet", "--brief", tmp_path / "ran.txt", "--format", "json")
     run_id = json.loads(ran.stdout)["run_id"]
     shown = themis("show", "run", run_id, "--spec", spec, "--brief", tmp_path / "shown.txt")

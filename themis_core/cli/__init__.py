@@ -107,7 +107,7 @@ def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> 
 def cli() -> None:
     """Reproducible evaluations of language models, composed from plugins.
 
-    A plugin's own commands are under its namespace: `themis NAMESPACE --help`; `themis plugins list` names them.
+    Commands of a plugin are under its namespace: `themis NAMESPACE --help`; `themis plugins list` names the plugins.
     """
 
 

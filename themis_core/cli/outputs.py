@@ -92,7 +92,7 @@ def _options(taken: set[str]) -> list[click.Parameter]:
             [f"--{name}"],
             type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
             metavar="FILE",
-            help=f"Write the result to a file in this form; `-` is standard output. Of {safe(by.label)}.",
+            help=f"Also write the result as `{name}` to FILE; `-` is standard output. From {safe(by.label)}.",
             expose_value=False,
             callback=_keep,
         )

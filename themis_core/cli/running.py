@@ -38,9 +38,7 @@ _OPTIONS = (
     ),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N items of each slice."),
     click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable."),
-    click.option(
-        "--shard", metavar="K/N", help="Only the K-th of N parts of the run; all of them together are one run."
-    ),
+    click.option("--shard", metavar="K/N", help="Only the K-th of N parts of the run; all parts together are one run."),
     format_option,
 )
 
@@ -59,24 +57,26 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--worker-retries",
         type=click.IntRange(min=0),
         metavar="N",
-        help="How often a lost worker is replaced that gets nothing done; 3 by default.",
+        help="How often in a row to replace a worker that is lost before it gets anything done; 3 by default.",
     )
     return _spec_options(view_options(quiet(retries(command))))
 
 
 @click.command(cls=CommandWithOutputs)
 @run_options
-@click.option("--detach", is_flag=True, help="Wait for no batch: run again to collect them (exit 75 until then).")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Have N processes of this machine make it.")
+@click.option("--detach", is_flag=True, help="Don't wait for batches: run again to collect them (exit 75 until then).")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Divide the run among N processes on this machine."
+)
 def run(**options: Any) -> None:
-    """Run the benchmark in the file SPEC; what is stored already is not asked again.
+    """Run the benchmark in the file SPEC; what is already stored is not asked again.
 
-    Exits: 0 all answered, 1 a threshold or conclusion not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store,
-    5 trials failed, nothing could be scored or a parse found hardly anything, 6 budget or quota reached, 70 an
-    unexpected error, 74 the result could not be printed or written, 75 batches are left for a later run,
-    130 interrupted, 143 terminated.
+    Exits: 0 all answered, 1 a threshold or conclusion not met, 2 the spec is wrong, 3 a plugin is broken, 4 the store
+    can't be used, 5 trials failed, nothing could be scored or a parse found hardly anything, 6 budget or quota
+    reached, 70 an unexpected error, 74 the result could not be printed or written, 75 batches are left for a later
+    run, 130 interrupted, 143 terminated.
 
-    With --shard, the shard that ends last has the run's result; the others exit with 0 once their part is whole.
+    With --shard, the shard that ends last prints the run's result; the others exit with 0 once their part is complete.
     """
     if options["workers"] is None and options["worker_retries"] is not None:
         raise click.UsageError("--worker-retries is about workers, and there are none: say how many with --workers")

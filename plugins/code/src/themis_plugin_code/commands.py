@@ -13,7 +13,7 @@ __all__ = ["limits"]
 @click.command()
 @format_option
 def limits(as_format: str) -> None:
-    """Show each limit of programs, and what makes it hold on this system or why it does not."""
+    """Show each limit for programs, and what enforces it on this system, or why it does not hold."""
     held = running.limits()
     if as_format == "json":
         echo(as_json(held))

@@ -33,5 +33,5 @@ def themis_register_metrics(register: Callable[[str, type[Metric]], None]) -> No
 def themis_register_commands(cli: click.Group) -> None:
     from themis_plugin_code.commands import limits
 
-    cli.help = "Programs that models write: which limits hold them here."
+    cli.help = "Programs that models write: which limits hold here."
     cli.add_command(limits)

@@ -20,7 +20,7 @@ __all__ = ["schema"]
 def schema(part: str) -> None:
     """Print the JSON Schema of spec files, for editors: of a whole file (default), a benchmark or a project.
 
-    It knows the storage backends of the plugins that are installed, and imports the plugins for that.
+    It includes the storage backends of the installed plugins, which are imported for that.
     """
     from themis_core import BenchmarkSpec, ProjectSpec
 

@@ -98,15 +98,17 @@ _VIEW_OPTIONS = (
         multiple=True,
         metavar="NAMES",
         help="Group by slice, model, prompt, family, params, params.temperature, dimensions.subject, "
-        "metadata.category or sample; several with commas.",
+        "metadata.category or sample; separate several with commas.",
     ),
     click.option(
         "--repeats",
         metavar="HOW",
-        help="What the samples of an item make: pass@3, pass^3, majority@3, best@3, worst@3.",
+        help="How to combine the samples of an item: pass@3, pass^3, majority@3, best@3, worst@3.",
     ),
     click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric or score. Repeatable."),
-    click.option("--sort", metavar="COLUMN", help="Order by value, n or a name of --by; -value: the greatest first."),
+    click.option(
+        "--sort", metavar="COLUMN", help="Order by value, n or a name of --by; -value puts the greatest first."
+    ),
     click.option("--wide", is_flag=True, help="A row for each number with all its columns, whatever the width."),
 )
 

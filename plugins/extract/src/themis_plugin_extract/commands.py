@@ -32,11 +32,11 @@ __all__ = ["compare"]
 @click.argument("run")
 @click.argument("chain_a")
 @click.argument("chain_b")
-@click.option(
-    "--score", metavar="NAME", help="Score whose metric scores what is found; by default the first that fits."
-)
+@click.option("--score", metavar="NAME", help="Score whose metric to use; by default the first that fits.")
 @click.option("--slice", "slice_id", metavar="ID", help="Only this slice.")
-@click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Disagreements shown.")
+@click.option(
+    "--examples", type=click.IntRange(min=0), default=5, show_default=True, help="How many disagreements to show."
+)
 @store_options
 @format_option
 @own_stdout()
@@ -44,9 +44,9 @@ def compare(
     run: str, chain_a: str, chain_b: str, score: str | None, slice_id: str | None, examples: int, spec: Path | None,
     project: Path | None, as_format: str,
 ) -> None:  # fmt: skip
-    """Read the stored answers of RUN by two parses of its spec, and show where they differ. Nothing is called.
+    """Read the stored answers of RUN with two parses of its spec, and show where they differ. Nothing is called.
 
-    CHAIN_A and CHAIN_B are names of parses. A parse may be in the spec for this alone: it needs no score.
+    CHAIN_A and CHAIN_B are names of parses. A parse may be in the spec only for this: it needs no score.
     """
     from themis_core import open_results
     from themis_plugin_extract.compared import compare_parses

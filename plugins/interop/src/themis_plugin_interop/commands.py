@@ -26,16 +26,16 @@ _OF_TABLES = (*FORMATS, "canonical")
     "to",
     metavar="FORMAT",
     help="jsonl, csv, parquet; canonical; every-eval-ever, inspect, lm-eval, openai-evals, hub-results; or an exporter "
-    "of a plugin, as NAMESPACE/NAME. By default as the output's name ends, or jsonl.",
+    "of a plugin, as NAMESPACE/NAME. By default, the output's extension decides, or else jsonl.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A file, standard output by default; for another tool a new folder.",
+    help="For a table a file, by default standard output; for another tool a new folder.",
 )
-@click.option("--what", type=click.Choice(list(TABLES)), help="What each row of a table is; trials by default.")
+@click.option("--what", type=click.Choice(list(TABLES)), help="What the rows of a table are; trials by default.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An option of an exporter.")
 @store_options
 @own_stdout()
@@ -49,9 +49,9 @@ def export(
     spec: Path | None,
     project: Path | None,
 ) -> None:
-    """Write what is stored of each RUN as a table (all runs by default), or one RUN in the format of another tool.
+    """Write stored runs as a table (all runs by default), or one RUN in the format of another tool.
 
-    The beginning of a run's id will do. What the format of a tool can't hold is said on standard error.
+    The beginning of a run's id is enough. Notes on standard error say what a tool's format can't hold.
     """
     to = to or _format_of(output)
     if to in _OF_TABLES:
@@ -114,13 +114,15 @@ def _config(settings: Sequence[str]) -> dict[str, object]:
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="FILE...")
 @click.option(
-    "--from", "tool", type=click.Choice(["inspect", "lm-eval"]), required=True, help="The tool that wrote them."
+    "--from", "tool", type=click.Choice(["inspect", "lm-eval"]), required=True, help="The tool that wrote the logs."
 )
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="A new folder.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="A new folder to write to."
+)
 @own_stdout()
 @own_exit()
 def import_(files: Sequence[Path], tool: str, output: Path) -> None:
-    """Make a spec and recordings of the logs of another tool, so that `themis run` scores their answers again.
+    """Make a spec and recordings from another tool's logs, so that `themis run` can score the answers again.
 
     Each FILE is a log, or a folder of logs.
     """

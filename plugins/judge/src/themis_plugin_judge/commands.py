@@ -31,13 +31,13 @@ __all__ = ["measure"]
 @click.option(
     "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
 )
-@click.option("--threshold", type=float, help="Count labels and scores as 1 from here on, as 0 below.")
+@click.option("--threshold", type=float, help="Count labels and scores from here on as 1, lower ones as 0.")
 @click.option(
     "--scale",
     type=click.Choice(["nominal", "ordinal", "interval"]),
-    help="What differences mean to kappa and alpha; by default nominal for 0 and 1, interval for grades.",
+    help="The scale for kappa and alpha; by default nominal for 0 and 1, interval for grades.",
 )
-@click.option("--no-run", is_flag=True, help="Read what is stored; ask nothing.")
+@click.option("--no-run", is_flag=True, help="Only read what is stored; call nothing.")
 @click.option("--project", type=click.Path(path_type=Path), metavar="FILE", help="File with the project's settings.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N items of each slice.")
 @click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable.")
@@ -55,7 +55,7 @@ def measure(
 ) -> None:
     """Run the benchmark in the file SPEC and measure its judges against human labels.
 
-    What is stored is not asked again. Exits as `themis run` does, but a threshold of the spec plays no part.
+    What is stored is not asked again. Exits as `themis run` does, except that thresholds of the spec are ignored.
     """
     labels = Labels(label, label_values(numbers))
     exit_code, note = 0, ""

@@ -113,9 +113,9 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def store_options(command: Callable[..., Any], *, also: Sequence[str] = ()) -> Callable[..., Any]:
     """Add `--spec`, which has further names in `also`, and `--project`: where the store of the command is."""
     path = click.Path(path_type=Path)
-    of_spec = "Spec file whose storage it is; ./.themis by default."
+    of_spec = "Spec file that names the store; by default the store is ./.themis."
     spec = click.option("--spec", *also, "spec", type=path, metavar="SPEC", help=of_spec)
-    project = click.option("--project", type=path, metavar="FILE", help="Project file whose storage it is.")
+    project = click.option("--project", type=path, metavar="FILE", help="Project file that names the store.")
     return spec(project(command))
 
 

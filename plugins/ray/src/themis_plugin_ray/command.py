@@ -36,26 +36,45 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 
 @click.command(cls=CommandWithOutputs)
 @run_options
-@click.option("--workers", type=click.IntRange(min=1), required=True, metavar="N", help="Actors that make the run.")
-@click.option("--address", default="auto", show_default=True, help="Of the cluster, as `ray.init` takes it.")
-@click.option("--gpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="By default, what its engines need.")
-@click.option("--cpus-per-worker", type=click.FloatRange(min=0), metavar="N", help="The same; at least 1 by default.")
-@click.option("--memory-per-worker", type=_Size(), metavar="SIZE", help="The same, such as 24GB.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), required=True, metavar="N", help="How many actors share the run."
+)
+@click.option("--address", default="auto", show_default=True, help="Address of the cluster, as `ray.init` takes it.")
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    help="GPUs of each worker; by default what its engines need.",
+)
+@click.option(
+    "--cpus-per-worker",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    help="Cores of each worker; by default what its engines need, and at least 1.",
+)
+@click.option(
+    "--memory-per-worker",
+    type=_Size(),
+    metavar="SIZE",
+    help="Memory of each worker, such as 24GB; by default what its engines need.",
+)
 @click.option(
     "--working-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Let Ray copy this folder, with the spec in it, to the workers; else they read it where it is.",
+    help="Let Ray copy this folder, with the spec in it, to the workers; else they read the spec where it is.",
 )
-@click.option("--pass-env", multiple=True, metavar="NAME", help="Hand this variable's value to workers. Repeatable.")
-@click.option("--allow-differing-versions", is_flag=True, help="Workers may have other versions than are here.")
+@click.option(
+    "--pass-env", multiple=True, metavar="NAME", help="Pass this variable's value to the workers. Repeatable."
+)
+@click.option("--allow-differing-versions", is_flag=True, help="Workers may have other versions than this machine.")
 @click.option(
     "--wait-for-resources",
     type=click.FloatRange(min=0),
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="How long no worker may find a place before the run ends.",
+    help="How long to wait for a place for the first worker before the run ends.",
 )
 def run(
     address: str,
@@ -67,9 +86,9 @@ def run(
     wait_for_resources: float,
     **options: Any,
 ) -> None:
-    """Run the benchmark in the file SPEC by workers that are actors of a Ray cluster.
+    """Run the benchmark in the file SPEC with workers on a Ray cluster.
 
-    Its store must be in Postgres, where all nodes reach it. Exits as `themis run` does.
+    The store must be in Postgres, where all nodes can reach it. Exits as `themis run` does.
     """
     from themis_plugin_ray.launcher import RayLauncher
 

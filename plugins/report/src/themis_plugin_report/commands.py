@@ -55,18 +55,18 @@ _WANTED = (
         multiple=True,
         metavar="NAME",
         help="Plot and tabulate groups by this, such as metadata.subject, params.temperature. Repeatable. By default "
-        "the dimensions and metadata that put slices or items together.",
+        "the dimensions and metadata that several slices or items share.",
     ),
     click.option(
         "--label",
         metavar="NAME",
-        help="Measure judges by the labels of people: the field or metadata that has them, as in `themis judge "
+        help="Measure judges against human labels: the field or metadata with the labels, as in `themis judge "
         "measure`.",
     ),
     click.option(
         "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
     ),
-    click.option("--threshold", type=float, help="Labels and scores of judges count as 1 from here on, as 0 below."),
+    click.option("--threshold", type=float, help="Count labels and judges' scores from here on as 1, lower ones as 0."),
 )
 
 
@@ -77,13 +77,19 @@ _WANTED = (
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where the report is written; HTML needs it.",
+    help="Where to write the report; required for HTML.",
 )
 @click.option(
-    "--format", "as_format", type=click.Choice(FORMATS), help="By default as the output's name ends, or html."
+    "--format",
+    "as_format",
+    type=click.Choice(FORMATS),
+    help="By default, the output's extension decides, or else html.",
 )
 @click.option(
-    "--table", "name", metavar="NAME", help="Markdown, LaTeX, CSV: this table alone, such as scores. CSV has one."
+    "--table",
+    "name",
+    metavar="NAME",
+    help="Only this table, such as scores, in Markdown, LaTeX or CSV. A CSV file holds one.",
 )
 @click.option(
     "--setup", is_flag=True, help="Write the paragraph on the experimental set-up instead: text, Markdown or LaTeX."
@@ -93,7 +99,7 @@ _WANTED = (
     "most",
     type=click.IntRange(0),
     show_default=str(MOST),
-    help="Single results that an HTML page holds.",
+    help="The most single results that an HTML page may hold.",
 )
 @_wanted_options
 def report(
@@ -107,9 +113,9 @@ def report(
     spec: Path | None,
     project: Path | None,
 ) -> None:
-    """Write what each RUN gave, by default the latest one, as a page that makes no request, or as tables.
+    """Write the results of each RUN (by default the latest) as a self-contained HTML page, or as tables.
 
-    The beginning of a run's id will do.
+    The beginning of a run's id is enough.
     """
     from themis_plugin_report.gathering import gathered, opened
 
@@ -237,9 +243,10 @@ def _write(text: str, output: Path | None) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on this machine; a free one by default.")
 @_wanted_options
 def view(runs: Sequence[str], port: int, wanted: Wanted, spec: Path | None, project: Path | None) -> None:
-    """Serve the pages of a store to this machine's browser, for runs of any size and while they go on.
+    """Serve the pages of a store to a browser on this machine, for runs of any size, also while they run.
 
-    Prints the address: of all runs, or of each RUN on one page. Ctrl-C ends it. It changes nothing in the store.
+    Prints the address of a list of all runs, or of one page with each RUN. Ctrl-C ends the server. It only reads the
+    store.
     """
     import secrets
     import socket

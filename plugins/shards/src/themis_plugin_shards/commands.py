@@ -28,36 +28,40 @@ LAST_LINES = 12
 """Of what a shard printed that failed."""
 PLAN = ("spec", "project", "overrides", "limit", "models", "count")
 _OUTPUT = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to standard output."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to this file instead of standard output.",
 )
 
 
 @click.command()
 @recipe
 @_OUTPUT
-@click.option("--name", help="Of the job; that of the run by default.")
-@click.option("--time", metavar="TIME", help="Limit of each shard, as Slurm writes it: 90, 12:00:00, 2-00:00:00.")
-@click.option("--partition", metavar="NAME")
-@click.option("--account", metavar="NAME")
-@click.option("--gpus", metavar="[TYPE:]N", help="Of each shard.")
-@click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Of each shard.")
-@click.option("--mem", metavar="SIZE", help="Of each shard, as Slurm writes it: 16G.")
-@click.option("--array-limit", type=click.IntRange(min=1), metavar="K", help="At most K shards at the same time.")
+@click.option("--name", help="Name of the job; by default that of the run.")
+@click.option("--time", metavar="TIME", help="Time limit of each shard, as Slurm writes it: 90, 12:00:00, 2-00:00:00.")
+@click.option("--partition", metavar="NAME", help="Slurm partition.")
+@click.option("--account", metavar="NAME", help="Slurm account.")
+@click.option("--gpus", metavar="[TYPE:]N", help="GPUs of each shard.")
+@click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Cores of each shard.")
+@click.option("--mem", metavar="SIZE", help="Memory of each shard, as Slurm writes it: 16G.")
+@click.option("--array-limit", type=click.IntRange(min=1), metavar="K", help="At most K shards at once.")
 @click.option(
     "--log-folder",
     type=click.Path(path_type=Path),
     default=Path("logs"),
     show_default=True,
-    help="Made here, as Slurm would not make it, and run nothing.",
+    help="Folder for the logs. It is made now: without it, Slurm would run nothing.",
 )
 @click.option(
-    "--directive", "directives", multiple=True, metavar="NAME[=VALUE]", help="A further option of sbatch. Repeatable."
+    "--directive", "directives", multiple=True, metavar="NAME[=VALUE]", help="Another option of sbatch. Repeatable."
 )
-@click.option("--setup", multiple=True, metavar="LINE", help="A line of shell before the command. Repeatable.")
+@click.option("--setup", multiple=True, metavar="LINE", help="A shell line to run before the command. Repeatable.")
 def slurm(output: Path | None, themis: str | None, log_folder: Path, **options: Any) -> None:
-    """Print a Slurm array job of which each task is one shard of the benchmark in the file SPEC.
+    """Print a Slurm array job that runs the benchmark in the file SPEC, one shard per task.
 
-    The spec is planned first: what is wrong with it is said here, and not by every task. Submit it by `sbatch FILE`.
+    The spec is planned first, so a mistake is reported here and not by every task. Submit the job with `sbatch FILE`.
     """
     from themis_plugin_shards.slurm import SlurmJob, script
 
@@ -85,42 +89,52 @@ def slurm(output: Path | None, themis: str | None, log_folder: Path, **options: 
 @recipe
 @_OUTPUT
 @click.option("--image", required=True, help="Image with Themis and the plugins of the spec.")
-@click.option("--name", help="Of the job; that of the run by default.")
-@click.option("--namespace", metavar="NAME")
+@click.option("--name", help="Name of the job; by default that of the run.")
+@click.option("--namespace", metavar="NAME", help="Namespace of the job.")
 @click.option(
     "--parallelism", type=click.IntRange(min=1), metavar="K", help="At most K shards at once; all by default."
 )
 @click.option(
-    "--retries", type=click.IntRange(min=0), default=6, show_default=True, help="Of each shard, after an accident."
+    "--retries",
+    type=click.IntRange(min=0),
+    default=6,
+    show_default=True,
+    help="Retries of each shard after an unexpected end.",
 )
-@click.option("--time", metavar="TIME", help="Limit of the whole job: 90, 30m, 12h, 7d.")
-@click.option("--cpus", metavar="N", help="Of each shard: 2, 500m.")
-@click.option("--mem", metavar="SIZE", help="Of each shard: 8Gi.")
-@click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="Of each shard.")
+@click.option("--time", metavar="TIME", help="Time limit of the whole job: 90, 30m, 12h, 7d.")
+@click.option("--cpus", metavar="N", help="Cores of each shard: 2, 500m.")
+@click.option("--mem", metavar="SIZE", help="Memory of each shard: 8Gi.")
+@click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="GPUs of each shard.")
 @click.option(
-    "--gpu-resource", default="nvidia.com/gpu", show_default=True, metavar="NAME", help="What a GPU is called."
+    "--gpu-resource", default="nvidia.com/gpu", show_default=True, metavar="NAME", help="The cluster's name for a GPU."
 )
 @click.option("--env-from", multiple=True, metavar="SECRET", help="A Secret whose keys become variables. Repeatable.")
 @click.option(
     "--secret", "secrets", multiple=True, metavar="VARIABLE=SECRET[/KEY]", help="One key of a Secret. Repeatable."
 )
-@click.option("--env", multiple=True, metavar="VARIABLE=VALUE", help="What is no secret. Repeatable.")
+@click.option("--env", multiple=True, metavar="VARIABLE=VALUE", help="A variable that is not secret. Repeatable.")
 @click.option(
-    "--claim", "claims", multiple=True, metavar="CLAIM:FOLDER", help="A persistent volume, and where. Repeatable."
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="CLAIM:FOLDER",
+    help="A persistent volume claim, and where to mount it. Repeatable.",
 )
-@click.option("--at", metavar="PATH", help="Where the spec is in the pod: then no ConfigMap is made.")
+@click.option("--at", metavar="PATH", help="Path of the spec in the pod; then no ConfigMap is made.")
 @click.option(
     "--file",
     "further",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A further file for the ConfigMap. Repeatable.",
+    help="Another file for the ConfigMap. Repeatable.",
 )
-@click.option("--folder", default="/themis", show_default=True, metavar="PATH", help="Where the ConfigMap is mounted.")
-@click.option("--service-account", metavar="NAME")
-@click.option("--pull-secret", metavar="SECRET", help="For the image.")
-@click.option("--node-selector", "nodes", multiple=True, metavar="LABEL=VALUE", help="Repeatable.")
+@click.option("--folder", default="/themis", show_default=True, metavar="PATH", help="Where to mount the ConfigMap.")
+@click.option("--service-account", metavar="NAME", help="Service account of the pods.")
+@click.option("--pull-secret", metavar="SECRET", help="Secret for pulling the image.")
+@click.option(
+    "--node-selector", "nodes", multiple=True, metavar="LABEL=VALUE", help="Only nodes with this label. Repeatable."
+)
 def kubernetes(
     output: Path | None,
     themis: str | None,
@@ -134,10 +148,10 @@ def kubernetes(
     nodes: Sequence[str],
     **options: Any,
 ) -> None:
-    """Print a Kubernetes Indexed Job of which each index is one shard of the benchmark in the file SPEC.
+    """Print a Kubernetes Indexed Job that runs the benchmark in the file SPEC, one shard per index.
 
     The spec is planned first, and goes into a ConfigMap with the files that it names. No secret is written: variables
-    come from Secrets of the cluster. Submit it by `kubectl apply -f FILE`.
+    come from Secrets of the cluster. Submit the job with `kubectl apply -f FILE`.
     """
     from themis_plugin_shards.kubernetes import KubernetesJob, manifest
     from themis_plugin_shards.quoted_yaml import as_yaml
@@ -173,17 +187,21 @@ def kubernetes(
     "--at-once",
     type=click.IntRange(min=1),
     metavar="K",
-    help="At most K at the same time; one for each core by default.",
+    help="At most K at once; by default one for each core.",
 )
 @click.option(
-    "--tries", type=click.IntRange(min=1), default=6, show_default=True, help="Of a shard that an accident ended."
+    "--tries",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Attempts at a shard that ends unexpectedly.",
 )
-@click.option("--log-folder", type=click.Path(path_type=Path), help="Keep what each shard prints in a file there.")
+@click.option("--log-folder", type=click.Path(path_type=Path), help="Folder in which to keep the output of each shard.")
 def local(themis: str | None, at_once: int | None, tries: int, log_folder: Path | None, **options: Any) -> None:
-    """Run the shards of the benchmark in the file SPEC as processes of this machine, then show the result.
+    """Run the shards of the benchmark in the file SPEC as processes on this machine, then show the result.
 
-    They are the commands of the other recipes, so a spec can be tried out here before a cluster runs it. Exits as
-    `themis run` does; if a shard failed by accident, with its exit code.
+    The commands are those of the other recipes, so you can try a spec here before a cluster runs it. Exits as
+    `themis run` does; if a shard ended unexpectedly, with the shard's exit code.
     """
     shards = _planned(options)
     command = [*command_of(themis, own_command()), *shards.arguments(shards.spec, shards.project)]

@@ -20,11 +20,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _OPTIONS = (
     click.argument("spec", type=click.Path(path_type=Path)),
     click.option("-n", "--shards", "count", type=click.IntRange(min=2, max=100_000), required=True, metavar="N"),
-    click.option("--project", type=click.Path(path_type=Path), metavar="FILE", help="As of `run`."),
-    click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="As of `run`. Repeatable."),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="As of `run`."),
-    click.option("--model", "models", multiple=True, metavar="ID", help="As of `run`. Repeatable."),
-    click.option("--themis", metavar="COMMAND", help="The command `themis`, as the jobs call it."),
+    click.option("--project", type=click.Path(path_type=Path), metavar="FILE", help="As for `run`."),
+    click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="As for `run`. Repeatable."),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="As for `run`."),
+    click.option("--model", "models", multiple=True, metavar="ID", help="As for `run`. Repeatable."),
+    click.option("--themis", metavar="COMMAND", help="The command `themis`, as the jobs should call it."),
 )
 
 

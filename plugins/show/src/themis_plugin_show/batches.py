@@ -25,7 +25,7 @@ _PROJECT = click.option(
 @store_options
 @click.pass_context
 def batches(context: click.Context, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """List the batches that are at their providers; `themis run` collects them."""
+    """List the batches that are open at their providers; `themis run` collects them."""
     if context.invoked_subcommand is not None:
         return
     with open_results(spec, project=project) as results:
@@ -44,7 +44,7 @@ def batches(context: click.Context, spec: Path | None, project: Path | None, as_
 @click.argument("batch")
 @_PROJECT
 def cancel(spec: Path, batch: str, project: Path | None) -> None:
-    """Have the provider cancel BATCH, of a run of SPEC; what was answered until then is collected by the next run."""
+    """Cancel BATCH of a run of SPEC at its provider; the next run collects what was answered by then."""
     with open_results(spec, project=project) as results:
         found = _found(results.open_batches(), batch)
     cancel_batch(found, spec, project=project)
@@ -56,7 +56,7 @@ def cancel(spec: Path, batch: str, project: Path | None) -> None:
 @click.argument("batch")
 @_PROJECT
 def forget(spec: Path, batch: str, project: Path | None) -> None:
-    """Give up BATCH, of a run of SPEC, whose answers can't be had: its requests are asked, and paid for, again."""
+    """Give up BATCH of a run of SPEC, if its answers are lost; its requests are asked, and paid for, again."""
     with open_results(spec, project=project) as results:
         found = _found(results.open_batches(), batch)
     storage, folder = find_storage(spec, project=project)

@@ -130,7 +130,7 @@ def show() -> None:
 @view_options
 @store_options
 def show_run(run_id: str, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:
-    """Show a run's results and what it was made of; the beginning of its id will do, and `latest`."""
+    """Show a run's results and what it was made of; RUN_ID may be the beginning of an id, or `latest`."""
     from themis_core import gates_of, open_results
 
     outputs, view = asked_outputs(as_format), View.taken(options)
@@ -178,10 +178,10 @@ show.add_command(show_items)
 def show_trial(
     run_id: str, trial: str, where: Mapping[str, str], spec: Path | None, project: Path | None, as_format: str
 ) -> None:
-    """Show a trial's whole timeline: item, requests, answers, what was read in them, scores.
+    """Show a trial's whole timeline: item, requests, answers, extracted values, scores.
 
-    TRIAL is the id of an item, or the beginning of a trial's id. Where an item has several trials, --model, --prompt,
-    --slice and --where (`sample=2`) say which is meant. Slices that share their items may have trials of the same id.
+    TRIAL is the id of an item, or the beginning of a trial's id. If an item has several trials, choose one by --model,
+    --prompt, --slice and --where (`sample=2`). Slices that share items may have trials with the same id.
     """
     from themis_core import open_results
 

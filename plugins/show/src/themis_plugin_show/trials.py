@@ -65,14 +65,14 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--outcome",
     type=click.Choice(["answered", "refused", "truncated", "empty", "absent", "failed"]),
-    help="Only those that ended so.",
+    help="Only those that ended this way.",
 )
 @click.option(
     "--scored",
     type=click.Choice(["right", "wrong", "unparsed", "unscored"]),
-    help="Only those with such a score: the best of its range, or another; in which the parse found nothing; none.",
+    help="Only those whose score is the best of its range (right), another value (wrong), unparsed or missing.",
 )
-@click.option("--metric", metavar="NAME", help="Which metric or score `--scored` is about; any by default.")
+@click.option("--metric", metavar="NAME", help="The metric or score that `--scored` means; any by default.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
 @where_options
 @store_options
@@ -87,9 +87,9 @@ def show_trials(
     project: Path | None,
     as_format: str,
 ) -> None:
-    """List the trials of a run with their scores, or those that are asked for; `latest` is the run that began last.
+    """List the trials of a run with their scores, all or chosen ones; `latest` is the run that began last.
 
-    A score is a number, or in brackets the reason why there is none.
+    A score is a number, or the reason why there is none, in brackets.
     """
     from themis_core import open_results
 
@@ -114,7 +114,7 @@ def show_trials(
 @click.argument("run_id")
 @click.option("--metric", metavar="NAME", help="Only this metric or score.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="At most N of each."
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="At most N for each metric."
 )
 @where_options
 @store_options
@@ -127,7 +127,7 @@ def show_items(
     project: Path | None,
     as_format: str,
 ) -> None:
-    """List the items of a run on which its models did worst: the mean of all answers to each."""
+    """List the items on which a run's models did worst, by the mean score of all answers to each item."""
     from themis_core import open_results
 
     with open_results(spec, project=project) as results:

@@ -18,31 +18,41 @@ _PATH = click.Path(path_type=Path)
 def _format(*formats: str) -> Callable[..., Any]:
     return click.option(
         "--format", "as_format", type=click.Choice(formats), default="text", show_default=True,
-        help="For people, for programs, or for a page.",
+        help="For people, for programs, or for a page." if "markdown" in formats else "For people, or for programs.",
     )  # fmt: skip
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN]...")
-@click.option("--by", type=click.Choice(["model", "prompt", "params"]), help="What of one run is compared.")
+@click.option("--by", type=click.Choice(["model", "prompt", "params"]), help="What to compare within one run.")
 @click.option("--model", "models", multiple=True, metavar="ID", help="Only this model. Repeatable.")
 @click.option("--prompt", "prompts", multiple=True, metavar="ID", help="Only this prompt variant. Repeatable.")
 @click.option("--params", "settings", multiple=True, metavar="TEXT", help="Only this setting, as results show it.")
 @click.option("--slice", "slice_id", metavar="ID", help="Only this slice.")
-@click.option("--baseline", metavar="NAME", help="Compare the others of one run with this one.")
+@click.option("--baseline", metavar="NAME", help="Within one run: compare all others with this one.")
 @click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="Score or metric; the spec's first by default."
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Score or metric; by default the first of the spec. Repeatable.",
 )
 @click.option("--margin", type=float, metavar="X", help="The difference that does not matter.")
-@click.option("--cluster", metavar="FIELD", help="Metadata field: items that share its value may resemble each other.")
+@click.option("--cluster", metavar="FIELD", help="Metadata field; items that share its value are not independent.")
 @click.option(
     "--correction", type=click.Choice(["holm", "bh", "none"]), default="holm", show_default=True,
-    help="Of the p-values of several comparisons.",
+    help="How to correct the p-values of several comparisons.",
 )  # fmt: skip
 @click.option("--unpaired", is_flag=True, help="Compare runs that have no items in common.")
-@click.option("--flips", type=click.IntRange(min=0), default=0, metavar="N", help="Show N items that flipped.")
+@click.option(
+    "--flips",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Show N items that one side got right and the other wrong.",
+)
 @click.option("--spec-b", type=_PATH, metavar="FILE", help="Spec of another store, for all runs but the first.")
-@click.option("--project-b", type=_PATH, metavar="FILE", help="The same by a project file.")
+@click.option("--project-b", type=_PATH, metavar="FILE", help="The same, by a project file.")
 @store_options
 @_format("text", "json", "markdown")
 @own_stdout()
@@ -53,12 +63,12 @@ def compare(
 ) -> None:  # fmt: skip
     """Say whether B is better than A: runs, or the models, prompts or settings of one run.
 
-    RUN is a run's id (its beginning will do), a part of one (`RUN:model=ID`, also prompt, params, slice), or a file
-    that `themis baseline set` wrote. Of several runs the first is A. Of one run the models
-    are compared, each with each.
+    RUN is a run's id or its beginning, a part of a run (`RUN:model=ID`, also prompt, params, slice), or a file
+    that `themis baseline set` wrote. With several runs, the first is A. With one run, every pair of its models is
+    compared.
 
-    Exits: 0 B is better, or equivalent within the margin; 1 B is worse; 10 inconclusive; 2 and above as
-    `themis run`. Where no side is the one to compare with, 0 says that all were told apart.
+    Exits: 0 B is better, or equivalent within the margin; 1 B is worse; 10 inconclusive; other codes from 2 on as in
+    `themis run`. If every pair is compared, 0 means that all pairs could be told apart.
     """
     from themis_plugin_stats.comparing import compare as made
     from themis_plugin_stats.opening import opened
@@ -119,7 +129,7 @@ def _show(found: Any) -> None:
 
 @click.group()
 def baseline() -> None:
-    """Keep a run's scores in a file that later runs are compared with."""
+    """Keep a run's scores in a file, to compare later runs with."""
 
 
 @baseline.command("set")
@@ -128,10 +138,10 @@ def baseline() -> None:
 @store_options
 @own_stdout()
 def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None) -> None:
-    """Write the scores of RUN, item by item, to a file for the repository.
+    """Write the scores of RUN, item by item, to a file that you can commit.
 
-    `themis compare FILE RUN` compares another run with it, without the store of this one; so does the conclusion
-    `stats/compare` of a spec.
+    `themis compare FILE RUN` compares another run with the file, without the store of this run; so does the
+    conclusion `stats/compare` of a spec.
     """
     from themis_core import SpecError, counted, open_results
     from themis_output import CannotWrite
@@ -157,7 +167,7 @@ def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None
 @_format("text", "json")
 @own_stdout()
 def show_baseline(file: Path, as_format: str) -> None:
-    """Show what is in a baseline file: its run, and the number of each slice, model, prompt and setting."""
+    """Show a baseline file: its run, and the number for each slice, model, prompt and setting."""
     from themis_output import table
     from themis_plugin_stats.baselines import read_baseline
 
@@ -185,25 +195,30 @@ def show_baseline(file: Path, as_format: str) -> None:
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--difference", type=float, metavar="X", help="The true difference that is to be found.")
+@click.option("--difference", type=float, metavar="X", help="The true difference to find.")
 @click.option("--items", type=click.IntRange(min=2), metavar="N", help="How many items there will be.")
 @click.option("--rate", type=click.FloatRange(0, 1), metavar="P", help="Without a run: the rate of A, such as 0.7.")
 @click.option(
     "--agreement", type=click.FloatRange(0, 1), metavar="K",
-    help="Without a run: how far the sides are right on the same items, from 0 (by chance) to 1. 0.5 by default.",
+    help="Without a run: how much the sides are right on the same items, from 0 (by chance) to 1; 0.5 by default.",
 )  # fmt: skip
 @click.option("--metric", metavar="NAME", help="Score or metric; by default the first.")
 @click.option(
-    "--power", "wanted", type=click.FloatRange(0.01, 0.999), default=0.8, show_default=True, help="Chance to find it."
+    "--power",
+    "wanted",
+    type=click.FloatRange(0.01, 0.999),
+    default=0.8,
+    show_default=True,
+    help="Chance of finding the difference.",
 )
 @store_options
 @_format("text", "json")
 @own_stdout()
 def power(run: str | None, spec: Path | None, project: Path | None, as_format: str, **options: Any) -> None:
-    """Say how many items a comparison needs, or what it can show: before a run, from a stored one or assumed rates.
+    """Say how many items a comparison needs, or what it can show, from a stored run or from assumed rates.
 
-    With RUN, the spread is that of its models (or prompts, or settings) against each other, and it says where the
-    spread comes from: items, prompt variants, samples, repeats of judges.
+    With RUN, the spread between its models (or prompts, or settings) is used. The output also says where the spread
+    comes from: items, prompt variants, samples, or repeats of judges.
     """
     from themis_plugin_stats.forecasting import forecast
 

@@ -24,7 +24,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 @store_command
 @format_option
 def verify(spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Check every event, text, blob file and projection, changing nothing; list what is wrong, and then exit 4."""
+    """Check every event, text, blob file and projection; list what is wrong and exit with 4. Changes nothing."""
     with opened(spec, project, "read") as (store, location):
         found = store.verify()
         if as_format == "json":
@@ -44,11 +44,11 @@ def verify(spec: Path | None, project: Path | None, as_format: str) -> None:
 
 
 @store_command
-@click.option("--accept-loss", is_flag=True, help="Leave out what of a damaged log can't be read, and say what it is.")
+@click.option("--accept-loss", is_flag=True, help="Leave out the unreadable parts of a damaged log, and list them.")
 def rebuild(accept_loss: bool, spec: Path | None, project: Path | None) -> None:
-    """Make the tables that SQL tools read again from the log, in one transaction; nothing else may write meanwhile.
+    """Rebuild the tables that SQL tools read from the log, in one transaction; nothing else may write meanwhile.
 
-    A damaged log is refused: tables that are made from it would lack results, and nobody would see it.
+    A damaged log is refused: the tables would lack results, and nobody would notice.
     """
     with opened(spec, project, "write") as (store, location):
         lost = store.rebuild(accept_loss=accept_loss)
@@ -61,7 +61,7 @@ def rebuild(accept_loss: bool, spec: Path | None, project: Path | None) -> None:
 
 @store_command
 def migrate(spec: Path | None, project: Path | None) -> None:
-    """Bring a store that an older Themis made up to date, as every run does that writes to it."""
+    """Bring a store of an older Themis up to date, as every run that writes to it does."""
     with opened(spec, project, "write") as (_, location):
         echo(f"up to date: {safe(location)}")
 
@@ -69,18 +69,20 @@ def migrate(spec: Path | None, project: Path | None) -> None:
 @store_command
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(target: Path, spec: Path | None, project: Path | None) -> None:
-    """Copy the store to the new folder TARGET, also while runs go on; the copy is verified before it is there."""
+    """Copy the store to the new folder TARGET, even during runs; the copy is verified before it appears."""
     with opened(spec, project, "read") as (store, location):
         store.back_up(target)
     echo(f"copied {safe(location)} to {safe(str(target))}")
 
 
 @store_command
-@click.option("--grace", default="1d", show_default=True, metavar="TIME", help="Keep younger files: 30m, 12h, 7d.")
+@click.option(
+    "--grace", default="1d", show_default=True, metavar="TIME", help="Keep files younger than this: 30m, 12h, 7d."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @format_option
 def gc(grace: str, dry_run: bool, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Remove blob files that nothing stored refers to: what a crash left."""
+    """Remove blob files that nothing in the store refers to, such as leftovers of a crash."""
     older_than_s = _duration(grace)
     with opened(spec, project, "write") as (store, _):
         found = list(store.remove_unused_files(older_than_s=older_than_s, dry_run=dry_run))
@@ -106,9 +108,9 @@ def _duration(text: str) -> float:
 @click.argument("other", type=click.Path(path_type=Path, exists=True))
 @format_option
 def merge(other: Path, spec: Path | None, project: Path | None, as_format: str) -> None:
-    """Add all runs of another store to this one; what is stored already stays as it is.
+    """Add all runs of another store to this one; what is already stored stays as it is.
 
-    OTHER is a file that names a storage (a spec with a project, or a project), or the folder of a store of the default
+    OTHER is a file that names a store (a spec with a project, or a project), or the folder of a store of the default
     backend. It is only read.
     """
     source, source_dir = themis.find_storage(project=_project_of(other))
