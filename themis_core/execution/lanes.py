@@ -14,12 +14,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from themis_core.components import Component, Metric, ToScore
 from themis_core.execution.deadline import outcome, within
 from themis_core.execution.scoring import Call, Steps, throwable
-from themis_core.plugins import from_outside, is_async, is_quick, lane_of, seconds_for
+from themis_core.plugins import from_outside, is_async, is_quick, lane_of, made, seconds_for
 from themis_core.specs import ExecutionPolicySpec
 from themis_costs import Budget, Stopped
 from themis_lanes import (
@@ -31,6 +31,7 @@ from themis_lanes import (
     Raised,
     Record,
     Threads,
+    in_time,
     stuck,
     switching,
     watched,
@@ -47,6 +48,14 @@ TOLD_AFTER_S = 5.0
 """Seconds after which a call is named in the progress line."""
 
 
+class _Bounds(NamedTuple):
+    """What holds for every call of one method of one component."""
+
+    label: str
+    limit_s: float
+    inline: bool
+
+
 class Lanes:
     """The lanes of one execution."""
 
@@ -61,6 +70,8 @@ class Lanes:
         self._places: dict[tuple[Any, str], asyncio.Semaphore] = {}
         self._batches: dict[int, Batches[Call]] = {}
         self._records: dict[int, Record] = {}
+        self._bounds: dict[tuple[int, str], _Bounds] = {}
+        """By id of a component, which its run holds, and method."""
         self._under_way: set[asyncio.Task[Any]] = set()
         budget.when_stopped.append(self._stopped)
 
@@ -70,16 +81,26 @@ class Lanes:
             call = next(steps)
             while True:
                 try:
-                    # The common case waits for nothing.
-                    made = call.inline() if is_quick(call.component, call.method) else await self._elsewhere(call)
+                    bounds = self._bounds.get((id(call.component), call.method)) or self._decide(call)
+                    if bounds.inline:  # the common case waits for nothing
+                        returned = in_time(bounds.label, bounds.limit_s, made, call.component, call.method, call.args)
+                    else:
+                        returned = await self._elsewhere(call)
                 except Stopped:
                     raise
                 except BaseException as error:  # noqa: BLE001 - the steps say what becomes of it
                     call = steps.throw(throwable(error))
                 else:
-                    call = steps.send(made)
+                    call = steps.send(returned)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+    def _decide(self, call: Call) -> _Bounds:
+        """Where a method is called, and for how long at most: found out at its first call, the same at all others."""
+        component, method = call.component, call.method
+        decided = _Bounds(f"{call.name}.{method}", seconds_for(component), is_quick(component, method))
+        self._bounds[id(component), method] = decided
+        return decided
 
     @property
     def note(self) -> str:

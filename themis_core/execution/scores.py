@@ -12,7 +12,7 @@ from themis_core.components import Component, JudgedAnswer
 from themis_core.execution.answering import Answering
 from themis_core.execution.judging import JUDGED_BY, Judging
 from themis_core.execution.lanes import Lanes
-from themis_core.execution.scoring import measuring, nothing_to_read, reading, unscorable
+from themis_core.execution.scoring import unjudged
 from themis_core.execution.work import Work
 from themis_core.planning import Asked
 from themis_core.plugins import Scorer, is_quick
@@ -71,18 +71,11 @@ class Scores:
             )
         if scorer.baseline is not None and scorer.baseline is work.trial.model:
             return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
-        unscored = None
         asked = self._asked.get(work.trial.slice_id)  # none if another process has asked
-        if asked is None or not asked.is_scorable(work.trial.item):
-            unscored = await self._lanes.do(unscorable(scorer, work.trial.item))
-        if unscored is not None:
-            return ScoreEntry(scorer.score, scorer.metric, key, unscored, parse)
-        extraction = await self._lanes.do(reading(scorer.chain, generation))
-        if isinstance(extraction, Score):  # a component failed at it
-            return ScoreEntry(scorer.score, scorer.metric, key, extraction, parse)
-        if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
-            result = await self._lanes.do(measuring(scorer, work.trial.item, generation, extraction))
-            return ScoreEntry(scorer.score, scorer.metric, key, result, parse, extraction)
+        is_scorable = asked is not None and asked.is_scorable(work.trial.item)
+        score, extraction = await self._lanes.do(unjudged(scorer, work.trial.item, generation, is_scorable))
+        if score is not None:
+            return ScoreEntry(scorer.score, scorer.metric, key, score, parse, extraction)
         judged = await self._judge(work, scorer, generation, extraction)
         if isinstance(judged, Generation):  # the next run asks again
             judged = _unavailable(scorer, judged), ()

@@ -17,14 +17,14 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from themis_core.components import Component, Extractor
 from themis_core.execution.returned import as_extraction, as_score
-from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, made, seconds_for, told
+from themis_core.plugins import Chain, Scorer, from_outside, in_its_time, made, told
 from themis_core.records import SCORE_FAULTS, Extraction, Generation, Item, Score
-from themis_lanes import Raised, in_time
+from themis_lanes import Raised
 from themis_plain import Handed
 
 __all__ = [
     "Call", "Steps", "accepted", "asking", "broken", "here", "measuring", "nothing_to_read", "reading", "throwable",
-    "unscorable",
+    "unjudged", "unscorable",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -45,11 +45,6 @@ class Call(NamedTuple):
     def make(self) -> Any:
         """Make it outside of a run's lanes. Raises Overdue if it takes too long."""
         return in_its_time(self.name, self.component, self.method, *self.args)
-
-    def inline(self) -> Any:
-        """The same for a component that says that it is quick."""
-        limit_s = seconds_for(self.component)
-        return in_time(f"{self.name}.{self.method}", limit_s, made, self.component, self.method, self.args)
 
     def bare(self) -> Any:
         return made(self.component, self.method, self.args)
@@ -139,8 +134,7 @@ def asking(scorer: Scorer, method: str, accept: Callable[[Any], T], **originals:
     """
     try:
         handed = Handed(**originals)
-        args = tuple([handed[name] for name in originals])
-        result = accept((yield Call(scorer.component, scorer.scoring, method, args)))
+        result = accept((yield Call(scorer.component, scorer.scoring, method, handed.copies)))
         handed.check()
         return result
     except BaseException as error:  # noqa: BLE001 - a plugin's bug costs this score only
@@ -154,6 +148,23 @@ def unscorable(scorer: Scorer, item: Item) -> Steps[Score | None]:
         return None if reason is None else accepted(scorer, Score(reason=reason))
 
     return asking(scorer, "unscorable", accept, item=item)
+
+
+def unjudged(
+    scorer: Scorer, item: Item, generation: Generation, is_scorable: bool
+) -> Steps[tuple[Score | None, Extraction | None]]:
+    """The score of an answer, with what was read in it; none if it is for judges to give. `is_scorable`: the scorer
+    was asked about the item, and had nothing against it."""
+    if not is_scorable:
+        unscored = yield from unscorable(scorer, item)
+        if unscored is not None:
+            return unscored, None
+    extraction = yield from reading(scorer.chain, generation)
+    if isinstance(extraction, Score):  # a component failed at it
+        return extraction, None
+    if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
+        return (yield from measuring(scorer, item, generation, extraction)), extraction
+    return None, extraction
 
 
 def measuring(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Steps[Score]:

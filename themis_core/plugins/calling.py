@@ -106,7 +106,7 @@ def is_quick(component: Component, method: str) -> bool:
 def made(component: Component, method: str, args: Sequence[Any]) -> Any:
     """What a call returns, made whole: a generator is at work only when it is asked, and then nobody watches it."""
     returned = getattr(component, method)(*args)
-    return list(returned) if isinstance(returned, Iterator) else returned
+    return list(returned) if hasattr(type(returned), "__next__") else returned
 
 
 def lane_of(component: Component) -> Lane:

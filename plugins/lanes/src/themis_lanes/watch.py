@@ -70,6 +70,11 @@ class Timed:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
+        calls = _calls.get(self.thread)
+        if calls and calls[-1] is self and not self.interrupted:  # nearly always
+            calls.pop()
+            if not self.interrupted:  # the watch may have struck between the two
+                return
         self.leave()
         if self.interrupted and not isinstance(error, KeyboardInterrupt):  # which may be the user's
             # Whatever it returned or raised since: it was not done in time.
@@ -79,9 +84,7 @@ class Timed:
         """Forget the call, and what began within it and did not end. To be called again where an interrupt comes out:
         it may have come while the call was left."""
         calls = _calls.get(self.thread)
-        if calls and calls[-1] is self:
-            calls.pop()
-        elif calls and self in calls:
+        if calls and self in calls:
             del calls[calls.index(self) :]
         if self.interrupted and not _by_signal(self.thread):
             with _lock:  # the watch has done what it was about to do

@@ -95,6 +95,11 @@ class Handed:
         self._originals = originals
         self._copies = {name: own(value) for name, value in originals.items()}
 
+    @property
+    def copies(self) -> tuple[Any, ...]:
+        """All that is handed, in the order in which it was named."""
+        return tuple(self._copies.values())
+
     def __getitem__(self, name: str) -> Any:
         return self._copies[name]
 
