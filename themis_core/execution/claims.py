@@ -48,8 +48,9 @@ class Claims:
     def let_go(self, keys: Iterable[str], generation: Generation | None) -> None:
         """End claims: who waits gets the generation, or with None sees for itself."""
         for key in keys:
-            self.settle(key, generation)
-            self._pending.pop(key, None)
+            future = self._pending.pop(key, None)
+            if future is not None and not future.done():
+                future.set_result(generation)
 
     def release_baselines(self, work: Work) -> None:
         """End a trial's claims on baselines: what it needed is saved, and the rest is up to whoever needs it."""

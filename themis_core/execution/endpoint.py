@@ -30,7 +30,7 @@ from themis_core.planning import with_media
 from themis_core.plugins import from_outside, told
 from themis_core.records import Generation, Request, RunCost, Usage
 from themis_core.specs import ExecutionPolicySpec, PriceSpec
-from themis_costs import Budget, Stopped, output_limit, prompt_tokens
+from themis_costs import NOTHING, Budget, Stopped, output_limit, prompt_tokens
 from themis_lanes import Overdue, going_on, watched
 from themis_media import Media, MediaChanged
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
@@ -146,7 +146,7 @@ class Endpoint:
             raise Stopped
         while (reserved := self._budget.reserve(request, price, tells=engine.capabilities.costs)) is None:
             await self._doze(POLL_S)
-        cost = RunCost()
+        cost = NOTHING
         try:
             generation = as_generation(await self._in_time(engine, request))
             if price is None and generation.cost is None:  # it answers here, so that is free
@@ -250,7 +250,7 @@ class Endpoint:
         self._budget.start_call()
         self._under_way += 1
         self._allowance.earn()
-        cost = RunCost()
+        cost = NOTHING
         watch = self._watch
         asked = None if watch is None else watch.started(self.name, engine, request, attempt)
         begun = time.monotonic()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from themis_core.execution.answering import Answered
 from themis_core.execution.claims import Claims
@@ -34,8 +35,7 @@ ITEMS_KNOWN = 1024
 """Items of which is remembered that they are saved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A trial whose outcome is not saved yet."""
 
     work: Work
@@ -133,6 +133,7 @@ class Saving:
             if WARNING in each.generation.provider and not each.finished.reused:
                 self.warnings[str(each.generation.provider[WARNING])] += 1
             self.warnings.update(each.work.warned)
+        self._progress.cost = self._budget.before + self._budget.cost
         self._tell_ended([each.work.trial for each in ended])
 
     async def _alone(self, ended: Ended) -> Ended:
@@ -143,7 +144,7 @@ class Saving:
             failed = replace(ended.finished, outcome="failed", error_code="engine_error", scores=())
             await self._save_paid(ended.events)
             await self._writer.save([failed])
-            return replace(ended, finished=failed, error=str(error))
+            return ended._replace(finished=failed, error=str(error))
         return ended
 
     async def _save_paid(self, events: Sequence[Event]) -> None:
@@ -171,5 +172,4 @@ class Saving:
         if codes := {str(each.result.details[CODE]) for each in finished.scores if each.result.reason == UNAVAILABLE}:
             progress.failed += 1
             self.codes.update(codes)
-        progress.cost = self._budget.before + self._budget.cost
         self._observers.tell(lambda: {"event": own(finished)})

@@ -66,6 +66,20 @@ def test_a_subclass_is_made_as_itself(kind: type[Point]):
     assert (kind(1, y=4).y, kind(1).tags) == (4, [])
 
 
+@quick
+@dataclass(frozen=True, slots=True)
+class One:
+    point: Point
+
+
+@pytest.mark.parametrize("value", [One(Point(1)), Named(1, name="n"), Point(1, 2, [])])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_records_of_one_field_and_subclasses_are_pickled_as_well(value: object, protocol: int):
+    other = pickle.loads(pickle.dumps(value, protocol))
+    assert other == value
+    assert type(other) is type(value)
+
+
 def test_the_signature_is_that_of_the_dataclass():
     signature = inspect.signature(Point)
     assert list(signature.parameters) == [each.name for each in fields(Point)]

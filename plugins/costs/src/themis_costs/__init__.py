@@ -1,6 +1,7 @@
 """What calls of models cost: by their tokens, at most, before they are made, within a budget. It makes no call."""
 
 from themis_costs.budget import (
+    NOTHING,
     Budget,
     Stopped,
     cost_of,
@@ -14,6 +15,7 @@ from themis_costs.purse import Purse, PurseNeed, PursePart, PurseShare
 from themis_costs.usage import Usage
 
 __all__ = [
+    "NOTHING",
     "Budget",
     "Purse",
     "PurseNeed",

@@ -20,6 +20,7 @@ from themis_wording import counted
 __all__ = [
     "ASSUMED_TOKENS",
     "Budget",
+    "NOTHING",
     "Stopped",
     "cost_of",
     "foreseen_cost",
@@ -40,7 +41,8 @@ LIMITS = (
 )  # fmt: skip
 """Keys of a request body by which servers are told the most tokens that an answer may have."""
 
-NOTHING = RunCost()
+NOTHING: Final = RunCost()
+"""What a call costs that nothing is paid for."""
 
 
 class Stopped(Exception):
@@ -188,7 +190,8 @@ class Budget:
         if reserved > 0:
             self._reservations -= 1
             self._reserved = self._reserved - reserved if self._reservations else 0.0
-        self.cost += cost
+        if cost is not NOTHING:
+            self.cost += cost
 
     def cost_of_call(
         self,

@@ -87,16 +87,18 @@ class WorkerProcess:
         self._inbox.clear()
         self._outbox = memoryview(frame)
         self._timer = loop.call_later(limit_s, self._time_is_up, limit_s, False)
-        loop.add_reader(self._socket, self._read)
+        line = self._socket.fileno()  # for a socket that it does not know, the loop asks the system what to call it
+        loop.add_reader(line, self._read)
         try:
             self._write()
             if self._outbox:
-                loop.add_writer(self._socket, self._write)
+                loop.add_writer(line, self._go_on_writing, loop, line)
             return await answer
         finally:
             self._timer.cancel()
-            loop.remove_reader(self._socket)
-            loop.remove_writer(self._socket)
+            loop.remove_reader(line)
+            if self._outbox:
+                loop.remove_writer(line)
             self._answer = None
 
     def _write(self) -> None:
@@ -107,8 +109,11 @@ class WorkerProcess:
             return
         except OSError:  # the other end is closed, which reading tells as well
             self._outbox = memoryview(b"")
-        if self._answer is not None:
-            self._answer.get_loop().remove_writer(self._socket)
+
+    def _go_on_writing(self, loop: asyncio.AbstractEventLoop, line: int) -> None:
+        self._write()
+        if not self._outbox:
+            loop.remove_writer(line)
 
     def _read(self) -> bool:
         """Take one chunk of what has arrived, and end the exchange if that ends it; return whether there was any."""
