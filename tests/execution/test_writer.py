@@ -96,6 +96,23 @@ async def test_what_cannot_be_encoded_fails_alone_and_saving_goes_on(planted: Ex
 
 
 @awaited
+async def test_who_waits_alone_is_not_kept_waiting_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_open: list[float] = []
+    monkeypatch.setattr("themis_core.execution.writer.time.sleep", kept_open.append)
+    store = Planted()
+    writer = Writer(lambda: store)
+    await writer.start()
+    for number in range(3):
+        await writer.save([item(f"i{number}")])
+        await writer.read(lambda store: store.items([]))
+    assert (store.groups, kept_open) == ([["i0"], ["i1"], ["i2"]], [])
+    jobs: list[list[Event]] = [[item(f"j{number}")] for number in range(9)]
+    await saved(writer, jobs)
+    await writer.stop()
+    assert kept_open, "several waited"
+
+
+@awaited
 async def test_events_that_real_encoders_refuse_fail_alone() -> None:
     store = MemoryStore()
     writer = Writer(lambda: store)

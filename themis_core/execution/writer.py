@@ -28,8 +28,8 @@ log = logging.getLogger("themis.progress")
 GROUP = 1_000
 """Most waiting jobs that one commit takes."""
 LINGER_S = 0.004
-"""Seconds for which a group stays open: answers that come one by one would otherwise pay for a commit each, which
-costs as much CPU as ten trials do."""
+"""Seconds for which a group stays open while several wait: answers that come one by one would otherwise pay for a
+commit each, which costs as much CPU as ten trials do."""
 PATIENCE_S = 5.0
 """Seconds of waiting for the store after which it is said."""
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
@@ -179,7 +179,8 @@ class Writer:
         """Take what waits, commit its events as one group, then do its look-ups; False when told to end."""
         jobs = [self._jobs.get()]
         self._busy_since = time.monotonic()
-        time.sleep(LINGER_S)
+        if len(self._waiting) > 1:  # one that waits alone, such as a run that begins, has nobody to wait for
+            time.sleep(LINGER_S)
         while len(jobs) < GROUP and not self._jobs.empty():
             jobs.append(self._jobs.get())
         going_on = None not in jobs
