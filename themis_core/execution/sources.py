@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Sequence
 from itertools import islice
@@ -13,6 +14,8 @@ __all__ = ["BATCH", "Source", "Trials", "WholePlan"]
 
 BATCH = 256
 """Trials per look-up, at the most."""
+AT_ONCE = 32
+"""Trials that are made before the event loop looks at what has arrived: many at once would hold up replies."""
 Trials: TypeAlias = AsyncIterator[list[Trial]]
 """In batches for one look-up each."""
 
@@ -48,7 +51,16 @@ class WholePlan(Source):
 
     async def trials(self, endpoint: str | None, labels: Collection[str]) -> Trials:
         trials = self._plan.trials(endpoint, labels=labels)
-        while batch := list(islice(trials, BATCH)):
+        batch: list[Trial] = []
+        size = AT_ONCE  # the first calls wait for few prompts, and later look-ups are for many trials
+        while made := list(islice(trials, AT_ONCE)):
+            batch += made
+            if len(batch) >= size:
+                yield batch
+                batch, size = [], min(2 * size, BATCH)
+            else:
+                await asyncio.sleep(0)
+        if batch:
             yield batch
 
     def waiting(self, width: int) -> int:
