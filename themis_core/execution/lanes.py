@@ -62,7 +62,9 @@ class Lanes:
     def __init__(self, policy: ExecutionPolicySpec, budget: Budget) -> None:
         self._budget = budget
         self._threads = Threads(policy.scoring_threads)
-        self._size = policy.scoring_processes or min(max(os.cpu_count() or 1, FEWEST_PROCESSES), MOST_PROCESSES)
+        cores = os.cpu_count() or 1
+        self._size = policy.scoring_processes or min(max(cores, FEWEST_PROCESSES), MOST_PROCESSES)
+        self._at_first = policy.scoring_processes or cores
         self._memory_mb = policy.process_memory_mb
         self._start_s = policy.start_timeout_s
         self._processes: Processes | None = None
@@ -201,7 +203,9 @@ class Lanes:
 
     async def _in_a_process(self, call: Call) -> Any:
         if self._processes is None:
-            self._processes = Processes(self._size, memory_mb=self._memory_mb, start_s=self._start_s)
+            self._processes = Processes(
+                self._size, at_first=self._at_first, memory_mb=self._memory_mb, start_s=self._start_s
+            )
         limit = seconds_for(call.component)
         try:
             return await self._processes.call(call.component, call.method, call.args, limit, label=_label(call))

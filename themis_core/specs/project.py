@@ -98,7 +98,10 @@ class ExecutionPolicySpec(Spec):
         8, ge=1, description="Calls of extractors, metrics and judges that run in threads at the same time."
     )
     scoring_processes: int | None = Field(
-        None, ge=1, description="Processes for those that run in processes; by default one for each core, from 4 to 8."
+        None,
+        ge=1,
+        description="Processes for those that run in processes; by default one for each core, from 4 to 8, of which "
+        "more than there are cores start only where calls wait more than they compute.",
     )
     process_memory_mb: int = Field(4096, ge=64, description="Memory, in MB, that the data of such a process may take.")
     breaker_failures: int = Field(

@@ -211,6 +211,40 @@ def test_no_more_workers_run_than_the_pool_is_large(stranger: Any) -> None:
         assert len(children()) <= 2
 
 
+COMPUTE = "end = time.thread_time() + 0.02\nwhile time.thread_time() < end: sum(range(1000))"
+
+
+@pytest.mark.parametrize(("code", "most"), [(COMPUTE, 1), ("time.sleep(0.02)", 3), ("time.sleep(0.1)", 3)])
+def test_workers_beyond_the_first_are_for_calls_that_wait(
+    stranger: Any, monkeypatch: pytest.MonkeyPatch, code: str, most: int
+) -> None:
+    monkeypatch.setattr("themis_lanes.processes.PATIENCE_S", 1_000.0)
+    monkeypatch.setattr("themis_lanes.processes.COMPUTING", 0.2)  # others compute on this machine as well
+    pool = Processes(3, at_first=1, memory_mb=None)
+
+    async def calls() -> None:
+        one = stranger.Stranger()
+        await asyncio.gather(*(pool.call(one, "run", (code,), SOON) for _ in range(12)))
+
+    with contextlib.closing(pool):
+        run(calls())
+        assert len(children()) == most
+
+
+def test_a_call_that_is_stuck_keeps_the_others_waiting_no_longer_than_there_is_patience(stranger: Any) -> None:
+    pool = Processes(2, at_first=1, memory_mb=None)
+
+    async def calls() -> object:
+        stuck = asyncio.create_task(pool.call(stranger.Stranger(), "run", (BURN,), 1_000))
+        await asyncio.sleep(0)
+        value = await asyncio.wait_for(pool.call(stranger.Stranger(), "give", (7,), SOON), SOON)
+        stuck.cancel()
+        return value
+
+    with contextlib.closing(pool):
+        assert run(calls()) == 7
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -236,7 +270,7 @@ def test_no_more_workers_run_than_the_pool_is_large(stranger: Any) -> None:
             (Crashed, "its process closed the socket that its answers come from"),
         ),
         ("write_to_socket(b'garbage')", (Crashed, "its process wrote to the socket that its answers come from")),
-        ("write_to_socket(b'laneD' + bytes(7) + b'\x09abc'); time.sleep(1_000)", (Overdue, "not done within 0.5 s")),
+        ("write_to_socket(b'laneD' + bytes(15) + b'\x09abc'); time.sleep(1_000)", (Overdue, "not done within 0.5 s")),
     ],
 )
 def test_a_call_that_ends_its_process_or_never_ends_costs_itself_alone(

@@ -41,6 +41,8 @@ class WorkerProcess:
         """Whether it knows where modules are, and its limits."""
         self.label = ""
         self.since = 0.0
+        self.computed_s = 0.0
+        """Seconds of CPU that its last answer took, without those of processes that it started."""
         self._killed = False
         self._timer: asyncio.TimerHandle
         self._inbox = bytearray()
@@ -76,7 +78,7 @@ class WorkerProcess:
         Raises Overdue and Crashed. After these, and after a cancellation, the worker can only be ended.
         """
         try:
-            return await self._exchange(worker.HEAD.pack(worker.MAGIC, kind, len(content)) + content, limit_s)
+            return await self._exchange(worker.HEAD.pack(worker.MAGIC, kind, 0.0, len(content)) + content, limit_s)
         except _Ended:
             raise Crashed(await self._how_it_ended()) from None
 
@@ -131,7 +133,7 @@ class WorkerProcess:
         elif self._inbox[: len(worker.MAGIC)] != worker.MAGIC[: len(self._inbox)]:
             self._answer.set_exception(Crashed("its process wrote to the socket that its answers come from"))
         elif len(self._inbox) >= worker.HEAD.size:
-            _, kind, length = worker.HEAD.unpack_from(self._inbox)
+            _, kind, self.computed_s, length = worker.HEAD.unpack_from(self._inbox)
             if len(self._inbox) >= worker.HEAD.size + length:
                 self._answer.set_result((kind, bytes(self._inbox[worker.HEAD.size :])))
         return True

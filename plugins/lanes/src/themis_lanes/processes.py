@@ -20,6 +20,10 @@ __all__ = ["Processes"]
 
 MOST_PICKLES: Final = 256
 """Targets of which the pickle is kept."""
+COMPUTING: Final = 0.5
+"""The least share of their time for which calls compute where further workers would not help them."""
+PATIENCE_S: Final = 1.0
+"""How long a call waits for a place while there could be more: who has one may be stuck."""
 CLOSING_S: Final = 5.0
 """How long `close` waits for what it killed. Only what the system itself holds up takes longer."""
 
@@ -27,15 +31,30 @@ CLOSING_S: Final = 5.0
 class Processes:
     """A pool of at most `size` worker processes, each started when it is first needed, and used for many calls.
 
+    With `at_first`, there are no more than so many as long as calls compute, such as one for each core. The others are
+    for calls that wait: to start a worker and to import what a target needs takes as long as many calls.
+
     Use it in one thread, from one event loop at a time; `close` as well. A worker keeps a target from call to call, as
     it was when it was first sent.
     """
 
-    def __init__(self, size: int, *, memory_mb: int | None, start_s: float = 30.0, name: str = "the pool") -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        at_first: int | None = None,
+        memory_mb: int | None,
+        start_s: float = 30.0,
+        name: str = "the pool",
+    ) -> None:
         """`memory_mb`: what a worker may hold; `start_s`: how long it may take to start and to load a target."""
         if os.name != "posix":
             raise RuntimeError("calls in processes of their own need a POSIX system, such as Linux or macOS")
         self._size = size
+        self._places = size if at_first is None else min(at_first, size)
+        self._worked_s = 0.0
+        self._computed_s = 0.0
+        """Of the time for which calls were at work."""
         self._memory_mb = memory_mb
         self._start_s = start_s
         self._name = name
@@ -95,21 +114,37 @@ class Processes:
     async def _take_place(self) -> None:
         if self._closed:
             raise self._was_closed()
-        if self._taken < self._size and not self._waiting:
+        if self._taken < self._places and not self._waiting:
             self._taken += 1
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._waiting.append(turn)
+        patience = loop.call_later(PATIENCE_S, self._open_all) if self._places < self._size else None
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._leave_place()  # it was given a place in the moment when it was cancelled
             raise
+        finally:
+            if patience is not None:
+                patience.cancel()
 
     def _leave_place(self) -> None:
         self._taken -= 1
-        while self._waiting and self._taken < self._size:
+        if self._computed_s < COMPUTING * self._worked_s:
+            self._open_all()
+        else:
+            self._serve()
+
+    def _open_all(self) -> None:
+        """Let there be all workers from now on."""
+        self._places = self._size
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self._taken < self._places:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._taken += 1
@@ -137,7 +172,11 @@ class Processes:
             answer = await self._prepare(one, key, loaded)
             if answer[0] == worker.DONE:
                 one.since = time.monotonic()
-                answer = await one.ask(worker.CALL, request, limit_s)
+                try:
+                    answer = await one.ask(worker.CALL, request, limit_s)
+                    self._computed_s += one.computed_s
+                finally:
+                    self._worked_s += time.monotonic() - one.since
             if answer[0] == worker.OUT_OF_MEMORY:
                 limit = "" if self._memory_mb is None else f" (limit {self._memory_mb} MB)"
                 raise Crashed(f"its process ran out of memory{limit}")

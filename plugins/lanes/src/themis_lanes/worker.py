@@ -2,7 +2,8 @@
 
 It is run as a script, and imports nothing of this package: it starts fast, and before it knows where modules are.
 
-A frame is `MAGIC`, a letter for its kind, and the length of what follows, in both directions:
+A frame is `MAGIC`, a letter for its kind, the seconds of CPU that an answer took, and the length of what follows, in
+both directions:
 
     SETTINGS  JSON: where modules are found, the memory limit         -> DONE or RAISED
     LOAD      16 bytes that name the target, then its pickle          -> DONE or RAISED
@@ -18,6 +19,7 @@ import pickle
 import signal
 import struct
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +27,7 @@ from typing import Final
 
 __all__ = ["describe"]
 
-HEAD: Final = struct.Struct("!4scQ")
+HEAD: Final = struct.Struct("!4scdQ")
 MAGIC: Final = b"lane"
 SETTINGS, LOAD, CALL, DONE, RAISED, OUT_OF_MEMORY = (b"S", b"L", b"C", b"D", b"R", b"M")
 KEY_BYTES: Final = 16
@@ -45,11 +47,13 @@ def main() -> None:
     # Ctrl-C is the parent's to answer. SIG_IGN would be handed on to what a component starts.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     keep_from_copies(line)
-    out_of_memory = HEAD.pack(MAGIC, OUT_OF_MEMORY, 0)  # made while there is memory
+    out_of_memory = HEAD.pack(MAGIC, OUT_OF_MEMORY, 0.0, 0)  # made while there is memory
     targets: dict[bytes, object] = {}
     try:
         while (request := receive(line)) is not None:
-            send(line, *answer(targets, *request))
+            begun = time.process_time()
+            kind, content = answer(targets, *request)
+            send(line, kind, content, time.process_time() - begun)
     except MemoryError:
         send_all(line, out_of_memory)
     except OSError:
@@ -96,7 +100,7 @@ def receive(line: int) -> tuple[bytes, bytearray] | None:
     """Return a frame's kind and content, or None at the end."""
     if (head := _exactly(line, HEAD.size)) is None:
         return None
-    _, kind, length = HEAD.unpack(head)
+    _, kind, _, length = HEAD.unpack(head)
     content = _exactly(line, length)
     return None if content is None else (kind, content)
 
@@ -112,8 +116,8 @@ def _exactly(line: int, length: int) -> bytearray | None:
     return content
 
 
-def send(line: int, kind: bytes, content: bytes) -> None:
-    send_all(line, HEAD.pack(MAGIC, kind, len(content)))
+def send(line: int, kind: bytes, content: bytes, computed_s: float) -> None:
+    send_all(line, HEAD.pack(MAGIC, kind, computed_s, len(content)))
     send_all(line, content)
 
 
