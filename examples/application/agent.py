@@ -1,4 +1,4 @@
-"""An agent with tools: it plans a calculation, calls its tools step by step, and says what came of it."""
+"""An agent with tools: it plans a calculation, calls its tools step by step, and reports the result."""
 
 import operator
 import re

@@ -1,4 +1,4 @@
-"""A retrieval chain: it looks for the pages with most words of the question, and answers with the best sentence."""
+"""A retrieval chain: it finds the pages that share most words with the question, and answers with the best sentence."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The system of your own: a calculator that reads the question, and knows no word but two."""
+"""A stand-in for your own system: a calculator that reads the question, and knows only two words."""
 
 import re
 
