@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 import themis_core as themis
+from themis_core.execution.writer import Writer
+from themis_core.records import Event, GenerationRecorded, ItemRecorded, TrialFinished
 
 ITEMS = [
     {"id": "france", "q": "What is the capital of France?", "reference": "Paris", "baseline": "Lyon."},
@@ -271,6 +274,63 @@ def test_a_stopped_run_goes_on_with_the_judges_where_it_stopped(court: Any, call
     result = themis.run(path)
     assert (result.run_id, result.status) == (stopped.run_id, "completed")
     assert (court.scores(result), court.asked()) == ({"france": 1.0, "italy": 0.0}, {"small": 2, "judge-1": 8})
+
+
+IN_A_THREAD = """
+from themis_core import hookimpl
+from themis_plugin_judge.correctness import Correctness
+
+class Slow(Correctness):
+    runs_in = "thread"
+
+@hookimpl
+def themis_register_judges(register):
+    register("slow", Slow)
+"""
+
+
+def told(event: Event) -> str:
+    if isinstance(event, GenerationRecorded):
+        return "answer" if event.request.model_id == "small" else "reply"
+    return {ItemRecorded: "item", TrialFinished: "trial"}.get(type(event), "")
+
+
+ONE_BY_ONE = {"id": "judge/rubric", "config": {"criteria": CRITERIA, "ask": "each"}}
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("metrics", "verdict", "saved"),
+    [
+        ([{"id": "judge/correctness"}], "CORRECT", ["answer", "reply item trial"]),
+        ([{"id": "judge/correctness"}], "PERHAPS", ["answer", "reply", "reply item trial"]),  # it is asked once more
+        ([ONE_BY_ONE], "YES", ["answer", "reply", "reply item trial"]),
+        ([{"id": "mine/slow"}], "CORRECT", ["answer", "reply", "item trial"]),
+        ([{"id": "judge/correctness"}, {"id": "text/exact_match"}], "CORRECT", ["answer", "reply", "item trial"]),
+    ],
+)
+def test_a_reply_is_saved_before_anything_is_waited_for(
+    court: Any, metrics: list[dict[str, Any]], verdict: str, saved: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    court.script([*ANSWERS, {"output": lines(verdict)}])
+    (court.folder / "mine.py").write_text(IN_A_THREAD, encoding="utf-8")
+    data = court.spec(
+        ITEMS[:1],
+        [{**each, **({} if "text" in each["id"] else {"judge": court.judge()})} for each in metrics],
+        ["small"],
+    )
+    data["project"]["plugins"] = {"mine": "mine.py"}
+    (court.folder / "spec.json").write_text(json.dumps(data), encoding="utf-8")
+    seen: list[str] = []
+    save = Writer.save
+
+    async def spied(self: Writer, events: Sequence[Event]) -> None:
+        seen.append(" ".join(map(told, events)).strip())
+        await save(self, events)
+
+    monkeypatch.setattr(Writer, "save", spied)
+    assert themis.run(court.folder / "spec.json").status == "completed"
+    assert [each for each in seen if each] == saved
 
 
 @sqlite_only

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
-from themis_core.execution.judging import judge_request
+from themis_core.execution.judging import Asking
 from themis_core.execution.returned import as_question
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
 from themis_core.planning import Plan, Trial, followed, questions
@@ -67,6 +67,7 @@ class JudgeForecast:
         self._scorers = {
             each.composed.spec.slice_id: [scorer for scorer in each.scorers if scorer.judges] for each in plan.slices
         }
+        self._asking = Asking()
         self._rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -94,7 +95,7 @@ class JudgeForecast:
                 row["stored"] += stored
                 for number, question in enumerate(written.questions):
                     for repeat in range(judging.repeats):
-                        request = judge_request(judging, question, trial.item.id, repeat)
+                        request = self._asking.request(judging, question, trial.item.id, repeat)
                         key = request.key if written.final else _stand_in(trial, scorer, number, request)
                         asked.append((row, judging, request, key, written.still_to_come))
         replies = store.stored_generations([each[2].key for each in asked]) if store is not None and asked else set()

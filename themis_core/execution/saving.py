@@ -86,7 +86,7 @@ class Saving:
             trial.prompt_variant_id, trial.model_id, trial.params, trial.sample_index, tuple(answered.keys),
             "failed" if code else generation.status, code, not answered.called, () if code else tuple(scores),
         )  # fmt: skip
-        events = [*answered.unsaved, *self._item_of(work), finished]
+        events = [*answered.unsaved, *work.unsaved, *self._item_of(work), finished]
         return Ended(work, finished, generation, error, events)
 
     def _item_of(self, work: Work) -> list[Event]:

@@ -77,6 +77,8 @@ class Scores:
         if score is not None:
             return ScoreEntry(scorer.score, scorer.metric, key, score, parse, extraction)
         judged = await self._judge(work, scorer, generation, extraction)
+        if scorer is not work.scorers[-1]:  # the next one may wait for something
+            await self._judging.save(work.unsaved)
         if isinstance(judged, Generation):  # the next run asks again
             judged = _unavailable(scorer, judged), ()
         return ScoreEntry(scorer.score, scorer.metric, key, judged[0], parse, extraction, judged_by=judged[1])
@@ -92,7 +94,7 @@ class Scores:
             return Score(reason="no_baseline"), ()
         value = extraction.value if extraction is not None else generation.text
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, work.asked, baseline)
-        return await self._judging.score(scorer, judged)
+        return await self._judging.score(scorer, judged, work.unsaved)
 
 
 def _unavailable(scorer: Scorer, failed: Generation) -> Score:

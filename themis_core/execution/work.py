@@ -8,7 +8,7 @@ from typing import Any
 
 from themis_core.planning import Trial
 from themis_core.plugins import Scorer
-from themis_core.records import Extraction, Generation, Score
+from themis_core.records import Event, Extraction, Generation, Score
 
 __all__ = ["Stored", "Work"]
 
@@ -37,3 +37,5 @@ class Work:
     """What was warned of in answers before the last one, and in what a simulated user said, if they are new."""
     heard: tuple[dict[str, Any], ...] = ()
     """The whole conversation; empty for a prompt of one turn."""
+    unsaved: list[Event] = field(default_factory=list)
+    """The last reply of a judge, if it is saved together with the trial."""
