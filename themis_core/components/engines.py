@@ -152,6 +152,14 @@ class Engine(Component):
         anything is paid for. Only messages of text are tried so: of other parts, the data is not read yet.
         """
 
+    def check_content(self) -> None:
+        """Look through what `check` only took a digest of, such as the rows of a long file. Raise SpecError that names
+        the place, or ValueError.
+
+        Called in planning, once, before anything is paid for; not for a run that is complete, nor where another process
+        of the run has done so. What is looked through must be part of the identity. No network.
+        """
+
     async def start(self) -> None:
         """Open what requests need. Called once, in the run's event loop, before the first request.
 

@@ -125,7 +125,7 @@ class Runner:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
         started: list[ComposedModel] = []
         try:
-            for model in {id(each.engine): each for each in self._plan.composition.models()}.values():
+            for model in self._plan.composition.by_engine():
                 await self._start(model)
                 started.append(model)
             await self._sharing.begin()

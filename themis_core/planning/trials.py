@@ -58,10 +58,13 @@ class Plan:
         return [found for each in self.asked.values() for found in each.unscorable]
 
     def check(self) -> None:
-        """Render every prompt for every item of its part, and ask every scorer about it: no mistake is left to be found
-        once calls are paid. A run that is complete has been checked before. Raises SpecError."""
+        """Render every prompt for every item of its part, ask every scorer about it, and have engines look through what
+        they answer from: no mistake is left to be found once calls are paid. A run that is complete has been checked
+        before. Raises SpecError."""
         if self.asked:
             return
+        for model in self.composition.by_engine():
+            model.check_content()
         for each in self.slices:
             check_items(each)
             check_judges(each)

@@ -85,10 +85,13 @@ class Composition:
             found.setdefault((id(model.engine), model.spec.sent), model)
         return list(found.values())
 
+    def by_engine(self) -> list[ComposedModel]:
+        """One of these models for each engine."""
+        return list({id(model.engine): model for model in self.models()}.values())
+
     def needs(self) -> Needs:
         """What a process that works on the run holds: the sum over its engines, each of which is started once."""
-        engines = {id(model.engine): model for model in self._called()}
-        return sum((model.needs for model in engines.values()), Needs())
+        return sum((model.needs for model in self.by_engine()), Needs())
 
     def variables(self) -> list[str]:
         """The environment variables that components name in fields `*_env`: of keys, of the store's URL; sorted."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from themis_core.components import Component, DatasetLoader, Engine, Extractor, Judge, Metric, Needs
+from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.reading import Place
 from themis_core.records import Request
@@ -76,6 +77,14 @@ class ComposedModel:
                 self.engine.check_params(params)
         except ValueError as error:
             raise place.error(f"model {self.spec.model_id!r}: engine {self.component!r}: {error}") from error
+
+    def check_content(self) -> None:
+        """Let the engine look through what it has only taken a digest of. Raises SpecError."""
+        try:
+            with calling(self.component, "check_content", but=(SpecError, ValueError)):
+                self.engine.check_content()
+        except ValueError as error:
+            raise SpecError(f"model {self.spec.model_id!r}: engine {self.component!r}: {error}") from error
 
     def check_request(self, request: Request, variant: str, place: Place) -> None:
         """Let the engine refuse a request of a prompt variant that it can't send. Raises SpecError there."""

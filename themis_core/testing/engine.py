@@ -91,6 +91,7 @@ class EngineSuite:
 
     def test_what_is_answered_is_not_refused_in_the_plan(self, engine: Engine, asked: Request, base_dir: Path) -> None:
         engine.check(base_dir)
+        engine.check_content()
         engine.check_request(copy.deepcopy(asked))
 
     def test_a_request_gets_a_generation_and_stays_as_it_is(

@@ -34,6 +34,7 @@ def request(item_id: str, model: str = "m", prompt: Any = "hello", sample: int =
 def engine(folder: Path, path: str = "rec.jsonl", models: Sequence[str] = ("m",), **fields: str) -> FileEngine:
     made = FileEngine.model_validate({"path": path, "fields": fields}).for_models(models)
     made.check(folder)
+    made.check_content()
     return made
 
 
@@ -559,6 +560,44 @@ def test_checking_again_reads_again(tmp_path: Path) -> None:
     write(tmp_path, [{"id": "a", "output": "y"}])
     made.check(tmp_path)
     assert ask(made, "a").text == "y"
+
+
+def test_a_file_that_changes_before_its_rows_are_looked_at_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"id": "a", "output": "x"}])
+    made = FileEngine.model_validate({"path": "rec.jsonl"})
+    made.check(tmp_path)
+    write(tmp_path, [{"id": "a", "output": "y"}])
+    with pytest.raises(SpecError) as caught:
+        made.check_content()
+    assert str(caught.value) == f"{path}: it was changed meanwhile: run the same command again"
+
+
+def test_a_complete_run_reads_no_row_and_a_start_without_a_check_reads_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [{"id": "a", "output": "x"}])
+    rows = [{"id": "a", "gold": "x"}]
+    benchmark = {
+        "benchmark_id": "b",
+        "models": [{"model_id": "m", "provider": "replay/file", "extras": {"path": "rec.jsonl"}}],
+        "prompt_variants": [{"id": "p", "messages": [{"role": "user", "content": "?"}]}],
+        "slices": [
+            {"slice_id": "s", "dataset": {"source": "files/inline", "fields": {"reference": "gold"},
+                                          "extras": {"rows": rows}},
+             "generation": {}, "scores": [{"name": "n", "metrics": ["text/exact_match"]}]}
+        ],
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps({"benchmark": benchmark}), encoding="utf-8")
+    assert themis.run(tmp_path / "spec.json").status == "completed"
+    monkeypatch.setattr(recording.Recording, "indexed", lambda self: pytest.fail("indexed"))
+    assert themis.run(tmp_path / "spec.json").status == "completed"
+    assert themis.plan(tmp_path / "spec.json").to_call == 0
+    monkeypatch.undo()
+    made = FileEngine.model_validate({"path": "rec.jsonl"})
+    made.check(tmp_path)
+    (tmp_path / "rec.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"rec.jsonl:1: no valid JSON"):
+        asyncio.run(made.start())
 
 
 @pytest.mark.parametrize(

@@ -31,5 +31,7 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(
 ) -> None:
     (tmp_path / "rec.jsonl.zst").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "zstandard", None)
+    engine = FileEngine(path="rec.jsonl.zst")
+    engine.check(tmp_path)
     with pytest.raises(SpecError, match=r"pip install 'themis-rows\[zstd\]'"):
-        FileEngine(path="rec.jsonl.zst").check(tmp_path)
+        engine.check_content()

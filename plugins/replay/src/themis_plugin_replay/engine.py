@@ -22,8 +22,8 @@ _MODEL = "{model_id}"
 class FileEngine(Engine):
     """Answers with outputs that were recorded in files, found by item id, model and sample.
 
-    The files are indexed by `check`; rows are read when they are asked for. What the files hold is part of the
-    identity, so a changed recording is replayed anew. Inference parameters are not looked at.
+    What the files hold is part of the identity, so a changed recording is replayed anew. A run that is complete reads
+    no row; any other has every row checked and indexed before its first call. Inference parameters are not looked at.
     """
 
     path: str = Field(
@@ -69,18 +69,26 @@ class FileEngine(Engine):
         return "replay"
 
     def check(self, base_dir: Path) -> None:
-        """Index the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
+        """Find the files, and take their digests. Raises SpecError for one that is not there."""
         self._recording = Recording(
             files_of(self.path, base_dir, self._models), Columns(self.fields), f"the recording {self.path!r}"
         )
         self.__dict__.pop("recording", None)
+
+    def check_content(self) -> None:
+        """Index the files. Raises SpecError that names file and line for the first thing that is wrong in them."""
+        self.recording  # noqa: B018 - which is made here
 
     def check_params(self, params: dict[str, Any]) -> None:
         """Take any: a recording says itself with which settings it was made."""
 
     def identity(self) -> dict[str, Any]:
         """The config without the path, and a digest of what the files hold. Needs `check` before it."""
-        return {**super().identity(), "content": digest(self.recording.content)}
+        return {**super().identity(), "content": digest(self._checked().content)}
+
+    async def start(self) -> None:
+        """Index the files, where their content was checked elsewhere."""
+        self.check_content()
 
     async def generate(self, request: Request) -> Generation:
         model = request.model_id if self.fields.model is not None or _MODEL in self.path else ""
@@ -94,9 +102,12 @@ class FileEngine(Engine):
 
     @cached_property
     def recording(self) -> Recording:
-        """What `check` has indexed; cached, because a private attribute of pydantic costs 1.7 µs at every look."""
+        """The files with an index; cached, because a private attribute of pydantic costs 1.7 µs at every look."""
+        return self._checked().indexed()
+
+    def _checked(self) -> Recording:
         if self._recording is None:
-            raise RuntimeError("replay/file is used before `check`, which reads the recording")
+            raise RuntimeError("replay/file is used before `check`, which finds the recording")
         return self._recording
 
 

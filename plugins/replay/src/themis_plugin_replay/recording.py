@@ -1,4 +1,4 @@
-"""Recorded files, indexed once, their rows read on demand.
+"""Recorded files, indexed when they are needed, their rows read on demand.
 
 Memory holds one hash and one place per row, 20 bytes, and no text. Plain JSON Lines are read where they are;
 all other formats are first written to a temporary file as JSON Lines.
@@ -56,12 +56,10 @@ class Recording:
     """The rows of some files by model, item id and sample."""
 
     def __init__(self, files: Iterable[tuple[str, Path]], columns: Columns, source: str) -> None:
-        """Index files, each given with the model that its name says, and check every row.
-
-        Raises SpecError that names file and line; of two rows for the same request it names both.
-        """
+        """Take digests of files, each given with the model that its name says. Raises SpecError that names the file."""
         self.source = source
-        self.content: list[list[str]] = []
+        self._files = [(model, path, _sha256(path)) for model, path in files]
+        self.content = sorted([model, sha256] for model, _, sha256 in self._files)
         """Model and SHA-256 of each file, sorted: what pins the recording."""
         self._columns = columns
         self._keys, self._matches = array("q"), array("q")
@@ -71,15 +69,23 @@ class Recording:
         self._sources: list[_Source] = []
         self._pieces: dict[int, tuple[int, bytes]] = {}
         """By the place of the row that comes next, a piece of its file with its offset."""
+
+    def indexed(self) -> Recording:
+        """The same, once every row is checked and can be found; a run that asks nothing needs none of that.
+
+        Raises SpecError that names file and line; of two rows for the same request it names both.
+        """
         opened: list[BinaryIO] = []
         weakref.finalize(self, _close, opened)
-        for model, path in files:
+        for model, path, sha256 in self._files:
             try:
-                self._add(model, path, opened)
+                found = self._add(model, path, opened)
             except OSError as error:
-                raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
-        self.content.sort()
+                raise _unreadable(path, error) from error
+            if found != sha256:
+                raise SpecError("it was changed meanwhile: run the same command again", path=shown_path(path))
         self._sort()
+        return self
 
     def find(self, model: str, request: Request, *, or_none: bool = False) -> Generation | None:
         """Return what was recorded for a request; if nothing was, raises EngineError with code `missing`."""
@@ -117,19 +123,17 @@ class Recording:
             said += "; name the column of the sample index in fields.sample"
         return said
 
-    def _add(self, model: str, path: Path, opened: list[BinaryIO]) -> None:
+    def _add(self, model: str, path: Path, opened: list[BinaryIO]) -> str:
+        """Index a file and return its SHA-256."""
         plain = is_plain_jsonl(path)
         file: Any = path.open("rb", buffering=0) if plain else tempfile.TemporaryFile()  # noqa: SIM115
         opened.append(file)
         source = _Source(model, path, file, file.fileno())
         self._sources.append(source)
         if plain:
-            sha256 = self._index_in_place(source)
-        else:
-            with path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._index_copy(source)
-        self.content.append([model, sha256])
+            return self._index_in_place(source)
+        self._index_copy(source)
+        return _sha256(path)
 
     def _index_in_place(self, source: _Source) -> str:
         digest, offset = hashlib.sha256(), 0
@@ -250,6 +254,18 @@ class Recording:
         if is_plain_jsonl(source.path):
             return before + 1
         return next(islice((number for number, _ in rows(source.path)), before, None))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SpecError:
+    return SpecError(f"can't be read: {error}", path=shown_path(path))
 
 
 def _last_user_message(request: Request) -> str:
