@@ -99,11 +99,14 @@ def test_listing_the_plugins_imports_only_what_lists_them(tmp_path: Path) -> Non
     assert imported & {"datasets", "httpx", "psycopg", "pyreqwest", "sqlalchemy"} == set()
 
 
-def test_a_run_in_a_new_store_imports_no_sqlalchemy(tmp_path: Path) -> None:
+def test_a_run_in_a_new_store_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     shutil.copytree(QUICKSTART, tmp_path / "quickstart")
     shutil.copy(QUICKSTART.with_suffix(".yaml"), tmp_path)
-    imported = packages_after(COMMAND.format(arguments=["run", "quickstart.yaml"]), tmp_path)
-    assert imported & {"sqlalchemy", "sqlite3", "themis_sql"} == {"sqlite3", "themis_sql"}
+    modules = modules_after(COMMAND.format(arguments=["run", "quickstart.yaml"]), tmp_path)
+    imported = {name.partition(".")[0] for name in modules}
+    assert imported & {"jinja2", "sqlalchemy", "sqlite3", "themis_sql"} == {"sqlite3", "themis_sql"}
+    assert "themis_workers" not in imported
+    assert modules & {"themis_pacing.breaker", "themis_pacing.pool"} == {"themis_pacing.breaker"}
     assert (tmp_path / ".themis" / "themis.sqlite3").exists()
 
 

@@ -127,8 +127,6 @@ if TYPE_CHECKING:
     from themis_core.results import Results as Results
     from themis_core.results import RunResult as RunResult
     from themis_core.results import gates_of as gates_of
-    from themis_core.session import Launcher as Launcher
-    from themis_core.session import LocalLauncher as LocalLauncher
     from themis_core.session import PlanReport as PlanReport
     from themis_core.session import Progress as Progress
     from themis_core.session import Reread as Reread
@@ -141,7 +139,9 @@ if TYPE_CHECKING:
     from themis_core.session import rereading as rereading
     from themis_core.session import run as run
     from themis_core.session import run_async as run_async
-    from themis_core.session import worker_command as worker_command
+    from themis_core.session.launching import Launcher as Launcher
+    from themis_core.session.launching import LocalLauncher as LocalLauncher
+    from themis_core.session.launching import worker_command as worker_command
     from themis_core.specs import AggregateSpec as AggregateSpec
     from themis_core.specs import BatchesSpec as BatchesSpec
     from themis_core.specs import BenchmarkSpec as BenchmarkSpec
@@ -305,9 +305,8 @@ _ROOMS = {
         "RunResult",
         "gates_of",
     ),
+    "session.launching": ("Launcher", "LocalLauncher", "worker_command"),
     "session": (
-        "Launcher",
-        "LocalLauncher",
         "PlanReport",
         "Progress",
         "Reread",
@@ -320,7 +319,6 @@ _ROOMS = {
         "rereading",
         "run",
         "run_async",
-        "worker_command",
     ),
     "specs": (
         "AggregateSpec",

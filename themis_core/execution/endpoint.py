@@ -16,13 +16,12 @@ from collections.abc import Coroutine
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from themis_core.components import Engine
 from themis_core.errors import EngineError
 from themis_core.execution.deadline import within
 from themis_core.execution.failing import MAY_BE_BILLED, failure_of
-from themis_core.execution.limits import SharedLimits
 from themis_core.execution.returned import as_engine_error, as_generation
 from themis_core.execution.trouble import breaker_of, retry_rules, trouble_of
 from themis_core.execution.watching import CUT_OFF, RequestWatch
@@ -35,6 +34,9 @@ from themis_lanes import Overdue, going_on, watched
 from themis_media import Media, MediaChanged
 from themis_pacing import AdaptiveLimit, Pace, RetryAllowance, Retrying, attempt_ends
 from themis_plain import own
+
+if TYPE_CHECKING:
+    from themis_core.execution.limits import SharedLimits
 
 __all__ = ["Budget", "Endpoint", "Stopped"]
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from themis_core.components import Engine, Metric
 from themis_core.errors import PluginError, SpecError, ThemisError
@@ -31,7 +32,6 @@ from themis_core.execution.deadline import outcome, within
 from themis_core.execution.endpoint import Endpoint
 from themis_core.execution.judging import Judging
 from themis_core.execution.lanes import Lanes
-from themis_core.execution.limits import SharedLimits
 from themis_core.execution.lookups import LookUps
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.saving import Ended, Saving
@@ -46,6 +46,9 @@ from themis_core.plugins import ComposedModel, blaming
 from themis_core.records import Generation
 from themis_costs import Budget, Stopped
 from themis_lanes import Overdue
+
+if TYPE_CHECKING:
+    from themis_core.execution.limits import SharedLimits
 
 __all__ = ["Runner"]
 
@@ -83,7 +86,11 @@ class Runner:
         # Workers spend `max_cost` together, whoever of them gets how much to do, and whoever of them is lost.
         spends_together = source is not None and policy.max_cost is not None
         shares = policy.share_limits or spends_together
-        self._shared = SharedLimits(writer, policy, budget, plan.run_id) if shares else None
+        self._shared: SharedLimits | None = None
+        if shares:
+            from themis_core.execution.limits import SharedLimits  # not needed by most runs
+
+            self._shared = SharedLimits(writer, policy, budget, plan.run_id)
         joined = self._shared if policy.share_limits else None
         self._endpoints = {
             name: Endpoint(name, policy, self._slots, budget, plan.media, self._watch, places[name], joined)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from themis_core.components import DRIVER, StorageBackend
 from themis_core.errors import RunLocked, SpecError, StorageError, StoreMissing
@@ -22,7 +22,6 @@ from themis_core.session.answers_again import Reread, rereading
 from themis_core.session.batches import cancel_batch
 from themis_core.session.checks import unscorable_in
 from themis_core.session.concluding import check_conclusions
-from themis_core.session.driving import RETRIES, Crewed, Driven, drive
 from themis_core.session.ending import end_if_last, end_run
 from themis_core.session.executing import execute
 from themis_core.session.exporting import exported
@@ -30,20 +29,21 @@ from themis_core.session.finished import finished_before
 from themis_core.session.forecasting import PlanReport, edits_told, report_of
 from themis_core.session.garbage import collecting_less
 from themis_core.session.holding import entered
-from themis_core.session.launching import Launcher, LocalLauncher, worker_command
 from themis_core.session.looking import Looked, look_for
 from themis_core.session.orders import WorkOrder
 from themis_core.session.parts import part_of, result_while_ended
-from themis_core.session.working import work_by
 from themis_core.specs import ProjectSpec
 from themis_interrupts import listening
 from themis_interrupts.event_loop import run_to_its_end
 from themis_lanes import leave_alone
-from themis_workers import WorkerEnd
+
+if TYPE_CHECKING:
+    # What is about workers is imported where there are some: it takes a twentieth of the start of a run.
+    from themis_core.session.driving import Crewed, Driven
+    from themis_core.session.launching import Launcher
+    from themis_workers import WorkerEnd
 
 __all__ = [
-    "Launcher",
-    "LocalLauncher",
     "PlanReport",
     "Progress",
     "Reread",
@@ -59,7 +59,6 @@ __all__ = [
     "run_async",
     "work",
     "work_async",
-    "worker_command",
 ]
 
 
@@ -139,6 +138,9 @@ async def run_async(
     with listening():
         part, crew = part_of(shard), None
         if workers is not None:
+            from themis_core.session.driving import RETRIES, Crewed
+            from themis_core.session.launching import LocalLauncher
+
             order = WorkOrder.of(
                 spec,
                 workers,
@@ -180,6 +182,8 @@ def work(order: WorkOrder) -> WorkerEnd:
 
 async def work_async(order: WorkOrder) -> WorkerEnd:
     """`work` for code that has an event loop already."""
+    from themis_core.session.working import work_by
+
     with listening():
         return await work_by(order)
 
@@ -246,6 +250,8 @@ async def _held(
 
 async def _driven(made: Plan, writer: Writer, progress: Callable[[Progress], None] | None, crew: Crewed) -> Driven:
     """Have workers make a run, with the lock of its driver."""
+    from themis_core.session.driving import drive
+
     lock = await writer.read(lambda store: entered(store, made.run_id, DRIVER))
     try:
         for told in await writer.read(lambda store: edits_told(made, store)):
