@@ -91,7 +91,9 @@ class Answering:
         talk = Dialogue(trial.requests, trial.talk)
         called = False
         while (asked := talk.next) is not None:
-            said = await self._known(work, asked.key)
+            said = work.generations.get(asked.key) or work.together.get(asked.key)
+            if said is None and asked.key not in work.owned:
+                said = await self._claims.elsewhere(asked.key, work.owned)
             if said is not None:
                 called |= self._batching.is_new(asked.key)
             else:
@@ -108,19 +110,12 @@ class Answering:
         if talk.fault is not None:
             assert talk.failed is not None
             events.append(GenerationRecorded(talk.fault.key, self._run_id, now(), talk.fault, talk.failed))
-        answer = talk.answer
+        answer, keys = talk.answer, talk.keys
         assert answer is not None
         if events:
-            work.together[talk.keys[-1]] = answer
+            work.together[keys[-1]] = answer
         work.asked, work.heard = talk.asked, talk.heard
-        return Answered(answer, talk.keys, called, events)
-
-    async def _known(self, work: Work, key: str) -> Generation | None:
-        """What is stored, or what another trial gets; None if this one has to ask."""
-        known = work.generations.get(key) or work.together.get(key)
-        if known is None and key not in work.owned:
-            known = await self._claims.elsewhere(key, work.owned)
-        return known
+        return Answered(answer, keys, called, events)
 
     async def baseline(self, work: Work, scorer: Scorer) -> Generation | None:
         """What the judge compares with: the answer of another model to the same, called for here if need be."""

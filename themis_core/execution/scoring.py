@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from math import isclose
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -170,17 +171,13 @@ def unjudged(
 def measuring(scorer: Scorer, item: Item, generation: Generation, extraction: Extraction | None) -> Steps[Score]:
     """The score that a metric gives, or that of an answer which no judge is asked about; `extraction` is what
     `reading` gave."""
-    method = _method(generation, extraction)
-    handed: dict[str, Any] = {"item": item, "generation": generation}
-    if method == "score":
-        handed["value"] = extraction.value if extraction is not None else generation.text
-    return asking(scorer, method, lambda returned: accepted(scorer, returned), **handed)
-
-
-def _method(generation: Generation, extraction: Extraction | None) -> Literal["empty", "worst", "score"]:
+    accept = partial(accepted, scorer)
     if generation.status == "empty" or (extraction is not None and extraction.reason == "empty"):
-        return "empty"
-    return "worst" if nothing_to_read(generation, extraction) else "score"
+        return asking(scorer, "empty", accept, item=item, generation=generation)
+    if nothing_to_read(generation, extraction):
+        return asking(scorer, "worst", accept, item=item, generation=generation)
+    value = extraction.value if extraction is not None else generation.text
+    return asking(scorer, "score", accept, item=item, generation=generation, value=value)
 
 
 def accepted(scorer: Scorer, returned: Any) -> Score:

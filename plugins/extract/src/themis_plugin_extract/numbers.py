@@ -45,20 +45,15 @@ class Number(Extractor):
         return Notation(self.decimal, self.scale_words, self.percent_as_fraction, self.fractions)
 
     def extract(self, text: str) -> Extraction:
-        for line in _lines(text, self.which):
-            found = find_numbers(line, self._notation)
-            if found:
+        # No number goes on in the next line.
+        for line in text.split("\n") if self.which == "first" else _from_the_end(text):
+            if _DIGIT.search(line) and (found := find_numbers(line, self._notation)):
                 return _extraction(found[0 if self.which == "first" else -1])
         return _NO_NUMBER
 
 
-def _lines(text: str, which: str) -> Iterator[str]:
-    """Yield the lines with digits, from where the number is wanted: no number goes on in the next line."""
-    lines = iter(text.split("\n")) if which == "first" else _from_the_end(text)
-    return (line for line in lines if _DIGIT.search(line))
-
-
 def _from_the_end(text: str) -> Iterator[str]:
+    """The lines of a text, the last one first."""
     end = len(text)
     while end >= 0:
         start = text.rfind("\n", 0, end) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -48,26 +49,24 @@ class NumericMatch(ReferenceMetric):
         return None if accepted and None not in accepted else BAD_REFERENCE
 
     def compare(self, value: Any, reference: Any) -> Score:
-        answer = self._read(value)
+        answer = read_number(value, self._notation)
         if answer is None:
             return Score(0.0, details={"not_a_number": "the answer"})
         accepted = self._accepted(reference)
-        return CORRECT if any(self._close(answer, each) for each in accepted if each is not None) else WRONG
+        return CORRECT if answer in accepted or self._is_near(answer, accepted) else WRONG
 
     def _accepted(self, reference: Any) -> list[int | Fraction | None]:
-        return [self._read(each) for each in (reference if isinstance(reference, list) else [reference])]
+        notation = self._notation
+        return [read_number(each, notation) for each in (reference if isinstance(reference, list) else [reference])]
 
     @cached_property
     def _notation(self) -> Notation:
         return Notation(self.decimal, self.scale_words, self.percent_as_fraction, self.fractions)
 
-    def _read(self, value: Any) -> int | Fraction | None:
-        return read_number(value, self._notation)
-
-    def _close(self, answer: int | Fraction, reference: int | Fraction) -> bool:
-        if answer == reference:
-            return True
+    def _is_near(self, answer: int | Fraction, accepted: Sequence[int | Fraction | None]) -> bool:
         if self._tolerances is None:
             return False
         absolute, relative = self._tolerances
-        return abs(Fraction(answer - reference)) <= max(absolute, abs(relative * reference))
+        return any(
+            abs(Fraction(answer - each)) <= max(absolute, abs(relative * each)) for each in accepted if each is not None
+        )
