@@ -396,22 +396,22 @@ def test_a_judge_is_asked_once_and_its_replies_are_kept(bench: Bench) -> None:
 
 @pytest.mark.parametrize("code", ["server_error", "unauthorized", "invalid_reply", "quota", "timeout", "bad_request"])
 def test_a_judge_that_cannot_be_asked_leaves_the_other_scores_alone_and_is_asked_again(bench: Bench, code: str) -> None:
-    bench.rules({"judge re: q0": code})
+    bench.rules({"judge re: q1": code})  # the last one, since some of these failures end all further calls
     broken = bench.run(scores=[JUDGED, GOOD], policy={"max_retries": 0})
     assert (broken.status, broken.exit_code, broken.failed, broken.ledger["answered"]) == ("failed", 5, 0, 2)
     assert code in broken.errors["judge_unavailable"]
     assert code in broken.note
     assert any("1 of 2 scores is missing" in each and "judge_unavailable" in each for each in broken.warnings)
     assert bench.scores(broken) == [
-        ("i0", "asking", None, "judge_unavailable"),
+        ("i0", "asking", 1.0, None),
         ("i0", "good", 1.0, None),
-        ("i1", "asking", 1.0, None),
+        ("i1", "asking", None, "judge_unavailable"),
         ("i1", "good", 1.0, None),
     ]
     bench.log()
     bench.rules({})
     mended = bench.run(scores=[JUDGED, GOOD])
-    assert (mended.status, mended.exit_code, bench.calls(), mended.warnings) == ("completed", 0, ["judge re: q0"], [])
+    assert (mended.status, mended.exit_code, bench.calls(), mended.warnings) == ("completed", 0, ["judge re: q1"], [])
 
 
 # --- how runs end -------------------------------------------------------------------------------------------
