@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from themis_core.components import Engine, Metric
@@ -45,7 +46,7 @@ from themis_core.planning import Plan
 from themis_core.plugins import ComposedModel, blaming
 from themis_core.records import Generation
 from themis_costs import Budget, Stopped
-from themis_lanes import Overdue
+from themis_lanes import Overdue, switching
 
 if TYPE_CHECKING:
     from themis_core.execution.limits import SharedLimits
@@ -130,9 +131,16 @@ class Runner:
 
     async def run(self) -> None:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
+        models = self._plan.composition.by_engine()
+        are_local = all(each.engine.capabilities.local for each in models)
+        # Replies come all the time, and the writer waits for its turn at each statement: both soon get it.
+        with nullcontext() if are_local else switching.often():
+            await self._run(models)
+
+    async def _run(self, models: Collection[ComposedModel]) -> None:
         started: list[ComposedModel] = []
         try:
-            for model in self._plan.composition.by_engine():
+            for model in models:
                 await self._start(model)
                 started.append(model)
             await self._sharing.begin()
