@@ -20,8 +20,9 @@ __all__ = ["Processes"]
 
 MOST_PICKLES: Final = 256
 """Targets of which the pickle is kept."""
-COMPUTING: Final = 0.5
-"""The least share of their time for which calls compute where further workers would not help them."""
+COMPUTING: Final = 0.4
+"""The least share of their time for which calls compute where further workers would not help them: half of it, less
+what others on the same cores and the way to and from the worker take."""
 PATIENCE_S: Final = 1.0
 """How long a call waits for a place while there could be more: who has one may be stuck."""
 CLOSING_S: Final = 5.0
