@@ -132,11 +132,12 @@ def as_extraction(found: Any) -> Extraction:
     if not isinstance(found, Extraction):
         raise TypeError(f"it returned {kind_of(found)}, not an Extraction")
     value, reason = found.value, found.reason
-    if value is not None and type(value) is not str:
+    is_scalar = value is None or type(value) is str or (type(value) is int and -LIMIT <= value < LIMIT)
+    if not is_scalar:
         check_json(value, "Extraction.value")
     if reason is not None and type(reason) is not str:
         reason = as_text(reason, "Extraction.reason")
-    if reason is found.reason and type(found) is Extraction and type(value) in (str, type(None)):
+    if reason is found.reason and type(found) is Extraction and is_scalar:
         return found
     return Extraction(own(value), reason)
 
