@@ -10,9 +10,10 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from themis_core import EngineError
+from themis_http.bodies import json_object
 from themis_http.carriers import Call, Carrier, Reply
 from themis_http.dialect import Dialect
 from themis_http.environment import unused_proxy
@@ -87,6 +88,10 @@ class Connection:
         returned is empty.
         """
         return Received([], *await self._send(body, call, take, most_bytes or self._most_bytes))
+
+    def json_of(self, received: Received) -> dict[str, Any]:
+        """The JSON object that was received; an error in it is raised as the EngineError that it stands for."""
+        return json_object(received.body.pop(), self.redaction, self.url, received.headers, self.dialect)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr
 
 from themis_core import EngineError, Generation, Request
-from themis_http.bodies import encode, json_object
+from themis_http.bodies import encode
 from themis_http.carriers import Call, Way
 from themis_http.config import ServerConfig, secrets_of
 from themis_http.dialect import Dialect
@@ -123,7 +123,7 @@ class HttpEngine(ServerConfig):
         else:
             call = Call("POST", self.url(path), {"content-type": "application/json"} | fresh)
             received = await connection.call(encode(body), call)
-        return self.json_of(received), round(received.latency_s, 6)
+        return connection.json_of(received), round(received.latency_s, 6)
 
     async def call(
         self,
@@ -144,10 +144,7 @@ class HttpEngine(ServerConfig):
 
     def json_of(self, received: Received) -> dict[str, Any]:
         """The JSON object that was received; an error in it is raised as the EngineError that it stands for."""
-        connection = self.connection()
-        return json_object(
-            received.body.pop(), connection.redaction, connection.url, received.headers, connection.dialect
-        )
+        return self.connection().json_of(received)
 
     def connection(self) -> Connection:
         """The way to the server. Raises RuntimeError before `start` and after `stop`."""
