@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import themis_core as themis
 from themis_core import EngineError, Generation, Request, SpecError, Step, Usage
-from themis_plugin_replay import recording
+from themis_plugin_replay import index, recording
 from themis_plugin_replay.engine import FileEngine
 from themis_rows import streams
 
@@ -441,6 +441,7 @@ def test_two_rows_for_one_request_are_named_across_files(tmp_path: Path) -> None
 
 
 def test_one_item_may_have_so_many_matching_texts_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MAX_ROWS_PER_KEY", 3)
     monkeypatch.setattr(recording, "MAX_ROWS_PER_KEY", 3)
     rows = [{"id": "a", "when": f"<{number}>", "output": str(number)} for number in range(4)]
     write(tmp_path, rows[:3])
@@ -540,7 +541,11 @@ def test_an_engine_that_was_not_checked_has_no_identity() -> None:
 @pytest.mark.parametrize("piece", [1, 100, 2**16])
 @pytest.mark.parametrize("blank", [b"", b"\n \n", b"\n" * 100])
 @given(data=st.data())
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,  # on a busy machine, indexing a file may take as long as it likes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_rows_are_the_same_in_whatever_order_they_are_asked_for(
     data: st.DataObject, blank: bytes, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

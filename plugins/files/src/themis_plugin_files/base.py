@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ class FileLoader(DatasetLoader):
         """Yield the rows of one file."""
 
     def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
-        for path in files_of(dataset, base_dir):
-            yield from self.read(path, dataset, query)
+        return chain.from_iterable(self.read(path, dataset, query) for path in files_of(dataset, base_dir))
 
     def folder(self, dataset: DatasetSpec, base_dir: Path) -> Path | None:
         return files_of(dataset, base_dir)[0].parent

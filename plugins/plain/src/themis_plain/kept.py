@@ -1,6 +1,7 @@
 """Records of plain data written down as they come, and read back as often as wanted.
 
-To read a record with seven fields back takes 2 µs. Memory holds one block, and few records as a whole.
+To read a record with seven fields back takes 2 µs, without a step of Python's own. Memory holds one block, and few
+records as a whole.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from io import BytesIO
+from itertools import chain, repeat, starmap
 from operator import attrgetter
 from threading import Lock
 from typing import Any, Final, Generic, NoReturn, TypeVar
@@ -65,16 +67,19 @@ class Kept(Generic[T]):
             self._give_up()
 
     def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self._by_block())
+
+    def _by_block(self) -> Iterator[Iterator[T]]:
         for at, length, count in self._blocks:
             with self._lock:
                 self._file.seek(at)
                 data = self._file.read(length)
-            load = _PlainUnpickler(BytesIO(data)).load
-            for _ in range(count):
-                yield self._made(*load())
-        load = _PlainUnpickler(BytesIO(self._buffer.getvalue())).load
-        for _ in range(self._waiting):
-            yield self._made(*load())
+            yield self._records(data, count)
+        yield self._records(self._buffer.getvalue(), self._waiting)
+
+    def _records(self, data: bytes, count: int) -> Iterator[T]:
+        load = _PlainUnpickler(BytesIO(data)).load
+        return starmap(self._made, starmap(load, repeat((), count)))
 
     def at(self, number: int) -> T:
         """The record that was added as this one, counted from 0. Only where they are `indexed` and all are kept."""
@@ -87,7 +92,7 @@ class Kept(Generic[T]):
             with self._lock:
                 self._file.seek(start)
                 data = self._file.read(-1 if end is None else end - start)
-        return self._made(*_PlainUnpickler(BytesIO(data)).load())
+        return next(self._records(data, 1))
 
     def _write(self) -> None:
         at, length = self._end, self._buffer.tell()

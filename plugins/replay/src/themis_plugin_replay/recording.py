@@ -1,7 +1,7 @@
 """Recorded files, indexed when they are needed, their rows read on demand.
 
-Memory holds one hash and one place per row, 20 bytes, and no text. Plain JSON Lines are read where they are;
-all other formats are first written to a temporary file as JSON Lines.
+Memory holds the index of the rows, and no text. Plain JSON Lines are read where they are; all other formats are first
+written to a temporary file as JSON Lines.
 """
 
 from __future__ import annotations
@@ -12,27 +12,21 @@ import json
 import os
 import tempfile
 import weakref
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import eq
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from themis_core import EngineError, Generation, Request, SpecError, shown_path
 from themis_plugin_replay.columns import Columns
+from themis_plugin_replay.index import MAX_ROWS_PER_KEY, Index, Spot
 from themis_plugin_replay.reading import decode, is_plain_jsonl, rows
 from themis_rows import BOM, lines
 
 __all__ = ["Recording"]
 
-MAX_ROWS_PER_KEY: Final = 100
-"""Most rows of one model, item and sample, told apart by `match`: each is read to find the right one."""
-
-# A place is one integer, number of the source and offset of the row, so that an array holds it. A dict of hashes and
-# places would take five times the memory.
+# A place is one integer, number of the source and offset of the row, so that an array holds it.
 _OFFSET_BITS: Final = 48
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 
@@ -62,10 +56,7 @@ class Recording:
         self.content = sorted([model, sha256] for model, _, sha256 in self._files)
         """Model and SHA-256 of each file, sorted: what pins the recording."""
         self._columns = columns
-        self._keys, self._matches = array("q"), array("q")
-        """Hashes of what a row answers: in the order of the rows, and sorted once all are known."""
-        self._places, self._lengths = array("Q"), array("I")
-        """Of the same rows, source and offset, and their bytes."""
+        self._index = Index()
         self._sources: list[_Source] = []
         self._pieces: dict[int, tuple[int, bytes]] = {}
         """By the place of the row that comes next, a piece of its file with its offset."""
@@ -84,7 +75,8 @@ class Recording:
                 raise _unreadable(path, error) from error
             if found != sha256:
                 raise SpecError("it was changed meanwhile: run the same command again", path=shown_path(path))
-        self._sort()
+        for row, earlier in self._index.sort():
+            self._check_differs(row, earlier)
         return self
 
     def find(self, model: str, request: Request, *, or_none: bool = False) -> Generation | None:
@@ -93,8 +85,8 @@ class Recording:
         best: tuple[int, Generation] | None = None
         rivals = 0
         try:
-            for at in self._rows_of(hash(key)):
-                row, source = self._row(at)
+            for spot in self._index.of(hash(key)):
+                row, source = self._row(spot)
                 # Another key may have the same hash, so the row decides.
                 if self._columns.key(row, source.model) != key:
                     continue
@@ -139,7 +131,7 @@ class Recording:
         digest, offset = hashlib.sha256(), 0
         stream = io.BufferedReader(cast(io.RawIOBase, source.file), 2**20)
         try:
-            for number, line in enumerate(lines(cast(BinaryIO, stream), source.path), 1):
+            for number, line in enumerate(lines(stream, source.path), 1):
                 digest.update(line)
                 if not line.isspace():
                     row = decode(line.removeprefix(BOM) if number == 1 else line, source.path, number)
@@ -168,40 +160,16 @@ class Recording:
             match = self._columns.match(row)
         except ValueError as error:
             raise SpecError(str(error), path=shown_path(source.path), line=number) from error
-        self._keys.append(hash(key))
-        self._matches.append(hash(match))
-        self._places.append((len(self._sources) - 1) << _OFFSET_BITS | offset)
-        self._lengths.append(length)
+        place = (len(self._sources) - 1) << _OFFSET_BITS | offset
+        self._index.add(hash(key), hash(match), place, length)
 
-    def _sort(self) -> None:
-        """Make the index one that can be searched. Raises SpecError for the first of the rows that answer the same."""
-        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
-        keys = array("q", map(self._keys.__getitem__, order))
-        if any(map(eq, keys, keys[1:])):
-            for row, earlier in sorted(self._suspects(order)):
-                self._check_differs(row, earlier)
-        self._keys = keys
-        self._places = array("Q", map(self._places.__getitem__, order))
-        self._lengths = array("I", map(self._lengths.__getitem__, order))
-        del self._matches[:]
-
-    def _suspects(self, order: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Pairs of a row and an earlier one whose hashes are equal, and a row with itself that is one too many."""
-        for _, group in groupby(order, self._keys.__getitem__):
-            known: dict[int, list[int]] = {}
-            for count, row in enumerate(group):
-                yield from ((row, earlier) for earlier in known.get(self._matches[row], ()))
-                if count == MAX_ROWS_PER_KEY:
-                    yield row, row
-                    break
-                known.setdefault(self._matches[row], []).append(row)
-
-    def _check_differs(self, number: int, earlier: int) -> None:
-        row, source = self._row(number)
+    def _check_differs(self, spot: Spot, earlier: Spot) -> None:
+        """Raise SpecError for a row that answers the same as an earlier one, or is one too many of its key."""
+        row, source = self._row(spot)
         key, match = self._columns.key(row, source.model), self._columns.match(row)
-        if number == earlier:
+        if spot == earlier:
             message = f"more than {MAX_ROWS_PER_KEY} rows for item {key[1]!r}, sample {key[2]}"
-            raise SpecError(message, path=shown_path(source.path), line=self._line_of(number))
+            raise SpecError(message, path=shown_path(source.path), line=self._line_of(spot))
         other, its_source = self._row(earlier)
         if self._columns.key(other, its_source.model) != key or self._columns.match(other) != match:
             return
@@ -209,18 +177,12 @@ class Recording:
         where = f"{shown_path(its_source.path)}:{self._line_of(earlier)}"
         hint = "" if match else "; columns for model, sample and match tell rows apart, if named in fields"
         message = f"a second output for item {key[1]!r}{model}, sample {key[2]}; the first is at {where}{hint}"
-        raise SpecError(message, path=shown_path(source.path), line=self._line_of(number))
+        raise SpecError(message, path=shown_path(source.path), line=self._line_of(spot))
 
-    def _rows_of(self, hashed: int) -> Iterator[int]:
-        at = bisect_left(self._keys, hashed)
-        while at < len(self._keys) and self._keys[at] == hashed:
-            yield at
-            at += 1
-
-    def _row(self, at: int) -> tuple[dict[str, Any], _Source]:
-        place = self._places[at]
+    def _row(self, spot: Spot) -> tuple[dict[str, Any], _Source]:
+        place, length = spot
         source = self._sources[place >> _OFFSET_BITS]
-        text = self._bytes(source, place, self._lengths[at]).decode()
+        text = self._bytes(source, place, length).decode()
         try:
             row, _ = _scan(text, 0)
         except StopIteration:  # a space or a byte order mark stands before the row
@@ -246,9 +208,9 @@ class Recording:
         start = offset - piece[0]
         return piece[1][start : start + length]
 
-    def _line_of(self, at: int) -> int:
+    def _line_of(self, spot: Spot) -> int:
         """The line of a row in the file that the user knows. Slow: for messages only."""
-        place = self._places[at]
+        place, _ = spot
         source = self._sources[place >> _OFFSET_BITS]
         before = _count_lines(source.descriptor, place & _OFFSET_MASK)
         if is_plain_jsonl(source.path):

@@ -62,15 +62,16 @@ def _records(path: Path, encoding: str, delimiter: str, quotechar: str | None) -
 
 
 def _texts(path: Path, encoding: str) -> Iterator[str]:
-    for number, line in numbered_lines(path):
-        if encoding == "utf-8":
-            yield utf8(line, path, number)
-            continue
-        try:
-            yield line.decode(encoding)
-        except UnicodeDecodeError as error:
-            message = f"no valid {encoding}: byte 0x{line[error.start]:02x} at position {error.start + 1}"
-            raise SpecError(message, path=shown_path(path), line=number) from error
+    with numbered_lines(path) as lines:
+        for number, line in lines:
+            if encoding == "utf-8":
+                yield utf8(line, path, number)
+                continue
+            try:
+                yield line.decode(encoding)
+            except UnicodeDecodeError as error:
+                message = f"no valid {encoding}: byte 0x{line[error.start]:02x} at position {error.start + 1}"
+                raise SpecError(message, path=shown_path(path), line=number) from error
 
 
 def twice_in(names: Sequence[str]) -> str | None:

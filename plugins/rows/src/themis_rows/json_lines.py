@@ -16,15 +16,16 @@ __all__ = ["json_object", "jsonl_rows"]
 
 def jsonl_rows(path: Path, decoder: JSONDecoder = DECODER) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, row); blank lines are skipped. Raises SpecError."""
-    for number, line in numbered_lines(path):
-        if not line.isspace():
-            yield number, json_object(line, path, number, decoder)
+    with numbered_lines(path) as lines:
+        for number, line in lines:
+            if not line.isspace():
+                yield number, json_object(line, path, number, decoder)
 
 
 def json_object(line: bytes, path: Path, number: int, decoder: JSONDecoder = DECODER) -> dict[str, Any]:
     """Decode one line. Raises SpecError."""
     try:
-        data = decoder.decode(line.rstrip().decode())
+        data = _decoded(line.rstrip().decode(), decoder)
         if len(line) > 2 * MAX_DEPTH:  # no shorter one can be nested deeper
             check_depth(data, line.count(b"{") + line.count(b"["))
     except UnicodeDecodeError:
@@ -35,6 +36,15 @@ def json_object(line: bytes, path: Path, number: int, decoder: JSONDecoder = DEC
     if type(data) is not dict:
         raise SpecError(f"the row is {type_name(data)}, not an object", path=shown_path(path), line=number)
     return data
+
+
+def _decoded(text: str, decoder: Any) -> Any:
+    # `decode` looks for spaces around the text, which takes as long as a short row.
+    try:
+        data, end = decoder.scan_once(text, 0)
+    except StopIteration:
+        end = None
+    return data if end == len(text) else decoder.decode(text)
 
 
 def _explained(error: Exception, line: bytes) -> str:

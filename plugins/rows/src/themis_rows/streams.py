@@ -8,9 +8,9 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final
 
 from themis_core import SpecError, shown_path
 
@@ -19,12 +19,14 @@ __all__ = ["BOM", "MAX_LINE", "fingerprint", "lines", "numbered_lines", "opened"
 MAX_LINE: Final = 64 * 2**20
 """Most bytes that one line may have, decompressed: the bound on memory for a hostile or broken file."""
 
-_BUFFER = 2**20
+_BUFFER: Final = 2**20
+_PIECE: Final = 2**16
+"""Bytes of which the lines are told apart at a time."""
 BOM: Final = b"\xef\xbb\xbf"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader[Any]]:
     """Open a file for reading, decompressed by its suffix (`.gz`, `.zst`).
 
     Whatever goes wrong while it is open and read becomes a SpecError that names the file.
@@ -42,26 +44,38 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         else:
             raw = path.open("rb", buffering=0)
         with io.BufferedReader(raw, _BUFFER) as stream:
-            yield cast(BinaryIO, stream)
+            yield stream
     except broken as error:
         raise SpecError(f"can't be read: {error}", path=shown_path(path)) from error
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file with their numbers (from 1), a leading byte order mark removed."""
+@contextmanager
+def numbered_lines(path: Path) -> Iterator[Iterator[tuple[int, bytes]]]:
+    """Open a file as its lines with their numbers (from 1), without a byte order mark. Raises as `opened` does."""
     with opened(path) as stream:
-        for number, line in enumerate(lines(stream, path), 1):
-            yield number, line.removeprefix(BOM) if number == 1 else line
+        rest = lines(stream, path)
+        first = (line.removeprefix(BOM) for line in islice(rest, 1))
+        yield enumerate(chain(first, rest), 1)
 
 
-def lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Yield the lines of an open file with their ends. Raises SpecError for one of more than `MAX_LINE` bytes."""
-    # Only "\n" ends a line: a JSON text may hold the other line separators of Unicode.
-    for number, line in enumerate(iter(partial(stream.readline, MAX_LINE + 1), b""), 1):
-        if len(line) > MAX_LINE:
+def lines(stream: io.BufferedReader[Any], path: Path) -> Iterator[bytes]:
+    """The lines of an open file with their ends. Raises SpecError for one of more than `MAX_LINE` bytes."""
+    return chain.from_iterable(_some_lines(stream, path))
+
+
+def _some_lines(stream: io.BufferedReader[Any], path: Path) -> Iterator[list[bytes]]:
+    """Some lines at a time: that nothing of Python's is done for each takes a third of the time."""
+    before = 0
+    while piece := stream.read1(_PIECE):
+        piece += b"" if piece.endswith(b"\n") else stream.readline(MAX_LINE + 1)
+        # Only "\n" ends a line: a JSON text may hold the other line separators of Unicode.
+        some = io.BytesIO(piece).readlines()
+        if len(piece) > MAX_LINE and (long := [at for at, line in enumerate(some) if len(line) > MAX_LINE]):
+            yield some[: long[0]]
             message = f"the line has more than {MAX_LINE // 2**20} MiB; is this a file of lines?"
-            raise SpecError(message, path=shown_path(path), line=number)
-        yield line
+            raise SpecError(message, path=shown_path(path), line=before + long[0] + 1)
+        yield some
+        before += len(some)
 
 
 def utf8(data: bytes, path: Path, line: int) -> str:
