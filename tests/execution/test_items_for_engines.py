@@ -209,14 +209,8 @@ def test_keys_of_engines_that_name_nothing_are_what_they_were() -> None:
     from themis_core.planning.identities import Handed, requests_of
     from themis_core.specs import digest
 
-    class Sent:
-        sent = "m"
-
-    class Asked:
-        spec = Sent()
-
     class Conditions:
-        model = Asked()
+        sent = "m"
         head = "h"
         params: dict[str, Any] = {}
 

@@ -52,7 +52,7 @@ def test_an_example_that_asks_what_the_item_asks_is_left_out(
         }
     )
     prompt = Prompt(spec, [Example(example), Example(other)], Place())
-    asked = prompt.messages(Item("i", item, "2"))
+    asked = prompt.asks(Item("i", item, "2")).messages
     assert len(asked) == (2 if leaks else 3)
     assert (prompt.own_examples(Item("i", item, "2")) is not None) == leaks
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, Row, SpecError, TransformSpec
+from themis_core import DatasetLoader, DatasetQuerySpec, DatasetSpec, Item, PluginError, Row, SpecError, TransformSpec
 from themis_core.planning import Items
-from themis_core.plugins import LoadedDataset
+from themis_core.plugins import LoadedDataset, in_force
 from themis_core.reading import Place
+from themis_core.specs import ExecutionPolicySpec
 
 
 class Rows(DatasetLoader):
@@ -210,6 +212,76 @@ def test_a_loader_that_begins_anew_and_never_ends_is_refused() -> None:
     dataset = LoadedDataset(DatasetSpec(source="test/rows"), "test/rows", Endless(), Place(loc=("dataset",)))
     with pytest.raises(SpecError, match=r"^rows\.jsonl:3001: duplicate item id '1', the first is at rows\.jsonl:1:"):
         Items(dataset, DatasetQuerySpec(), Path(), 0, Place(loc=("query",)))
+
+
+class Failing(DatasetLoader):
+    """Yields rows, some of them wrong or late, and then fails."""
+
+    steps: list[Any]
+    taken: list[int] = []
+
+    def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+        for number, each in enumerate(self.steps, 1):
+            if isinstance(each, float):
+                sleep(each)
+                continue
+            self.taken.append(number)
+            if isinstance(each, str):
+                raise SpecError(each)
+            yield Row(each, f"rows.jsonl:{number}")
+
+
+def survey(steps: list[Any], query: dict[str, Any] | None = None, limit_s: float = 600) -> tuple[list[int], Items]:
+    loader = Failing(steps=steps)
+    loaded = LoadedDataset(DatasetSpec(source="test/rows"), "test/rows", loader, Place(loc=("dataset",)))
+    with in_force(ExecutionPolicySpec(start_timeout_s=limit_s)):
+        items = Items(loaded, DatasetQuerySpec.model_validate(query or {}), Path(), 0, Place(loc=("query",)))
+    return loader.taken, items
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"id": "a"}, {"id": None}, "the server is gone"], "rows.jsonl:2: the item id (column 'id') is None"),
+        ([{"id": "a"}, "the server is gone"], "dataset: the server is gone"),
+        (["the server is gone"], "dataset: the server is gone"),
+    ],
+)
+def test_what_is_wrong_in_a_row_is_told_before_what_is_wrong_after_it(steps: list[Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        survey(steps)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_loader_is_asked_for_no_more_rows_than_the_limit() -> None:
+    taken, items = survey([*numbered(7), "the server is gone"], {"limit": 5})
+    assert (items.count, taken) == (5, [1, 2, 3, 4, 5])
+
+
+def test_rows_are_waited_for_one_by_one() -> None:
+    each = [step for row in numbered(6) for step in (0.3, row)]
+    assert survey(each, limit_s=1)[1].count == 6  # 1.8 s in all
+    with pytest.raises(PluginError, match=r"test/rows.*rows"):
+        survey([*numbered(2), 3.0], limit_s=0.3)
+
+
+def test_a_number_that_json_does_not_have_names_its_row() -> None:
+    with pytest.raises(SpecError, match=r"rows.jsonl:1: the row holds a value that JSON can't"):
+        ids([{"value": float("nan")}])
+
+
+def test_a_loader_may_fill_one_dict_for_every_row() -> None:
+    class Refilled(Rows):
+        def rows(self, dataset: DatasetSpec, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
+            row: dict[str, Any] = {"words": []}
+            for number in range(200):
+                row["id"], row["words"][:] = str(number), [number]
+                yield Row(row)
+
+    dataset = DatasetSpec(source="test/rows")
+    loaded = LoadedDataset(dataset, "test/rows", Refilled(data=[]), Place())
+    items = Items(loaded, DatasetQuerySpec(), Path(), 0, Place())
+    assert [item.fields["words"] for item in items] == [[number] for number in range(200)]
 
 
 def test_without_an_id_column_content_is_the_id() -> None:

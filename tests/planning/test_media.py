@@ -53,7 +53,7 @@ ITEM = Item("7", {"file": "a.png", "title": "paper 7"})
 def test_a_request_is_sent_whole_and_known_by_what_is_in_the_file(folder: Path) -> None:
     media = Media()
     made = prompt(folder, media, {"type": "image_url", "image_url": "{{ item.file }}", "detail": "low"})
-    messages = made.messages(ITEM)
+    messages = made.asks(ITEM).messages
     request = Request("m", messages)
     whole = {"url": f"data:image/png;base64,{base64(PNG)}", "detail": "low"}
     assert with_media(media, request).messages[0]["content"] == [{"type": "image_url", "image_url": whole}]
@@ -63,14 +63,14 @@ def test_a_request_is_sent_whole_and_known_by_what_is_in_the_file(folder: Path) 
     assert item.fields == {"media_type": "image/png", "data": base64(PNG)}
     assert len(str(messages)) < 250
     (folder / "copy.png").write_bytes(PNG)
-    assert made.messages(Item("7", {"file": "copy.png"})) == messages
+    assert made.asks(Item("7", {"file": "copy.png"})).messages == messages
     (folder / "copy.png").write_bytes(PNG + b"1")
-    assert made.messages(Item("7", {"file": "copy.png"})) != messages
+    assert made.asks(Item("7", {"file": "copy.png"})).messages != messages
 
 
 def test_a_file_that_changed_after_it_was_planned_is_not_sent(folder: Path) -> None:
     media = Media()
-    request = Request("m", prompt(folder, media, {"type": "file", "file": "long.mp3"}).messages(ITEM))
+    request = Request("m", prompt(folder, media, {"type": "file", "file": "long.mp3"}).asks(ITEM).messages)
     (folder / "long.mp3").write_bytes(MP3 + b"x")
     with pytest.raises(MediaChanged, match=r"long\.mp3 changed while it was used"):
         with_media(media, request)
@@ -81,13 +81,13 @@ def test_a_file_that_changed_after_it_was_planned_is_not_sent(folder: Path) -> N
 
 def test_a_file_has_the_name_that_its_template_says(folder: Path) -> None:
     made = prompt(folder, Media(), {"type": "file", "file": "notes.txt", "filename": "{{ item.title }}.txt"})
-    (part,) = made.messages(ITEM)[0]["content"]
+    (part,) = made.asks(ITEM).messages[0]["content"]
     assert part["file"]["filename"] == "paper 7.txt"
 
 
 def test_a_missing_file_names_the_place_and_the_item(folder: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        prompt(folder, Media(), {"type": "file", "file": "{{ item.title }}"}).messages(ITEM)
+        prompt(folder, Media(), {"type": "file", "file": "{{ item.title }}"}).asks(ITEM)
     assert str(caught.value).startswith("prompt.messages[0].content[0]: no such file 'paper 7' in ")
     assert str(caught.value).endswith("(item '7')")
 
@@ -106,4 +106,4 @@ def test_a_message_says_whose_calls_of_tools_it_shows(folder: Path) -> None:
         {"id": name, "type": "function", "function": {"name": "look_up", "arguments": arguments}}
         for name, arguments in (("c1", '{"what": ["paper 7"], "most": 3}'), ("c2", '{"what": "a.png"}'))
     ]
-    assert Prompt(spec, (), Place()).messages(ITEM) == [{"role": "assistant", "content": "", "tool_calls": called}]
+    assert Prompt(spec, (), Place()).asks(ITEM).messages == [{"role": "assistant", "content": "", "tool_calls": called}]

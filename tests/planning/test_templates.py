@@ -70,7 +70,7 @@ def test_templates_see_the_item_its_variables_and_the_examples() -> None:
         variables={"tone": "kindly {{ item.q }}"},
         examples={"items": [{"q": "0+0?"}]},
     )
-    assert made.messages(ITEM) == [user("kindly {{ item.q }}: 1+1? 7 sums 0+0?")]
+    assert made.asks(ITEM).messages == [user("kindly {{ item.q }}: 1+1? 7 sums 0+0?")]
 
 
 def test_parts_become_text_and_images() -> None:
@@ -80,7 +80,7 @@ def test_parts_become_text_and_images() -> None:
         {"type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
     ]
     made = prompt(messages=[{"role": "user", "content": parts}])
-    assert made.messages(ITEM) == [
+    assert made.asks(ITEM).messages == [
         {
             "role": "user",
             "content": [
@@ -112,12 +112,12 @@ def test_examples_stand_between_the_leading_system_messages_and_the_rest(
 ) -> None:
     messages = [*before, *({**m, "content": "{{ item.q }}"} if m["role"] == "user" else m for m in after)]
     made = prompt(messages=messages, examples=SHOTS)
-    assert made.messages(ITEM) == [*before, *SHOWN, *after]
+    assert made.asks(ITEM).messages == [*before, *SHOWN, *after]
 
 
 def test_follow_ups_are_rendered_for_the_item() -> None:
     made = prompt(messages=[user("{{ item.q }}")], follow_ups=[user("Sure about {{ item.q }}"), user("Why?")])
-    assert (made.messages(ITEM), made.follow_ups(ITEM)) == (
+    assert (made.asks(ITEM).messages, made.asks(ITEM).follow_ups) == (
         [user("1+1?")],
         [user("Sure about 1+1?"), user("Why?")],
     )

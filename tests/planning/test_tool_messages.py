@@ -33,7 +33,7 @@ def test_the_result_of_a_tool_is_sent_with_the_id_of_its_call() -> None:
     spec = PromptVariantSpec.model_validate(
         {"id": "p", "messages": [{"role": "user", "content": "q"}], "follow_ups": [said]}
     )
-    assert Prompt(spec, [], Place()).follow_ups(Item("a", {"r": "4"})) == [
+    assert Prompt(spec, [], Place()).asks(Item("a", {"r": "4"})).follow_ups == [
         {"role": "tool", "tool_call_id": "c1", "content": "4"}
     ]
 

@@ -14,7 +14,7 @@ from themis_core.plugins import ComposedModel, ComposedSlice, Scorer
 from themis_core.records import Item, Request
 from themis_core.specs import digest
 
-__all__ = ["UNPROMPTED", "Arm", "Asking", "arms_of", "asking_of"]
+__all__ = ["UNPROMPTED", "Arm", "Asking", "Way", "arms_of"]
 
 
 class Asking(NamedTuple):
@@ -34,18 +34,24 @@ class Asking(NamedTuple):
 UNPROMPTED = Asking(NO_PROMPT, NO_PROMPT, [], digest([]), [])
 
 
-def asking_of(
-    prompt: Prompt, item: Item, conversation: Conversation | None = None, user: Condition | None = None
-) -> Asking:
-    """What a prompt asks about an item; `user` is the model that plays the user of its conversation."""
-    messages, follow_ups, identity = prompt.messages(item), prompt.follow_ups(item), prompt.digest_for(item)
-    messages_digest = digest(messages)
-    if prompt.spec.holds_media:
-        identity = digest([identity, messages_digest, follow_ups])
-    speaking = None
-    if conversation is not None:
-        speaking = Speaking(conversation, item, user, prompt.told(item), prompt.opening(messages))
-    return Asking(prompt.spec.id, identity, messages, messages_digest, follow_ups, speaking)
+class Way(NamedTuple):
+    """A prompt of a slice, with its conversation, and the model that plays the user of that."""
+
+    prompt: Prompt
+    conversation: Conversation | None = None
+    user: Condition | None = None
+
+    def asking(self, item: Item) -> Asking:
+        """What is asked about an item."""
+        prompt = self.prompt
+        messages, follow_ups, told, identity = prompt.asks(item)
+        messages_digest = digest(messages)
+        if prompt.holds_media:
+            identity = digest([identity, messages_digest, follow_ups])
+        speaking = None
+        if self.conversation is not None:
+            speaking = Speaking(self.conversation, item, self.user, told, prompt.opening(messages))
+        return Asking(prompt.spec.id, identity, messages, messages_digest, follow_ups, speaking)
 
 
 class Arm(NamedTuple):
@@ -55,8 +61,12 @@ class Arm(NamedTuple):
     rivals: Sequence[Condition]
     handings: Sequence[Handing | None]
     """Of the condition and of each rival."""
+    hands: bool
+    """Whether any of them is handed anything."""
+    nothing: Sequence[Handed | None]
+    """What they are handed if not."""
 
-    def handed(self, item: Item) -> list[Handed | None]:
+    def handed(self, item: Item) -> Sequence[Handed | None]:
         """What the condition and each rival are handed of an item."""
         return [None if each is None else _handed(each, item) for each in self.handings]
 
@@ -66,10 +76,9 @@ class Arm(NamedTuple):
         """What the condition is asked, then what each rival is; what reads no prompt is asked without one."""
         found: list[tuple[tuple[Request, ...], Talk | None]] = []
         for each, of_item in zip((self.condition, *self.rivals), handed, strict=True):
-            own_asking = asking if each.model.reads_prompt else UNPROMPTED
-            _, _, messages, messages_digest, follow_ups, speaking = own_asking
-            own_seed = seed_of(each, seed, item_id, messages_digest, sample)
-            asked = requests_of(each, messages, messages_digest, follow_ups, item_id, sample, own_seed, of_item)
+            _, _, messages, content, follow_ups, speaking = asking if each.reads_prompt else UNPROMPTED
+            own_seed = seed_of(each, seed, item_id, content, sample) if each.may_have_seed else None
+            asked = requests_of(each, messages, content, follow_ups, item_id, sample, own_seed, of_item)
             found.append((asked, None) if speaking is None else speaking.of(asked[0]))
         return found
 
@@ -85,7 +94,9 @@ def arms_of(composed: ComposedSlice, models: Sequence[ComposedModel]) -> list[Ar
     for model in models:
         for condition, params in conditions_of(model, composed.params):
             rivals = [condition_of(each, params) for each in _rivals(composed.scorers, model)]
-            arms.append(Arm(condition, rivals, [handing_of(each.model, composed) for each in (condition, *rivals)]))
+            handings = [handing_of(each.model, composed) for each in (condition, *rivals)]
+            hands = any(each is not None for each in handings)
+            arms.append(Arm(condition, rivals, handings, hands, [None] * len(handings)))
     return arms
 
 

@@ -70,9 +70,7 @@ def check_items(planned: PlannedSlice) -> None:
     handings = [each for model in composed.models if (each := handing_of(model, composed)) is not None]
     for item in planned.items:
         for prompt in planned.prompts:
-            prompt.messages(item)
-            prompt.follow_ups(item)
-            prompt.told(item)
+            prompt.asks(item)
         for conversation in planned.conversations.values():
             conversation.check(item)
         for handing in handings:
@@ -112,7 +110,7 @@ def check_judges(planned: PlannedSlice) -> None:
     asked: dict[str, list[dict[str, Any]]] = {}
     unprompted = any(not model.reads_prompt for model in composed.models)
     for item in planned.items if judges else ():
-        sent: list[Sequence[dict[str, Any]]] = [planned.prompts[0].messages(item)] if planned.prompts else []
+        sent: list[Sequence[dict[str, Any]]] = [planned.prompts[0].asks(item).messages] if planned.prompts else []
         for messages in sent if sent and not unprompted else [*sent, ()]:
             for scorer, place in judges:
                 try:

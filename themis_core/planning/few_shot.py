@@ -96,7 +96,7 @@ def leaks_of(slice_id: str, items: Items, prompts: Sequence[Prompt]) -> list[Lea
             if (own := prompt.own_examples(item)) is not None:
                 ids.append(item.id)
                 fewer += own.left_out > 0
-                prompts_of.append(prompt.digest_for(item))
+                prompts_of.append(prompt.asks(item).digest)
         if ids:
             allowed = len(ids) if prompt.spec.examples.item_under_test == "allow" else 0
             replaced, left_out = (0, 0) if allowed else (len(ids) - fewer, fewer)

@@ -103,8 +103,8 @@ class Trial:
     @property
     def needed(self) -> tuple[Request, ...]:
         """Its own requests, and those of its baselines."""
-        if not self.baselines:
-            return self.own
+        if not self.baselines and self.talk is None:
+            return self.requests
         return self.own + tuple(request for each in self.baselines for request in each.needed)
 
     def baseline_of(self, scorer: Scorer) -> Baseline | None:
@@ -115,7 +115,7 @@ class Trial:
 
     def score_key(self, scorer: Scorer) -> str:
         """Identity of one score: equal keys have equal scores."""
-        baseline = self.baseline_of(scorer)
+        baseline = self.baseline_of(scorer) if self.baselines else None
         label = self.model_id if self.model is not None and self.model.spec.sent != self.model_id else None
         end = self.talk.conversation.end if self.talk else None
         return score_key(self.key, self.item, scorer, baseline.requests[-1].key if baseline else None, label, end)
@@ -137,6 +137,13 @@ class Condition:
     params: dict[str, Any]
     head: str
     """Digest of all of a generation key that comes from engine, model and settings."""
+    model_id: str
+    """The model's label."""
+    sent: str
+    """The name that its server is sent."""
+    reads_prompt: bool
+    may_have_seed: bool
+    """Whether any of its requests may have one: see `seed_of`."""
 
 
 def score_key(
@@ -169,23 +176,32 @@ def requests_of(
     handed: Handed | None = None,
 ) -> tuple[Request, ...]:
     """One request per turn. `handed` is what the engine is handed of the item, if it names something."""
-    model_id = condition.model.spec.sent
-    item, item_part = ({}, ()) if handed is None else (handed.item, ({"item": handed.digest},))
-    key = digest([condition.head, messages_digest, item_id, sample, seed, *item_part])
-    first = Request(model_id, messages, condition.params, item_id, sample, seed, key, item)
+    content: list[Any] = [condition.head, messages_digest, item_id, sample, seed]
+    item: dict[str, Any] = {}
+    if handed is not None:
+        content.append({"item": handed.digest})
+        item = handed.item
+    key = digest(content)
+    first = Request(condition.sent, messages, condition.params, item_id, sample, seed, key, item)
     if not follow_ups:
         return (first,)
     turns = [first]
     for message in follow_ups:
         key = digest([key, message])
-        turns.append(Request(model_id, [message], condition.params, item_id, sample, seed, key, item))
+        turns.append(Request(condition.sent, [message], condition.params, item_id, sample, seed, key, item))
     return tuple(turns)
 
 
 def condition_of(model: ComposedModel, params: InferenceParamsSpec) -> Condition:
     sent = own_settings(model.spec, params)
     given = sent.given()
-    return Condition(model, sent.label(), given, digest([model.identity(), given]))
+    may_have_seed = "seed" not in model.spec.params.leave_out and (
+        given.get("seed") is not None or model.engine.capabilities.seed
+    )
+    head = digest([model.identity(), given])
+    return Condition(
+        model, sent.label(), given, head, model.spec.model_id, model.spec.sent, model.reads_prompt, may_have_seed
+    )
 
 
 def conditions_of(
@@ -204,7 +220,7 @@ def seed_of(condition: Condition, base: int | None, item_id: str, messages_diges
 
     It does not depend on the number of samples, so raising that keeps the samples there are.
     """
-    if "seed" in condition.model.spec.params.leave_out:
+    if not condition.may_have_seed:
         return None
     given: int | None = condition.params.get("seed")
     if sample == 0 and (given is not None or base is None):

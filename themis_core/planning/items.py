@@ -8,12 +8,13 @@ import logging
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from themis_core.errors import SpecError
-from themis_core.planning.rows import RowMapping, where, with_fields
+from themis_core.planning.rows import RowMapping, copied, where, with_fields
 from themis_core.plugins import LoadedDataset, calling, policy_in_force
 from themis_core.reading import Place
 from themis_core.records import Item, Part, Row
@@ -26,6 +27,11 @@ from themis_wording import counted, did_you_mean
 __all__ = ["Items", "Share"]
 
 log = logging.getLogger("themis")
+_MARK = 8
+"""Bytes by which an item is known again."""
+_TOGETHER = 64
+"""Rows that are read under one deadline, at the most."""
+_MOMENT_S = 0.02
 _PARTS = 256
 """Of the hashes of ids, of which one at a time is looked through."""
 
@@ -77,7 +83,7 @@ class Items:
         self._kept = Kept(Item, indexed=indexed)
         self._parts: dict[Part, array[int]] = {}
         """By part, which items have samples in it, if that was noted: see `index`."""
-        self._marks = array("Q")
+        self._marks = bytearray()
         """Of each item taken that is in the share, the first 8 bytes of its digest."""
         self._share = share
         self._shared = [0] * (share.most if share else 0)
@@ -143,13 +149,14 @@ class Items:
 
     def _as_surveyed(self, items: Iterator[Item]) -> Iterator[Item]:
         """Pass items on as long as they are those of the survey: what was planned must be what is run."""
-        count = 0
-        for count, item in enumerate(items, 1):
-            if count > len(self._marks) or _mark(item) != self._marks[count - 1]:
+        at = 0
+        for item in items:
+            if self._marks[at : at + _MARK] != bytes.fromhex(item.digest)[:_MARK]:
                 raise self._changed(f"item {item.id!r} is new or another")
+            at += _MARK
             yield item
-        if count < len(self._marks):
-            raise self._changed(f"{counted(len(self._marks) - count, 'item', 'is', 'are')} missing")
+        if at < len(self._marks):
+            raise self._changed(f"{counted((len(self._marks) - at) // _MARK, 'item', 'is', 'are')} missing")
 
     def _changed(self, what: str) -> SpecError:
         return self._dataset.place.error(
@@ -166,21 +173,20 @@ class Items:
             taken = self._taken(self._read())
         whole = hashlib.sha256()
         for item in taken:
-            whole.update(bytes.fromhex(item.digest))
+            content = bytes.fromhex(item.digest)
+            whole.update(content)
             self.count += 1
-            if self._is_shared(item.id):
-                self._marks.append(_mark(item))
+            if self._share is None or self._is_shared(self._share, item.id):
+                self._marks += content[:_MARK]
                 self._kept.add(item)
         self.digest = whole.hexdigest()
         self._check(watch)
         if not self.count:
             raise self._at.error(f"no item is left: {watch.count} read, 0 match the query")
 
-    def _is_shared(self, item_id: str) -> bool:
+    def _is_shared(self, share: Share, item_id: str) -> bool:
         """Whether an item has samples in the share, which are counted."""
-        if self._share is None:
-            return True
-        samples = self._share.samples(item_id)
+        samples = share.samples(item_id)
         for sample in samples:
             self._shared[sample] += 1
         return bool(samples)
@@ -189,20 +195,22 @@ class Items:
         return map(RowMapping(self._dataset).item, _rows(self._dataset, self._query, self._base_dir))
 
     def _taken(self, items: Iterator[Item]) -> Iterator[Item]:
-        matching: Iterable[Item] = self._matching(items)
+        """What of the items the query takes. What it does not ask for costs no step."""
+        taken = self._matching(items)
         if (chosen := self._chosen) is not None:
-            matching = (item for ordinal, item in enumerate(matching) if ordinal in chosen)
-        keep = self._query.projected_fields
-        for item in islice(matching, self._query.limit):
-            yield item if keep is None else with_fields(item, {k: v for k, v in item.fields.items() if k in keep})
+            taken = (item for ordinal, item in enumerate(taken) if ordinal in chosen)
+        if self._query.limit is not None:
+            taken = islice(taken, self._query.limit)
+        if (keep := self._query.projected_fields) is not None:
+            taken = (with_fields(item, {k: v for k, v in item.fields.items() if k in keep}) for item in taken)
+        return taken
 
     def _matching(self, items: Iterator[Item]) -> Iterator[Item]:
-        filters = self._query.filters.items()
-        for item in items:
-            if self._ids is not None and item.id not in self._ids:
-                continue
-            if all(_matches(item, name, wanted) for name, wanted in filters):
-                yield item
+        if (ids := self._ids) is not None:
+            items = (item for item in items if item.id in ids)
+        if filters := self._query.filters.items():
+            items = (item for item in items if all(_matches(item, name, wanted) for name, wanted in filters))
+        return items
 
     def _sample(self, items: Iterator[Item], seed: int, watch: _Watch) -> frozenset[int]:
         assert self._query.count is not None  # the spec's validator saw to it
@@ -268,35 +276,47 @@ class Items:
         )
 
 
-def _mark(item: Item) -> int:
-    return int(item.digest[:16], 16)
-
-
 def _rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> Iterator[Row]:
     """Read rows; a loader's error without a file of its own gets the dataset's place in the spec."""
+    return chain.from_iterable(_some_rows(dataset, query, base_dir))
+
+
+def _some_rows(dataset: LoadedDataset, query: DatasetQuerySpec, base_dir: Path) -> Iterator[list[Row]]:
+    """Some rows at a time, under one deadline: one for each would take half as long as to read it."""
     limit_s = policy_in_force.get().start_timeout_s
+    most = min(_TOGETHER, query.limit or _TOGETHER)
     try:
         with calling(dataset.component, "rows"):
             copies = dataset.spec.model_copy(deep=True), query.model_copy(deep=True)
             rows = iter(dataset.loader.rows(*copies, base_dir))
-        while (row := _next(rows, dataset, limit_s)) is not None:
-            yield row
+        failed: BaseException | None = None
+        while failed is None:
+            some: list[Row] = []
+            try:
+                in_time("the next row", limit_s, _read, rows, some, most)
+            except BaseException as error:  # noqa: BLE001 - raised below
+                failed = error
+            yield some  # what was read is looked at first, and what is wrong in it told
+            if not some:
+                break
+        if failed is not None:
+            with calling(dataset.component, "rows"):
+                raise failed
     except SpecError as error:
         if error.path is None:
             raise dataset.place.error(error.message) from error
         raise
 
 
-def _next(rows: Iterator[Row], dataset: LoadedDataset, limit_s: float) -> Row | None:
-    try:
-        row = in_time("the next row", limit_s, next, rows, None)
-        if not isinstance(row, Row | None):
+def _read(rows: Iterator[Row], some: list[Row], most: int) -> None:
+    """Read up to so many rows, and no more once it took a moment: the deadline is that of a row."""
+    until = monotonic() + _MOMENT_S
+    for row in rows:
+        if not isinstance(row, Row):
             raise TypeError(f"it yielded {type(row).__name__}, not a Row")
-    except BaseException:
-        # Entered only here: for each row it would cost a tenth of what reading the row does.
-        with calling(dataset.component, "rows"):
-            raise
-    return row
+        some.append(copied(row))
+        if len(some) == most or monotonic() > until:
+            return
 
 
 class _Watch:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
-from themis_core.planning.arms import UNPROMPTED, Asking, arms_of, asking_of
+from themis_core.planning.arms import UNPROMPTED, Way, arms_of
 from themis_core.planning.conversations import Conversation
 from themis_core.planning.handing import NO_PROMPT
 from themis_core.planning.identities import Baseline, Trial, condition_of, conditions_of
@@ -56,10 +57,10 @@ class PlannedSlice:
 
     def shared(self, share: Share | None) -> Iterator[tuple[Item, Sequence[int]]]:
         """The items, each with the samples that it has in a share; None: all of them."""
-        every = range(self.samples)
-        for item in self.items.shared(share):
-            if samples := every if share is None else share.samples(item.id):
-                yield item, samples
+        items = self.items.shared(share)
+        if share is None:
+            return zip(items, repeat(range(self.samples)))
+        return ((item, samples) for item in items if (samples := share.samples(item.id)))
 
 
 def samples_of(composed: ComposedSlice) -> int:
@@ -74,44 +75,46 @@ def generated_trials(
     seed: int | None,
 ) -> Iterator[Trial]:
     """The trials of some models on some items, each item with its sample indices."""
-    composed = planned.composed
+    slice_id, dataset = planned.composed.spec.slice_id, planned.dataset_identity
     arms = arms_of(planned.composed, models)
-    prompted = [each for each in arms if each.condition.model.reads_prompt]
-    unprompted = [each for each in arms if each not in prompted]
+    prompted = [each for each in arms if each.condition.reads_prompt]
+    unprompted = [each for each in arms if not each.condition.reads_prompt]
     # What is asked without a prompt may be compared with what is answered to the one that there is.
-    needs_prompt = bool(prompted) or any(rival.model.reads_prompt for each in unprompted for rival in each.rivals)
+    needs_prompt = bool(prompted) or any(rival.reads_prompt for each in unprompted for rival in each.rivals)
+    ways = [_way(planned, prompt) for prompt in planned.prompts] if needs_prompt else []
     for item, samples in items:
-        item_part = digest([planned.dataset_identity, item.id, item.digest])
-        handed = [(arm, arm.handed(item)) for arm in arms]
-        askings = [_asking(planned, prompt, item) for prompt in planned.prompts] if needs_prompt else []
-        for variant, identity, asking, of_prompt in (
-            *((each.variant, each.identity, each, True) for each in askings if prompted),
-            (NO_PROMPT, NO_PROMPT, askings[0] if askings else UNPROMPTED, False),
+        of_item = digest([dataset, item.id, item.digest])
+        askings = [way.asking(item) for way in ways]
+        handed = [arm.handed(item) if arm.hands else arm.nothing for arm in arms]
+        for variant, identity, asking, reads in (
+            *[(each.variant, each.identity, each, True) for each in askings if prompted],
+            *([(NO_PROMPT, NO_PROMPT, askings[0] if askings else UNPROMPTED, False)] if unprompted else ()),
         ):
-            for arm, of_item in handed:
+            for arm, of_arm in zip(arms, handed, strict=True):
                 condition = arm.condition
-                if condition.model.reads_prompt is not of_prompt:
+                if condition.reads_prompt is not reads:
                     continue
                 for sample in samples:
-                    asked = arm.requests(asking, of_item, item.id, sample, seed)
+                    (requests, talk), *of_rivals = arm.requests(asking, of_arm, item.id, sample, seed)
                     yield Trial(
-                        composed.spec.slice_id,
-                        digest([item_part, variant, identity, condition.head, sample]),
+                        slice_id,
+                        digest([of_item, variant, identity, condition.head, sample]),
                         item,
                         variant,
-                        condition.model.spec.model_id,
+                        condition.model_id,
                         condition.label,
                         sample,
-                        asked[0][0],
+                        requests,
                         condition.model,
-                        tuple(Baseline(each.model, *of) for each, of in zip(arm.rivals, asked[1:], strict=True)),
-                        asked[0][1],
+                        tuple([Baseline(each.model, *of) for each, of in zip(arm.rivals, of_rivals, strict=True)]),
+                        talk,
                     )
 
 
-def _asking(planned: PlannedSlice, prompt: Prompt, item: Item) -> Asking:
-    conversation, user = planned.conversations.get(prompt.spec.id), planned.composed.users.get(prompt.spec.id)
-    return asking_of(prompt, item, conversation, condition_of(user.model, user.params) if user else None)
+def _way(planned: PlannedSlice, prompt: Prompt) -> Way:
+    user = planned.composed.users.get(prompt.spec.id)
+    playing = condition_of(user.model, user.params) if user else None
+    return Way(prompt, planned.conversations.get(prompt.spec.id), playing)
 
 
 def recorded_trials(planned: PlannedSlice, items: Iterable[Item]) -> Iterator[Trial]:

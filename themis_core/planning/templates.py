@@ -56,6 +56,19 @@ class PromptTemplate:
         return render(self._compiled, {**variables, "item": item_context(item)}, Place(), repr(item.id))
 
 
+class Asks(NamedTuple):
+    """What a prompt says about one item."""
+
+    messages: list[dict[str, Any]]
+    """Of the first request: leading system messages, examples, the rest."""
+    follow_ups: list[dict[str, Any]]
+    """The further user turns, in order."""
+    told: list[dict[str, Any]]
+    """What a model that plays the user is told before the conversation."""
+    digest: str
+    """Identity of the prompt as the item gets it, with its examples."""
+
+
 class Prompt:
     """A prompt variant with its templates compiled and its examples at hand."""
 
@@ -93,51 +106,40 @@ class Prompt:
         while self._leading < len(self._messages) and spec.messages[self._leading].role in ("system", "developer"):
             self._leading += 1
         self._examples = Examples(examples, spares, ask=self._asked, by_id=by_id)
-        self._replaces = spec.examples is None or spec.examples.item_under_test == "replace"
+        replaces = spec.examples is None or spec.examples.item_under_test == "replace"
+        self._may_replace = replaces and bool(self._examples.shown)
         self._latest: tuple[Item, OwnExamples | None] | None = None
+        self.holds_media = spec.holds_media
 
-    def messages(self, item: Item) -> list[dict[str, Any]]:
-        """The first request's messages for one item: leading system messages, examples, the rest."""
-        own = self._own_if_replaced(item)
-        rendered = self._rendered(self._messages, item, own)
-        if shots := self._shots if own is None else self._rendered_shots(own.data):
-            rendered[self._leading : self._leading] = shots
-        return rendered
-
-    def follow_ups(self, item: Item) -> list[dict[str, Any]]:
-        """The further user turns for one item, in order."""
-        return self._rendered(self._follow_ups, item, self._own_if_replaced(item)) if self._follow_ups else []
-
-    def told(self, item: Item) -> list[dict[str, Any]]:
-        """What a model that plays the user is told before the conversation."""
-        return self._rendered(self._told, item, self._own_if_replaced(item)) if self._told else []
+    def asks(self, item: Item) -> Asks:
+        """All that it says about one item."""
+        own = self.own_examples(item) if self._may_replace else None
+        context = {**self._static, "item": item_context(item)}
+        shots, identity = self._shots, self.digest
+        if own is not None:
+            context["examples"] = list(own.data)
+            shots, identity = self._rendered_shots(own.data), digest([self.digest, list(own.data)])
+        of = repr(item.id)
+        messages = [message.render(context, of) for message in self._messages]
+        if shots:
+            messages[self._leading : self._leading] = shots
+        follow_ups = [message.render(context, of) for message in self._follow_ups]
+        return Asks(messages, follow_ups, [message.render(context, of) for message in self._told], identity)
 
     def opening(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of `messages` with which the conversation begins: without leading system messages and examples."""
         rest = len(self._messages) - self._leading
         return list(messages[len(messages) - rest :])
 
-    def digest_for(self, item: Item) -> str:
-        """Identity of the prompt as one item gets it, with its examples."""
-        own = self._own_if_replaced(item)
-        return self.digest if own is None else digest([self.digest, list(own.data)])
-
     def own_examples(self, item: Item) -> OwnExamples | None:
         """What an item that is among the examples is shown in their place; None for all others."""
         if not self._examples.shown:
             return None
         if self._latest is None or self._latest[0] is not item:
-            asked = _texts(self._rendered(self._messages, item, None))
+            context = {**self._static, "item": item_context(item)}
+            asked = _texts([message.render(context, repr(item.id)) for message in self._messages])
             self._latest = item, self._examples.own(item, asked)
         return self._latest[1]
-
-    def _own_if_replaced(self, item: Item) -> OwnExamples | None:
-        return self.own_examples(item) if self._replaces else None
-
-    def _rendered(self, messages: list[_Message], item: Item, own: OwnExamples | None) -> list[dict[str, Any]]:
-        shown = {} if own is None else {"examples": list(own.data)}
-        context = {**self._static, **shown, "item": item_context(item)}
-        return [message.render(context, repr(item.id)) for message in messages]
 
     def _rendered_shots(self, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from themis_core.planning.checking import check_items, check_judges, check_settings, questions
@@ -19,7 +19,7 @@ from themis_core.planning.slices import PlannedSlice, generated_trials, recorded
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import ComposedSlice, Composition, LoadedDataset, calling
 from themis_core.reading import Place
-from themis_core.records import Part
+from themis_core.records import Item, Part
 from themis_core.specs import PromptVariantSpec, digest
 from themis_media import Media
 
@@ -137,19 +137,25 @@ class Plan:
         """
         self._has(part)
         part = part or self.part
-        seed = self.composition.project.global_seed
-        for planned in self.slices:
-            share = Share(part, self.by_item, planned.samples) if part else None
-            shared = planned.shared(share)
-            if planned.composed.spec.generation is None:
-                if endpoint is None:
-                    yield from recorded_trials(planned, (item for item, _ in islice(shared, items)))
-            elif endpoint is not None:
-                models = [model for model in planned.composed.models if model.engine.endpoint == endpoint]
-                if labels is not None:
-                    models = [model for model in models if model.spec.model_id in labels]
-                if models:
-                    yield from generated_trials(planned, islice(shared, items), models, seed)
+        return chain.from_iterable(self._of_slice(each, endpoint, items, labels, part) for each in self.slices)
+
+    def _of_slice(
+        self,
+        planned: PlannedSlice,
+        endpoint: str | None,
+        items: int | None,
+        labels: Collection[str] | None,
+        part: Part | None,
+    ) -> Iterator[Trial]:
+        shared = islice(planned.shared(Share(part, self.by_item, planned.samples) if part else None), items)
+        if planned.composed.spec.generation is None:
+            return recorded_trials(planned, (item for item, _ in shared)) if endpoint is None else iter(())
+        models = [
+            model
+            for model in planned.composed.models
+            if model.engine.endpoint == endpoint and (labels is None or model.spec.model_id in labels)
+        ]
+        return generated_trials(planned, shared, models, self.composition.project.global_seed) if models else iter(())
 
     def labels(self, endpoint: str | None) -> frozenset[str]:
         """The labels of the models under test at an endpoint."""
@@ -231,10 +237,15 @@ def _data(composed: ComposedSlice) -> str:
 def _shown(planned: PlannedSlice) -> list[str]:
     """A digest of what each item is shown, of prompts that hold more than text: a file may change, and its name not."""
     return [
-        digest([digest([prompt.messages(item), prompt.follow_ups(item)]) for item in planned.items.every()])
+        digest([_digest_of(prompt, item) for item in planned.items.every()])
         for prompt in planned.prompts
-        if prompt.spec.holds_media
+        if prompt.holds_media
     ]
+
+
+def _digest_of(prompt: Prompt, item: Item) -> str:
+    asks = prompt.asks(item)
+    return digest([asks.messages, asks.follow_ups])
 
 
 class _Prompts:
