@@ -255,7 +255,6 @@ CHOSEN: list[tuple[tuple[str, ...], list[tuple[str, str, str]]]] = [
     (("--scored", "unparsed"), []),
     (("--slice", "rest", "--prompt", "plain"), [("rest", "m3", "b"), ("rest", "m3", "only")]),
     (("--where", "sample=0", "--where", "slice=all", "--limit", "1"), [("all", "m1", "a")]),
-    (("--model", "m4"), []),
 ]
 
 
@@ -266,6 +265,26 @@ def test_trials_are_chosen_by_how_they_ended_and_what_they_are_of(
     done = themis("show", "trials", "latest", "--spec", spec, "--format", "json", *options)
     found = [(each["slice_id"], each["model_id"], each["item_id"]) for each in json.loads(done.stdout)["trials"]]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--model", "m9"), "has no model 'm9'. It has: m1, "),
+        (("--where", "prompt=x"), "has no prompt 'x'. It has: plain"),
+        (("--slice", "x"), "has no slice 'x'. It has: all, rest"),
+        (("--metric", "x"), "has no score or metric 'x'. It has: accuracy, "),
+    ],
+)
+@pytest.mark.parametrize("kind", ["trials", "items"])
+def test_a_name_that_the_run_does_not_have_is_told(spec: Path, kind: str, options: tuple[str, ...], told: str) -> None:
+    done = themis("show", kind, "latest", "--spec", spec, *options)
+    assert (done.exit_code, told in done.stderr) == (2, True), done.stderr
+
+
+def test_that_nothing_is_so_is_said(spec: Path) -> None:
+    done = themis("show", "trials", "latest", "--spec", spec, "--scored", "unparsed")
+    assert (done.stdout.count("\n"), "is so" in done.stderr) == (1, True)
 
 
 def test_the_worst_items_come_first(spec: Path) -> None:
@@ -282,7 +301,7 @@ def test_the_worst_items_come_first(spec: Path) -> None:
         ("own", "a", 1.0),
         ("own", "only", 1.0),
     ]
-    assert themis("show", "items", "latest", "--spec", spec, "--model", "m4").stderr == "no scores\n"
+    assert themis("show", "items", "latest", "--spec", spec, "--where", "sample=7").stderr == "no scores\n"
 
 
 def test_a_trial_is_found_by_item_and_model(spec: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import reduce, wraps
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import click
 
 import themis_output
 from themis_core import SpecError
-from themis_output import aligned, as_json, echo, format_option, own_stdout, table
+from themis_output import aligned, as_json, echo, format_option, own_stdout, safe, table
 
 if TYPE_CHECKING:
     from themis_core import Results, RunRecord, ScoreRow, TrialRow
@@ -95,6 +95,7 @@ def show_trials(
 
     with open_results(spec, project=project) as results:
         record = results.run(run_id)
+        _check(results, record, where, metric)
         found = _scored(results, record, outcome, where)
         if scored is not None:
             found = (each for each in found if _has(each[1], record, scored, metric))
@@ -106,8 +107,11 @@ def show_trials(
         rows = (
             [*trial_cells(asdict(row)), *(_score_cell(scores.get(name)) for name in scorers)] for row, scores in found
         )
-        for line in aligned((*TRIAL_COLUMNS, *scorers), rows):
+        first = next(rows, None)
+        for line in aligned((*TRIAL_COLUMNS, *scorers), chain([first] if first else [], rows)):
             echo(line)
+        if first is None:
+            click.echo(f"no trial of {safe(record.run_id)} is so", err=True)
 
 
 @click.command("items")
@@ -131,13 +135,34 @@ def show_items(
     from themis_core import open_results
 
     with open_results(spec, project=project) as results:
-        found = results.worst_items(run_id, limit, where=where, metric=metric)
+        record = results.run(run_id)
+        _check(results, record, where, metric)
+        found = results.worst_items(record.run_id, limit, where=where, metric=metric)
     if as_format == "json":
         echo(as_json({"items": [each._asdict() for each in found]}))
     elif found:
         table(("score", "metric", "item", "mean", "n"), [each[:5] for each in found], shared=("score", "metric"))
     else:
         click.echo("no scores", err=True)
+
+
+def _check(results: Results, run: RunRecord, where: Mapping[str, str], metric: str | None) -> None:
+    """Raise SpecError for a slice, model, prompt, score or metric that the run does not have."""
+    stored, benchmark = results.outcomes(run.run_id), run.manifest["benchmark"]
+    known = {
+        "slice": [*(each["slice_id"] for each in benchmark["slices"]), *(each.slice_id for each in stored)],
+        "model": [*(each["model_id"] for each in benchmark["models"]), *(each.model_id for each in stored)],
+        "prompt": [
+            *(each["id"] for each in benchmark["prompt_variants"]),
+            *(each.prompt_variant_id for each in stored),
+        ],
+        "score or metric": [name for each in run.manifest["scorers"] for name in (each["score"], each["metric"])],
+    }
+    wanted = {**where, **({"score or metric": metric} if metric is not None else {})}
+    for name, value in wanted.items():
+        if name in known and value not in known[name]:
+            listed = ", ".join(dict.fromkeys(known[name])) or "none"
+            raise SpecError(f"{run.run_id} has no {name} {value!r}. It has: {listed}")
 
 
 def _scored(
