@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from themis_intervals import decimals
 from themis_wording import counted
 
 __all__ = ["GroupRow", "ResultRow", "ledger_told"]
@@ -134,7 +135,7 @@ class GroupRow:
 
 def ledger_told(row: ResultRow | GroupRow) -> str:
     """A value, what it is made of, and what it could be if nothing were missing."""
-    value = "–" if row.value is None else f"{row.value:.3f}"
+    value = "–" if row.value is None else decimals(row.value)
     scored = (
         f"{row.n} {_NOUNS[row.denominator]}"
         if row.right is None

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from themis_intervals import Z95, ClusteredMean, Interval, dealt, interval_about, jackknife, shown, t_quantile, wilson
+from themis_intervals import (
+    Z95,
+    ClusteredMean,
+    Interval,
+    dealt,
+    decimals,
+    interval_about,
+    jackknife,
+    shown,
+    t_quantile,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -250,3 +261,19 @@ def test_a_narrow_interval_is_printed_with_as_many_digits_as_tell_its_ends_apart
     low: float | None, high: float | None, printed: str
 ) -> None:
     assert shown(low, high) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "0.000"),
+        (0.12345, "0.123"),
+        (0.001, "0.001"),
+        (0.00044444, "0.000444"),
+        (-1e-12, "-1e-12"),
+        (1e9, "1000000000.000"),
+    ],
+)
+def test_a_small_number_is_not_told_as_zero(value: float, told: str) -> None:
+    assert decimals(value) == told
+    assert decimals(0.5, 4, "+") == "+0.5000"

@@ -356,3 +356,22 @@ def test_replicates_say_what_they_count() -> None:
     test = ByReplicates(1.0, 10, 10, 1.0, "flips", np.sort(np.arange(-5, 94, dtype=float)))
     assert (test.above(0.0), test.below(0.0)) == (7 / 100, 95 / 100)
     assert test.interval(0.9) == (-5.0 + 3, 93.0 - 3)
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1.0, 1e13])
+def test_a_comparison_does_not_depend_on_the_unit_of_the_scores(scale: float) -> None:
+    draw = np.random.default_rng(3)
+    a = draw.random(30)
+    b = a + draw.random(30) - 0.3
+    plain, scaled = paired(a, b), paired(a * scale, b * scale)
+    assert scaled.p_value == pytest.approx(plain.p_value)
+    assert scaled.difference == pytest.approx(plain.difference * scale, rel=1e-6)
+    for found in (paired(np.zeros(30), np.full(30, scale / 4)), welch(np.zeros(30), np.full(30, scale / 4))):
+        assert (found.p_value < 1e-6, found.no_interval) == (True, "no_spread")
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1.0, 1e13])
+def test_what_rounding_alone_makes_is_no_difference(scale: float) -> None:
+    a = np.full(30, 0.3 * scale)
+    assert paired(a, a * (1 + 1e-15)).p_value == 1
+    assert welch(a, a * (1 + 1e-15)).p_value == 1

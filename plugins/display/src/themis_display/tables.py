@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from themis_display.shapes import Row
-from themis_intervals import shown
+from themis_intervals import decimals, shown
 from themis_output import crossed, lines, told_once
 
 __all__ = ["NAMES", "TEXTS", "Told", "as_text", "columns_of", "crossed_by_model", "scores_told"]
@@ -103,7 +103,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _value(row: Row) -> str:
-    return "–" if row.value is None else f"{row.value:.4f}"
+    return "–" if row.value is None else decimals(row.value, 4)
 
 
 def _planned(row: Row) -> str:
@@ -118,7 +118,7 @@ def _range(row: Row) -> str:
 
 
 def _told(row: Row, *, with_n: bool) -> str:
-    value = "–" if row.value is None else f"{row.value:.3f}"
+    value = "–" if row.value is None else decimals(row.value)
     interval = "" if row.low is None else f" {shown(row.low, row.high)}"
     why = f" {row.no_interval}" if row.value is None and row.no_interval else ""
     missing = _planned(row)

@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 
 from themis_intervals.quantiles import Z95, t_quantile
 
-__all__ = ["ClusterSums", "ClusteredMean", "Interval", "dealt", "interval_about", "jackknife", "shown", "wilson"]
+__all__ = [
+    "ClusterSums", "ClusteredMean", "Interval", "dealt", "decimals", "interval_about", "jackknife", "shown", "wilson",
+]  # fmt: skip
 
 
 class Interval(NamedTuple):
@@ -22,6 +24,12 @@ class Interval(NamedTuple):
     method: Literal["wilson", "wilson_t", "t", "jackknife", "nested"] | None = None
     missing: str | None = None
     """`one_item`: fewer than two; `no_spread`: all alike, which doesn't tell how much others would differ."""
+
+
+def decimals(value: float, digits: int = 3, sign: str = "") -> str:
+    """A number for people: so many decimals, or so many significant digits of one that is too small for them."""
+    is_tiny = value and abs(value) < 10.0**-digits
+    return f"{value:{sign}.{digits}g}" if is_tiny else f"{value:{sign}.{digits}f}"
 
 
 def shown(low: float | None, high: float | None) -> str:

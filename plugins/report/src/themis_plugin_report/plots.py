@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from themis_core import ResultRow
+from themis_intervals import decimals
 from themis_plugin_report.drawing import COLOURS, MARKERS, Plot, drawn, short
 from themis_plugin_report.gathering import Gathered, named
 
@@ -87,12 +88,12 @@ def _forest(title: str, points: Sequence[Point]) -> Plot:
             left, right = _whiskers(each)
             axes.errorbar(each.value, at, xerr=[[left], [right]], fmt="o", color=COLOURS[0], capsize=3, markersize=6)
             above = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 8}
-            axes.annotate(f"{each.value:.3f}", (each.value, at), **above)
+            axes.annotate(decimals(each.value), (each.value, at), **above)
         axes.set_yticks(range(len(ordered)), [each.series for each in ordered])
         axes.set_ylim(-0.6, len(ordered) - 0.2)
         axes.set_xlabel(f"{short(title)}, with 95 % interval")
 
-    alt = "; ".join(f"{each.series} {each.value:.3f}" for each in reversed(ordered))
+    alt = "; ".join(f"{each.series} {decimals(each.value)}" for each in reversed(ordered))
     return drawn(title, f"{title}: {alt}", 1.0 + 0.42 * len(ordered), draw)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from themis_core import RunRecord
-from themis_intervals import shown
+from themis_intervals import decimals, shown
 from themis_labels import METHODS, Estimate, figures
 from themis_output import number, safe, told_once
 from themis_plugin_report.calls import Calls
@@ -132,7 +132,7 @@ def _aggregates(made: Gathered) -> Table:
 def _numbers(row: Mapping[str, Any]) -> list[str]:
     """A value with its ledger, as cells under `_NUMBERS`."""
     return [
-        "–" if row["value"] is None else f"{row['value']:.4f}", shown(row["low"], row["high"]),
+        "–" if row["value"] is None else decimals(row["value"], 4), shown(row["low"], row["high"]),
         row["interval"] or row["no_interval"] or "–", str(row["n"]), _planned(row), row.get("denominator", "scored"),
         str(row["unparsed"]), str(row["unscored"]), str(row["failed"]),
     ]  # fmt: skip
@@ -175,7 +175,7 @@ def _ballots(made: Gathered) -> Table:
     rows = [
         [
             score, judge, str(each.values.total() + each.unread.total()),
-            "–" if each.mean is None else f"{each.mean:.4f}", str(each.unread.total()), str(each.repeated),
+            "–" if each.mean is None else decimals(each.mean, 4), str(each.unread.total()), str(each.repeated),
             f"{100 * each.alike / each.repeated:.1f} %" if each.repeated else "–",
         ]
         for (score, judge), each in made.ballots.items()
@@ -210,7 +210,7 @@ def _corrected(made: Gathered) -> Table:
     rows = [
         [
             run_id, each.score, each.metric, row.slice_id, row.model_id, row.prompt_variant_id, row.params,
-            "–" if row.judge_mean is None else f"{row.judge_mean:.4f}", *_estimate(row.corrected), str(row.n),
+            "–" if row.judge_mean is None else decimals(row.judge_mean, 4), *_estimate(row.corrected), str(row.n),
             str(row.not_judged), str(row.unscored), METHODS[each.method],
         ]
         for run_id, each in made.measured
@@ -227,7 +227,7 @@ def _corrected(made: Gathered) -> Table:
 
 
 def _estimate(figure: Estimate) -> list[str]:
-    return ["–" if figure.value is None else f"{figure.value:.4f}", shown(figure.low, figure.high)]
+    return ["–" if figure.value is None else decimals(figure.value, 4), shown(figure.low, figure.high)]
 
 
 def _calls(made: Gathered) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from themis_core import Gate, ResultRow, RunRecord, RunResult, counted, gates_of
-from themis_intervals import shown
+from themis_intervals import decimals, shown
 
 __all__ = ["Verdict", "unfinished", "verdicts"]
 
@@ -113,16 +113,23 @@ def _ranked(values: Sequence[_Value], sign: int) -> tuple[list[_Value], list[_Va
 
 def _best(values: Sequence[_Value], what: str, sign: int) -> Verdict:
     first, rest = _ranked(values, sign)
-    value = f"{first[0].value:.3f} {' and '.join(dict.fromkeys(each.interval for each in first))}"
-    more = f"95 % interval; {', '.join(dict.fromkeys(each.of for each in first))}."
+    value = f"{decimals(first[0].value)}{_intervals(first)}"
+    has = "95 % interval" if any(each.low is not None for each in first) else "No 95 % interval"
+    more = f"{has}; {', '.join(dict.fromkeys(each.of for each in first))}."
     if len(values) == 1:
         return Verdict(f"{first[0].who} has {what} {value}", more=more)
     who = f"{_listed([each.who for each in first])} {'has' if len(first) == 1 else 'have'}"
     if not rest:
         return Verdict(f"{who} the same {what}: {value}", more=more)
     second = rest[0]
-    next_best = f"Next is {second.who} with {second.value:.3f} {second.interval}; {_apart(first, second)}."
+    next_best = f"Next is {second.who} with {decimals(second.value)}{_intervals([second])}; {_apart(first, second)}."
     return Verdict(f"{who} the {_superlative(sign)} {what}: {value}", more=f"{more} {next_best}")
+
+
+def _intervals(values: Sequence[_Value]) -> str:
+    """The intervals of one value, each once; nothing if there is none."""
+    found = dict.fromkeys(each.interval for each in values if each.low is not None)
+    return f" {' and '.join(found)}" if found else ""
 
 
 def _superlative(sign: int) -> str:
@@ -152,7 +159,9 @@ def _leaders(slices: Sequence[Sequence[_Value]], what: str, sign: int) -> Verdic
     if not compared:  # who is alone leads nobody
         values = [value.value for each in slices for value in each]
         who = _listed(list(dict.fromkeys(value.who for each in slices for value in each)))
-        return Verdict(f"{who}: {what} from {min(values):.3f} to {max(values):.3f} in {counted(len(slices), 'slice')}")
+        return Verdict(
+            f"{who}: {what} from {decimals(min(values))} to {decimals(max(values))} in {counted(len(slices), 'slice')}"
+        )
     lead = Counter(each.who for first, _ in compared for each in first)
     most = max(lead.values())
     top = [name for name, count in lead.items() if count == most]

@@ -18,7 +18,7 @@ from themis_plugin_stats.multiple import Correction, corrected
 from themis_plugin_stats.opening import opened, read_sides
 from themis_plugin_stats.pairing import Pairs, clusters_of, compared, numbers_of, pair
 from themis_plugin_stats.planning import items_to_decide, items_to_equal, smallest_difference
-from themis_plugin_stats.procedures import Procedure
+from themis_plugin_stats.procedures import Procedure, difference_of
 from themis_plugin_stats.result import Comparison
 from themis_plugin_stats.sides import By, Chosen, Of, Side, choose
 from themis_plugin_stats.verdicts import Pair, Verdict
@@ -159,7 +159,7 @@ def _described(
     low, high = test.interval()
     low_90, high_90 = test.interval(0.9)
     values = numbers_of(pairs, _component(one, other, key), unpaired=unpaired, metric=key[1])
-    ahead = (pairs.b - pairs.a) * (1 if better_up else -1)
+    ahead = difference_of(pairs.a, pairs.b) * (1 if better_up else -1)
     nothing = not test.n
     needed = None if nothing else items_to_decide(test)
     if margin is not None and not nothing and abs(test.difference) < margin:
@@ -169,7 +169,7 @@ def _described(
         test.p_value, test.p_value, None if margin is None else test.p_equivalent(margin),
         test.n, test.units, test.method, better_up, "inconclusive",
         None if nothing else smallest_difference(test), needed,
-        int(np.sum(ahead > 1e-12)), int(np.sum(ahead < -1e-12)),
+        int(np.sum(ahead > 0)), int(np.sum(ahead < 0)),
         pairs.ledgers[0].to_dict(), pairs.ledgers[1].to_dict(), *pairs.noise,
         sum(len(at) for _, _, at, _ in pairs.matched) / max(len(pairs.a), 1), pairs.unmatched, test.no_interval,
     )  # fmt: skip

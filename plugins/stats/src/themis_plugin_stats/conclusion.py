@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from themis_core import Conclusion, Finding, Item, Results, SpecError, counted, current_folder, path_kind, resolve_path
+from themis_intervals import decimals
 from themis_plugin_stats.gating import unjudged
 from themis_plugin_stats.naming import check_clusters, check_names, check_stored, compared_slices
 from themis_plugin_stats.previous import reference_before
@@ -188,5 +189,5 @@ def _could_say(found: Comparison) -> list[str]:
         return []  # the verdict says it
     least = max(each.smallest or 0.0 for each in first)
     count = min(each.n for each in first)
-    told = f"would show a true difference of {least:.3f} four times out of five"
+    told = f"would show a true difference of {decimals(least)} four times out of five"
     return [f"{counted(count, 'item')} can say so, and {told}."]

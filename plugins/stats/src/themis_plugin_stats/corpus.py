@@ -66,7 +66,8 @@ def bootstrapped(difference: Difference, n: int, clusters: NDArray[Any] | None =
 def _by_t(value: float, n: int, units: int, error: float, method: str, parts: int, worth: float) -> Procedure:
     """By t of as many parts as these are worth; their signs bound the p-value, and alone count where all are alike."""
     if error <= 1e-12 * max(abs(value), 1.0):
-        return Unspread(value, n, units, 0.0, method, 0.5**parts)
+        rounded = 0.0 if abs(value) <= 1e-12 else value
+        return Unspread(rounded, n, units, 0.0, method, 0.5**parts)
     return ByStandardError(value, n, units, error, method, worth - 1, 0.5**parts, worth=worth)
 
 

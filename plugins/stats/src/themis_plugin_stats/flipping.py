@@ -29,7 +29,7 @@ def flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
         numbers = np.arange(1, 2 ** len(totals), dtype=np.int64)
         chosen = (numbers[:, None] >> np.arange(len(totals))) & 1
         return _rounded(chosen @ totals / (chosen @ sizes), totals), 1
-    differ = np.abs(totals) > 1e-12
+    differ = totals != 0
     same = sizes[~differ]
     held = 0.0
     if len(same) > _EXACTLY_DRAWN:  # half of these are flipped, give or take a few in a hundred, and add nothing

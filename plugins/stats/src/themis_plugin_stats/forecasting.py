@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from themis_core import RunRecord, SpecError
+from themis_intervals import decimals
 from themis_output import lines
 from themis_plugin_stats.collecting import Cell, Collected, MetricKey
 from themis_plugin_stats.comparing import missing_of, tested
@@ -60,9 +61,12 @@ class Forecast:
         told = [self.assumed, "", *lines(header, cells, left=("pair",))]
         for name, each in self.components.items():
             shares = ", ".join(f"{what} {100 * share:.0f} %" for what, share in each["shares"].items())
-            told += ["", f"{name}: its number is certain to ±{each['error']:.4f} (one standard error), from {shares}"]
+            told += [
+                "",
+                f"{name}: its number is certain to ±{decimals(each['error'], 4)} (one standard error), from {shares}",
+            ]
             best = min(each["after"], key=each["after"].get)
-            after = ", ".join(f"{what} ±{error:.4f}" for what, error in each["after"].items())
+            after = ", ".join(f"{what} ±{decimals(error, 4)}" for what, error in each["after"].items())
             told.append(f"  {CALLS} more calls are best spent on {best}: {after}")
         return "\n".join(told)
 

@@ -32,11 +32,14 @@ __all__ = [
     "Procedure",
     "Unspread",
     "Unvaried",
+    "difference_of",
     "paired",
     "welch",
     "worth_of",
 ]
 
+ROUNDED = 1e-12
+"""Of the greatest number: a difference of no more may be of rounding alone."""
 FEWEST_UNITS = 6
 """Of fewer, the exact tests show nothing at 5 %: five coins all fall alike in 2 of 32 times."""
 MANY = 50
@@ -253,10 +256,10 @@ class Unspread(Procedure):
     """The exact one-sided p-value of no difference."""
 
     def above(self, null: float) -> float:
-        return self.chance if null == 0.0 and self.difference > 1e-12 else 1.0
+        return self.chance if null == 0.0 and self.difference > 0 else 1.0
 
     def below(self, null: float) -> float:
-        return self.chance if null == 0.0 and self.difference < -1e-12 else 1.0
+        return self.chance if null == 0.0 and self.difference < 0 else 1.0
 
     def interval(self, level: float = 0.95) -> tuple[float | None, float | None]:
         return None, None
@@ -272,10 +275,11 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
     """
     if clusters is None and _is_binary(a) and _is_binary(b):
         return Discordant.of(int(np.sum((b == 1) & (a == 0))), int(np.sum((a == 1) & (b == 0))), len(a))
-    difference = b - a
+    difference = difference_of(a, b)
     totals, sizes = _units(difference, clusters)
+    totals[np.abs(totals) <= ROUNDED * sizes * _size(a, b)] = 0.0
     units, mean = len(totals), float(difference.mean())
-    if not np.any(np.abs(difference) > 1e-12):
+    if not difference.any():
         return Unvaried(0.0, len(a), units, 0.0, "no item differs", span)
     if units < 2:
         return Unvaried(mean, len(a), units, 0.0, "one item" if clusters is None else "one cluster")
@@ -283,10 +287,10 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
     by = "" if clusters is None else "cluster "
     if error <= 1e-12 * abs(mean):
         return Unspread(mean, len(a), units, 0.0, f"{by}sign flips", 0.5**units)
-    differing = int(np.sum(np.abs(totals) > 1e-12))
+    differing = int(np.count_nonzero(totals))
     if min(differing, worth) < MANY:
         replicates, ties = flipped_means(totals, sizes)
-        alike = bool(np.all(totals > -1e-12) or np.all(totals < 1e-12))
+        alike = bool(np.all(totals >= 0) or np.all(totals <= 0))
         exact = 0.5**differing if alike else None
         return ByReplicates(mean, len(a), units, error, f"{by}sign flips", replicates, ties, exact, worth=worth)
     method, most = "cluster t" if by else "paired t", float("inf") if span is None else span
@@ -295,17 +299,30 @@ def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: flo
 
 def welch(a: Floats, b: Floats, span: float | None = None) -> Procedure:
     """Compare scores of different items, by unequal variances (Welch 1947, with Satterthwaite's degrees of freedom)."""
-    mean = float(b.mean() - a.mean())
+    mean, noise = float(b.mean() - a.mean()), ROUNDED * _size(a, b)
+    mean = mean if abs(mean) > noise else 0.0
     if min(len(a), len(b)) < 2:
         return Unvaried(mean, len(a) + len(b), min(len(a), len(b)), 0.0, "no spread")
     parts = float(a.var(ddof=1) / len(a)), float(b.var(ddof=1) / len(b))
-    if sum(parts) <= 1e-24:
+    if sum(parts) <= noise**2:
         orders = float(special.binom(len(a) + len(b), len(a)))
         return Unspread(mean, len(a) + len(b), len(a) + len(b), 0.0, "permutation", 1 / orders)
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     n = len(a) + len(b)
     most = float("inf") if span is None else span
     return ByStandardError(mean, n, n, float(np.sqrt(sum(parts))), "Welch's t", freedom, span=most)
+
+
+def difference_of(a: Floats, b: Floats) -> Floats:
+    """B less A; what may be of rounding alone, for numbers of that size, is 0."""
+    difference = b - a
+    difference[np.abs(difference) <= ROUNDED * _size(a, b)] = 0.0
+    return difference
+
+
+def _size(a: Floats, b: Floats) -> float:
+    """The greatest number, whatever its sign."""
+    return float(max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0)))
 
 
 def _is_binary(values: Floats) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from themis_core import counted
+from themis_intervals import decimals
 from themis_output import lines, told_once
 from themis_plugin_stats.gating import MOST_UNPAIRED, UNPAIRED
 from themis_plugin_stats.multiple import Correction
@@ -43,7 +44,8 @@ def rows_of(pairs: Sequence[Pair], correction: Correction, margin: float | None)
 
 
 def _row(each: Pair, several: bool, margin: bool) -> list[str]:
-    ends = "–" if each.low is None or each.high is None else f"[{each.low:+.4f}, {each.high:+.4f}]"
+    low, high = (None if end is None else decimals(end, 4, "+") for end in (each.low, each.high))
+    ends = "–" if low is None or high is None else f"[{low}, {high}]"
     numbers = [_number(each.value_a), _number(each.value_b), _number(each.difference, "+"), ends, f"{each.p_value:.2g}"]
     numbers += [f"{each.p_corrected:.2g}"] if several else []
     numbers += [f"{each.p_equivalent:.2g}"] if margin and each.p_equivalent is not None else []
@@ -63,9 +65,8 @@ def notes_of(pairs: Sequence[Pair], cluster: str | None, groups: Sequence[Sequen
         needed = "" if each.items_needed is None or each.items_needed <= each.n else (
             f"; if the difference is as it seems, some {round_up(each.items_needed):,} items would decide"
         )  # fmt: skip
-        said.append(
-            f"{each.a} and {each.b}: {counted(each.n, 'item')} could show a difference of {each.smallest:.3f}{needed}"
-        )
+        least = decimals(each.smallest or 0.0)
+        said.append(f"{each.a} and {each.b}: {counted(each.n, 'item')} could show a difference of {least}{needed}")
     if groups:
         told = "; ".join(", ".join(group) for group in groups)
         said.append(f"groups that can't be told apart, the best first: {told}")
@@ -133,7 +134,7 @@ def ledgers_of(first: Sequence[Pair]) -> Table:
 
 
 def _number(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.4f}"
+    return "–" if value is None else decimals(value, 4, sign)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

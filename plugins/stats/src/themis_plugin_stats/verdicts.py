@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from themis_core import counted
+from themis_intervals import decimals
 from themis_plugin_stats.procedures import FEWEST_UNITS
 
 __all__ = ["EXIT_CODES", "Pair", "Verdict", "begun", "round_up"]
@@ -123,11 +124,11 @@ def begun(text: str) -> str:
 def _ends(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "unknown"
-    return f"{'−∞' if low is None else f'{low:+.3f}'} to {'∞' if high is None else f'{high:+.3f}'}"
+    return f"{'−∞' if low is None else decimals(low, sign='+')} to {'∞' if high is None else decimals(high, sign='+')}"
 
 
 def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    return decimals(value) if abs(value) < 10 else f"{value:.2f}"
 
 
 def _p(value: float) -> str:
