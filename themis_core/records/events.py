@@ -29,7 +29,7 @@ class RunStarted:
     kind: ClassVar[str] = "run_started"
     run_id: str
     at: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601 with microseconds, as are the times of all events."""
     manifest: dict[str, Any]
     part: str | None = None
     """What of the run it works on: `3/16` for a shard, `worker <name>` for a worker; None: the whole."""

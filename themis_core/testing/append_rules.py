@@ -119,7 +119,7 @@ class AppendRules:
         assert [(each.outcome, each.error_code) for each in after["trials"]] == [("answered", None)]
         assert len(after["scores"]) == 2
 
-        store.append([trial_finished(at="2027-01-01T00:00:00+00:00", outcome="refused")])
+        store.append([trial_finished(at="2027-01-01T00:00:00.000000+00:00", outcome="refused")])
         assert snapshot(store) == after
 
     def test_finished_trials_are_those_of_the_run_and_the_slice(self, store: Store) -> None:
@@ -155,7 +155,7 @@ class AppendRules:
 
         ranks = [fault, unscored, fault, scored, unscored]
         events = [
-            trial_finished(at=f"2027-01-0{day}T00:00:00+00:00", scores=(score_entry("a", each),))
+            trial_finished(at=f"2027-01-0{day}T00:00:00.000000+00:00", scores=(score_entry("a", each),))
             for day, each in enumerate(ranks, 1)
         ]
         for batch in [events] if together else [[each] for each in events]:
@@ -163,7 +163,8 @@ class AppendRules:
         assert store.scores([key_of("a")]) == {key_of("a"): (scored, Extraction("4"))}
         assert (store.finished_trials("run", [pair]), store.has_faults("run")) == ({pair}, False)
         (row,) = store.trial_rows("run")
-        assert row.finished_at == "2027-01-04T00:00:00+00:00", "the outcome that brought the score is the one kept"
+        kept = "2027-01-04T00:00:00.000000+00:00"
+        assert row.finished_at == kept, "the outcome that brought the score is the one kept"
         before = snapshot(store)
         store.append(events)
         assert snapshot(store) == before

@@ -235,7 +235,9 @@ def test_names_and_params_may_be_longer_than_an_index_takes(backend: PostgresBlo
     rng = random.Random(1)
     name = "".join(chr(rng.randrange(32, 0xD000)) for _ in range(20_000))
     request = Request(name, [], {"schema": name}, name, key=name)
-    record = GenerationRecorded(key_of("1"), name, "2026-01-01T00:00:00+00:00", request, Generation("answered", name))
+    record = GenerationRecorded(
+        key_of("1"), name, "2026-01-01T00:00:00.000000+00:00", request, Generation("answered", name)
+    )
     names: dict[str, Any] = dict.fromkeys(("run_id", "slice_id", "prompt_variant_id", "model_id", "params"), name)
     entry = score_entry("a", score=name, metric=name, parse=name)
     store = open_store(backend, tmp_path)
@@ -348,7 +350,7 @@ def test_any_generation_comes_back_equal(
     records = {}
     for pair in asked:
         key = key_of(repr(pair))
-        records[key] = GenerationRecorded(key, "run", "2026-01-01T00:00:00+00:00", *pair)
+        records[key] = GenerationRecorded(key, "run", "2026-01-01T00:00:00.000000+00:00", *pair)
     store = open_store(backend, tmp_path)
     store.append(list(records.values()))
     assert list(store.generation_records(list(records))) == list(records.values())

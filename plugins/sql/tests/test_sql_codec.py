@@ -14,9 +14,11 @@ from themis_sql.codec import (
     from_json,
     json_text,
     lookup_of,
+    micros_of,
     pack_body,
     pack_key,
     pack_name,
+    time_of,
     to_bytes,
     unpack_body,
     unpack_key,
@@ -61,11 +63,27 @@ def test_a_key_is_packed_to_the_bytes_of_its_digest_or_to_marked_text(key: str, 
     assert pack_key(key) == packed
 
 
-def test_lookup_bits_are_the_first_eight_bytes_signed_and_salted() -> None:
-    assert lookup_of(bytes.fromhex("00000000000000ff" + "0" * 48)) == 255
+def test_lookup_bits_are_the_first_four_bytes_signed_and_salted() -> None:
+    assert lookup_of(bytes.fromhex("000000ff" + "0" * 56)) == 255
     assert lookup_of(b"\xff" * 32) == -1
-    assert lookup_of(b"k") == int.from_bytes(b"k" + b"\xff" * 7, "big")
+    assert lookup_of(b"k") == int.from_bytes(b"k" + b"\xff" * 3, "big")
     assert lookup_of(b"\xff" * 32, 3) == -4
+
+
+@pytest.mark.parametrize(
+    ("at", "micros", "shown"),
+    [
+        ("1970-01-01T00:00:00.000000+00:00", 0, None),
+        ("2026-11-27T05:48:11.000006+00:00", 1_795_758_491_000_006, None),
+        ("9999-12-31T23:59:59.999999+00:00", 253_402_300_799_999_999, None),
+        ("2026-11-27T06:48:11+01:00", 1_795_758_491_000_000, "2026-11-27T05:48:11.000000+00:00"),
+        ("2026-11-27", 1_795_737_600_000_000, "2026-11-27T00:00:00.000000+00:00"),
+        ("1969-12-31T23:59:59.999999Z", -1, "1969-12-31T23:59:59.999999+00:00"),
+    ],
+)
+def test_a_time_is_a_number_and_given_back_in_utc_to_the_microsecond(at: str, micros: int, shown: str | None) -> None:
+    assert micros_of(at) == micros
+    assert time_of(micros) == (shown or at)
 
 
 @pytest.mark.parametrize(

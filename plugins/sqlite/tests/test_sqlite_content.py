@@ -107,7 +107,7 @@ def tables(store: SqlStore) -> dict[str, list[tuple[Any, ...]]]:
 @given(request=requests, generation=generations)
 def test_any_generation_comes_back_equal(tmp_path: Path, request: Request, generation: Generation) -> None:
     key = key_of(repr((request, generation)))
-    record = GenerationRecorded(key, "run", "2026-01-01T00:00:00+00:00", request, generation)
+    record = GenerationRecorded(key, "run", "2026-01-01T00:00:00.000000+00:00", request, generation)
     store = open_store(tmp_path)
     store.append([record])
     assert list(store.generation_records([key])) == [record]

@@ -301,7 +301,7 @@ class PostgresDatabase(VersionedDatabase):
         """
         first = -secrets.randbits(60) - 2 * _COPIED
         payloads = [(first + n, None, _BYTES[n:], f"{_TEXT}{n}", _BYTES[: n + 1], n % 2) for n in range(1 + _COPIED)]
-        scores = [(first + n, first, n, _BYTES, 0.1 + n * 1e-17, _TEXT, *[None] * 6) for n in range(1 + _COPIED)]
+        scores = [(first + n, first >> 30, n, _BYTES, 0.1 + n * 1e-17, _TEXT, *[None] * 6) for n in range(1 + _COPIED)]
         with self.errors(), self._marked():
             self.run(self.begin)
             try:

@@ -16,6 +16,9 @@ from themis_sql.statements import tidy
 __all__ = ["schema_text"]
 
 _HEX_OF: Final = "encode({}, 'hex')"
+_TIME_OF: Final = (
+    "to_char(timestamp '1970-01-01' + {} * interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
+)
 _INDICES: Final = {
     "runs": "USING hash (run_id)",
     "settings": "USING hash (params)",
@@ -48,7 +51,7 @@ def _statements() -> Iterator[str]:
         if index_on := _INDICES.get(table.name):
             yield f"CREATE INDEX {table.name}_names ON {table.name} {index_on}"
         yield from indices(table.name)
-    yield from views(_HEX_OF)
+    yield from views(_HEX_OF, _TIME_OF)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ CREATE INDEX ix_executions_run ON executions (run);
 
 CREATE TABLE generations (
   id BIGINT NOT NULL,
-  lookup BIGINT NOT NULL,
+  lookup INTEGER NOT NULL,
   twin SMALLINT NOT NULL,
   key BYTEA NOT NULL,
   status TEXT COLLATE "C",
@@ -88,7 +88,7 @@ CREATE TABLE generations (
   latency_s FLOAT(53),
   attempts INTEGER,
   run BIGINT,
-  at TEXT COLLATE "C",
+  at BIGINT,
   PRIMARY KEY (id)
 );
 
@@ -96,7 +96,7 @@ CREATE UNIQUE INDEX ix_generations_lookup ON generations (lookup, twin);
 
 CREATE TABLE items (
   id BIGINT NOT NULL,
-  lookup BIGINT NOT NULL,
+  lookup INTEGER NOT NULL,
   twin SMALLINT NOT NULL,
   digest BYTEA NOT NULL,
   item_id TEXT COLLATE "C" NOT NULL,
@@ -150,7 +150,7 @@ CREATE INDEX scorers_names ON scorers USING hash (score);
 
 CREATE TABLE scores (
   id BIGINT NOT NULL,
-  lookup BIGINT NOT NULL,
+  lookup INTEGER NOT NULL,
   twin SMALLINT NOT NULL,
   key BYTEA NOT NULL,
   value FLOAT(53),
@@ -185,7 +185,7 @@ CREATE TABLE slices (
 
 CREATE TABLE trials (
   id BIGINT NOT NULL,
-  lookup BIGINT NOT NULL,
+  lookup INTEGER NOT NULL,
   twin SMALLINT NOT NULL,
   trial_id BYTEA NOT NULL,
   arm BIGINT NOT NULL,
@@ -196,7 +196,7 @@ CREATE TABLE trials (
   outcome TEXT COLLATE "C" NOT NULL,
   error_code TEXT COLLATE "C",
   reused INTEGER NOT NULL,
-  finished_at TEXT COLLATE "C" NOT NULL,
+  finished_at BIGINT NOT NULL,
   PRIMARY KEY (id)
 );
 
@@ -217,7 +217,8 @@ LEFT JOIN payloads m ON m.id = e.manifest;
 CREATE VIEW v_trials AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, i.item_id, t.sample_index,
   encode(t.trial_id, 'hex') AS trial_id, encode(i.digest, 'hex') AS item_digest, encode(g.key, 'hex') AS generation_key,
-  t.outcome, t.error_code, t.reused, t.finished_at, g.input_tokens, g.output_tokens, g.cost, p.text AS answer
+  t.outcome, t.error_code, t.reused, to_char(timestamp '1970-01-01' + t.finished_at * interval '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') AS finished_at,
+  g.input_tokens, g.output_tokens, g.cost, p.text AS answer
 FROM trials t JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN items i ON i.id = t.item
 LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer;
 
@@ -225,7 +226,7 @@ CREATE VIEW v_generations AS
 SELECT encode(g.key, 'hex') AS generation_key, s.model_id, s.params, g.item_id, g.sample_index, g.seed, g.status,
   g.error_code, g.finish_reason, m.text AS messages, p.text AS answer, d.text AS detail, g.input_tokens,
   g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cache_write_tokens, g.cost,
-  g.latency_s, g.attempts, r.run_id, g.at
+  g.latency_s, g.attempts, r.run_id, to_char(timestamp '1970-01-01' + g.at * interval '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') AS at
 FROM generations g JOIN settings s ON s.id = g.settings JOIN payloads m ON m.id = g.messages
 JOIN runs r ON r.id = g.run LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail
 WHERE g.status IS NOT NULL;

@@ -9,7 +9,8 @@ import json
 import json.encoder
 import struct
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from zstandard import ZstdCompressor, ZstdDecompressor
 
@@ -19,9 +20,11 @@ __all__ = [
     "json_ascii",
     "json_text",
     "lookup_of",
+    "micros_of",
     "pack_body",
     "pack_key",
     "pack_name",
+    "time_of",
     "to_bytes",
     "unpack_body",
     "unpack_key",
@@ -30,7 +33,9 @@ __all__ = [
 
 _MARK = "json:"
 _PLAIN, _ZSTD = 0, 1
-_first_bits = struct.Struct(">q").unpack_from
+_first_bits = struct.Struct(">i").unpack_from
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def _encoder(*, ascii_only: bool) -> Callable[[Any], str]:
@@ -104,14 +109,14 @@ def unpack_key(packed: bytes) -> str:
 
 
 def lookup_of(packed: bytes, salt: int = 0) -> int:
-    """Return the 64 signed bits under which a row is looked up; several rows may share them.
+    """Return the 32 signed bits under which a row is looked up; several rows may share them, as some of a million do.
 
-    `salt`, in [0, 2^63), spreads rows of one key.
+    `salt`, in [0, 2^31), spreads rows of one key.
 
-    An index over them is a third of the size of one over the whole keys, and an insert into it costs as much less:
+    An index over them is a quarter of the size of one over the whole keys, and an insert into it costs as much less:
     the pages of such indices are most of what a commit writes.
     """
-    bits: int = _first_bits(packed if len(packed) >= 8 else packed.ljust(8, b"\xff"))[0]
+    bits: int = _first_bits(packed if len(packed) >= 4 else packed.ljust(4, b"\xff"))[0]
     return bits ^ salt
 
 
@@ -124,6 +129,17 @@ def pack_name(name: str) -> str:
 
 def unpack_name(packed: str) -> str:
     return str(from_json(packed[len(_MARK) :])) if packed.startswith(_MARK) else packed
+
+
+def micros_of(at: str) -> int:
+    """Return the microseconds since 1970 of a time in ISO 8601, in UTC if it names no zone. Raises ValueError."""
+    moment = datetime.fromisoformat(at)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def time_of(micros: int) -> str:
+    """Return a time as `micros_of` read it: in UTC, ISO 8601 with microseconds."""
+    return (_EPOCH + micros * _MICROSECOND).isoformat(timespec="microseconds")
 
 
 def pack_body(text: str) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 """Raised when a table or view changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from themis_core import StorageError
-from themis_sql.codec import unpack_body
+from themis_sql.codec import lookup_of, unpack_body
 from themis_sql.database import CommitUnknown, Database
 from themis_sql.facts import payload_ids
 from themis_sql.layout import SCHEMA_VERSION
@@ -85,6 +85,16 @@ def _add_batches(database: VersionedDatabase) -> None:
     database.make_tables(("batches",))
 
 
+def _shorten_lookups(database: VersionedDatabase) -> None:
+    last = 0
+    while rows := list(database.rows(_SHARED_TEXTS, (last,))):
+        last = rows[-1][0]
+        found = [(lookup_of(bytes(digest)), number) for number, digest in rows]
+        database.write("UPDATE payloads SET lookup = ? WHERE id = ?", found)
+
+
+_SHARED_TEXTS: Final = "SELECT id, digest FROM payloads WHERE id > ? AND lookup IS NOT NULL ORDER BY id LIMIT 1000"
+
 MIGRATIONS: Final = (
     Migration(2, _link_log),
     Migration(3),
@@ -92,6 +102,7 @@ MIGRATIONS: Final = (
     Migration(5),
     Migration(6, _add_batches, rebuild=False),
     Migration(7, make_register),
+    Migration(8, _shorten_lookups),
 )
 """From version 1 on, without a gap."""
 

@@ -21,7 +21,7 @@ _KEPT = 10_000
 def salt_of(run_id: str, slice_id: str) -> int:
     """Return a number that spreads the lookup bits of one trial over the runs and slices that have it."""
     name = json_ascii([run_id, slice_id]).encode("ascii")
-    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(name).digest()[:4], "big") >> 1
 
 
 class Names:

@@ -26,7 +26,7 @@ from themis_core import (
     TrialFinished,
 )
 from themis_sql.batches import Batches
-from themis_sql.codec import json_ascii, json_text, lookup_of, pack_key, pack_name, unpack_key, unpack_name
+from themis_sql.codec import json_ascii, json_text, lookup_of, micros_of, pack_key, pack_name, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import COUNTS, Fact
 from themis_sql.layout import WIDTHS, insert_sql
@@ -202,7 +202,7 @@ class Projection:
             outcome, at = known.state
             if outcome != FAILED:
                 return any(self._raises_rank(entry) for entry in event.scores)
-            return bool(event.outcome != FAILED or event.at > at)
+            return bool(event.outcome != FAILED or micros_of(event.at) > at)
         if isinstance(event, ItemRecorded):
             return self.items[event.item.digest, event.item.id].state is None
         if isinstance(event, BatchIntended | BatchSubmitted | BatchEnded):
@@ -281,7 +281,7 @@ class Projection:
             fact.get("latency_s"),
             fact["attempts"],
             self._names.run(fact["run_id"]),
-            fact["at"],
+            micros_of(fact["at"]),
         )
 
     def _generation(self, key: str) -> int:
@@ -294,7 +294,8 @@ class Projection:
         known = self.trials[run_id, slice_id, trial_id]
         if known.id is not None:
             self._unlinked.append((known.id,))
-        known.state = (fact["outcome"], fact["at"])
+        at = micros_of(fact["at"])
+        known.state = (fact["outcome"], at)
         generations = [self._generation(key) for key in fact["generation_keys"]]
         number = self._trials.put(
             known,
@@ -306,7 +307,7 @@ class Projection:
             fact["outcome"],
             _packed(fact.get("error_code")),
             1 if fact["reused"] else 0,
-            fact["at"],
+            at,
         )
         self._links[number] = [self._link(number, place, score) for place, score in enumerate(fact["scores"])]
 

@@ -37,7 +37,7 @@ from themis_core import (
     TrialRow,
 )
 from themis_sql.batches import open_batches
-from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, unpack_body, unpack_key, unpack_name
+from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, time_of, unpack_body, unpack_key, unpack_name
 from themis_sql.database import Database
 from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
 from themis_sql.log import UNREADABLE
@@ -280,7 +280,7 @@ class SqlReader(Store):
             generation_keys=tuple(unpack_key(turn[0]) for turn in turns),
             outcome=outcome,
             error_code=_unpacked(error_code),
-            finished_at=finished_at,
+            finished_at=time_of(finished_at),
             input_tokens=totals[0],
             output_tokens=totals[1],
             cost=totals[2],
@@ -428,7 +428,7 @@ class SqlReader(Store):
             key=str(of_request.get("request_key", key)),
             item=of_request.get("request_item", {}),
         )
-        return GenerationRecorded(key, unpack_name(run_id), at, request, generation)
+        return GenerationRecorded(key, unpack_name(run_id), time_of(at), request, generation)
 
     def _generation(self, row: Any) -> tuple[Generation, dict[str, Any]]:
         values = {

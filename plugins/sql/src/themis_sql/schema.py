@@ -147,7 +147,7 @@ items = Table(
     "items",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False),
+    Column("lookup", Integer, nullable=False),
     Column("twin", SmallInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("item_id", Text, nullable=False),
@@ -160,7 +160,7 @@ generations = Table(
     "generations",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False),
+    Column("lookup", Integer, nullable=False),
     Column("twin", SmallInteger, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("status", Text),
@@ -182,14 +182,14 @@ generations = Table(
     Column("latency_s", Float(53)),
     Column("attempts", Integer),
     Column("run", Number),
-    Column("at", Text),
+    Column("at", Number),
     _unique_lookup("generations"),
 )
 trials = Table(
     "trials",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False),
+    Column("lookup", Integer, nullable=False),
     Column("twin", SmallInteger, nullable=False),
     Column("trial_id", LargeBinary, nullable=False),
     Column("arm", Number, nullable=False),
@@ -200,7 +200,7 @@ trials = Table(
     Column("outcome", Text, nullable=False),
     Column("error_code", Text),
     Column("reused", Integer, nullable=False),
-    Column("finished_at", Text, nullable=False),
+    Column("finished_at", Number, nullable=False),
     Index("trials_arm_item", "arm", "item"),
     _unique_lookup("trials"),
 )
@@ -208,7 +208,7 @@ scores = Table(
     "scores",
     metadata,
     _id(),
-    Column("lookup", Number, nullable=False),
+    Column("lookup", Integer, nullable=False),
     Column("twin", SmallInteger, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("value", Float(53)),
@@ -244,8 +244,11 @@ def indices(table: str) -> list[str]:
     return []
 
 
-def views(hex_of: str) -> list[str]:
-    """Return the statements that make the public views. `hex_of` is the dialect's `lower(hex({}))`."""
+def views(hex_of: str, time_of: str) -> list[str]:
+    """Return the statements that make the public views.
+
+    `hex_of` is the dialect's `lower(hex({}))`; `time_of` makes text of microseconds since 1970, as `codec.time_of`.
+    """
 
     def shown(column: str) -> str:
         return hex_of.format(column)
@@ -263,14 +266,15 @@ LEFT JOIN payloads m ON m.id = e.manifest""",
         f"""CREATE VIEW v_trials AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, i.item_id, t.sample_index,
   {shown("t.trial_id")} AS trial_id, {shown("i.digest")} AS item_digest, {shown("g.key")} AS generation_key,
-  t.outcome, t.error_code, t.reused, t.finished_at, g.input_tokens, g.output_tokens, g.cost, p.text AS answer
+  t.outcome, t.error_code, t.reused, {time_of.format("t.finished_at")} AS finished_at,
+  g.input_tokens, g.output_tokens, g.cost, p.text AS answer
 FROM trials t JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN items i ON i.id = t.item
 LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer""",
         f"""CREATE VIEW v_generations AS
 SELECT {shown("g.key")} AS generation_key, s.model_id, s.params, g.item_id, g.sample_index, g.seed, g.status,
   g.error_code, g.finish_reason, m.text AS messages, p.text AS answer, d.text AS detail, g.input_tokens,
   g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cache_write_tokens, g.cost,
-  g.latency_s, g.attempts, r.run_id, g.at
+  g.latency_s, g.attempts, r.run_id, {time_of.format("g.at")} AS at
 FROM generations g JOIN settings s ON s.id = g.settings JOIN payloads m ON m.id = g.messages
 JOIN runs r ON r.id = g.run LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail
 WHERE g.status IS NOT NULL""",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -12,6 +13,9 @@ from themis_sql.schema import indices, metadata, views
 from themis_sql.statements import tidy
 
 __all__ = ["schema_text"]
+
+_HEX_OF: Final = "lower(hex({}))"
+_TIME_OF: Final = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06d+00:00', {0} % 1000000)"
 
 
 def schema_text() -> str:
@@ -26,7 +30,7 @@ def _statements() -> Iterator[str]:
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
             yield str(CreateIndex(index).compile(dialect=dialect))
         yield from indices(table.name)
-    yield from views("lower(hex({}))")
+    yield from views(_HEX_OF, _TIME_OF)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ CREATE TABLE generations (
   latency_s FLOAT,
   attempts INTEGER,
   run INTEGER,
-  at TEXT,
+  at INTEGER,
   PRIMARY KEY (id)
 );
 
@@ -194,7 +194,7 @@ CREATE TABLE trials (
   outcome TEXT NOT NULL,
   error_code TEXT,
   reused INTEGER NOT NULL,
-  finished_at TEXT NOT NULL,
+  finished_at INTEGER NOT NULL,
   PRIMARY KEY (id)
 );
 
@@ -215,7 +215,8 @@ LEFT JOIN payloads m ON m.id = e.manifest;
 CREATE VIEW v_trials AS
 SELECT r.run_id, a.slice_id, a.model_id, a.prompt_variant_id, a.params, i.item_id, t.sample_index,
   lower(hex(t.trial_id)) AS trial_id, lower(hex(i.digest)) AS item_digest, lower(hex(g.key)) AS generation_key,
-  t.outcome, t.error_code, t.reused, t.finished_at, g.input_tokens, g.output_tokens, g.cost, p.text AS answer
+  t.outcome, t.error_code, t.reused, strftime('%Y-%m-%dT%H:%M:%S', t.finished_at / 1000000, 'unixepoch') || printf('.%06d+00:00', t.finished_at % 1000000) AS finished_at,
+  g.input_tokens, g.output_tokens, g.cost, p.text AS answer
 FROM trials t JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN items i ON i.id = t.item
 LEFT JOIN generations g ON g.id = t.generation LEFT JOIN payloads p ON p.id = g.answer;
 
@@ -223,7 +224,7 @@ CREATE VIEW v_generations AS
 SELECT lower(hex(g.key)) AS generation_key, s.model_id, s.params, g.item_id, g.sample_index, g.seed, g.status,
   g.error_code, g.finish_reason, m.text AS messages, p.text AS answer, d.text AS detail, g.input_tokens,
   g.output_tokens, g.reasoning_tokens, g.cached_input_tokens, g.cache_write_tokens, g.cost,
-  g.latency_s, g.attempts, r.run_id, g.at
+  g.latency_s, g.attempts, r.run_id, strftime('%Y-%m-%dT%H:%M:%S', g.at / 1000000, 'unixepoch') || printf('.%06d+00:00', g.at % 1000000) AS at
 FROM generations g JOIN settings s ON s.id = g.settings JOIN payloads m ON m.id = g.messages
 JOIN runs r ON r.id = g.run LEFT JOIN payloads p ON p.id = g.answer LEFT JOIN payloads d ON d.id = g.detail
 WHERE g.status IS NOT NULL;
