@@ -47,7 +47,8 @@ class Batches:
         if fact["kind"] == BatchIntended.kind:
             number = self._database.row("SELECT coalesce(max(id), 0) + 1 FROM batches")[0]
             names = (pack_name(fact["endpoint"]), pack_name(fact["model_id"]))
-            row = (number, nonce, self._names.run(fact["run_id"]), at, *names, fact["requests"], fact["keys"])
+            run = self._names.number("runs", fact["run_id"])
+            row = (number, nonce, run, at, *names, fact["requests"], fact["keys"])
             self._database.run(insert_sql("batches"), (*row, None, None, None, None))
         elif fact["kind"] == BatchSubmitted.kind:
             told: tuple[Any, ...] = (json_text(fact["ticket"]), at, nonce)

@@ -36,7 +36,6 @@ __all__ = [
     "generation_from",
     "item_from",
     "keys_from",
-    "messages_of",
     "payload_ids",
     "plain_event",
 ]
@@ -57,7 +56,10 @@ _LIMIT = 2**63
 
 
 def fact_of(event: Event, messages: str, payloads: NewPayloads) -> Fact:
-    """Return the fact that says what the event says; its texts join `payloads`. `messages` is `messages_of(event)`."""
+    """Return the fact that says what the event says; its texts join `payloads`.
+
+    `messages` are a request's rendered messages, as the text that requests share; empty for other events.
+    """
     if isinstance(event, GenerationRecorded):
         return _generation_fact(event, messages, payloads)
     if isinstance(event, TrialFinished):
@@ -96,11 +98,6 @@ def _dimensions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The dimensions of each slice that has some: projections are made of facts alone, and manifests are texts."""
     of_slices = manifest.get("dimensions")
     return {name: each for name, each in of_slices.items() if each} if isinstance(of_slices, dict) else {}
-
-
-def messages_of(event: Event) -> str:
-    """Return a request's rendered messages as the text that requests share; empty for other events."""
-    return json_text(event.request.messages) if isinstance(event, GenerationRecorded) else ""
 
 
 def _item_fact(item: Item, payloads: NewPayloads) -> Fact:

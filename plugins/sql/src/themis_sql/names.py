@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from themis_sql.codec import json_ascii, json_text, pack_name
 from themis_sql.database import Database
@@ -15,6 +15,13 @@ from themis_sql.database import Database
 __all__ = ["Names", "salt_of"]
 
 _KEPT = 10_000
+_COLUMNS: Final = {
+    "runs": ("run_id",),
+    "arms": ("run", "slice_id", "model_id", "prompt_variant_id", "params"),
+    "scorers": ("score", "metric", "parse"),
+    "settings": ("model_id", "params"),
+}
+"""What a row of each table is found by."""
 
 
 @lru_cache(maxsize=1024)
@@ -33,8 +40,8 @@ class Names:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._ids: dict[tuple[str | None, ...], int] = {}
-        self._new: dict[tuple[str | None, ...], int] = {}
+        self._ids: dict[tuple[str | int | None, ...], int] = {}
+        self._new: list[tuple[str | int | None, ...]] = []
         self._params: tuple[dict[str, Any], str] = ({}, "{}")
 
     def forget(self) -> None:
@@ -43,41 +50,24 @@ class Names:
 
     def drop(self) -> None:
         """Forget what was found or made since the last `keep`."""
+        for key in self._new:
+            self._ids.pop(key, None)
         self._new.clear()
 
     def keep(self) -> None:
         """Remember what was found or made."""
-        if len(self._ids) + len(self._new) > _KEPT:
-            self._ids.clear()
-        self._ids.update(self._new)
         self._new.clear()
+        if len(self._ids) > _KEPT:
+            self._ids.clear()
 
-    def _known(self, key: tuple[str | None, ...]) -> int | None:
-        return self._ids.get(key) or self._new.get(key)
-
-    def run(self, run_id: str) -> int:
-        number = self._known(("runs", run_id))
-        if number is None:
-            number = self._id("runs", ("runs", run_id), {"run_id": pack_name(run_id)})
-        return number
-
-    def arm(self, run_id: str, slice_id: str, model_id: str, prompt_variant_id: str, params: str) -> int:
-        key = ("arms", run_id, slice_id, model_id, prompt_variant_id, params)
-        number = self._known(key)
-        if number is None:
-            names = {
-                "slice_id": slice_id,
-                "model_id": model_id,
-                "prompt_variant_id": prompt_variant_id,
-                "params": params,
-            }
-            packed = {column: pack_name(name) for column, name in names.items()}
-            number = self._id("arms", key, {"run": self.run(run_id), **packed})
-        return number
+    def number(self, table: str, *names: str | int | None) -> int:
+        """Return the number of what has these names, in the order of `_COLUMNS`; a run in an arm is its number."""
+        key = (table, *names)
+        return self._ids.get(key) or self._find(key)
 
     def set_dimensions(self, run_id: str, slice_id: str, dimensions: str) -> None:
         """Note the dimensions of a slice, as JSON; those that a later execution has replace them."""
-        run, name = self.run(run_id), pack_name(slice_id)
+        run, name = self.number("runs", run_id), pack_name(slice_id)
         row = self._database.row("SELECT id, dimensions FROM slices WHERE run = ? AND slice_id = ?", (run, name))
         if row is not None:
             if row[1] != dimensions:
@@ -86,25 +76,16 @@ class Names:
         number = self._database.row("SELECT coalesce(max(id), 0) + 1 FROM slices")[0]
         self._database.run("INSERT INTO slices VALUES (?, ?, ?, ?)", (number, run, name, dimensions))
 
-    def scorer(self, score: str, metric: str, parse: str | None) -> int:
-        key = ("scorers", score, metric, parse)
-        number = self._known(key)
-        if number is None:
-            values = {"score": pack_name(score), "metric": pack_name(metric)}
-            number = self._id("scorers", key, {**values, "parse": None if parse is None else pack_name(parse)})
-        return number
-
     def settings(self, model_id: str, params: dict[str, Any]) -> int:
         if params != self._params[0]:  # they are hardly ever new, and JSON takes time
             self._params = (params, json_text(params))
-        text = self._params[1]
-        key = ("settings", model_id, text)
-        number = self._known(key)
-        if number is None:
-            number = self._id("settings", key, {"model_id": pack_name(model_id), "params": text})
-        return number
+        return self.number("settings", model_id, self._params[1])
 
-    def _id(self, table: str, key: tuple[Any, ...], values: dict[str, Any]) -> int:
+    def _find(self, key: tuple[Any, ...]) -> int:
+        """Look the number up, or make it."""
+        table, *names = key
+        packed = [pack_name(each) if isinstance(each, str) else each for each in names]
+        values = dict(zip(_COLUMNS[table], packed, strict=True))
         same = " AND ".join(
             f"{column} IS NULL" if value is None else f"{column} = ?" for column, value in values.items()
         )
@@ -115,5 +96,6 @@ class Names:
             columns = ", ".join(("id", *values))
             marks = ", ".join("?" * (1 + len(values)))
             self._database.run(f"INSERT INTO {table} ({columns}) VALUES ({marks})", (row[0], *values.values()))
-        self._new[key] = row[0]
-        return int(row[0])
+        self._ids[key] = number = int(row[0])
+        self._new.append(key)
+        return number

@@ -5,21 +5,21 @@ It does not know what a text is for.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
 from themis_blobs import Blobs
 from themis_core import StorageError
 from themis_sql.codec import display_form, lookup_of, to_bytes
 from themis_sql.database import Database
 
-__all__ = ["NewPayloads", "Payloads", "displayed"]
+__all__ = ["BULKY", "NewPayloads", "Payloads", "displayed"]
 
 _DISPLAYED = 1_000
 """Characters of a long text that SQL shows."""
-_BULKY = 1_000
+BULKY: Final = 1_000
 """Characters from which on a row takes much of a page: among short rows, it would leave most of two pages empty."""
 
 
@@ -48,7 +48,7 @@ class Payloads:
         if external:
             known = self._ahead.get(bytes(digest))
             return (self._blobs.read(bytes(digest)) if known is None else known).decode("utf-8", "surrogatepass")
-        if _digest(to_bytes(text) if raw is None else raw) != digest:
+        if sha256(to_bytes(text) if raw is None else raw).digest() != digest:
             raise StorageError(
                 f"a stored text does not match its hash, {bytes(digest).hex()}: bring the store back from a backup"
             )
@@ -85,18 +85,18 @@ class NewPayloads:
         """The new texts that are beyond the limit, by their digests: they are to be written as blobs."""
 
     def number_first(self, texts: Iterable[str]) -> None:
-        """Give the bulky ones of some texts their numbers, so that they lie together, those of one length side by side.
+        """Give some bulky texts their numbers, so that they lie together, those of one length side by side.
 
         `own` must take each of them. SQLite keeps what is longer than a page in pages of its own, and the rest of it
         among the other rows: rests of one size fill pages, where one after a longer one leaves most of a page empty.
         """
-        for text in sorted((each for each in texts if len(each) >= _BULKY), key=len):
-            if text not in self._numbered:
-                self._numbered[text] = self._take()
+        for text in sorted(dict.fromkeys(texts), key=len):
+            self._numbered[text] = self._next
+            self._next += 1
 
     def find_shared(self, texts: Iterable[str]) -> None:
         """Look up which of these texts are stored, so that `shared` finds them."""
-        self._digests = {text: _digest(to_bytes(text)) for text in texts}
+        self._digests = {text: sha256(to_bytes(text)).digest() for text in texts}
         lookups = [lookup_of(digest) for digest in self._digests.values()]
         sql = "SELECT id, digest FROM payloads WHERE lookup IN (*)"
         for number, digest in self._database.rows_in(sql, lookups):
@@ -114,15 +114,12 @@ class NewPayloads:
     def own(self, text: str) -> int:
         """Return the id of a text that is hardly ever stored twice: no index is kept for it."""
         data = to_bytes(text)
-        return self._add(text, data, _digest(data), None, self._numbered.pop(text, None))
-
-    def _take(self) -> int:
-        self._next += 1
-        return self._next - 1
+        return self._add(text, data, sha256(data).digest(), None, self._numbered.pop(text, None))
 
     def _add(self, text: str, data: bytes, digest: bytes, lookup: int | None, number: int | None = None) -> int:
         if number is None:
-            number = self._take()
+            number = self._next
+            self._next += 1
         self.used[number] = digest
         if len(data) > self._inline_limit:
             self.long[digest] = data
@@ -138,7 +135,3 @@ def displayed(text: str, *, external: bool) -> str:
     """Return what SQL shows of a text."""
     start = text[:_DISPLAYED] if external else text
     return display_form(start) or start
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()

@@ -57,7 +57,6 @@ class Rows:
     def __init__(self, table: str, first_id: int) -> None:
         self._table = table
         self._first = first_id
-        self._next = first_id
         self._twins: dict[int, int] = {}
         self._new: dict[int, tuple[Any, ...]] = {}
         self._changed: dict[int, tuple[Any, ...]] = {}
@@ -66,18 +65,13 @@ class Rows:
         """Note a stored row, so that another key with its lookup bits gets the next number."""
         self._twins[lookup] = max(self._twins.get(lookup, 0), twin + 1)
 
-    def number(self, known: Known) -> int:
-        """Return the id of a key, giving it one if it has no row."""
-        if known.id is None:
-            known.id = self._next
-            known.twin = self._twins.get(known.lookup, 0)
-            self.note_twin(known.lookup, known.twin)
-            self._next += 1
-        return known.id
-
     def put(self, known: Known, *values: Any) -> int:
-        """Take the row of a key, in the place of one that it may have; return its id."""
-        number = self.number(known)
+        """Take the row of a key, in the place of one that it may have; return its id, given it now if it has none."""
+        number = known.id
+        if number is None:
+            number = known.id = self._first + len(self._new)
+            known.twin = self._twins.get(known.lookup, 0)
+            self._twins[known.lookup] = known.twin + 1
         row = (number, known.lookup, known.twin, known.packed, *values)
         (self._new if number >= self._first else self._changed)[number] = row
         return number
@@ -153,6 +147,14 @@ class Projection:
         self._batches = Batches(database, names)
         self._links: dict[int, list[tuple[Any, ...]]] = {}
         self._unlinked: list[tuple[int]] = []
+        self._adders: dict[str, Callable[[Fact], None]] = {
+            GenerationRecorded.kind: self._add_generation,
+            ItemRecorded.kind: self._add_item,
+            TrialFinished.kind: self._add_trial,
+            RunStarted.kind: self._add_run_started,
+            RunFinished.kind: self._add_run_finished,
+            **dict.fromkeys((BatchIntended.kind, BatchSubmitted.kind, BatchEnded.kind), self._batches.add),
+        }
 
     def load(self, keys: Keys) -> None:
         """Look up what is stored of these keys."""
@@ -184,11 +186,15 @@ class Projection:
             if (entry := known.get(key)) is not None:  # else it is another key with the same lookup bits
                 entry.id, entry.twin, entry.state = number, twin, state
 
-    def new_answers(self, events: Iterable[Event]) -> Iterator[str]:
-        """Yield the answers that are sure to be added, whatever else is: those of keys that come once."""
+    def new_answers(self, events: Iterable[Event], least: int) -> Iterator[str]:
+        """Yield the answers of at least so many characters that are sure to be added, whatever else is.
+
+        They are those of keys that come once.
+        """
         answers = [event for event in events if isinstance(event, GenerationRecorded)]
-        times = Counter(event.key for event in answers)
-        return (event.generation.text for event in answers if times[event.key] == 1 and self.changes(event))
+        long = [event for event in answers if len(event.generation.text) >= least]
+        times = Counter(event.key for event in answers) if long else {}
+        return (event.generation.text for event in long if times[event.key] == 1 and self.changes(event))
 
     def changes(self, event: Event) -> bool:
         """Whether the event changes anything that is stored or was added before it."""
@@ -215,15 +221,12 @@ class Projection:
 
     def _has_run_event(self, event: RunStarted | RunFinished) -> bool:
         column = "started_at" if isinstance(event, RunStarted) else "finished_at"
-        run = self._names.run(event.run_id)
+        run = self._names.number("runs", event.run_id)
         sql = f"SELECT 1 FROM executions WHERE run = ? AND {column} = ? AND coalesce(part, '') = ?"
         return self._database.row(sql, (run, event.at, event.part or "")) is not None
 
     def add(self, fact: Fact) -> None:
-        if fact["kind"].startswith("batch_"):
-            self._batches.add(fact)
-        else:
-            getattr(self, f"_add_{fact['kind']}")(fact)
+        self._adders[fact["kind"]](fact)
 
     def _add_run_started(self, fact: Fact) -> None:
         self._start(fact, fact["manifest"])
@@ -232,7 +235,7 @@ class Projection:
 
     def _add_run_finished(self, fact: Fact) -> None:
         sql = "SELECT max(id) FROM executions WHERE run = ? AND coalesce(part, '') = ?"
-        number = self._database.row(sql, (self._names.run(fact["run_id"]), fact.get("part", "")))[0]
+        number = self._database.row(sql, (self._names.number("runs", fact["run_id"]), fact.get("part", "")))[0]
         if number is None:
             number = self._start(fact, None)
         self._database.run(
@@ -243,7 +246,7 @@ class Projection:
     def _start(self, fact: Fact, manifest: int | None) -> int:
         number = int(self._database.row("SELECT coalesce(max(id), 0) + 1 FROM executions")[0])
         part = fact.get("part")
-        row = (number, self._names.run(fact["run_id"]), fact["at"], manifest, None, "running", "{}", part)
+        row = (number, self._names.number("runs", fact["run_id"]), fact["at"], manifest, None, "running", "{}", part)
         self._database.write(insert_sql("executions"), [row])
         return number
 
@@ -254,10 +257,6 @@ class Projection:
         known.state = (*places, fact.get("metadata"))
         self._put_item(known, fact["item_id"])
 
-    def _item(self, digest: str, item_id: str) -> int:
-        known = self.items[digest, item_id]
-        return known.id if known.id is not None else self._put_item(known, item_id)
-
     def _put_item(self, known: Known, item_id: str) -> int:
         return self._items.put(known, pack_name(item_id), *(known.state or (None,) * 3))
 
@@ -267,8 +266,8 @@ class Projection:
         self._generations.put(
             known,
             fact["status"],
-            _packed(fact.get("error_code")),
-            _packed(fact.get("finish_reason")),
+            (code := fact.get("error_code")) and pack_name(code),
+            (reason := fact.get("finish_reason")) and pack_name(reason),
             self._names.settings(fact["model_id"], fact["params"]),
             fact["messages"],
             pack_name(fact["item_id"]),
@@ -276,18 +275,19 @@ class Projection:
             fact.get("seed"),
             fact.get("answer"),
             fact.get("detail"),
-            *_whole(fact.get("usage", ())),
+            *(usage := fact.get("usage", ())),
+            *_NO_COUNTS[len(usage) :],
             fact.get("cost"),
             fact.get("latency_s"),
             fact["attempts"],
-            self._names.run(fact["run_id"]),
+            self._names.number("runs", fact["run_id"]),
             micros_of(fact["at"]),
         )
 
     def _generation(self, key: str) -> int:
         """Return the id of a generation, giving one to a key that a trial names before its record arrived."""
         known = self.generations[key]
-        return known.id if known.id is not None else self._generations.put(known, *_NO_GENERATION)
+        return known.id or self._generations.put(known, *_NO_GENERATION)
 
     def _add_trial(self, fact: Fact) -> None:
         run_id, slice_id, trial_id = fact["run_id"], fact["slice_id"], fact["trial_id"]
@@ -296,16 +296,18 @@ class Projection:
             self._unlinked.append((known.id,))
         at = micros_of(fact["at"])
         known.state = (fact["outcome"], at)
-        generations = [self._generation(key) for key in fact["generation_keys"]]
+        generations = [self.generations[key].id or self._generation(key) for key in fact["generation_keys"]]
+        item = self.items[fact["item_digest"], fact["item_id"]]
+        run = self._names.number("runs", run_id)
         number = self._trials.put(
             known,
-            self._names.arm(run_id, slice_id, fact["model_id"], fact["prompt_variant_id"], fact["params"]),
-            self._item(fact["item_digest"], fact["item_id"]),
+            self._names.number("arms", run, slice_id, fact["model_id"], fact["prompt_variant_id"], fact["params"]),
+            item.id or self._put_item(item, fact["item_id"]),
             fact["sample_index"],
             generations[-1] if generations else None,
             json_ascii(generations[:-1]) if len(generations) > 1 else None,
             fact["outcome"],
-            _packed(fact.get("error_code")),
+            (code := fact.get("error_code")) and pack_name(code),
             1 if fact["reused"] else 0,
             at,
         )
@@ -316,7 +318,7 @@ class Projection:
         return (
             trial,
             place,
-            self._names.scorer(fact["score"], fact["metric"], fact.get("parse")),
+            self._names.number("scorers", fact["score"], fact["metric"], fact.get("parse")),
             self._score(fact),
             1 if fact.get("new", True) else 0,
             json_ascii(judged_by) if judged_by else None,
@@ -324,8 +326,8 @@ class Projection:
 
     def _score(self, fact: Fact) -> int:
         known = self.scores[fact["key"]]
-        value = fact.get("value")
-        rank = _rank(value, fact.get("reason"))
+        value, reason = fact.get("value"), fact.get("reason")
+        rank = _rank(value, reason)
         if known.id is not None and rank <= known.state:
             return known.id
         known.state = rank
@@ -333,11 +335,11 @@ class Projection:
         return self._scores.put(
             known,
             value,
-            _packed(fact.get("reason")),
+            reason and pack_name(reason),
             json_ascii(parts) if (parts := fact.get("parts")) else None,
             fact.get("details"),
             None if parsed is None else int(parsed),
-            _packed(fact.get("parse_reason")),
+            (parse_reason := fact.get("parse_reason")) and pack_name(parse_reason),
             fact.get("extracted"),
             fact.get("extracted_payload"),
         )
@@ -358,12 +360,8 @@ def _rank(value: float | None, reason: str | None) -> int:
     return _SCORED if value is not None else Score(None, reason).rank
 
 
-_NO_GENERATION = (None,) * (WIDTHS["generations"] - 4)
-
-
-def _whole(usage: Sequence[int | None]) -> list[int | None]:
-    """The counts of a fact, and None for those that it leaves out at the end."""
-    return [*usage, *[None] * (len(COUNTS) - len(usage))]
+_NO_COUNTS: Final = (None,) * len(COUNTS)
+_NO_GENERATION: Final = (None,) * (WIDTHS["generations"] - 4)
 
 
 def _generation(key: bytes, status: str | None) -> tuple[str, str | None]:
@@ -380,7 +378,3 @@ def _item(digest: bytes, item_id: str, *places: Any) -> tuple[tuple[str, str], l
 
 def _trial(trial_id: bytes, run_id: str, slice_id: str, *state: str) -> tuple[tuple[str, str, str], Sequence[str]]:
     return (unpack_name(run_id), unpack_name(slice_id), unpack_key(trial_id)), state
-
-
-def _packed(name: str | None) -> str | None:
-    return None if name is None else pack_name(name)

@@ -11,17 +11,17 @@ from functools import partial
 from typing import Any
 
 from themis_blobs import Blobs
-from themis_core import Damage, Event, Holder, LiveChange, StorageError
+from themis_core import Damage, Event, GenerationRecorded, Holder, LiveChange, StorageError
 from themis_sql.claims import Claims
-from themis_sql.codec import unpack_body
+from themis_sql.codec import json_text, unpack_body
 from themis_sql.database import CommitUnknown, Database
-from themis_sql.facts import Fact, fact_of, messages_of
+from themis_sql.facts import Fact, fact_of
 from themis_sql.layout import PROJECTIONS, insert_sql
 from themis_sql.live import LiveStates
 from themis_sql.log import Log, LogCheck
 from themis_sql.names import Names
 from themis_sql.numbering import first_ids, next_seq, within_ids
-from themis_sql.payloads import NewPayloads, Payloads
+from themis_sql.payloads import BULKY, NewPayloads, Payloads
 from themis_sql.projection import Keys, Projection
 from themis_sql.reader import SqlReader
 
@@ -97,9 +97,9 @@ class SqlStore(SqlReader):
         texts = NewPayloads(self._database, self._inline_limit, ids["payloads"])
         projection = Projection(self._database, self._names, ids, seq)
         projection.load(Keys.of_events(events))
-        messages = [messages_of(each) for each in events]
+        messages = [json_text(e.request.messages) if isinstance(e, GenerationRecorded) else "" for e in events]
         texts.find_shared(each for each in messages if each)
-        texts.number_first(projection.new_answers(events))
+        texts.number_first(projection.new_answers(events, BULKY))
         facts: list[Fact] = []
         for event, asked in zip(events, messages, strict=True):
             if projection.changes(event):
