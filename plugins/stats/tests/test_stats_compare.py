@@ -578,6 +578,13 @@ def test_a_denominator_that_is_not_that_of_the_comparison_is_told_in_the_first_l
 # --- baseline files
 
 
+def test_no_number_is_called_certain_because_all_scores_are_alike(ran: Callable[..., str]) -> None:
+    run = ran({"a": ["yes"] * 10, "b": ["yes", "no"] * 5})
+    told = themis("power", run).stdout
+    assert "\na: all its items have the same score, which does not say how far others would differ\n" in told
+    assert ("\na: its number is certain" in told, "\nb: its number is certain" in told) == (False, True)
+
+
 def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Callable[..., str]) -> None:
     run = ran({"m": [*["no yes maybe", "yes", "a b"] * 14, "-"]}, items=NAMES[:43], metric="text/chrf")
     done = themis("baseline", "set", run)

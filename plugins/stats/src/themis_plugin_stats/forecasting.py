@@ -40,7 +40,8 @@ class Forecast:
     `power` that `n` items have."""
     wanted: float
     components: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By model (side): the variances, their shares, and the standard error after a hundred calls more."""
+    """By model (side): the variances, their shares, and the standard error now and after a hundred calls more. An
+    `error` of 0 says that all items have the same score, not that the number is certain."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `themis power --format json` prints it."""
@@ -60,6 +61,12 @@ class Forecast:
         ]  # fmt: skip
         told = [self.assumed, "", *lines(header, cells, left=("pair",))]
         for name, each in self.components.items():
+            if not each["error"]:
+                told += [
+                    "",
+                    f"{name}: all its items have the same score, which does not say how far others would differ",
+                ]
+                continue
             shares = ", ".join(f"{what} {100 * share:.0f} %" for what, share in each["shares"].items())
             told += [
                 "",
