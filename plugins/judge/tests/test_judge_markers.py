@@ -34,6 +34,8 @@ def test_a_marker_that_the_material_contains_gives_way_to_the_next(
         ("as it is \ud83d", "as it is \ud83d"),
         (None, "null"),
         (12.5, "12.5"),
+        (7, "7"),
+        (True, "true"),
         ({"b": [1, "ä"], "a": None}, '{"a": null, "b": [1, "ä"]}'),
         ({1: "x", "a": "y"}, "dict"),
     ],

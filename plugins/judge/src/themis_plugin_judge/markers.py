@@ -63,6 +63,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return _as_json(value)
+        return str(value) if type(value) is int else _as_json(value)
     except (RecursionError, ValueError, TypeError):  # too deep, too many digits, keys that can't be sorted
         return str(type(value).__name__)
