@@ -123,8 +123,9 @@ class Prompt:
         messages = [message.render(context, of) for message in self._messages]
         if shots:
             messages[self._leading : self._leading] = shots
-        follow_ups = [message.render(context, of) for message in self._follow_ups]
-        return Asks(messages, follow_ups, [message.render(context, of) for message in self._told], identity)
+        follow_ups = [message.render(context, of) for message in self._follow_ups] if self._follow_ups else []
+        told = [message.render(context, of) for message in self._told] if self._told else []
+        return Asks(messages, follow_ups, told, identity)
 
     def opening(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of `messages` with which the conversation begins: without leading system messages and examples."""
