@@ -29,7 +29,8 @@ def fault(kind):
 
 
 def broken(kind, item_id):
-    if (how := fault(kind)) is not None and (how.get("item") in (None, item_id)):
+    how = fault(kind)
+    if how is not None and how.get("item") in (None, item_id) and item_id in how.get("items", [item_id]):
         if how["does"] == "raise":
             raise ValueError("planted")
         if how["does"] == "be slow":
@@ -182,6 +183,24 @@ def test_a_fault_is_in_no_number_and_the_next_run_tries_it_again_without_a_call(
     mended = bench.run({})
     assert (mended.run_id, rows(mended), bench.calls()) == (broken.run_id, whole, 0)
     assert (mended.status, mended.exit_code) == ("completed", 0)
+
+
+@pytest.mark.parametrize(("kind", "does", "score", "reason"), [FAULTS[0], FAULTS[6], FAULTS[8], FAULTS[10]])
+@pytest.mark.parametrize(("items", "exit_code"), [(["i0"], 0), (["i0", "i2"], 5), (["i0", "i1", "i3"], 5)])
+def test_a_number_that_lacks_half_of_its_items_by_a_fault_does_not_look_right(
+    bench: Bench, kind: str, does: str, score: str, reason: str, items: list[str], exit_code: int
+) -> None:
+    broken = bench.run({kind: {"does": does, "items": items}})
+    assert rows(broken)[score] == (0.5, 4 - len(items), len(items), 0, 0)
+    assert broken.exit_code == exit_code
+    name = f"{score}/mine/{'asking' if score == 'judged' else 'good'}"
+    half = f"{name}: half of the scores or more are missing for s · m · v"
+    assert [each for each in broken.warnings if "half" in each] == (
+        [f"{half}: the run ends with exit 5"] if exit_code else []
+    )
+
+    mended = bench.run({})
+    assert (mended.run_id, mended.exit_code, mended.warnings) == (broken.run_id, 0, [])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from themis_core.results.nested import named_means
 from themis_core.results.row import GroupRow, ResultRow
 from themis_core.results.tally import Numbers, Scale, Tally
 from themis_core.results.thresholds import Facts, judge_all, tolerated
-from themis_core.results.verdicts import nothing_scored, only_absent, warnings_of
+from themis_core.results.verdicts import mostly_faulty, nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
 
 __all__ = ["RunResult", "summarise"]
@@ -85,9 +85,9 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0; 1 a threshold or a conclusion is not met; 5 trials failed, a score has no value or a parse found hardly
-        anything; 6 budget or quota; 75 batches are left for a later run; 130 interrupted. Of a shard that was not the
-        last one: 0 if its part is whole."""
+        """0; 1 a threshold or a conclusion is not met; 5 trials failed, a score has no value or lacks half of its items
+        by a fault, or a parse found hardly anything; 6 budget or quota; 75 batches are left for a later run; 130
+        interrupted. Of a shard that was not the last one: 0 if its part is whole."""
         by_status = {"interrupted": 130, "stopped": 6, "failed": 5, "waiting": WAITING}
         if self.status in by_status and not self.tolerated:
             return by_status[self.status]
@@ -95,7 +95,8 @@ class RunResult:
             return 0
         nothing = self.ledger["absent"] == self.trials or only_absent(self.scores)
         no_number = any(
-            nothing_scored(row) or row.too_unparsed or (row.value is None and row.failed) for row in self.scores
+            nothing_scored(row) or mostly_faulty(row) or row.too_unparsed or (row.value is None and row.failed)
+            for row in self.scores
         )
         if self.ledger["unfinished"] or nothing or no_number:
             return 5

@@ -13,6 +13,7 @@ from themis_wording import counted
 __all__ = [
     "answers_read",
     "is_baseline",
+    "mostly_faulty",
     "nothing_scored",
     "only_absent",
     "reasons_told",
@@ -31,6 +32,13 @@ ABSENT = "absent"
 def nothing_scored(row: ResultRow) -> bool:
     """Whether a row has no number although there are answers, and it is not the row of a judge's own baseline."""
     return row.value is None and row.n + unscored(row) > 0 and not is_baseline(row)
+
+
+def mostly_faulty(row: ResultRow) -> bool:
+    """Whether half of a row's scores or more are missing by a fault: its number says little of the model then."""
+    faults = sum(count for reason, count in row.reasons.items() if reason in SCORE_FAULTS)
+    answers = row.n if row.denominator == "planned_missing_worst" else row.n + unscored(row)
+    return faults > 0 and 2 * faults >= answers
 
 
 def only_absent(rows: Iterable[ResultRow]) -> list[str]:
@@ -57,7 +65,8 @@ def warnings_of(rows: Sequence[ResultRow], counts: Mapping[str, Any]) -> list[st
         f"{name}: all scores are absent, so there is no number: is that what the recording should be?"
         for name in only_absent(rows)
     )
-    return [*_faults(rows, counts.get("errors", {})), *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
+    faults = [*_faults(rows, counts.get("errors", {})), *_mostly_faulty(rows)]
+    return [*faults, *_empty_rows(rows), *_mostly_unparsed(rows), *absent, *warned]
 
 
 def answers_read(row: ResultRow | GroupRow) -> int:
@@ -102,6 +111,14 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
             f"{told}, because {SCORE_FAULTS[reason]} ({reason}){such}. They are in no mean; the next run tries them"
             " again, from the stored answers"
         )
+
+
+def _mostly_faulty(rows: Sequence[ResultRow]) -> Iterator[str]:
+    for row in rows:
+        if mostly_faulty(row) and not nothing_scored(row):
+            where = " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
+            missing = f"{row.score}/{row.metric}: half of the scores or more are missing"
+            yield f"{missing} for {where}: the run ends with exit 5"
 
 
 def _empty_rows(rows: Sequence[ResultRow]) -> Iterator[str]:
