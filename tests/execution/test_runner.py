@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 import themis_core as themis
-from themis_core.execution.saving import Saving
 
 PLUGIN = """
 import asyncio
@@ -374,18 +373,6 @@ def test_a_dead_endpoint_does_not_hold_up_another(bench: Bench) -> None:
     assert called.count("alive") == 20
     assert called.count("dead") <= 2 + 3 + 1  # opening the breaker, under way, one probe
     assert called[-1] == "dead"  # the probe, a second later: the others did not wait for it
-
-
-def test_threads_take_turns_often_while_a_service_is_asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    intervals: list[float] = []
-    ended = Saving.ended
-    monkeypatch.setattr(
-        Saving, "ended", lambda *args, **named: intervals.append(sys.getswitchinterval()) or ended(*args, **named)
-    )
-    before = sys.getswitchinterval()
-    assert told(bench.run())[0] == "completed"
-    assert intervals == pytest.approx([min(0.0005, before)] * 2)
-    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 # --- judges -------------------------------------------------------------------------------------------------

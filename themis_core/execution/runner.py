@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from themis_core.components import Engine, Metric
@@ -46,7 +45,7 @@ from themis_core.planning import Plan
 from themis_core.plugins import ComposedModel, blaming
 from themis_core.records import Generation
 from themis_costs import Budget, Stopped
-from themis_lanes import Overdue, switching
+from themis_lanes import Overdue
 
 if TYPE_CHECKING:
     from themis_core.execution.limits import SharedLimits
@@ -131,16 +130,9 @@ class Runner:
 
     async def run(self) -> None:
         """Work through the plan. Returns when all is done or the budget says stop; raises StorageError."""
-        models = self._plan.composition.by_engine()
-        are_local = all(each.engine.capabilities.local for each in models)
-        # Replies come all the time, and the writer waits for its turn at each statement: both soon get it.
-        with nullcontext() if are_local else switching.often():
-            await self._run(models)
-
-    async def _run(self, models: Collection[ComposedModel]) -> None:
         started: list[ComposedModel] = []
         try:
-            for model in models:
+            for model in self._plan.composition.by_engine():
                 await self._start(model)
                 started.append(model)
             await self._sharing.begin()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 __all__ = ["Switching", "switching"]
 
 SWITCH_S = 0.0005
 """Seconds after which a thread that computes has to let others run, the event loop among them; Python's own 5 ms would
-be seen in each request. A thread that saves lets others run at each statement, so it waits as often for its turn."""
+be seen in each request."""
 
 
 class Switching:
-    """How often threads take turns, for as long as any run asks services or has calls in threads."""
+    """How often threads take turns, for as long as any run has calls in threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,15 +26,6 @@ class Switching:
             if self._users == 1:
                 self._before = sys.getswitchinterval()
                 sys.setswitchinterval(min(SWITCH_S, self._before))
-
-    @contextmanager
-    def often(self) -> Iterator[None]:
-        """Have threads take turns often within."""
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
 
     def leave(self) -> None:
         with self._lock:
