@@ -113,6 +113,35 @@ async def test_who_waits_alone_is_not_kept_waiting_for_others(monkeypatch: pytes
 
 
 @awaited
+async def test_who_comes_first_after_several_waits_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_open: list[float] = []
+    monkeypatch.setattr("themis_core.execution.writer.time.sleep", kept_open.append)
+    begun, gate = threading.Event(), threading.Event()
+
+    class Held(Planted):
+        def append(self, events: Sequence[Event]) -> None:
+            begun.set()
+            assert gate.wait(10)
+            super().append(events)
+
+    store = Held()
+    writer = Writer(lambda: store)
+    await writer.start()
+    saves = [asyncio.create_task(writer.save([item("i0")]))]
+    assert await asyncio.to_thread(begun.wait, 10)
+    saves += [asyncio.create_task(writer.save([item(f"i{number}")])) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*saves)
+    kept_open.clear()
+    await writer.save([item("alone")])
+    first = len(kept_open)
+    await writer.save([item("alone again")])
+    await writer.stop()
+    assert (first, len(kept_open)) == (1, 1)
+
+
+@awaited
 async def test_events_that_real_encoders_refuse_fail_alone() -> None:
     store = MemoryStore()
     writer = Writer(lambda: store)

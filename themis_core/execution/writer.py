@@ -69,6 +69,8 @@ class Writer:
         """Since when each future is awaited, the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
         """One for all that wait: a timer for each trial is work for the loop that hardly ever tells anything."""
+        self._latest = 1
+        """Jobs of the last group."""
         self._said = False
         self._limit_s = policy_in_force.get().storage_timeout_s
         self._is_given_up = False
@@ -179,10 +181,11 @@ class Writer:
         """Take what waits, commit its events as one group, then do its look-ups; False when told to end."""
         jobs = [self._jobs.get()]
         self._busy_since = time.monotonic()
-        if len(self._waiting) > 1:  # one that waits alone, such as a run that begins, has nobody to wait for
+        if len(self._waiting) > 1 or self._latest > 1:  # one after the other, as a run begins, nobody comes meanwhile
             time.sleep(LINGER_S)
         while len(jobs) < GROUP and not self._jobs.empty():
             jobs.append(self._jobs.get())
+        self._latest = len(jobs)
         going_on = None not in jobs
         live = [job for job in jobs if job is not None]
         saves = [job for job in live if job.events is not None]
