@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +288,7 @@ def test_who_changes_what_it_is_handed_loses_its_own_score_and_nothing_else_chan
 def test_without_copies_one_metric_changes_what_all_others_see_and_what_is_stored(
     tmp_path: Path, quiet: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("themis_plain.copies._own", lambda value: value)
+    monkeypatch.setattr("themis_plain.copies._copiers", defaultdict(lambda: lambda value: value))
     bench = Bench(tmp_path / "meddled")
     kept, scores = bench.stored(bench.run(meddle={"score": "item.reference[:] = ['no']"}))
     assert kept != quiet[0]
