@@ -28,8 +28,8 @@ log = logging.getLogger("themis.progress")
 GROUP = 1_000
 """Most waiting jobs that one commit takes."""
 LINGER_S = 0.004
-"""Seconds for which a group stays open while several wait: answers that come one by one would otherwise pay for a
-commit each, which costs as much CPU as ten trials do."""
+"""Seconds for which a group stays open, unless jobs come one after the other: answers that come one by one would
+otherwise pay for a commit each, which costs as much CPU as ten trials do."""
 PATIENCE_S = 5.0
 """Seconds of waiting for the store after which it is said."""
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)

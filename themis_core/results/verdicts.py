@@ -116,16 +116,18 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
 def _mostly_faulty(rows: Sequence[ResultRow]) -> Iterator[str]:
     for row in rows:
         if mostly_faulty(row) and not nothing_scored(row):
-            where = " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
             missing = f"{row.score}/{row.metric}: half of the scores or more are missing"
-            yield f"{missing} for {where}: the run ends with exit 5"
+            yield f"{missing} for {_place(row)}: the run ends with exit 5"
 
 
 def _empty_rows(rows: Sequence[ResultRow]) -> Iterator[str]:
     for row in filter(nothing_scored, rows):
-        where = " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
         why = "its aggregate failed or is not in the range" if row.n else reasons_told(row)
-        yield f"{row.score}/{row.metric}: nothing could be scored for {where} ({why})"
+        yield f"{row.score}/{row.metric}: nothing could be scored for {_place(row)} ({why})"
+
+
+def _place(row: ResultRow) -> str:
+    return " · ".join(str(getattr(row, name)) for name in ("slice_id", "model_id", "prompt_variant_id"))
 
 
 def is_baseline(row: ResultRow) -> bool:
