@@ -77,8 +77,10 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(made: Made, qu
 
 
 def test_a_worker_that_hangs_holds_up_nobody_for_good(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    crewed = made(trials=40)
+    # Both have trials for seconds, and are looked at often: the one to stop has not ended before it is chosen.
+    crewed = made(trials=40, together=2, seconds=0.5)
     monkeypatch.setenv("THEMIS_POSTGRES_URL", crewed.url)
+    monkeypatch.setattr("themis_core.session.driving.SEE_S", 0.1)
     monkeypatch.setattr("themis_core.session.driving.RETIRE_S", 0.5)
     monkeypatch.setattr("themis_core.session.driving.LEAVE_S", 0.5)
     stopped: list[int] = []
