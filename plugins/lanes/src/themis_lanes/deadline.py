@@ -73,34 +73,41 @@ def leave_alone(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 async def _done(task: asyncio.Task[Any], limit_s: float) -> bool:
     """Wait for a task so long; whether it is done. As `asyncio.wait` does, which takes three times as long for it."""
-    loop = asyncio.get_running_loop()
-    waiting = loop.create_future()
-    timer: asyncio.TimerHandle
-
-    def wake(_: Any) -> None:
-        if not waiting.done():
-            waiting.set_result(None)
-
-    def due() -> None:
-        # What has arrived may not have been read yet: it gets as long as nobody looked, once, so that it ends.
-        nonlocal timer
-        late = loop.time() - timer.when()
-        if late > LATE_S and not task.done():
-            timer = loop.call_later(late, look_again, ROUNDS)
-        else:
-            wake(None)
-
-    def look_again(rounds: int) -> None:
-        if rounds and not task.done():
-            loop.call_soon(look_again, rounds - 1)
-        else:
-            wake(None)
-
-    timer = loop.call_later(limit_s, due)
-    task.add_done_callback(wake)
+    waiting = _Waiting(task, limit_s)
+    task.add_done_callback(waiting.end)
     try:
-        await waiting
+        await waiting.over
     finally:
-        timer.cancel()
-        task.remove_done_callback(wake)
+        waiting.timer.cancel()
+        task.remove_done_callback(waiting.end)
     return task.done()
+
+
+class _Waiting:
+    """Waits for a task. No function that knows itself: that would keep each reply until Python looks for circles."""
+
+    __slots__ = ("loop", "over", "task", "timer")
+
+    def __init__(self, task: asyncio.Task[Any], limit_s: float) -> None:
+        self.task = task
+        self.loop = loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = loop.create_future()
+        self.timer = loop.call_later(limit_s, self._due)
+
+    def end(self, _: Any = None) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def _due(self) -> None:
+        # What has arrived may not have been read yet: it gets as long as nobody looked, once, so that it ends.
+        late = self.loop.time() - self.timer.when()
+        if late > LATE_S and not self.task.done():
+            self.timer = self.loop.call_later(late, self._look_again, ROUNDS)
+        else:
+            self.end()
+
+    def _look_again(self, rounds: int) -> None:
+        if rounds and not self.task.done():
+            self.loop.call_soon(self._look_again, rounds - 1)
+        else:
+            self.end()

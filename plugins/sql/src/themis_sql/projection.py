@@ -147,14 +147,6 @@ class Projection:
         self._batches = Batches(database, names)
         self._links: dict[int, list[tuple[Any, ...]]] = {}
         self._unlinked: list[tuple[int]] = []
-        self._adders: dict[str, Callable[[Fact], None]] = {
-            GenerationRecorded.kind: self._add_generation,
-            ItemRecorded.kind: self._add_item,
-            TrialFinished.kind: self._add_trial,
-            RunStarted.kind: self._add_run_started,
-            RunFinished.kind: self._add_run_finished,
-            **dict.fromkeys((BatchIntended.kind, BatchSubmitted.kind, BatchEnded.kind), self._batches.add),
-        }
 
     def load(self, keys: Keys) -> None:
         """Look up what is stored of these keys."""
@@ -226,7 +218,7 @@ class Projection:
         return self._database.row(sql, (run, event.at, event.part or "")) is not None
 
     def add(self, fact: Fact) -> None:
-        self._adders[fact["kind"]](fact)
+        _ADDERS[fact["kind"]](self, fact)
 
     def _add_run_started(self, fact: Fact) -> None:
         self._start(fact, fact["manifest"])
@@ -249,6 +241,9 @@ class Projection:
         row = (number, self._names.number("runs", fact["run_id"]), fact["at"], manifest, None, "running", "{}", part)
         self._database.write(insert_sql("executions"), [row])
         return number
+
+    def _add_batch(self, fact: Fact) -> None:
+        self._batches.add(fact)
 
     def _add_item(self, fact: Fact) -> None:
         known = self.items[fact["digest"], fact["item_id"]]
@@ -353,6 +348,15 @@ class Projection:
             self._database.write(insert_sql("score_links"), links)
 
 
+# Not of each projection: methods that it held would hold it, and all its rows, until Python looks for circles.
+_ADDERS: Final[dict[str, Callable[[Projection, Fact], None]]] = {
+    GenerationRecorded.kind: Projection._add_generation,
+    ItemRecorded.kind: Projection._add_item,
+    TrialFinished.kind: Projection._add_trial,
+    RunStarted.kind: Projection._add_run_started,
+    RunFinished.kind: Projection._add_run_finished,
+    **dict.fromkeys((BatchIntended.kind, BatchSubmitted.kind, BatchEnded.kind), Projection._add_batch),
+}
 _SCORED: Final = Score(0.0).rank
 
 
