@@ -20,7 +20,7 @@ from themis_core.testing.memory import MemoryStore
 from themis_plugin_interop.canonical import canonical_digest, canonical_lines
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 from themis_plugin_storage.merging import merge
-from themis_sql.codec import json_ascii, pack_body, unpack_body
+from themis_sql.codec import json_bytes, pack_body, unpack_body
 
 BACKEND = SqliteBlobStorageSpec(root_dir="store", inline_limit_bytes=1_024)
 
@@ -108,7 +108,7 @@ def change_body(folder: Path) -> None:
         facts = unpack_body(encoding, body)
         facts[0]["at"] = facts[0]["at"].replace("2026", "2027")
         connection.execute(
-            "UPDATE events SET encoding = ?, body = ? WHERE seq = ?", (*pack_body(json_ascii(facts)), seq)
+            "UPDATE events SET encoding = ?, body = ? WHERE seq = ?", (*pack_body(json_bytes(facts)), seq)
         )
         connection.commit()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +31,7 @@ from themis_sql.layout import WIDTHS
 from themis_sql.schema import metadata
 
 any_text = st.text(st.characters(codec=None))
+plain_numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none()
 SHA = "0123456789abcdef" * 4
 
 
@@ -114,21 +118,63 @@ def test_json_text_is_valid_text_and_gives_the_value_back(value: object) -> None
     assert from_json(text) == value
 
 
-def test_json_text_is_readable() -> None:
-    assert json_text({"q": "Wie groß? 漢"}) == '{"q":"Wie groß? 漢"}'
+@pytest.mark.parametrize("more", [{}, {"n": None}, {"n": 2**80}, {"n": {3: 4}}], ids=["plain", "null", "large", "keys"])
+def test_json_text_is_readable(more: dict[str, object]) -> None:
+    text = json_text({"q": "Wie groß? 漢", **more})
+    assert text.startswith('{"q":"Wie groß? 漢"')
+    assert from_json(text) == json.loads(json.dumps({"q": "Wie groß? 漢", **more}))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [{"a": -float("inf")}]])
+@settings(deadline=None)
+@given(st.recursive(plain_numbers, lambda inner: st.lists(inner) | st.tuples(inner, inner), max_leaves=5))
+def test_json_text_gives_each_number_back_and_its_kind(value: object) -> None:
+    assert repr(from_json(json_text(value))) == repr(json.loads(json.dumps(value)))
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize("value", [Text("a"), {"a": Text("b")}, [Colour.RED], {Colour.RED: 1}, (1, (2,)), {True: 1}])
+def test_json_text_takes_what_json_takes(value: object) -> None:
+    assert from_json(json_text(value)) == json.loads(json.dumps(value))
+
+
+@dataclass
+class Record:
+    a: int = 1
+
+
+@pytest.mark.parametrize("value", [Record(), {"a": datetime(2026, 1, 1, tzinfo=UTC)}, [{1}], b"a", object()])
+def test_json_text_refuses_what_json_refuses(value: object) -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json_text(value)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [{"a": -float("inf")}], [None, float("nan")], {"a": (2**80, float("nan"))}]
+)
 def test_json_text_refuses_numbers_that_are_not_finite(value: object) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text(value)
+
+
+def test_what_nests_more_deeply_than_orjson_takes_is_kept() -> None:
+    value: list[object] = []
+    for _ in range(500):
+        value = [value]
+    assert from_json(json_text(value)) == value
 
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_group_of_events_is_compressed_and_one_that_is_plain_is_read_as_well(count: int) -> None:
     events = [{"kind": "x", "n": number} for number in range(count)]
     plain = json.dumps(events, separators=(",", ":"))
-    encoding, body = pack_body(plain)
+    encoding, body = pack_body(plain.encode())
     assert (encoding, len(body) < len(plain) + 20) == (1, True)
     assert unpack_body(encoding, body) == unpack_body(0, plain.encode()) == events
 

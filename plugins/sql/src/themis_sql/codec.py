@@ -6,18 +6,18 @@ No schema and no I/O.
 from __future__ import annotations
 
 import json
-import json.encoder
 import struct
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from zstandard import ZstdCompressor, ZstdDecompressor
 
 __all__ = [
     "display_form",
     "from_json",
     "json_ascii",
+    "json_bytes",
     "json_text",
     "lookup_of",
     "micros_of",
@@ -38,34 +38,44 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def _encoder(*, ascii_only: bool) -> Callable[[Any], str]:
-    """The `encode` of an encoder, without making its parts anew for each value: that takes as long as a short one."""
-    made = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=ascii_only)
-    string = json.encoder.encode_basestring_ascii if ascii_only else json.encoder.encode_basestring
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    try:
-        parts = make(None, made.default, string, None, ":", ",", False, False, False)
-    except TypeError:  # a Python without an encoder in C, or whose takes other arguments
-        return made.encode
-    return lambda value: "".join(parts(value, 0))
-
-
-json_ascii = _encoder(ascii_only=True)
+json_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 """Encode as JSON in ASCII. Raises ValueError for NaN and infinities, which no record may hold."""
 
-_json_unicode = _encoder(ascii_only=False)
+_json_unicode = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, check_circular=False, ensure_ascii=False
+).encode
 from_json = json.JSONDecoder().decode
+
+_AS_JSON_DOES: Final = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Encode as JSON in UTF-8, with escapes only where they are needed. Raises ValueError for NaN and infinities.
+
+    orjson does so in a fifth of json's time, but makes null of NaN, and takes no large integers, no keys that are
+    numbers, and no lone surrogates.
+    """
+    try:
+        encoded = orjson.dumps(value, option=_AS_JSON_DOES)
+    except orjson.JSONEncodeError:
+        return _by_json(value)
+    if b"null" in encoded:
+        json_ascii(value)  # raises for what is no null
+    return encoded
+
+
+def _by_json(value: Any) -> bytes:
+    try:
+        return _json_unicode(value).encode()
+    except UnicodeEncodeError:  # lone surrogates
+        return json_ascii(value).encode()
 
 
 def json_text(value: Any) -> str:
     """Encode as JSON that every database takes as text and people can read: escapes only where they are needed."""
-    text = _json_unicode(value)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # lone surrogates
-            return json_ascii(value)
-    return text
+    return json_bytes(value).decode("utf-8")
 
 
 def to_bytes(text: str) -> bytes:
@@ -142,12 +152,12 @@ def time_of(micros: int) -> str:
     return (_EPOCH + micros * _MICROSECOND).isoformat(timespec="microseconds")
 
 
-def pack_body(text: str) -> tuple[int, bytes]:
-    """Return how a group of events is encoded, and its bytes: compressed, with a checksum."""
-    return _ZSTD, ZstdCompressor(level=1, write_checksum=True).compress(text.encode("ascii"))
+def pack_body(events: bytes) -> tuple[int, bytes]:
+    """Return how a group of events, as JSON, is encoded, and its bytes: compressed, with a checksum."""
+    return _ZSTD, ZstdCompressor(level=1, write_checksum=True).compress(events)
 
 
 def unpack_body(encoding: int, body: bytes) -> list[dict[str, Any]]:
     plain = ZstdDecompressor().decompress(body) if encoding == _ZSTD else body  # as earlier versions left short ones
-    events: list[dict[str, Any]] = from_json(plain.decode("ascii"))
+    events: list[dict[str, Any]] = from_json(plain.decode("utf-8"))
     return events

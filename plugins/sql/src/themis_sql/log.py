@@ -16,7 +16,7 @@ from typing import Any, Final
 from zstandard import ZstdError
 
 from themis_core import Damage, counted
-from themis_sql.codec import json_ascii, pack_body, pack_name, unpack_body
+from themis_sql.codec import json_ascii, json_bytes, pack_body, pack_name, unpack_body
 from themis_sql.database import Database
 from themis_sql.facts import Fact, payload_ids
 from themis_sql.layout import insert_sql
@@ -70,7 +70,7 @@ class Log:
         """Add one row. `texts` has the digest of each text that the facts refer to, by the number of its payload."""
         runs = {run_id for fact in facts if (run_id := fact.get("run_id")) is not None}
         run_id = pack_name(runs.pop()) if len(runs) == 1 else None
-        self.add(seq, len(facts), run_id, _now(), *pack_body(json_ascii(facts)), texts)
+        self.add(seq, len(facts), run_id, _now(), *pack_body(json_bytes(facts)), texts)
 
     def add(
         self, seq: int, count: int, run_id: str | None, at: str, encoding: int, body: bytes, texts: Mapping[int, bytes]
