@@ -45,8 +45,9 @@ class Scores:
         self._lanes = lanes
 
     async def of(self, work: Work, generation: Generation) -> list[ScoreEntry]:
-        """One score for each scorer of the trial, in their order; equal ones are made once."""
+        """One score for each scorer of the trial, in their order; equal ones are made once, and each parse is."""
         entries: dict[str, ScoreEntry] = {}
+        read = _read_before(work) if work.scores else {}
         scores = []
         if work.heard:
             generation = replace(generation, conversation=work.heard)
@@ -58,11 +59,13 @@ class Scores:
                     judged_by=made.judged_by,
                 )  # fmt: skip
             else:
-                entry = entries[key] = await self._score(work, scorer, key, generation)
+                entry = entries[key] = await self._score(work, scorer, key, generation, read)
             scores.append(entry)
         return scores
 
-    async def _score(self, work: Work, scorer: Scorer, key: str, generation: Generation) -> ScoreEntry:
+    async def _score(
+        self, work: Work, scorer: Scorer, key: str, generation: Generation, read: dict[str, Extraction | Score]
+    ) -> ScoreEntry:
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
             judged_by = tuple(stored[0].details.get(JUDGED_BY, ())) if scorer.judges else ()
@@ -73,7 +76,7 @@ class Scores:
             return ScoreEntry(scorer.score, scorer.metric, key, Score(reason="is_baseline"), parse)
         asked = self._asked.get(work.trial.slice_id)  # none if another process has asked
         is_scorable = asked is not None and asked.is_scorable(work.trial.item)
-        score, extraction = await self._lanes.do(unjudged(scorer, work.trial.item, generation, is_scorable))
+        score, extraction = await self._lanes.do(unjudged(scorer, work.trial.item, generation, is_scorable, read))
         if score is not None:
             return ScoreEntry(scorer.score, scorer.metric, key, score, parse, extraction)
         judged = await self._judge(work, scorer, generation, extraction)
@@ -95,6 +98,12 @@ class Scores:
         value = extraction.value if extraction is not None else generation.text
         judged = JudgedAnswer(trial.item, generation, value, trial.model_id, trial.sample_index, work.asked, baseline)
         return await self._judging.score(scorer, judged, work.unsaved)
+
+
+def _read_before(work: Work) -> dict[str, Extraction | Score]:
+    """What parses found in the answer for scores that are stored, by their names."""
+    stored = [(scorer.chain, work.scores.get(key)) for scorer, key in zip(work.scorers, work.score_keys, strict=True)]
+    return {chain.name: each[1] for chain, each in stored if chain and each is not None and each[1] is not None}
 
 
 def _unavailable(scorer: Scorer, failed: Generation) -> Score:

@@ -152,15 +152,21 @@ def unscorable(scorer: Scorer, item: Item) -> Steps[Score | None]:
 
 
 def unjudged(
-    scorer: Scorer, item: Item, generation: Generation, is_scorable: bool
+    scorer: Scorer, item: Item, generation: Generation, is_scorable: bool, read: dict[str, Extraction | Score]
 ) -> Steps[tuple[Score | None, Extraction | None]]:
     """The score of an answer, with what was read in it; none if it is for judges to give. `is_scorable`: the scorer
-    was asked about the item, and had nothing against it."""
+    was asked about the item, and had nothing against it. `read` is what parses found in the answer so far, by their
+    names: scores that share one read the answer once."""
     if not is_scorable:
         unscored = yield from unscorable(scorer, item)
         if unscored is not None:
             return unscored, None
-    extraction = yield from reading(scorer.chain, generation)
+    chain = scorer.chain
+    extraction = None if chain is None else read.get(chain.name)
+    if chain is not None and extraction is None:
+        extraction = yield from reading(chain, generation)
+        if extraction is not None:
+            read[chain.name] = extraction
     if isinstance(extraction, Score):  # a component failed at it
         return extraction, None
     if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):
