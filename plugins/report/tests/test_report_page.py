@@ -20,6 +20,7 @@ from themis_core import Store
 from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
 from themis_plugin_report.index import Query
+from themis_plugin_report.names import name_of_group, name_of_row
 from themis_plugin_report.page import packed, rendered
 from themis_plugin_report.trials import groups
 from themis_plugin_report.verdicts import Verdict, verdicts
@@ -149,7 +150,8 @@ def test_the_aggregates_of_a_spec_come_before_single_slices(made: tuple[Gathered
     run, result = made[0].runs[0], made[0].results[0]
     rows = [
         {
-            "aggregate": "macro", "group": {"model": model}, "score": "accuracy", "metric": "text/exact_match",
+            "aggregate": "macro", "group": {"model": model, "prompt": "plain", "params": "default"},
+            "score": "accuracy", "metric": "text/exact_match",
             "value": value, "low": value - 0.1, "high": value + 0.1, "n": 8,
         }
         for model, value in (("small", 0.5), ("large", 0.75))
@@ -244,6 +246,11 @@ def rows_of(row: core.ResultRow, *values: tuple[str, str, float, float, float]) 
             "a: accuracy from 0.500 to 0.900 in 2 slices",
             "",
         ),
+        (
+            [("one", "a", 0.5, 0.4, 0.6), ("two", "a", 0.5, 0.3, 0.7)],
+            "a: accuracy 0.500 in 2 slices",
+            "",
+        ),
     ],
 )  # fmt: skip
 def test_all_that_share_the_best_value_are_named_and_one_model_leads_nobody(
@@ -252,6 +259,39 @@ def test_all_that_share_the_best_value_are_named_and_one_model_leads_nobody(
     run, result = made[0].runs[0], made[0].results[0]
     rows = rows_of(next(row for row in result.scores if row.model_id == "large"), *values)
     assert verdicts(run, replace(result, scores=rows))[0] == Verdict(text, None, more)
+
+
+@pytest.mark.parametrize(
+    ("systems", "names"),
+    [
+        ([("a", "plain", "default"), ("b", "plain", "default")], ["a", "b"]),
+        ([("a", "plain", "default"), ("a", "brief", "default")], ["a · plain", "a · brief"]),
+        ([("recorded",) * 3, ("a", "plain", "default")], ["recorded", "a"]),
+        (
+            [("recorded",) * 3, ("a", "plain", "cold"), ("a", "recorded", "cold")],
+            ["recorded", "a · plain", "a · recorded"],
+        ),
+    ],
+)
+def test_a_row_is_called_by_what_tells_it_from_other_models_rows(
+    systems: list[tuple[str, str, str]], names: list[str], made: tuple[Gathered, Store]
+) -> None:
+    row = made[0].results[0].scores[0]
+    rows = [replace(row, model_id=model, prompt_variant_id=prompt, params=params) for model, prompt, params in systems]
+    assert [name_of_row(each, rows) for each in rows] == names
+
+
+@pytest.mark.parametrize(
+    ("groups", "names"),
+    [
+        ([{"model": "a", "prompt": "plain"}, {"model": "b", "prompt": "plain"}], ["a", "b"]),
+        ([{"model": "a", "params": "cold"}, {"model": "a", "params": "warm"}], ["a · cold", "a · warm"]),
+        ([{"prompt": "plain"}, {"prompt": "brief"}], ["plain", "brief"]),
+        ([{}], ["The run"]),
+    ],
+)
+def test_a_group_is_called_by_its_model_and_by_what_differs(groups: list[dict[str, str]], names: list[str]) -> None:
+    assert [name_of_group(each, groups) for each in groups] == names
 
 
 def test_a_run_that_is_named_twice_is_there_once(spec: Path, run_id: str, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_a_run_that_is_named_twice_is_served_once(address: str, run_id: str) -> 
     assert ask(address, f"run?{twice}")[0].status == 200
     told = json.loads(ask(address, f"api/progress?{twice}")[1])
     assert (told["planned"], told["trials"]) == (8, 8)
+    assert [[each["kind"] for each in verdicts] for verdicts in told["verdicts"]] == [["said", "missed", "missed"]]
 
 
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(

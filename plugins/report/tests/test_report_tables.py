@@ -254,5 +254,5 @@ def test_what_is_told_of_an_unfinished_run_says_so_first(unfinished: Path, tmp_p
     done = themis(*asked, "--format", "csv")
     assert (done.stdout[:4], done.stderr) == ("run,", f"{told}.\n")
     page = page_of(spec=unfinished)
-    verdicts = page[page.index('<ul class="verdicts">') :]
+    verdicts = page[page.index('<ul class="verdicts of-it">') :]
     assert told in verdicts[: verdicts.index("</li>")]

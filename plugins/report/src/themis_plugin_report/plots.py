@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from themis_core import ResultRow
 from themis_intervals import decimals
 from themis_plugin_report.drawing import COLOURS, MARKERS, Plot, drawn, short
 from themis_plugin_report.gathering import Gathered, named
+from themis_plugin_report.names import name_of_row
 
 __all__ = ["plots"]
 
@@ -55,7 +55,13 @@ def _points(made: Gathered, score: str, metric: str) -> list[Point]:
         if (row.score, row.metric) == (score, metric)
     ]
     return [
-        Point(_label(name, row, rows), short(row.slice_id), row.value, row.low, row.high)
+        Point(
+            short(name_of_row(row, [other for _, other in rows], name)),
+            short(row.slice_id),
+            row.value,
+            row.low,
+            row.high,
+        )
         for name, row in rows
         if row.value is not None
     ]
@@ -127,12 +133,3 @@ def _whiskers(point: Point) -> tuple[float, float]:
     if point.low is None or point.high is None:
         return 0.0, 0.0
     return max(point.value - point.low, 0.0), max(point.high - point.value, 0.0)
-
-
-def _label(name: str, row: ResultRow, rows: Sequence[tuple[str, ResultRow]]) -> str:
-    more = [
-        str(getattr(row, each))
-        for each in ("prompt_variant_id", "params")
-        if len({getattr(other, each) for _, other in rows}) > 1
-    ]
-    return short(" · ".join([name, *more]))

@@ -27,13 +27,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from themis_core import SpecError, ThemisError
+from themis_core import RunRecord, RunResult, SpecError, ThemisError
 from themis_plugin_report.gathering import AS_USUAL, Gathered, Wanted, opened, runs_of
 from themis_plugin_report.index import Index, Query
 from themis_plugin_report.page import PAGE, listed, policy, rendered, told_of, waiting
 from themis_plugin_report.shelf import Shelf
 from themis_plugin_report.tables import tables
 from themis_plugin_report.trials import groups, text_of
+from themis_plugin_report.verdicts import Verdict, verdicts
 
 __all__ = ["Site", "application"]
 
@@ -84,6 +85,7 @@ class Site:
             "planned": sum(run.manifest["trials"] for run in runs),
             "trials": sum(run.trials for run in runs),
             "failed": sum(run.failed for run in runs),
+            "verdicts": [] if made is None else [*map(_verdicts, made.runs, made.results)],
             "told": None if made is None or not made.whole else told_of(made),
             "scores": None
             if scores is None
@@ -126,6 +128,11 @@ class Site:
         """All results of one result's item."""
         made = self._gathered(run_ids)
         return {"groups": [] if made is None else list(groups(self._store, made.index, made.index.alike(n)))}
+
+
+def _verdicts(run: RunRecord, result: RunResult) -> list[dict[str, str]]:
+    found = verdicts(run, result) or [Verdict("No scores yet")]
+    return [{"kind": each.kind, "text": each.text, "more": each.more} for each in found]
 
 
 def _query(asked: Mapping[str, str]) -> Query:

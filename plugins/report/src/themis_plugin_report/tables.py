@@ -279,7 +279,8 @@ def _made_of(run: RunRecord, storage: str) -> Iterator[list[str]]:
     for each in manifest.get("datasets", ()):
         yield ["dataset", f"{each['slice_id']} ({each['component']}, {each['items']} items)", str(each["digest"])]
     for each in {(one["score"], one["metric"]): one for one in manifest["scorers"]}.values():
-        yield [each["kind"], f"{each['score']}/{each['metric']} ({each['component']})", f"version {each['version']}"]
+        by = "" if each["component"] == each["metric"] else f" ({each['component']})"
+        yield [each["kind"], f"{each['score']}/{each['metric']}{by}", f"version {each['version']}"]
     yield ["spec", str(manifest["benchmark"]["benchmark_id"]), str(manifest["spec_digest"])]
     yield ["plan", run.run_id, str(manifest.get("plan_digest", "–"))]
     yield ["store", storage, str(manifest.get("storage", "–"))]

@@ -9,6 +9,7 @@ from typing import Any
 
 from themis_core import Gate, ResultRow, RunRecord, RunResult, counted, gates_of
 from themis_intervals import decimals, shown
+from themis_plugin_report.names import name_of_group, name_of_row
 
 __all__ = ["Verdict", "unfinished", "verdicts"]
 
@@ -24,6 +25,11 @@ class Verdict:
     met: bool | None = None
     """Whether what was wanted is so; None if nothing was wanted."""
     more: str = ""
+
+    @property
+    def kind(self) -> str:
+        """`said`, `met` or `missed`, as the style of the page names it."""
+        return "said" if self.met is None else "met" if self.met else "missed"
 
 
 def verdicts(run: RunRecord, result: RunResult) -> list[Verdict]:
@@ -77,13 +83,12 @@ def _best_of_aggregates(run: RunRecord, rows: Sequence[Mapping[str, Any]]) -> It
     smaller_is_better = _smaller_is_better(run)
     for name in dict.fromkeys((each["aggregate"], each["score"], each["metric"]) for each in rows):
         mine = [each for each in rows if (each["aggregate"], each["score"], each["metric"]) == name]
+        groups = [each["group"] for each in mine]
         known = [
-            _Value(
-                " · ".join(str(part) for part in each["group"].values() if part) or "The run",
-                each["value"], each["low"], each["high"], f"n = {each['n']}",
-            )
-            for each in mine if each["value"] is not None
-        ]  # fmt: skip
+            _Value(name_of_group(each["group"], groups), each["value"], each["low"], each["high"], f"n = {each['n']}")
+            for each in mine
+            if each["value"] is not None
+        ]
         if known:
             yield _best(known, f"{name[1]}, {name[0]}", -1 if name[1:] in smaller_is_better else 1)
 
@@ -157,11 +162,10 @@ def _leaders(slices: Sequence[Sequence[_Value]], what: str, sign: int) -> Verdic
     ranked = [_ranked(values, sign) for values in slices]
     compared = [each for each, values in zip(ranked, slices, strict=True) if len(values) > 1]
     if not compared:  # who is alone leads nobody
-        values = [value.value for each in slices for value in each]
+        values = [decimals(find(value.value for each in slices for value in each)) for find in (min, max)]
+        span = values[0] if values[0] == values[1] else f"from {values[0]} to {values[1]}"
         who = _listed(list(dict.fromkeys(value.who for each in slices for value in each)))
-        return Verdict(
-            f"{who}: {what} from {decimals(min(values))} to {decimals(max(values))} in {counted(len(slices), 'slice')}"
-        )
+        return Verdict(f"{who}: {what} {span} in {counted(len(slices), 'slice')}")
     lead = Counter(each.who for first, _ in compared for each in first)
     most = max(lead.values())
     top = [name for name, count in lead.items() if count == most]
@@ -192,17 +196,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _value(rows: Sequence[ResultRow], row: ResultRow) -> _Value:
     assert row.value is not None
-    return _Value(_name(rows, row), row.value, row.low, row.high, _scored(row))
-
-
-def _name(rows: Sequence[ResultRow], row: ResultRow) -> str:
-    """The model, and what else tells this row from the others."""
-    more = [
-        str(getattr(row, each))
-        for each in ("prompt_variant_id", "params")
-        if len({getattr(other, each) for other in rows}) > 1
-    ]
-    return " · ".join([row.model_id, *more])
+    return _Value(name_of_row(row, rows), row.value, row.low, row.high, _scored(row))
 
 
 def _scored(row: ResultRow) -> str:

@@ -102,8 +102,11 @@
 
   const labelOf = (number) => {
     const own = told.systems[number];
-    const differs = (name) => new Set(told.systems.map((each) => each[name])).size > 1;
-    return [own.model, ...["prompt", "params", "run"].filter(differs).map((name) => own[name])].join(" · ");
+    const isRecorded = (it) => [it.model, it.prompt, it.params].every((each) => each === "recorded");  // by the data
+    const asked = told.systems.filter((each) => !isRecorded(each));
+    const differs = (systems) => (name) => new Set(systems.map((each) => each[name])).size > 1;
+    const names = [...(isRecorded(own) ? [] : ["prompt", "params"].filter(differs(asked))), ...["run"].filter(differs(told.systems))];
+    return [own.model, ...names.map((name) => own[name])].join(" · ");
   };
 
   function badge(trial, scorer) {
@@ -360,6 +363,12 @@
     if (line) line.textContent = visible(above);
   }
 
+  function showVerdicts(runs) {
+    document.querySelectorAll("#verdict .of-it").forEach((list, at) => list.replaceChildren(
+      ...runs[at].map(({ kind, text, more }) => make("li", { className: kind },
+        make("strong", {}, text), more ? ["\n", make("span", {}, more)] : []))));
+  }
+
   async function follow() {
     const now = await ask("api/progress", {}), bar = byId("progress");
     const wasRunning = document.querySelector(".status.running") !== null;  // when the page was made
@@ -370,12 +379,14 @@
     if (!now.running || !wasRunning) return location.reload();
     bar.hidden = false;
     bar.firstElementChild.value = now.trials / Math.max(now.planned, 1);
-    bar.lastElementChild.textContent = `${now.trials} of ${now.planned} trials, ${now.failed} failed`;
+    bar.lastElementChild.textContent = `${now.trials} of ${now.planned} trials, ${now.failed} failed. `
+      + "The plots and the other tables are as they were when this page was loaded.";
     if (JSON.stringify(now.told) !== JSON.stringify(told)) {
       told = now.told;
       fillAll();
     }
     if (now.scores) showScores(now.scores);
+    showVerdicts(now.verdicts);
     if (!byId("detail").open) await list();
     again(EVERY_MS);
   }
