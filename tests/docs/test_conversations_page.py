@@ -63,7 +63,7 @@ def test_the_plan_on_the_command_line_says_that_it_is_a_bound(folder: Path) -> N
     command = [sys.executable, "-m", "themis_core", "plan", "simulated.yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert "Calls by simulated user" in done.stdout
-    _, _, shown = done.stdout.partition("Its simulated user, as asked for item lyon before what is answered is added\n")
+    _, _, shown = done.stdout.partition("Its simulated user, as asked for item lyon before any answer\n")
     assert "You play a customer of a shop, who is in a hurry. Your order has the number A17." in shown
     assert shown.rstrip().endswith("  assistant:\n    Where is my parcel?")
     assert "at most: a conversation may be over before max_turns" in done.stdout

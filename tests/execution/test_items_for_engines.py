@@ -151,7 +151,7 @@ def test_an_engine_is_handed_what_it_names_and_the_reference_only_by_name(
         {"slice_id": "s", "model_id": "m", "item": tuple(wants), "reference": reference, "prompt": False}
     ]
     shown = CliRunner().invoke(cli, ["plan", str(path)]).output
-    assert ("HANDED OVER" in shown) is reference
+    assert ("PASSED ON" in shown) is reference
     result = themis.run(path)
     assert answers(path, result.run_id)[0] == repr((0, handed))
 

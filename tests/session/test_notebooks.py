@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,11 @@ benchmark:
             - {id: one, gold: lemon, said: lemon}
             - {id: "<img onerror=x>", gold: lime, said: fig}
             - {id: none, gold: null, said: fig}
+"""
+SCORES = """
       scores: [{name: accuracy, metrics: [text/exact_match]}]
+  aggregates: [{name: "<b>all", score: accuracy, weighting: micro}]
+  thresholds: [{score: accuracy, minimum: 0.9}, {measure: failed, maximum: 0}]
 """
 COLUMNS = [
     "slice_id", "model_id", "prompt_variant_id", "params", "score", "metric", "item_id", "sample_index", "trial_id",
@@ -35,7 +40,7 @@ COLUMNS = [
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Iterator[tuple[themis.Results, themis.RunResult]]:
-    (tmp_path / "spec.yaml").write_text(SPEC, "utf-8")
+    (tmp_path / "spec.yaml").write_text(SPEC + SCORES, "utf-8")
     result = themis.run(tmp_path / "spec.yaml")
     with themis.open_results(tmp_path / "spec.yaml") as results:
         yield results, result
@@ -50,6 +55,21 @@ def test_a_result_and_a_store_are_tables_of_text_in_a_notebook(ran: tuple[themis
     assert "<td>0.5000</td>" in shown
     assert "<b>" not in shown + results._repr_html_()
     assert results._repr_html_().count("<tr>") == 2
+    assert "<p>&lt;b&gt;all: micro mean; all rows: " in shown
+    assert shown.endswith("</table><p>NOT MET: 1 of 2 thresholds</p>")
+
+
+def test_a_notebook_shows_conclusions_and_thresholds_that_are_met(
+    ran: tuple[themis.Results, themis.RunResult],
+) -> None:
+    _, result = ran
+    said = [
+        {"conclusion": "mine/a", "text": "a < b\nby far", "met": None, "details": {}},
+        {"conclusion": "mine/b", "text": "worse", "met": False, "details": {}},
+    ]
+    thresholds = [{**each, "met": True} for each in result.thresholds]
+    shown = replace(result, conclusions=said, thresholds=thresholds)._repr_html_()
+    assert shown.endswith("<p>met: 2 thresholds</p><p>mine/a: a &lt; b\nby far</p><p>mine/b: NOT MET: worse</p>")
 
 
 def test_scores_are_a_frame_of_pandas(ran: tuple[themis.Results, themis.RunResult]) -> None:
@@ -77,9 +97,7 @@ def test_scores_are_a_frame_of_polars_and_a_table_of_arrow(ran: tuple[themis.Res
 
 
 def test_a_run_without_scores_has_the_same_columns(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(
-        SPEC.replace("scores: [{name: accuracy, metrics: [text/exact_match]}]", ""), "utf-8"
-    )
+    (tmp_path / "spec.yaml").write_text(SPEC, "utf-8")
     result = themis.run(tmp_path / "spec.yaml")
     with themis.open_results(tmp_path / "spec.yaml") as results:
         assert list(results.to_pandas(result.run_id).columns) == COLUMNS

@@ -203,7 +203,10 @@ class Results:
         """The runs, latest first, as a notebook shows them."""
         from themis_output import html_table  # with click, which a run does not need
 
-        rows = [(run.run_id, run.status, run.started_at[:19], run.trials, run.failed) for run in self.runs()]
+        rows = [
+            (run.run_id, run.status, run.started_at[:19].replace("T", " "), run.trials, run.failed)
+            for run in self.runs()
+        ]
         return html_table(("run", "status", "started (UTC)", "trials", "failed"), rows, above=self.location)
 
     def outcomes(self, run_id: str) -> Sequence[OutcomeCount]:

@@ -23,6 +23,7 @@ from themis_core.results.tally import Numbers, Scale, Tally
 from themis_core.results.thresholds import Facts, judge_all, tolerated
 from themis_core.results.verdicts import mostly_faulty, nothing_scored, only_absent, warnings_of
 from themis_core.specs import ThresholdSpec
+from themis_wording import counted
 
 __all__ = ["RunResult", "summarise"]
 
@@ -114,13 +115,25 @@ class RunResult:
         return as_text(self.scores)
 
     def _repr_html_(self) -> str:
-        """The scores, with what became of the trials, as a notebook shows them."""
+        """Scores with what became of the trials, aggregates, thresholds and conclusions, as a notebook shows them."""
         from themis_display import scores_told
-        from themis_output import html_table
+        from themis_output import html_line, html_table
 
         above, header, cells = scores_told(self.scores)
         ends = ", ".join(f"{count} {name}" for name, count in self.ledger.items() if isinstance(count, int) and count)
-        return html_table(header, cells, above="; ".join([f"{self.run_id}: {self.status}; {ends}", *above]))
+        shown = [html_table(header, cells, above="; ".join([f"{self.run_id}: {self.status}; {ends}", *above]))]
+        for name, rows in groupby(self.aggregates, lambda row: row.aggregate):
+            means = list(rows)
+            above, header, cells = scores_told(means)
+            shown.append(html_table(header, cells, above="; ".join([f"{name}: {means[0].weighed()}", *above])))
+        if missed := sum(not each["met"] for each in self.thresholds):
+            shown.append(html_line(f"NOT MET: {missed} of {counted(len(self.thresholds), 'threshold')}"))
+        elif self.thresholds:
+            shown.append(html_line(f"met: {counted(len(self.thresholds), 'threshold')}"))
+        for each in self.conclusions:
+            verdict = {True: "met: ", False: "NOT MET: ", None: ""}[each["met"]]
+            shown += [html_line(f"{each['conclusion']}: {verdict}{each['text']}")]
+        return "".join(shown)
 
 
 def summarise(

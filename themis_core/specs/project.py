@@ -121,7 +121,10 @@ class ExecutionPolicySpec(Spec):
         "if it has not answered once.",
     )
     max_calls: int | None = Field(
-        None, ge=1, description="Engine calls that this execution may start, retries included."
+        None,
+        ge=1,
+        description="Engine calls that this execution may start, retries included; engines that answer locally "
+        "have no limit.",
     )
     max_cost: float | None = Field(
         None,

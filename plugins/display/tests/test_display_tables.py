@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from themis_core import ResultRow, RunResult, gates_of
+from themis_core import GroupRow, ResultRow, RunResult, gates_of
 from themis_display import show_result
 from themis_output import Figure, aligned, table
 
@@ -338,3 +338,12 @@ def test_models_are_columns_where_a_row_for_each_number_is_too_wide(capsys: Prin
         "chain_of_thought  temperature=0.0  200         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
         "chain_of_thought  temperature=0.7  198         1  0.500 [0.430, 0.570]  0.500 [0.430, 0.570]",
     ]
+
+
+def test_rows_without_the_samples_for_a_number_say_how_many_it_takes(capsys: Print) -> None:
+    any_of_four = GroupRow(
+        {"model": "a"}, "accuracy", "exact", None, 0, 0, None, None, None, None, "too_few_samples", 0, 6, 0,
+        aggregate="any of four", weighting="micro", repeats="pass^4",
+    )  # fmt: skip
+    show(result(*FOUR, aggregates=[any_of_four]))
+    assert "too_few_samples: pass^4 needs 4 scored samples of an item, and no item there has so many" in printed(capsys)

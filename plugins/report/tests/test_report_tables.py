@@ -146,6 +146,39 @@ def set_up_of(run: RunRecord, slices: list[dict[str, Any]], **benchmark: Any) ->
     return setup_of(replace(run, manifest={**run.manifest, "benchmark": changed}))
 
 
+def test_the_set_up_says_what_values_and_aggregates_are_means_of(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    (scorer,) = run.manifest["scorers"]
+    aggregates = [
+        {
+            "name": "a",
+            "score": "accuracy",
+            "metric": None,
+            "levels": ["slice"],
+            "weighting": "micro",
+            "repeats": "pass@3",
+        },
+        {"name": "b", "score": "accuracy", "metric": "m", "levels": ["metadata.level"], "weighting": "macro"},
+        {"name": "c", "score": "accuracy", "levels": ["slice", "dimensions.task"], "weighting": "nested_macro"},
+    ]
+    scorers = [
+        {**scorer, "denominator": "planned_missing_worst"},
+        {**scorer, "score": "format", "denominator": "parsed"},
+    ]
+    benchmark = {**run.manifest["benchmark"], "aggregates": aggregates}
+    told = setup_of(replace(run, manifest={**run.manifest, "scorers": scorers, "benchmark": benchmark}))
+    assert (
+        "Of accuracy: means are of all planned trials; refused, empty and unparsed answers, failed calls, and answers "
+        "that could not be scored, count as the metric's worst value. Of format: means are of parsed answers alone; "
+        "unparsed ones, failed calls, and answers that could not be scored, are in no mean, and are counted beside it. "
+        "Intervals are 95 % intervals over items. "
+        "a is the micro mean of accuracy of all scores, with pass@3 of each item's samples. "
+        "b is the macro mean of accuracy/m of groups by metadata.level. "
+        "c is the nested macro mean of accuracy of groups by slice, in those by dimensions.task. "
+    ) in told
+    assert "Refused, empty" not in told
+
+
 def test_the_set_up_says_what_a_slice_has_of_its_own(made: tuple[Gathered, Store]) -> None:
     run = made[0].runs[0]
     (common,) = run.manifest["benchmark"]["slices"]

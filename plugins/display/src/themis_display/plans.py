@@ -57,13 +57,13 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
     heading("Slices")
     _show_dicts(report.slices, ("slice_id", "items", "trials"))
     if report.code:
-        heading("Code that is called, and what keys hold of it")
+        heading("Code that is called, and what identifies it")
         _show_dicts([_code(row) for row in report.code], ("model", "path", "content", "files"))
     if report.handed:
-        heading("What engines are handed of each item")
+        heading("Item data that engines get")
         _show_dicts([_handed(row) for row in report.handed], ("slice_id", "model_id", "item", "reference", "prompt"))
     if report.engines:
-        heading("What engines hold once they are started, and take at once")
+        heading("What engines occupy, and how many calls they take at once")
         _show_dicts([_held(row) for row in report.engines], ("models", "provider", "gpus", "cores", "memory", "calls"))
     if report.unscorable:
         heading("Items that can't be scored, whatever the answer is")
@@ -72,7 +72,7 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
             ("slice_id", "score", "metric", "reason", "items", "of_items", "such as"),
         )
     if report.leaks:
-        heading("Items among the examples of their own prompt")
+        heading("Items that are examples in their own prompt")
         _show_dicts(
             [{**row, "such as": ", ".join(row["examples"])} for row in report.leaks],
             ("slice_id", "prompt_variant_id", "items", "of_items", "replaced", "left_out", "allowed", "such as"),
@@ -81,7 +81,7 @@ def show_plan(report: Plan, edited: Sequence[str] = ()) -> None:
         heading(f"Prompt {sample['prompt_variant_id']}, as sent for item {sample['item_id']} of {sample['slice_id']}")
         show_messages(sample["messages"])
         if sample["user"]:
-            heading(f"Its simulated user, as asked for item {sample['item_id']} before what is answered is added")
+            heading(f"Its simulated user, as asked for item {sample['item_id']} before any answer")
             show_messages(sample["user"])
 
 
@@ -93,7 +93,7 @@ def _code(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _handed(row: Mapping[str, Any]) -> dict[str, Any]:
     names = ", ".join("all fields" if each == "*" else each for each in row["item"])
-    reference = "HANDED OVER" if row["reference"] else "no"
+    reference = "PASSED ON" if row["reference"] else "no"
     return {**row, "item": names or "nothing", "reference": reference, "prompt": "yes" if row["prompt"] else "none"}
 
 

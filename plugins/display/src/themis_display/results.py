@@ -12,7 +12,7 @@ import click
 from themis_display.shapes import Gate, Mean, Result, Row
 from themis_display.tables import TEXTS, Told, columns_of, crossed_by_model, scores_told
 from themis_display.views import View
-from themis_output import Figure, cell, cut, echo, fits, heading, number, safe, stdout, table
+from themis_output import Figure, cell, cut, echo, fits, heading, number, safe, sentences, stdout, table
 from themis_wording import counted
 
 __all__ = ["cost_text", "show_result", "warn"]
@@ -40,6 +40,7 @@ def show_result(result: Result, gates: Sequence[Gate], view: View | None = None,
     rows = view.of(groups or result.scores)
     if rows:
         _show_rows_of(rows, wide=view.wide, by_model=bool(groups))
+        _show_too_few(rows, view.repeats)
     else:
         echo("no scores")
     _show_aggregates(result.aggregates, view)
@@ -98,6 +99,14 @@ def _show_aggregates(rows: Sequence[Mean], view: View) -> None:
         samples = f", {means[0].repeats}" if means[0].repeats else ""
         heading(f"{name}: {weighed}{samples}")
         _show_rows_of(means, wide=view.wide, by_model=True)
+        _show_too_few(means, means[0].repeats)
+
+
+def _show_too_few(rows: Sequence[Row], repeats: str | None) -> None:
+    """Say of rows without a number that the run has not the samples for it."""
+    if repeats and any(row.no_interval == "too_few_samples" for row in rows):
+        fewest = repeats[repeats.rindex("@" if "@" in repeats else "^") + 1 :]
+        echo(f"too_few_samples: {repeats} needs {fewest} scored samples of an item, and no item there has so many")
 
 
 def _metrics_above(above: list[str], header: list[str], cells: list[list[str]]) -> Told:
@@ -152,6 +161,7 @@ def _show_conclusion(conclusion: Mapping[str, Any]) -> None:
     """What it says, line by line; first whether the run is as it was wanted."""
     verdict = {True: "met: ", False: "NOT MET: ", None: ""}[conclusion["met"]]
     first, *rest = conclusion["text"].splitlines() or [""]
-    echo(f"\n{safe(conclusion['conclusion'])}: {verdict}{safe(first)}")
+    echo()
+    echo(sentences(f"{safe(conclusion['conclusion'])}: {verdict}{safe(first)}", more="    "))
     for line in rest:
-        echo(f"  {safe(line)}")
+        echo(sentences(safe(line), "  ", "    "))

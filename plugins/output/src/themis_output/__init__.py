@@ -4,7 +4,7 @@ Standard output is the command's own, whatever the code that it calls prints.
 """
 
 from themis_output.files import CannotWrite, atomic_output, whole_folder
-from themis_output.notebook import html_table
+from themis_output.notebook import html_line, html_table
 from themis_output.printing import (
     CannotPrint,
     as_json,
@@ -21,6 +21,7 @@ from themis_output.printing import (
     printing,
     quoted,
     safe,
+    sentences,
     shortened,
     stdout,
     store_options,
@@ -43,6 +44,7 @@ __all__ = [
     "fits",
     "format_option",
     "heading",
+    "html_line",
     "html_table",
     "leave_stdout",
     "lines",
@@ -52,6 +54,7 @@ __all__ = [
     "printing",
     "quoted",
     "safe",
+    "sentences",
     "shortened",
     "stdout",
     "store_options",

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from themis_output.printing import cell
+from themis_output.printing import cell, safe
 
-__all__ = ["html_table"]
+__all__ = ["html_line", "html_table"]
+
+
+def html_line(text: str) -> str:
+    """A paragraph of one line, shown and not read."""
+    return f"<p>{escape(safe(text))}</p>"
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, above: str = "") -> str:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
@@ -22,12 +23,15 @@ import click
 __all__ = [
     "CannotPrint", "as_json", "cell", "cut",
     "echo", "excerpt", "format_option", "heading", "leave_stdout", "number", "own_path",
-    "own_stdout", "printing", "quoted", "safe", "shortened", "stdout", "store_options",
+    "own_stdout", "printing", "quoted", "safe", "sentences", "shortened", "stdout", "store_options",
 ]  # fmt: skip
 
 # C0 but tab and line feed, DEL and C1 (escape sequences begin with them), what turns the direction of writing, and
 # lone surrogates, which no encoding can print.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_IN_PARENTHESES = re.compile(r"\([^()]{1,90}\)")
 
 
 def safe(text: str) -> str:
@@ -76,6 +80,18 @@ def number(value: float, digits: int = 4) -> str:
 def quoted(text: str) -> str:
     """Text of a model or an item, indented, so that it is not taken for the command's own words."""
     return "\n".join(f"    {line}" for line in safe(shortened(text)).split("\n"))
+
+
+def sentences(text: str, begin: str = "", more: str = "  ") -> str:
+    """One line of prose in lines of at most 100 characters; `more` begins each but the first.
+
+    What is in parentheses stays in one line if it fits, so that the figures of a sentence are not torn apart.
+    """
+    glued = _IN_PARENTHESES.sub(lambda match: match[0].replace(" ", "\0"), text)
+    wrapped = textwrap.wrap(
+        glued, 100, initial_indent=begin, subsequent_indent=more, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(wrapped).replace("\0", " ")
 
 
 def heading(text: str) -> None:

@@ -64,9 +64,17 @@ _WANTED = (
         "measure`.",
     ),
     click.option(
-        "--label-value", "numbers", multiple=True, metavar="TEXT=NUMBER", help="What a label counts as. Repeatable."
+        "--label-value",
+        "numbers",
+        multiple=True,
+        metavar="TEXT=NUMBER",
+        help="With --label: what a label counts as. Repeatable.",
     ),
-    click.option("--threshold", type=float, help="Count labels and judges' scores from here on as 1, lower ones as 0."),
+    click.option(
+        "--threshold",
+        type=float,
+        help="With --label: count labels and judges' scores from here on as 1, lower ones as 0.",
+    ),
 )
 
 

@@ -11,6 +11,15 @@ from themis_output import safe
 __all__ = ["setup_of"]
 
 T = TypeVar("T")
+_MEANS = {
+    "scored": "Refused, empty and unparsed answers count as the metric's worst value; failed calls, and answers that "
+    "could not be scored, are in no mean, and are counted beside it.",
+    "parsed": "Means are of parsed answers alone; unparsed ones, failed calls, and answers that could not be scored, "
+    "are in no mean, and are counted beside it.",
+    "planned_missing_worst": "Means are of all planned trials; refused, empty and unparsed answers, failed calls, "
+    "and answers that could not be scored, count as the metric's worst value.",
+}
+"""By the denominator of a score."""
 
 
 def setup_of(run: RunRecord) -> str:
@@ -144,10 +153,25 @@ def _scoring(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"The score {each['score']} is {each['component']} (version {each['version']})."
         for panel, where in _by_slice(panels.get((each["score"], each["metric"]), {})):
             yield f"Its verdicts{where} are {panel}."
-    yield (
-        "Refused, empty and unparsed answers count as the metric's worst value; failed calls, and answers that could "
-        "not be scored, are in no mean, and are counted beside it. Intervals are 95 % intervals over items."
-    )
+    means = {each["score"]: _MEANS[each.get("denominator", "scored")] for each in manifest["scorers"]}
+    for mean in dict.fromkeys(means.values()):
+        of = [name for name, each in means.items() if each == mean]
+        yield mean if len(of) == len(means) else f"Of {_listed(of)}: {mean[0].lower()}{mean[1:]}"
+    yield "Intervals are 95 % intervals over items."
+    yield from map(_aggregate, manifest["benchmark"].get("aggregates") or ())
+
+
+def _aggregate(each: Mapping[str, Any]) -> str:
+    """What a named mean of the spec is a mean of."""
+    weighting, levels = each["weighting"], each["levels"]
+    groups = {
+        "micro": "of all scores",
+        "macro": f"of groups by {_listed(levels)}",
+        "nested_macro": f"of groups by {', in those by '.join(levels)}",
+    }
+    score = f"{each['score']}/{each['metric']}" if each.get("metric") else each["score"]
+    samples = f", with {each['repeats']} of each item's samples" if each.get("repeats") else ""
+    return f"{each['name']} is the {weighting.replace('_', ' ')} mean of {score} {groups[weighting]}{samples}."
 
 
 def _panels(manifest: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, str]]:

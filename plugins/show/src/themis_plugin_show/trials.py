@@ -111,7 +111,7 @@ def show_trials(
         for line in aligned((*TRIAL_COLUMNS, *scorers), chain([first] if first else [], rows)):
             echo(line)
         if first is None:
-            click.echo(f"no trial of {safe(record.run_id)} is so", err=True)
+            click.echo(f"no trial of {safe(record.run_id)} matches", err=True)
 
 
 @click.command("items")

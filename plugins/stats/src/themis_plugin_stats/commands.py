@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from themis_output import as_json, cell, echo, heading, own_stdout, quoted, safe, store_options
+from themis_output import as_json, cell, echo, heading, own_stdout, quoted, safe, sentences, store_options
 
 __all__ = ["baseline", "compare", "power"]
 
@@ -113,7 +113,8 @@ def _fixed(
 
 
 def _show(found: Any) -> None:
-    echo(safe(found.verdict), bold=True)
+    for line in found.verdict.splitlines():
+        echo(sentences(safe(line)), bold=True)
     echo()
     echo(safe(found.table()))
     if found.differs:

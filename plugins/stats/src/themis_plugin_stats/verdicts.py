@@ -78,7 +78,7 @@ class Pair:
         if self.difference is None:
             said = f"{self.b} and {self.a} have no item in common, so nothing can be said of {self.name}"
             if not self.unmatched:
-                return said
+                return f"{said}: an item is the same only if all its content is"
             return f"{said}: one side alone has {', '.join(self.unmatched)}; name a part of each, such as RUN:slice=ID"
         numbers = f"{self._by()} ({self._interval()}, p {_p(self.p_corrected)}, n = {self.n})"
         if self.verdict == "equivalent":
