@@ -9,6 +9,8 @@ from typing import Any
 
 from importlib_metadata import Distribution, EntryPoint
 
+from themis_core.version import name_and_version
+
 __all__ = [
     "BROUGHT_BY",
     "COMMANDS",
@@ -105,7 +107,7 @@ def discover(group: str = GROUP) -> tuple[dict[str, list[Installed]], list[Unrea
         try:
             points = [point for point in distribution.entry_points if point.group == group]
             if points:
-                name, version = _name_and_version(distribution)
+                name, version = name_and_version(distribution)
                 if name not in seen:  # what comes later on the path is hidden, as for an import
                     for point in points:
                         found.setdefault(point.name, []).append(Installed(point.name, name, version, point))
@@ -130,17 +132,10 @@ def _cores() -> Iterator[Distribution]:
     """The core's distribution, without leftovers of others that had its name."""
     for each in Distribution.discover(name=_CORE):
         try:
-            _name_and_version(each)
+            name_and_version(each)
         except Exception:  # noqa: BLE001 - a leftover can be broken in any way
             continue
         yield each
-
-
-def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    name, version = distribution.metadata["Name"], distribution.metadata["Version"]
-    if not name or not version:
-        raise ValueError("its metadata name no distribution and version: an installation or removal was cut off")
-    return str(name), str(version)
 
 
 def _path_of(distribution: Distribution) -> str:
