@@ -166,6 +166,7 @@ def test_samples_are_averaged_within_items_first_and_say_how_many_flips_are_nois
 def test_clusters_are_what_a_metadata_field_says(ran: Callable[..., str]) -> None:
     run = ran({"a": yes(0, 40), "b": yes(20, 20)})
     (pair,) = compare(run, cluster="topic").pairs
+    assert compare(run, cluster="metadata.topic").pairs == [pair]
     assert (pair.units, pair.n, pair.method) == (20, 40, "cluster sign flips")
     with pytest.raises(SpecError, match="no metadata 'nothing' to cluster by"):
         compare(run, cluster="nothing")
@@ -249,6 +250,46 @@ def test_what_differs_and_what_flipped_is_shown_with_both_answers(ran: Callable[
     ]  # fmt: skip
     shown = themis("compare", first, second, "--flips", "2").stdout
     assert "Item 000 of s: 1 → 0\n  reference: yes\n  answer A:\n    yes\n  answer B:\n    no\n" in shown
+
+
+def test_what_was_edited_of_an_item_is_told(ran: Callable[..., str], tmp_path: Path) -> None:
+    first = ran({"m": yes(6, 2), "n": yes(5, 3)})
+    rows = (tmp_path / "b.jsonl").read_text("utf-8")
+    edited = rows.replace('"003?", "gold": "yes"', '"003!", "gold": "Yes"').replace('"005?"', '"005??"')
+    (tmp_path / "b.jsonl").write_text(edited, "utf-8")
+    found = compare(first, themis_core.run(tmp_path / "b.json").run_id)
+    assert [tuple(each.values()) for each in found.differs if each["what"].startswith("item ")] == [
+        ("item 003 of s: fields.question", "003?", "003!"),
+        ("item 003 of s: fields.gold", "yes", "Yes"),
+        ("item 003 of s: reference", "yes", "Yes"),
+        ("item 005 of s: fields.question", "005?", "005??"),
+    ]
+
+
+def test_a_run_that_two_stores_have_is_compared_with_itself_by_its_store(
+    ran: Callable[..., str], tmp_path: Path
+) -> None:
+    run = ran({"m": yes(5, 5)})
+    shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
+    with themis_core.open_results() as one, themis_core.open_results(tmp_path / "copy" / "b.json") as other:
+        found = compare(run, f"{run}:slice=s", results=[one, other])
+        assert found.sides == [f"{run} in {one.location}", f"{run} in {other.location}:slice=s"]
+        with pytest.raises(SpecError, match="is there twice"):
+            compare(run, run, results=[one, one])
+    assert "is the same" in found.verdict
+
+
+def test_why_no_flips_are_shown_is_told(ran: Callable[..., str]) -> None:
+    first, second = (ran({"m": yes(5, 5), "n": yes(9, 1)}, name=name, items=NAMES[:10]) for name in "ab")
+    assert "flips are shown of one pair: name its two sides" in themis("compare", first, second, "--flips", "2").stdout
+    one_pair = ("compare", f"{first}:model=m", f"{second}:model=m", "--flips", "2")
+    assert themis(*one_pair).stdout.endswith("\nno item flipped\n")
+    assert "no item flipped" not in themis(*one_pair[:-2]).stdout
+    themis("baseline", "set", first)
+    of_file = themis("compare", "themis-baseline.json:model=m", f"{second}:model=n", "--flips", "2").stdout
+    assert "flips are not shown: a baseline file has no answers" in of_file
+    shown = themis("baseline", "show").stdout
+    assert re.search(r"completed, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", shown)
 
 
 @pytest.mark.parametrize(

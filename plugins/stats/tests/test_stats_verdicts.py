@@ -26,3 +26,10 @@ def test_so_few_items_that_they_could_show_nothing_are_said_to() -> None:
     assert clusters.sentence().endswith(
         "; 1 cluster could show no difference, however large; if it is as it seems, some 120 items would decide"
     )
+
+
+def test_that_no_item_differs_is_said() -> None:
+    same = replace(PAIR, verdict="inconclusive", value_b=0.2, difference=0.0, won=0, p_corrected=1.0, no_interval=None)
+    same = replace(same, low=-0.1, high=0.1)
+    assert same.sentence().endswith("is the same (95 % interval -0.100 to +0.100, p = 1.000, n = 6); no item differs")
+    assert replace(same, won=1, lost=1).sentence().endswith("; there is nothing to judge by")

@@ -49,7 +49,7 @@ def _format(*formats: str) -> Callable[..., Any]:
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Show N items that one side got right and the other wrong.",
+    help="Show N items that one side got right and the other wrong, if two sides are compared.",
 )
 @click.option("--spec-b", type=_PATH, metavar="FILE", help="Spec of another store, for all runs but the first.")
 @click.option("--project-b", type=_PATH, metavar="FILE", help="The same, by a project file.")
@@ -70,6 +70,7 @@ def compare(
     Exits: 0 B is better, or equivalent within the margin; 1 B is worse; 10 inconclusive; other codes from 2 on as in
     `themis run`. If every pair is compared, 0 means that all pairs could be told apart.
     """
+    from themis_plugin_stats.baselines import is_file
     from themis_plugin_stats.comparing import compare as made
     from themis_plugin_stats.opening import opened
     from themis_plugin_stats.sides import parse_side
@@ -87,6 +88,8 @@ def compare(
         echo(safe(found.markdown()))
     else:
         _show(found)
+        if options["flips"] and not found.flips:
+            echo(f"\n{_no_flips(found, any(is_file(each.run) for each in sides))}")
     click.get_current_context().exit(found.exit_code)
 
 
@@ -126,6 +129,12 @@ def _show(found: Any) -> None:
         echo(f"  reference: {cell(each['reference'])}")
         for name in ("answer_a", "answer_b"):
             echo(f"  {name.replace('_', ' ').replace(' a', ' A').replace(' b', ' B')}:\n{quoted(each[name] or '')}")
+
+
+def _no_flips(found: Any, is_of_file: bool) -> str:
+    if len({(each.a, each.b) for each in found.pairs}) > 1:
+        return "flips are shown of one pair: name its two sides, such as RUN:model=ID RUN:model=ID"
+    return "flips are not shown: a baseline file has no answers" if is_of_file else "no item flipped"
 
 
 @click.group()
@@ -190,8 +199,12 @@ def show_baseline(file: Path, as_format: str) -> None:
     if as_format == "json":
         echo(as_json({**told, "scores": rows}))
         return
-    echo(f"{safe(str(file))}: {safe(found.run.run_id)}, {found.run.status}, at {cell(found.run.finished_at)}")
+    echo(f"{safe(str(file))}: {safe(found.run.run_id)}, {found.run.status}, at {_time(found.run.finished_at)}")
     table(list(rows[0]) if rows else ["slice"], [list(row.values()) for row in rows], shared=("params", "metric"))
+
+
+def _time(at: str | None) -> str:
+    return "–" if at is None else f"{safe(at[:19].replace('T', ' '))} UTC"
 
 
 @click.command()

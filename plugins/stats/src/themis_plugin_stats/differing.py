@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from themis_core import Results, ScoreRow
+import numpy as np
+
+from themis_core import Item, Results, ScoreRow
 from themis_plugin_stats.collecting import Cell, Group, MetricKey
 from themis_plugin_stats.pairing import cells_of, keyed_alike
 from themis_plugin_stats.sides import By, Of
@@ -26,6 +28,7 @@ def differences(one: Of, other: Of, by: By) -> list[Told]:
         found += _told("spec: ", _leaves(first.get("benchmark")), _leaves(second.get("benchmark")))
         found += _told("items of slice ", _items(first), _items(second))
         found += _told("plugin ", _plugins(first), _plugins(second))
+        found += _edited(one, other, by)
     a, b = _sampled(one, other, by)
     found += [{"what": what, "a": a[what], "b": b[what]} for what in a if what in b and a[what] != b[what]]
     return found
@@ -91,6 +94,40 @@ def _sampled(one: Of, other: Of, by: By) -> tuple[Told, Told]:
         if item in b.first
     ][:SAMPLED]
     return _looked_at(one, [each[:2] for each in trials]), _looked_at(other, [each[2:] for each in trials])
+
+
+def _edited(one: Of, other: Of, by: By) -> Iterator[Told]:
+    """What was edited, of a few of the first items that have the same id on both sides and no pair."""
+    if one[1].results is None or other[1].results is None:
+        return
+    key = next(iter(one[1].cells))
+    first, second = cells_of(*one, key), cells_of(*other, key)
+    keyed = keyed_alike(first, second, by)
+    told: set[tuple[str, str]] = set()
+    for name in (name for name in keyed[0] if name in keyed[1]):
+        a, b = keyed[0][name], keyed[1][name]
+        slice_id = _slice_of(one, key, a)
+        before, after = _by_id(one[1].results, a, b), _by_id(other[1].results, b, a)
+        for item_id in sorted(before.keys() & after.keys()):
+            if len(told) < SAMPLED and (slice_id, item_id) not in told:
+                told.add((slice_id, item_id))
+                yield from _told(f"item {item_id} of {slice_id}: ", *map(_content, (before[item_id], after[item_id])))
+
+
+def _by_id(results: Results, own: Cell, other: Cell) -> dict[str, Item]:
+    """Those of the first items of a cell that the other cell lacks, by id."""
+    known = other.digests.dtype.itemsize
+    digests = {digest: bytes.fromhex(digest)[:known] for digest in own.first}
+    alone = np.setdiff1d(np.array([*digests.values()], own.digests.dtype), other.digests)
+    lacks = {each.rstrip(b"\0") for each in alone.tolist()}
+    wanted = [digest for digest, begun in digests.items() if begun.rstrip(b"\0") in lacks]
+    return {item.id: item for item in results.items(wanted).values()}
+
+
+def _content(item: Item) -> dict[str, Any]:
+    return _leaves(
+        {"fields": item.fields, "reference": item.reference, "metadata": item.metadata, "output": item.output}
+    )
 
 
 def _slice_of(of: Of, key: MetricKey, cell: Cell) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from themis_core import Item, Results, SpecError
 
-__all__ = ["check_clusters", "check_names", "check_stored", "compared_slices"]
+__all__ = ["check_clusters", "check_names", "check_stored", "cluster_of", "compared_slices"]
 
 
 def check_names(compare: Any, benchmark: Any) -> None:
@@ -64,10 +64,19 @@ def check_stored(against: str, results: Results | None) -> None:
         raise SpecError(f"against: {error.message}. Or {otherwise}") from error
 
 
+def cluster_of(item: Item, field: str) -> Any:
+    """What an item's metadata, or else its field, of this name says; None if it has neither.
+
+    `metadata.topic`, as results are grouped by, is `topic` of the metadata.
+    """
+    value = item.metadata.get(field, item.fields.get(field))
+    return item.metadata.get(field.removeprefix("metadata.")) if value is None else value
+
+
 def check_clusters(field: str, slice_id: str, items: Iterable[Item]) -> None:
     """Raise SpecError if an item says nothing by which it belongs to a cluster."""
     for item in items:
-        if item.metadata.get(field, item.fields.get(field)) is None:
+        if cluster_of(item, field) is None:
             known = ", ".join(sorted({*item.metadata, *item.fields})) or "nothing"
             told = f"cluster: item {item.id!r} of slice {slice_id!r} has no metadata {field!r} to cluster by"
             raise SpecError(f"{told}. It has: {known}")

@@ -45,7 +45,26 @@ def read_sides(
     for side, store in zip(sides, stores, strict=True):
         if (id(store), side.run) not in read:
             read[id(store), side.run] = _read(side, store, wanted, digits)
-    return sides, [read[id(store), side.run] for side, store in zip(sides, stores, strict=True)]
+    collected = [read[id(store), side.run] for side, store in zip(sides, stores, strict=True)]
+    return _told_apart(sides, collected), collected
+
+
+def _told_apart(sides: Sequence[Side], collected: Sequence[Collected]) -> list[Side]:
+    """A run that two stores have is called by its store too."""
+    places: dict[str, set[str]] = {}
+    for run in collected:
+        if run.results is not None:
+            places.setdefault(run.run.run_id, set()).add(run.results.location)
+    found = []
+    for side, run in zip(sides, collected, strict=True):
+        if run.results is not None and not side.label and len(places[run.run.run_id]) > 1:
+            told = [
+                f"{run.run.run_id} in {run.results.location}",
+                *(f"{part}={value}" for part, value in side.only.items()),
+            ]
+            side = Side(side.run, side.only, ":".join(told))
+        found.append(side)
+    return found
 
 
 def _named(sides: Sequence[Side]) -> list[Side]:

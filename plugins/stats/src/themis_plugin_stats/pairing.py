@@ -14,6 +14,7 @@ from themis_core import NO_PROMPT, PluginError, Score, SpecError
 from themis_plugin_stats.collecting import Cell, Collected, Digests, Group, MetricKey
 from themis_plugin_stats.corpus import bootstrapped, jackknifed
 from themis_plugin_stats.flipping import Floats
+from themis_plugin_stats.naming import cluster_of
 from themis_plugin_stats.procedures import Procedure, Unvaried, paired, welch
 from themis_plugin_stats.sides import By, Of, Side
 
@@ -147,7 +148,7 @@ def clusters_of(pairs: Pairs, one: Collected, other: Collected, field_name: str)
         items = results.items(batch)
         for digest in batch:
             item = items[digest]
-            value = item.metadata.get(field_name, item.fields.get(field_name))
+            value = cluster_of(item, field_name)
             if value is None:
                 names = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
                 raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {names}")

@@ -113,7 +113,9 @@ class Pair:
         if self.items_needed is not None and self.items_needed > self.n:
             more = f"if it is as it seems, some {round_up(self.items_needed):,} items would decide"
             return f"{could}; {more}" if could else more
-        return could or "there is nothing to judge by"
+        return could or (
+            "there is nothing to judge by" if self.difference or self.won or self.lost else "no item differs"
+        )
 
 
 def begun(text: str) -> str:
