@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from themis_core import ScoreRow
-from themis_plugin_stats.collecting import DIGITS, WHOLE, Cell
+from themis_plugin_stats.collecting import Cell
+from themis_plugin_stats.columns import DIGITS, WHOLE, ItemMeans
 from themis_plugin_stats.item_sums import ItemSums
 
 ITEMS = 20_000
@@ -31,7 +32,8 @@ def test_an_item_takes_few_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 32 * ITEMS
-    assert (len(cell.digests), cell.means.sum(), cell.counts.sum(), cell.within.sum()) == (ITEMS, ITEMS / 2, ITEMS, 0)
+    digests, means, counts, within = cell.items.of()
+    assert (len(digests), means.sum(), counts.sum(), within.sum()) == (ITEMS, ITEMS / 2, ITEMS, 0)
 
 
 def test_parts_that_are_added_up_take_8_bytes_each() -> None:
@@ -67,9 +69,9 @@ def test_scores_of_unlike_numbers_of_parts_are_told() -> None:
 
 @pytest.mark.parametrize("digits", [DIGITS, WHOLE])
 def test_as_much_of_a_digest_is_kept_as_is_asked_for(digits: int) -> None:
-    cell = Cell(digits=digits)
+    cell = Cell(ItemMeans(digits))
     cell.add(row(7, 1.0), keeps_parts=False)
-    assert cell.digests.tolist() == [sha256(b"7").digest()[: digits // 2]]
+    assert cell.items.of().digests.tolist() == [sha256(b"7").digest()[: digits // 2]]
 
 
 @pytest.mark.parametrize("several", [{0}, {1}, {3}, {1, 2}, {0, 1, 2, 3}, set()], ids=str)
@@ -79,13 +81,14 @@ def test_samples_are_averaged_wherever_the_first_item_with_several_stands(severa
     for item, samples in values.items():
         for sample, value in enumerate(samples.tolist()):
             cell.add(row(item, value, sample), keeps_parts=False)
-    assert cell.means == pytest.approx([each.mean() for each in values.values()])
-    assert cell.counts.tolist() == [len(each) for each in values.values()]
-    assert cell.within == pytest.approx([((each - each.mean()) ** 2).sum() for each in values.values()], abs=1e-15)
+    found = cell.items.of()
+    assert found.means == pytest.approx([each.mean() for each in values.values()])
+    assert found.counts.tolist() == [len(each) for each in values.values()]
+    assert found.within == pytest.approx([((each - each.mean()) ** 2).sum() for each in values.values()], abs=1e-15)
 
 
 def test_a_cell_without_scores_is_empty_and_says_why() -> None:
     cell = Cell()
     cell.add(row(1, None), keeps_parts=False)
-    assert [len(each) for each in (cell.digests, cell.means, cell.counts, cell.within)] == [0, 0, 0, 0]
+    assert [len(each) for each in cell.items.of()] == [0, 0, 0, 0]
     assert cell.ledger == {"judge_unavailable": 1}

@@ -189,6 +189,21 @@ def test_a_metric_whose_least_is_best_turns_the_verdict(ran: Callable[..., str])
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("arguments", [("compare",), ("compare", "--cluster", "topic"), ("power",)])
+def test_scores_in_a_temporary_file_say_the_same_and_a_folder_that_is_not_there_is_told(
+    ran: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    run = ran({"a": ["yes|no"] * 20 + ["no|no"] * 20, "b": ["yes|yes"] * 25 + ["no|no"] * 15}, samples=2)
+    asked = (*arguments, run, "--format", "json")
+    in_memory = themis(*asked)
+    monkeypatch.setattr("themis_plugin_stats.columns.BLOCK", 8)
+    monkeypatch.setattr("themis_plugin_stats.columns.ROOM", 8)
+    assert in_memory.stdout == themis(*asked).stdout
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    lost = themis(*asked)
+    assert (lost.exit_code, "can't keep scores in a temporary file in gone: No such file" in lost.stderr) == (4, True)
+
+
 def test_all_pairs_are_corrected_and_put_into_groups(ran: Callable[..., str]) -> None:
     run = ran({"a": yes(10, 40), "b": yes(12, 38), "c": yes(45, 5)})
     found = compare(run)

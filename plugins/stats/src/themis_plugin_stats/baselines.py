@@ -14,6 +14,7 @@ from themis_core import ResultRow, RunRecord, ScoreRow, SpecError, shown_path
 from themis_output import atomic_output
 from themis_plugin_stats.baseline_file import DIGITS, VERSION, Filed, FiledScores
 from themis_plugin_stats.collecting import ALL, Cell, Collected, Group, MetricKey, chosen
+from themis_plugin_stats.columns import ItemMeans
 
 __all__ = ["FILE", "is_file", "read_baseline", "write_baseline"]
 
@@ -56,12 +57,13 @@ def write_baseline(collected: Collected, numbers: Iterable[ResultRow], path: Pat
 
 def _items(cell: Cell) -> list[tuple[str, Any]]:
     """By digest: of each item its mean and samples, or of a number of all items its samples with their parts."""
-    names = [each.ljust(32, b"\0").hex()[:DIGITS] for each in cell.digests.tolist()]
+    columns = cell.items.of()
+    names = [each.ljust(32, b"\0").hex()[:DIGITS] for each in columns.digests.tolist()]
     if cell.parts:
         return [(name, [[each.value, *each.parts] for each in of]) for name, of in zip(names, cell.parts, strict=True)]
     return [
         (name, mean if count == 1 else [mean, int(count)])
-        for name, mean, count in zip(names, cell.means.tolist(), cell.counts.tolist(), strict=True)
+        for name, mean, count in zip(names, columns.means.tolist(), columns.counts.tolist(), strict=True)
     ]
 
 
@@ -104,7 +106,7 @@ def _collected(data: Filed) -> Collected:
 
 
 def _cell(each: FiledScores) -> Cell:
-    cell = Cell(digits=DIGITS, number=each.value)
+    cell = Cell(ItemMeans(DIGITS), number=each.value)
     for digest, values in each.items.items():
         if isinstance(values, list):
             for value, *parts in values:

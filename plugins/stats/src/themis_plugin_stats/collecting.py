@@ -1,39 +1,32 @@
-"""The scores of a run as columns of numbers: what a comparison reads, once, in some 24 bytes for each item of a group.
+"""The scores of a run as columns of numbers: what a comparison reads, once.
 
-Of a metric that makes its number of sums of parts, such as BLEU, these sums as well. Of one that may do anything with
-its scores, each of them, in some hundreds of bytes.
+Memory holds few of them (see `columns`). Of a metric that makes its number of sums of parts, such as BLEU, it holds
+all, and these sums as well. Of one that may do anything with its scores, each of them, in some hundreds of bytes.
 
 A group is what has one slice, model, prompt variant, setting, score and metric. Samples are averaged within items.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from themis_core import Results, RunRecord, Score, ScoreRow, SpecError
+from themis_plugin_stats.columns import DIGITS, ItemMeans, Overflow
 from themis_plugin_stats.item_sums import ItemSums
 
-__all__ = ["ALL", "DIGITS", "WHOLE", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"]
+__all__ = ["ALL", "Cell", "Collected", "Group", "MetricKey", "chosen", "collect"]
 
 ALL = ("*",)
 """All metrics of a run."""
 
-DIGITS = 32
-"""Of an item's SHA-256: 16 bytes tell items apart, and half as many are kept."""
-WHOLE = 64
-"""All of its digits, which the store is asked by."""
 LOOKED_AT = 50
 """Items of each group among which a comparison looks for some that both sides have, for their prompts and replies."""
 MetricKey: TypeAlias = tuple[str, str]
 """Score and metric, as results name them."""
-Digests: TypeAlias = NDArray[np.bytes_]
 
 
 class Group(NamedTuple):
@@ -49,6 +42,7 @@ class Group(NamedTuple):
 class Cell:
     """The scores of one group and metric: one number for each item that has any."""
 
+    items: ItemMeans = field(default_factory=ItemMeans)
     ledger: Counter[str] = field(default_factory=Counter)
     """`scored` and `unparsed` answers, and the unscored ones by reason."""
     parts: list[list[Score]] = field(default_factory=list)
@@ -59,13 +53,6 @@ class Cell:
     """By item, the first trials' ids, to look at closely."""
     number: float | None = None
     """What the run itself says of them; known of a baseline file alone."""
-    digits: int = DIGITS
-    """Of the items' digests that are kept."""
-    _digests: bytearray = field(default_factory=bytearray)
-    _means: array[float] = field(default_factory=lambda: array("d"))
-    _counts: array[int] = field(default_factory=lambda: array("l"))
-    """Empty for as long as each item has one sample, and so is the next one."""
-    _within: array[float] = field(default_factory=lambda: array("d"))
     _last: str = ""
 
     def add(self, row: ScoreRow, keeps_parts: bool) -> None:
@@ -82,13 +69,9 @@ class Cell:
         is_new = row.item_digest != self._last
         if is_new:
             self._last = row.item_digest
-            self._digests += bytes.fromhex(row.item_digest[: self.digits])
-            self._means.append(value)
-            if self._counts:
-                self._counts.append(1)
-                self._within.append(0.0)
+            self.items.add(row.item_digest, value)
         else:
-            self._add_sample(value)
+            self.items.add_sample(value)
         if self.sums is not None:
             self.sums.add(value, row.parts, new_item=is_new)
         elif keeps_parts:
@@ -99,35 +82,6 @@ class Cell:
     def item_sums(self) -> ItemSums:
         """The same of a cell that holds its scores one by one, as that of a file does."""
         return ItemSums.of(self.parts) if self.sums is None else self.sums
-
-    def _add_sample(self, value: float) -> None:
-        if not self._counts:
-            self._counts = array("l", [1]) * len(self._means)
-            self._within = array("d", [0.0]) * len(self._means)
-        # Welford 1962: mean and squares in one pass.
-        self._counts[-1] += 1
-        off = value - self._means[-1]
-        self._means[-1] += off / self._counts[-1]
-        self._within[-1] += off * (value - self._means[-1])
-
-    @property
-    def digests(self) -> Digests:
-        """The beginning of each item's SHA-256, its last zero bytes cut off, as numpy does."""
-        return np.frombuffer(self._digests, dtype=f"S{self.digits // 2}")
-
-    @property
-    def means(self) -> NDArray[np.float64]:
-        return np.frombuffer(self._means, dtype=np.float64)
-
-    @property
-    def counts(self) -> NDArray[np.float64]:
-        """Samples of each item."""
-        return np.asarray(self._counts, dtype=np.float64) if self._counts else np.ones(len(self._means))
-
-    @property
-    def within(self) -> NDArray[np.float64]:
-        """Sum of squares of the samples around their item's mean."""
-        return np.frombuffer(self._within, dtype=np.float64) if self._within else np.zeros(len(self._means))
 
 
 @dataclass(slots=True)
@@ -183,20 +137,19 @@ def collect(
 
 
 def _read(found: Collected, results: Results, digits: int, each_score: bool) -> None:
-    current: tuple[str, ...] | None = None
-    cell: Cell | None = None
-    keeps_parts = False
-    for row in results.score_rows(found.run.run_id):
-        place = row[:6]
-        if place != current:
-            current = place
-            groups = found.cells.get(place[4:])
-            component = found.aggregates.get((place[0], place[4], place[5]))
-            keeps_parts = component is not None
-            sums = ItemSums() if component is not None and component.sums_parts and not each_score else None
-            cell = None if groups is None else groups.setdefault(Group(*place[:4]), Cell(digits=digits, sums=sums))
-        if cell is not None:
-            cell.add(row, keeps_parts)
+    overflow = Overflow()
+    for (*group, score, metric), rows in groupby(results.score_rows(found.run.run_id), lambda row: row[:6]):
+        cells = found.cells.get((score, metric))
+        if cells is None:
+            continue
+        component = found.aggregates.get((group[0], score, metric))
+        sums = ItemSums() if component is not None and component.sums_parts and not each_score else None
+        # What is beside them is found by their places, which a file would change.
+        items = ItemMeans(digits, overflow if component is None else None)
+        cell = cells.setdefault(Group(*group), Cell(items, sums=sums))
+        for row in rows:
+            cell.add(row, keeps_parts=component is not None)
+        cell.items.settle()
 
 
 def chosen(known: list[MetricKey], wanted: Collection[str], run_id: str) -> list[MetricKey]:

@@ -165,7 +165,7 @@ def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None
         write_baseline(collected, numbers, output)
     except CannotWrite as error:
         raise SpecError(str(error)) from error
-    count = sum(len(cell.means) for cells in collected.cells.values() for cell in cells.values())
+    count = sum(len(cell.items) for cells in collected.cells.values() for cell in cells.values())
     echo(f"{safe(str(output))}: {safe(collected.run.run_id)}, {counted(count, 'score')}")
     if collected.run.status != "completed":
         told = f"warning: this run is {collected.run.status}: what it has no score of is not in the file"
@@ -186,7 +186,7 @@ def show_baseline(file: Path, as_format: str) -> None:
         {
             "slice": group.slice_id, "model": group.model, "prompt": group.prompt, "params": group.params,
             "metric": "/".join(key), "value": cell.number,
-            "items": len(cell.means),
+            "items": len(cell.items),
         }
         for key, cells in found.cells.items() for group, cell in cells.items()
     ]  # fmt: skip

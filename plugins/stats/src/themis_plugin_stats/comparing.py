@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from themis_core import Results, RunRecord, SpecError
 from themis_plugin_stats.alike import check_alike, denominators_of
-from themis_plugin_stats.collecting import DIGITS, WHOLE, MetricKey
+from themis_plugin_stats.clustering import clusters_of
+from themis_plugin_stats.collecting import MetricKey
+from themis_plugin_stats.columns import DIGITS, WHOLE
 from themis_plugin_stats.differing import differences, flips_between
 from themis_plugin_stats.multiple import Correction, corrected
 from themis_plugin_stats.opening import opened, read_sides
-from themis_plugin_stats.pairing import Pairs, clusters_of, compared, numbers_of, pair
+from themis_plugin_stats.pairing import Pairs, compared, numbers_of, pair
 from themis_plugin_stats.planning import items_to_decide, items_to_equal, smallest_difference
-from themis_plugin_stats.procedures import Procedure, difference_of
+from themis_plugin_stats.procedures import Procedure
 from themis_plugin_stats.result import Comparison
 from themis_plugin_stats.sides import By, Chosen, Of, Side, choose
 from themis_plugin_stats.verdicts import Pair, Verdict
@@ -129,7 +130,7 @@ def missing_of(run: RunRecord) -> int:
 
 
 def _test(one: Of, other: Of, pairs: Pairs, key: MetricKey, cluster: str | None, unpaired: bool) -> Procedure:
-    clusters = None if cluster is None or not len(pairs.a) else clusters_of(pairs, one[1], other[1], cluster)
+    clusters = None if cluster is None else partial(clusters_of, one=one[1], other=other[1], field_name=cluster)
     component = _component(one, other, key)
     return compared(pairs, component, clusters, unpaired=unpaired, metric=key[1], span=other[1].span(key))
 
@@ -159,7 +160,7 @@ def _described(
     low, high = test.interval()
     low_90, high_90 = test.interval(0.9)
     values = numbers_of(pairs, _component(one, other, key), unpaired=unpaired, metric=key[1])
-    ahead = difference_of(pairs.a, pairs.b) * (1 if better_up else -1)
+    won, lost = (pairs.tally.won, pairs.tally.lost) if better_up else (pairs.tally.lost, pairs.tally.won)
     nothing = not test.n
     needed = None if nothing else items_to_decide(test)
     if margin is not None and not nothing and abs(test.difference) < margin:
@@ -169,9 +170,9 @@ def _described(
         test.p_value, test.p_value, None if margin is None else test.p_equivalent(margin),
         test.n, test.units, test.method, better_up, "inconclusive",
         None if nothing else smallest_difference(test), needed,
-        int(np.sum(ahead > 0)), int(np.sum(ahead < 0)),
+        won, lost,
         pairs.ledgers[0].to_dict(), pairs.ledgers[1].to_dict(), *pairs.noise,
-        sum(len(at) for _, _, at, _ in pairs.matched) / max(len(pairs.a), 1), pairs.unmatched, test.no_interval,
+        pairs.scores / max(pairs.tally.n, 1), pairs.unmatched, test.no_interval,
     )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from themis_plugin_stats.flipping import SEED
-from themis_plugin_stats.procedures import FEWEST_UNITS, ByStandardError, Procedure, Unspread, Unvaried, worth_of
+from themis_plugin_stats.procedures import FEWEST_UNITS, ByStandardError, Procedure, Unspread, Unvaried
+from themis_plugin_stats.tallying import worth_of
 
 __all__ = ["bootstrapped", "jackknifed"]
 

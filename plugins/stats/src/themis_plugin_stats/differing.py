@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from themis_core import Item, Results, ScoreRow
 from themis_plugin_stats.collecting import Cell, Group, MetricKey
 from themis_plugin_stats.pairing import cells_of, keyed_alike
@@ -116,12 +114,7 @@ def _edited(one: Of, other: Of, by: By) -> Iterator[Told]:
 
 def _by_id(results: Results, own: Cell, other: Cell) -> dict[str, Item]:
     """Those of the first items of a cell that the other cell lacks, by id."""
-    known = other.digests.dtype.itemsize
-    digests = {digest: bytes.fromhex(digest)[:known] for digest in own.first}
-    alone = np.setdiff1d(np.array([*digests.values()], own.digests.dtype), other.digests)
-    lacks = {each.rstrip(b"\0") for each in alone.tolist()}
-    wanted = [digest for digest, begun in digests.items() if begun.rstrip(b"\0") in lacks]
-    return {item.id: item for item in results.items(wanted).values()}
+    return {item.id: item for item in results.items(other.items.without(own.first)).values()}
 
 
 def _content(item: Item) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SEED", "Floats", "flipped_means"]
+__all__ = ["ENUMERATED", "SEED", "Floats", "flipped_means"]
 
 Floats: TypeAlias = NDArray[np.float64]
 ENUMERATED = 14
@@ -19,21 +19,25 @@ _CHUNK, _MOST_AT_ONCE = 2_000, 2_000_000
 _EXACTLY_DRAWN = 1_000
 
 
-def flipped_means(totals: Floats, sizes: Floats) -> tuple[Floats, int]:
+def flipped_means(totals: Floats, sizes: Floats, others: int = 0) -> tuple[Floats, int]:
     """The mean difference in each set of flipped units, sorted; and in how many nothing was flipped.
+
+    Beside the units of which totals and sizes are given, so many others are of size 1 and don't differ.
 
     Flipping the signs around `null` gives a mean at least as great as the one seen just if the mean of what was flipped
     is at most `null`. So these means hold the test of every null, and its interval (Hartigan 1969, "typical values").
     """
-    if len(totals) <= ENUMERATED:
+    if others <= _EXACTLY_DRAWN:
+        totals, sizes, others = np.append(totals, np.zeros(others)), np.append(sizes, np.ones(others)), 0
+    if len(totals) + others <= ENUMERATED:
         numbers = np.arange(1, 2 ** len(totals), dtype=np.int64)
         chosen = (numbers[:, None] >> np.arange(len(totals))) & 1
         return _rounded(chosen @ totals / (chosen @ sizes), totals), 1
     differ = totals != 0
     same = sizes[~differ]
     held = 0.0
-    if len(same) > _EXACTLY_DRAWN:  # half of these are flipped, give or take a few in a hundred, and add nothing
-        held, same = float(same.sum()) / 2, same[:0]
+    if len(same) + others > _EXACTLY_DRAWN:  # half are flipped, give or take a few in a hundred, and add nothing
+        held, same = (float(same.sum()) + others) / 2, same[:0]
     weights = np.concatenate([sizes[differ], same])
     sums = np.concatenate([totals[differ], np.zeros(len(same))])
     parts, ties = [], 1

@@ -169,13 +169,13 @@ def _components(side: Of, key: MetricKey) -> Components | None:
     by_prompt: dict[str, list[Cell]] = {}
     for group, cell in cells:
         by_prompt.setdefault(group.prompt, []).append(cell)
-    columns = [_by_digest(each) for each in by_prompt.values()]
-    common = sorted(set.intersection(*map(set, columns)))
+    found = [_by_digest(each) for each in by_prompt.values()]
+    common = sorted(set.intersection(*map(set, found)))
     if len(common) < 2:
         return None
-    means = np.array([[column[each] for column in columns] for each in common])
-    counts = np.concatenate([cell.counts for _, cell in cells])
-    within = np.concatenate([cell.within for _, cell in cells])
+    means = np.array([[of[each] for of in found] for each in common])
+    columns = [cell.items.of() for _, cell in cells]
+    counts, within = (np.concatenate([getattr(each, name) for each in columns]) for name in ("counts", "within"))
     several = counts > 1
     variance = float(within[several].sum() / (counts[several] - 1).sum()) if several.any() else None
     repeat, repeats = repeats_of(side, key)
@@ -186,7 +186,8 @@ def _by_digest(cells: Sequence[Cell]) -> dict[bytes, float]:
     """Slices and settings of one prompt variant: each item's mean over them."""
     found: dict[bytes, list[float]] = {}
     for cell in cells:
-        for digest, mean in zip(cell.digests.tolist(), cell.means.tolist(), strict=True):
+        columns = cell.items.of()
+        for digest, mean in zip(columns.digests.tolist(), columns.means.tolist(), strict=True):
             found.setdefault(digest, []).append(mean)
     return {digest: sum(means) / len(means) for digest, means in found.items()}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from themis_core import Results, SpecError, open_results
 from themis_plugin_stats.baselines import is_file, read_baseline
-from themis_plugin_stats.collecting import DIGITS, Collected, collect
+from themis_plugin_stats.collecting import Collected, collect
+from themis_plugin_stats.columns import DIGITS
 from themis_plugin_stats.sides import Side, parse_side
 
 __all__ = ["opened", "read_sides"]

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from themis_core import NO_PROMPT, PluginError, Score, SpecError
-from themis_plugin_stats.collecting import Cell, Collected, Digests, Group, MetricKey
+from themis_plugin_stats.collecting import Cell, Collected, Group, MetricKey
+from themis_plugin_stats.columns import PARTS, Columns, Digests
 from themis_plugin_stats.corpus import bootstrapped, jackknifed
 from themis_plugin_stats.flipping import Floats
-from themis_plugin_stats.naming import cluster_of
-from themis_plugin_stats.procedures import Procedure, Unvaried, paired, welch
+from themis_plugin_stats.procedures import Procedure, Unvaried, paired_clusters, paired_items, welch_of
 from themis_plugin_stats.sides import By, Of, Side
+from themis_plugin_stats.tallying import Clusters, Moments, Tally
 
-__all__ = ["Ledger", "Pairs", "cells_of", "compared", "keyed_alike", "pair"]
+__all__ = ["Chunk", "Ledger", "Pairs", "cells_of", "compared", "keyed_alike", "numbers_of", "pair"]
 
 Key: TypeAlias = tuple[str, ...]
 Items: TypeAlias = Sequence[Sequence[Score]]
 """Scores by item."""
 _FIELDS = ("slice_id", "model", "prompt", "params")
-_BATCH = 500
 
 
 @dataclass(slots=True)
@@ -51,109 +52,139 @@ class Ledger:
         }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Pairs:
-    """The scores of two sides on the items that both have, one number for each item and side."""
+class Match(NamedTuple):
+    """What two cells that belong together hold of a chunk, and the positions of the common items in each."""
+
+    a: Columns
+    b: Columns
+    at_a: NDArray[np.intp]
+    at_b: NDArray[np.intp]
+
+
+class Chunk(NamedTuple):
+    """Items that both sides have, one number for each item and side."""
 
     digests: Digests
     a: Floats
     b: Floats
+    matches: list[Match]
+    """Of the cells that are `Pairs.matched`."""
+
+
+@dataclass
+class Pairs:
+    """The scores of two sides on the items that both have."""
+
+    matched: list[tuple[Cell, Cell]]
+    """Cells of both sides that belong together."""
+    cells: tuple[list[Cell], list[Cell]]
     ledgers: tuple[Ledger, Ledger]
-    matched: list[tuple[Cell, Cell, NDArray[np.intp], NDArray[np.intp]]]
-    """Cells of both sides that belong together, and the positions of the common items in each."""
     unmatched: list[str]
     """Slices, models, prompts or settings that one side alone has."""
-    noise: tuple[float | None, float | None]
+    noise: tuple[float | None, float | None] = (None, None)
     """How often two answers of one side to an item differ, by samples of the same; None if there is one of each."""
-    cells: tuple[list[Cell], list[Cell]]
+    tally: Tally = field(default_factory=Tally)
+    scores: int = 0
+    """Of each side, that have one of the other in place."""
 
-    def whole(self) -> tuple[Floats, Floats]:
+    @cached_property
+    def parts(self) -> Sequence[int | None]:
+        """The parts by which the items are gone through; None stands for all, where they are few."""
+        return range(PARTS) if any(cell.items.in_parts for side in self.cells for cell in side) else (None,)
+
+    def chunks(self) -> Iterable[Chunk]:
+        """The common items, by parts."""
+        return map(self._chunk, self.parts) if len(self.parts) > 1 else (self.all,)
+
+    @cached_property
+    def all(self) -> Chunk:
+        """All common items at once, which memory has room for if they are few."""
+        return self._chunk(None)
+
+    def _chunk(self, part: int | None) -> Chunk:
+        matches, digests = [], []
+        for a, b in self.matched:
+            first, second = a.items.of(part), b.items.of(part)
+            both, *at = np.intersect1d(*_alike(first.digests, second.digests), assume_unique=True, return_indices=True)
+            matches.append(Match(first, second, *at))
+            digests.append(both)
+        numbers = [each.a.means[each.at_a] for each in matches], [each.b.means[each.at_b] for each in matches]
+        (a_means, b_means), items = _by_item(digests, *numbers)
+        return Chunk(items, a_means, b_means, matches)
+
+    @cached_property
+    def whole(self) -> tuple[Moments, Moments]:
         """All scores of each side, by item, for unpaired comparisons."""
-        return _all_items(self.cells[0]), _all_items(self.cells[1])
+        return self._moments(self.cells[0]), self._moments(self.cells[1])
+
+    def _moments(self, cells: Sequence[Cell]) -> Moments:
+        found = Moments()
+        for part in self.parts:
+            columns = [cell.items.of(part) for cell in cells]
+            means = [each.means for each in columns]
+            found.add(_by_item([each.digests for each in columns], means, means)[0][0])
+        return found
 
 
 def pair(one: Of, other: Of, metric: MetricKey, by: By) -> Pairs:
     """Pair the items of two sides, averaged over samples, and over the prompts, settings and models of both sides."""
     cells = [cells_of(side, run, metric) for side, run in (one, other)]
     keyed = keyed_alike(cells[0], cells[1], by)
-    common = [key for key in keyed[0] if key in keyed[1]]
-    ledgers = (_ledger(*one, cells[0]), _ledger(*other, cells[1]))
-    matched, digests, values_a, values_b = [], [], [], []
-    for key in common:
-        a, b = keyed[0][key], keyed[1][key]
-        both, at_a, at_b = np.intersect1d(*_alike(a, b), assume_unique=True, return_indices=True)
-        matched.append((a, b, at_a, at_b))
-        digests.append(both)
-        values_a.append(a.means[at_a])
-        values_b.append(b.means[at_b])
-    unmatched = [" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]]
-    found, items = _by_item(digests, values_a, values_b)
-    for ledger, of in zip(ledgers, keyed, strict=True):
-        scores = sum(len(cell.means) for cell in of.values())
-        ledger.only = ledger.items - len(items)
-        ledger.unpaired = 1 - sum(map(len, digests)) / scores if scores else 0.0
-    noise = (_flips_by_itself(cells[0].values()), _flips_by_itself(cells[1].values()))
-    return Pairs(
-        items,
-        found[0],
-        found[1],
-        ledgers,
-        matched,
-        unmatched,
-        noise,
-        (list(cells[0].values()), list(cells[1].values())),
+    pairs = Pairs(
+        matched=[(keyed[0][key], keyed[1][key]) for key in keyed[0] if key in keyed[1]],
+        cells=(list(cells[0].values()), list(cells[1].values())),
+        ledgers=(_ledger(*one, cells[0]), _ledger(*other, cells[1])),
+        unmatched=[" · ".join(key) for side in (0, 1) for key in keyed[side] if key not in keyed[1 - side]],
     )
+    _tally(pairs)
+    for ledger, side, of in zip(pairs.ledgers, pairs.cells, keyed, strict=True):
+        scores = sum(len(cell.items) for cell in of.values())
+        ledger.items = _items(side, pairs.parts)
+        ledger.only = ledger.items - pairs.tally.n
+        ledger.unpaired = 1 - pairs.scores / scores if scores else 0.0
+    pairs.noise = _flips_by_itself(pairs.cells[0], pairs.parts), _flips_by_itself(pairs.cells[1], pairs.parts)
+    return pairs
+
+
+def _tally(pairs: Pairs) -> None:
+    for chunk in pairs.chunks():
+        pairs.tally.see(chunk.a, chunk.b)
+        pairs.scores += sum(len(each.at_a) for each in chunk.matches)
+    if not pairs.tally.is_binary:
+        for chunk in pairs.chunks():
+            pairs.tally.differ(chunk.a, chunk.b)
 
 
 def compared(
-    pairs: Pairs, component: Any, clusters: NDArray[Any] | None, *, unpaired: bool, metric: str, span: float | None
+    pairs: Pairs,
+    component: Any,
+    clusters: Callable[[Chunk], NDArray[Any]] | None,
+    *,
+    unpaired: bool,
+    metric: str,
+    span: float | None,
 ) -> Procedure:
-    """The procedure that fits: `component` is the metric if its number is not the mean of its scores."""
+    """The procedure that fits: `component` is the metric if its number is not the mean of its scores.
+
+    `clusters` says to which cluster each item of a chunk belongs.
+    """
     if unpaired:
         if component is not None:
             raise SpecError(f"{metric} is a number of all items at once, which can't be compared unpaired")
-        whole = pairs.whole()
-        if not min(map(len, whole)):
-            return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
-        return welch(*whole, span)
-    if not len(pairs.a):
+        a, b = pairs.whole
+        return welch_of(a, b, span) if min(a.n, b.n) else Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
+    if not pairs.tally.n:
         return Unvaried(float("nan"), 0, 0, 0.0, "nothing in common")
-    if component is None:
-        return paired(pairs.a, pairs.b, clusters, span)
-    corpus = _Corpus(pairs, component, metric)
-    procedure = jackknifed if component.aggregates_smoothly else bootstrapped
-    return procedure(corpus.difference, len(pairs.digests), clusters)
-
-
-def clusters_of(pairs: Pairs, one: Collected, other: Collected, field_name: str) -> NDArray[Any]:
-    """What each item's metadata (or else its field) of this name says.
-
-    The items' digests must be known whole. Raises SpecError if an item has none, or both sides are files, which don't
-    hold the items.
-    """
-    of_a = other.results is None
-    results = one.results if of_a else other.results
-    if results is None:
-        raise SpecError("a baseline file holds no metadata to cluster by: compare it with a stored run")
-    found: list[str] = []
-    known = pairs.digests.dtype.itemsize  # bytes: of a file, the digests' beginnings alone
-    full = {
-        digest[:known].rstrip(b"\0"): digest.ljust(32, b"\0").hex()
-        for a, b, at_a, at_b in pairs.matched
-        for digest in (a.digests[at_a] if of_a else b.digests[at_b]).tolist()
-    }
-    whole = [full[each] for each in pairs.digests.tolist()]
-    for start in range(0, len(whole), _BATCH):
-        batch = whole[start : start + _BATCH]
-        items = results.items(batch)
-        for digest in batch:
-            item = items[digest]
-            value = cluster_of(item, field_name)
-            if value is None:
-                names = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
-                raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {names}")
-            found.append(str(value))
-    return np.array(found)
+    if component is not None:
+        corpus = _Corpus(pairs, component, metric)
+        procedure = jackknifed if component.aggregates_smoothly else bootstrapped
+        return procedure(corpus.difference, pairs.tally.n, None if clusters is None else clusters(pairs.all))
+    if clusters is None:
+        return paired_items(pairs.tally, span)
+    by_cluster = Clusters(pairs.tally.greatest)
+    for chunk in pairs.chunks():
+        by_cluster.add(chunk.a, chunk.b, clusters(chunk))
+    return paired_clusters(pairs.tally, by_cluster, span)
 
 
 class _Corpus:
@@ -163,11 +194,12 @@ class _Corpus:
         self._component = component
         self._metric = metric
         self._cells = []
-        for a, b, at_a, at_b in pairs.matched:
-            place = np.searchsorted(pairs.digests, _alike(a, b)[0][at_a])
-            of_item = np.full(len(pairs.digests), -1)
+        common = pairs.all.digests
+        for (a, b), match in zip(pairs.matched, pairs.all.matches, strict=True):
+            place = np.searchsorted(common, _alike(match.a.digests, match.b.digests)[0][match.at_a])
+            of_item = np.full(len(common), -1)
             of_item[place] = np.arange(len(place))
-            self._cells.append((of_item, self._scores(a, at_a), self._scores(b, at_b)))
+            self._cells.append((of_item, self._scores(a, match.at_a), self._scores(b, match.at_b)))
 
     def difference(self, items: NDArray[np.int64]) -> float:
         found = []
@@ -207,21 +239,22 @@ class _Corpus:
 
 def numbers_of(pairs: Pairs, component: Any, *, unpaired: bool, metric: str) -> tuple[float | None, float | None]:
     """The number of each side, of what is compared."""
-    if unpaired and min(map(len, whole := pairs.whole())):
-        return float(whole[0].mean()), float(whole[1].mean())
-    if not len(pairs.a):
+    if unpaired and min(each.n for each in pairs.whole):
+        return pairs.whole[0].mean, pairs.whole[1].mean
+    tally = pairs.tally
+    if not tally.n:
         return None, None
     if component is not None:
         return _Corpus(pairs, component, metric).sides()
-    return float(pairs.a.mean()), float(pairs.b.mean())
+    return tally.sum_a / tally.n, tally.sum_b / tally.n
 
 
-def _alike(a: Cell, b: Cell) -> tuple[Digests, Digests]:
+def _alike(a: Digests, b: Digests) -> tuple[Digests, Digests]:
     """The digests of both, as far as both are known: a file has their beginnings alone."""
-    if a.digits == b.digits:
-        return a.digests, b.digests
-    kind = f"S{min(a.digits, b.digits) // 2}"
-    return a.digests.astype(kind), b.digests.astype(kind)
+    if a.dtype == b.dtype:
+        return a, b
+    kind = f"S{min(a.itemsize, b.itemsize)}"
+    return a.astype(kind), b.astype(kind)
 
 
 def cells_of(side: Side, run: Collected, metric: MetricKey) -> dict[Group, Cell]:
@@ -268,11 +301,6 @@ def _by_item(digests: list[Digests], a: list[Floats], b: list[Floats]) -> tuple[
     return (first, second), items
 
 
-def _all_items(cells: Sequence[Cell]) -> Floats:
-    means = [cell.means for cell in cells]
-    return _by_item([cell.digests for cell in cells], means, means)[0][0]
-
-
 def _ledger(side: Side, run: Collected, cells: Mapping[Group, Cell]) -> Ledger:
     found = Ledger()
     for group, counts in run.outcomes.items():
@@ -283,16 +311,27 @@ def _ledger(side: Side, run: Collected, cells: Mapping[Group, Cell]) -> Ledger:
         found.scored += cell.ledger["scored"]
         found.unparsed += cell.ledger["unparsed"]
         found.unscored += Counter({k: v for k, v in cell.ledger.items() if k not in ("scored", "unparsed")})
-    digests = [cell.digests for cell in cells.values()]
-    found.items = len(digests[0]) if len(digests) == 1 else len(np.unique(np.concatenate(digests))) if digests else 0
     return found
 
 
-def _flips_by_itself(cells: Any) -> float | None:
+def _items(cells: Sequence[Cell], parts: Sequence[int | None]) -> int:
+    """How many there are, of which cells may have the same ones."""
+    if len(cells) < 2:
+        return sum(len(cell.items) for cell in cells)
+    return sum(len(np.unique(np.concatenate([cell.items.of(part).digests for cell in cells]))) for part in parts)
+
+
+def _flips_by_itself(cells: Sequence[Cell], parts: Sequence[int | None]) -> float | None:
     """Of zeros and ones: the share of items of which two samples of one side differ; without bias, 2 s² of them."""
-    shares = []
-    for cell in cells:
-        several = cell.counts > 1
-        if several.any():
-            shares.append(2 * cell.within[several] / (cell.counts[several] - 1))
-    return float(np.concatenate(shares).mean()) if shares else None
+    total, items = 0.0, 0
+    for part in parts:
+        shares = [_shares(cell.items.of(part)) for cell in cells if cell.items.has_several]
+        if shares:
+            total += float(np.concatenate(shares).sum())
+            items += sum(map(len, shares))
+    return total / items if items else None
+
+
+def _shares(columns: Columns) -> Floats:
+    several = columns.counts > 1
+    return 2 * columns.within[several] / (columns.counts[several] - 1)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from themis_plugin_stats.flipping import Floats, flipped_means
+from themis_plugin_stats.tallying import MANY, ROUNDED, Clusters, Moments, Tally, Units
 
 __all__ = [
     "FEWEST_UNITS",
@@ -32,19 +33,15 @@ __all__ = [
     "Procedure",
     "Unspread",
     "Unvaried",
-    "difference_of",
     "paired",
+    "paired_clusters",
+    "paired_items",
     "welch",
-    "worth_of",
+    "welch_of",
 ]
 
-ROUNDED = 1e-12
-"""Of the greatest number: a difference of no more may be of rounding alone."""
 FEWEST_UNITS = 6
 """Of fewer, the exact tests show nothing at 5 %: five coins all fall alike in 2 of 32 times."""
-MANY = 50
-"""Units that differ, from which on Student's t is used: by then it keeps its level, and gives smaller p-values than
-20,000 flips can. Of unequal clusters, so many of equal weight."""
 
 
 @dataclass(frozen=True)
@@ -268,95 +265,66 @@ class Unspread(Procedure):
 def paired(a: Floats, b: Floats, clusters: NDArray[Any] | None = None, span: float | None = None) -> Procedure:
     """Compare the scores of the same items, one of A and one of B each; `clusters` says which items belong together.
 
+    `span` is the highest score less the lowest one, if there are such.
+    """
+    tally = Tally.of(a, b)
+    if clusters is None:
+        return paired_items(tally, span)
+    by_cluster = Clusters(tally.greatest)
+    by_cluster.add(a, b, clusters)
+    return paired_clusters(tally, by_cluster, span)
+
+
+def paired_items(tally: Tally, span: float | None = None) -> Procedure:
+    """Compare scores that were tallied, item by item."""
+    if tally.is_binary:
+        return Discordant.of(tally.won, tally.lost, tally.n)
+    return _of_units(tally, tally.units(), "", span)
+
+
+def paired_clusters(tally: Tally, clusters: Clusters, span: float | None = None) -> Procedure:
+    """Compare scores that were tallied, cluster by cluster.
+
     Items of one cluster may resemble each other in any way; the mean is over items all the same. Fewer than six units
     show nothing at 5 %: their flips are 32 at most. Of clusters of unequal size the large ones count: where few of them
-    hold most items, the signs are flipped, however many small ones there are. `span` is the highest score less the
-    lowest one, if there are such.
+    hold most items, the signs are flipped, however many small ones there are.
     """
-    if clusters is None and _is_binary(a) and _is_binary(b):
-        return Discordant.of(int(np.sum((b == 1) & (a == 0))), int(np.sum((a == 1) & (b == 0))), len(a))
-    difference = difference_of(a, b)
-    totals, sizes = _units(difference, clusters)
-    totals[np.abs(totals) <= ROUNDED * sizes * _size(a, b)] = 0.0
-    units, mean = len(totals), float(difference.mean())
-    if not difference.any():
-        return Unvaried(0.0, len(a), units, 0.0, "no item differs", span)
-    if units < 2:
-        return Unvaried(mean, len(a), units, 0.0, "one item" if clusters is None else "one cluster")
-    error, worth = _robust_error(totals, sizes), worth_of(sizes)
-    by = "" if clusters is None else "cluster "
-    if error <= 1e-12 * abs(mean):
-        return Unspread(mean, len(a), units, 0.0, f"{by}sign flips", 0.5**units)
-    differing = int(np.count_nonzero(totals))
-    if min(differing, worth) < MANY:
-        replicates, ties = flipped_means(totals, sizes)
-        alike = bool(np.all(totals >= 0) or np.all(totals <= 0))
-        exact = 0.5**differing if alike else None
-        return ByReplicates(mean, len(a), units, error, f"{by}sign flips", replicates, ties, exact, worth=worth)
+    return _of_units(tally, clusters.units(), "cluster ", span)
+
+
+def _of_units(tally: Tally, units: Units, by: str, span: float | None) -> Procedure:
+    n, mean = tally.n, tally.mean
+    if not tally.won + tally.lost:
+        return Unvaried(0.0, n, units.count, 0.0, "no item differs", span)
+    if units.count < 2:
+        return Unvaried(mean, n, units.count, 0.0, f"one {by or 'item'}".strip())
+    if units.error <= 1e-12 * abs(mean):
+        return Unspread(mean, n, units.count, 0.0, f"{by}sign flips", 0.5**units.count)
+    if min(units.differing, units.worth) < MANY:
+        replicates, ties = flipped_means(units.totals, units.sizes, units.others)
+        alike = bool(np.all(units.totals >= 0) or np.all(units.totals <= 0))
+        exact = 0.5**units.differing if alike else None
+        told = f"{by}sign flips"
+        return ByReplicates(mean, n, units.count, units.error, told, replicates, ties, exact, worth=units.worth)
     method, most = "cluster t" if by else "paired t", float("inf") if span is None else span
-    return ByStandardError(mean, len(a), units, error, method, worth - 1, span=most, worth=worth)
+    freedom = units.worth - 1
+    return ByStandardError(mean, n, units.count, units.error, method, freedom, span=most, worth=units.worth)
 
 
 def welch(a: Floats, b: Floats, span: float | None = None) -> Procedure:
     """Compare scores of different items, by unequal variances (Welch 1947, with Satterthwaite's degrees of freedom)."""
-    mean, noise = float(b.mean() - a.mean()), ROUNDED * _size(a, b)
+    return welch_of(Moments.of(a), Moments.of(b), span)
+
+
+def welch_of(a: Moments, b: Moments, span: float | None = None) -> Procedure:
+    """The same of scores of which the moments are known."""
+    mean, noise, n = b.mean - a.mean, ROUNDED * max(a.greatest, b.greatest), a.n + b.n
     mean = mean if abs(mean) > noise else 0.0
-    if min(len(a), len(b)) < 2:
-        return Unvaried(mean, len(a) + len(b), min(len(a), len(b)), 0.0, "no spread")
-    parts = float(a.var(ddof=1) / len(a)), float(b.var(ddof=1) / len(b))
+    if min(a.n, b.n) < 2:
+        return Unvaried(mean, n, min(a.n, b.n), 0.0, "no spread")
+    parts = a.variance / a.n, b.variance / b.n
     if sum(parts) <= noise**2:
-        orders = float(special.binom(len(a) + len(b), len(a)))
-        return Unspread(mean, len(a) + len(b), len(a) + len(b), 0.0, "permutation", 1 / orders)
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-    n = len(a) + len(b)
+        return Unspread(mean, n, n, 0.0, "permutation", 1 / float(special.binom(n, a.n)))
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
     most = float("inf") if span is None else span
     return ByStandardError(mean, n, n, float(np.sqrt(sum(parts))), "Welch's t", freedom, span=most)
-
-
-def difference_of(a: Floats, b: Floats) -> Floats:
-    """B less A; what may be of rounding alone, for numbers of that size, is 0."""
-    difference = b - a
-    difference[np.abs(difference) <= ROUNDED * _size(a, b)] = 0.0
-    return difference
-
-
-def _size(a: Floats, b: Floats) -> float:
-    """The greatest number, whatever its sign."""
-    return float(max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0)))
-
-
-def _is_binary(values: Floats) -> bool:
-    return bool(np.all((values == 0) | (values == 1)))
-
-
-def _units(difference: Floats, clusters: NDArray[Any] | None) -> tuple[Floats, Floats]:
-    """The sum of the differences, and the number of items, of each independent unit."""
-    if clusters is None:
-        return difference, np.ones_like(difference)
-    _, unit = np.unique(clusters, return_inverse=True)
-    return np.bincount(unit, difference).astype(np.float64), np.bincount(unit).astype(np.float64)
-
-
-def _robust_error(totals: Floats, sizes: Floats) -> float:
-    """Of the mean over items, from what the units' sums are off: CR2 (Bell and McCaffrey 2002)."""
-    share = sizes / sizes.sum()
-    off = totals - share * totals.sum()
-    return float(np.sqrt(np.sum(off**2 / (1 - share))) / sizes.sum())
-
-
-def worth_of(sizes: Floats) -> float:
-    """How many units of equal size would tell as much of the mean's error: one more than the degrees of freedom.
-
-    Satterthwaite's, of the sum of squares in `_robust_error` (Bell and McCaffrey 2002), if the items of a unit are all
-    alike, which is when the size counts most. Its covariance is a diagonal less a matrix of rank two, so that the sums
-    need no matrix.
-    """
-    share = sizes / sizes.sum()
-    weight, variance = 1 / (1 - share), share**2
-    total = variance.sum()
-    both = 2 * share * variance - total * share**2
-    trace = np.sum(weight * (variance - both))
-    a, b, c = (float(np.sum(weight * each)) for each in (share**2, share * variance, variance**2))
-    squares = np.sum(weight**2 * variance * (variance - 2 * both))
-    squares += 2 * a * c + 2 * b**2 + total**2 * a**2 - 4 * total * a * b
-    return round(float(trace**2 / squares), 6) + 1  # of equal units, exactly their number
