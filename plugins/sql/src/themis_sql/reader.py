@@ -248,18 +248,20 @@ class SqlReader(Store):
             return sum(parts, RunCost(known))
 
     def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
-        where, values = _trial_filter(trial_id)
+        whole = len(trial_id or "") == 64 and len(packed := pack_key(trial_id or "")) == 32
+        where, values = (" AND t.lookup = ?", ()) if whole else _trial_filter(trial_id)
         if outcome is not None:
             where, values = f"{where} AND t.outcome = ?", (*values, outcome)
         sql = (
             "SELECT i.item_id, t.sample_index, t.trial_id, i.digest, t.outcome, t.error_code, t.finished_at,"
             " t.earlier_generations, g.key, g.input_tokens, g.output_tokens, g.cost FROM trials t"
             " JOIN items i ON i.id = t.item LEFT JOIN generations g ON g.id = t.generation"
-            f" WHERE t.arm = ?{where} ORDER BY i.item_id, t.sample_index, t.id"
+            f" WHERE {'+' if whole else ''}t.arm = ?{where} ORDER BY i.item_id, t.sample_index, t.id"  # +: by lookup
         )
         with self._reading():
             for arm, names in self._arms(run_id):
-                for row in self._database.rows(sql, (arm, *values)):
+                lookup = (lookup_of(packed, salt_of(run_id, names[0])),) if whole else ()
+                for row in self._database.rows(sql, (arm, *lookup, *values)):
                     if trial_id is None or unpack_key(row[2]).startswith(trial_id):
                         yield self._trial_row(run_id, names, row)
 
