@@ -21,7 +21,7 @@ from themis_core.cli import cli
 from themis_plugin_report.gathering import Gathered, gathered, opened, runs_of
 from themis_plugin_report.index import Query
 from themis_plugin_report.names import name_of_group, name_of_row
-from themis_plugin_report.page import packed, rendered
+from themis_plugin_report.page import packed, rendered, told_of
 from themis_plugin_report.trials import groups
 from themis_plugin_report.verdicts import Verdict, verdicts
 
@@ -144,6 +144,15 @@ def test_two_runs_are_one_page(spec: Path, run_id: str) -> None:
             assert [system.run_id for system in both.index.systems] == [run_id, run_id, other, other]
     assert page.count(f"<code>{other}</code>") == 3
     assert [len(each["trials"]) for each in results_in(page)] == [2, 4, 4, 2]
+
+
+def test_an_extractor_that_may_not_have_been_needed_is_told_as_such(made: tuple[Gathered, Store]) -> None:
+    run = made[0].runs[0]
+    (of_slice,) = run.manifest["benchmark"]["slices"]
+    parse = {"name": "number", "extractors": [{"id": "extract/number"}, {"id": "extract/line", "config": {"a": 1}}]}
+    benchmark = {**run.manifest["benchmark"], "slices": [{**of_slice, "parses": [parse]}]}
+    told = told_of(replace(made[0], runs=[replace(run, manifest={**run.manifest, "benchmark": benchmark})]))
+    assert told["parses"]["all"]["number"] == ["try extract/number", 'else try extract/line {"a": 1}']
 
 
 def test_the_aggregates_of_a_spec_come_before_single_slices(made: tuple[Gathered, Store]) -> None:

@@ -150,10 +150,12 @@ def test_what_is_missing_is_said_beside_the_numbers(ran: Callable[..., str]) -> 
     found = compare(first, second)
     assert found.unfinished == {second: "failed"}
     assert f"25 % of the items of {first} have no pair: the verdict is of the others alone" in found.table()
-    assert found.verdict.splitlines()[1:] == [f"run {second} is failed: what it has no score of is not compared"]
-    assert f"run {second} is failed: what it has no score of is not compared" in found.markdown().replace("\\", "")
+    assert found.verdict.splitlines()[1:] == [f"run {second} has the status failed: only what has a score is compared"]
+    assert f"run {second} has the status failed: only what has a score is compared" in found.markdown().replace(
+        "\\", ""
+    )
     found.missing = {second: 1}
-    assert f"run {second} is failed, and 1 trial has no outcome yet: what it has" in found.verdict
+    assert f"run {second} has the status failed, and 1 trial has no outcome yet: only what has" in found.verdict
 
 
 def test_samples_are_averaged_within_items_first_and_say_how_many_flips_are_noise(ran: Callable[..., str]) -> None:
@@ -646,7 +648,7 @@ def test_no_number_is_called_certain_because_all_scores_are_alike(ran: Callable[
 def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Callable[..., str]) -> None:
     run = ran({"m": [*["no yes maybe", "yes", "a b"] * 14, "-"]}, items=NAMES[:43], metric="text/chrf")
     done = themis("baseline", "set", run)
-    assert "warning: this run is failed: what it has no score of is not in the file" in done.stderr
+    assert "warning: this run has the status failed: only what has a score is in the file" in done.stderr
     shown = json.loads(themis("baseline", "show", "--format", "json").stdout)
     with themis_core.open_results() as results:
         (value,) = [row.value for row in results.result(run).scores]
@@ -654,7 +656,7 @@ def test_a_baseline_shows_the_numbers_of_its_run_and_what_became_of_it(ran: Call
     assert (value or 0.0) > 0.3
     assert shown["status"] == "failed"
     other = ran({"m": ["yes"] * 43}, items=NAMES[:43], metric="text/chrf")
-    assert f"run {run} is failed: what it has no score of is not compared" in compare(FILE, other).verdict
+    assert f"run {run} has the status failed: only what has a score is compared" in compare(FILE, other).verdict
 
 
 FILE = "themis-baseline.json"

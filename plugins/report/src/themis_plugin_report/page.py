@@ -88,7 +88,7 @@ def told_of(made: Gathered) -> dict[str, Any]:
 def _chain(parse: Mapping[str, Any]) -> list[str]:
     """The steps of a parse, as they are tried."""
     steps = [("prepare", each) for each in parse.get("prepare") or ()]
-    steps += [("try", each) for each in parse.get("extractors") or ()]
+    steps += [("else try" if at else "try", each) for at, each in enumerate(parse.get("extractors") or ())]
     return [
         f"{verb} {each['id']}{f' {json.dumps(config)}' if (config := each.get('config')) else ''}"
         for verb, each in steps

@@ -168,7 +168,7 @@ def set_baseline(run: str, output: Path, spec: Path | None, project: Path | None
     count = sum(len(cell.items) for cells in collected.cells.values() for cell in cells.values())
     echo(f"{safe(str(output))}: {safe(collected.run.run_id)}, {counted(count, 'score')}")
     if collected.run.status != "completed":
-        told = f"warning: this run is {collected.run.status}: what it has no score of is not in the file"
+        told = f"warning: this run has the status {collected.run.status}: only what has a score is in the file"
         echo(told, err=True)
 
 

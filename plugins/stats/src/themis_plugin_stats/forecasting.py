@@ -147,7 +147,8 @@ def _stored(run: RunRecord, chosen: Chosen, wished: Sequence[float], items: int 
     told = f"from {'/'.join(key)} of {run.run_id}, as its sides differ from each other"
     if run.status != "completed":
         missing = missing_of(run)
-        told += f"\nthe run is {run.status}{f', and {missing} of its trials have no outcome yet' if missing else ''}"
+        lacking = f", and {missing} of its trials have no outcome yet" if missing else ""
+        told += f"\nthe run has the status {run.status}{lacking}"
     return Forecast(told, rows, wanted, found)
 
 

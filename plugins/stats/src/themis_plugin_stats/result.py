@@ -105,8 +105,8 @@ class Comparison:
     def _lacking(self) -> list[str]:
         """Of which runs there is not all, a line each."""
         return [
-            f"run {run_id} is {status}{_without_outcome(self.missing.get(run_id))}: what it has no score of is not "
-            "compared"
+            f"run {run_id} has the status {status}{_without_outcome(self.missing.get(run_id))}: only what has a score "
+            "is compared"
             for run_id, status in self.unfinished.items()
         ]
 
