@@ -524,7 +524,7 @@ def test_the_batch_on_its_page_is_left_and_collected_as_the_page_says(tmp_path: 
     assert sorted(files) == ["overnight.yaml"]
     page = (DOCS / "batches.md").read_text("utf-8")
     in_batch, waiting = re.findall(r"^    ((?:large|waiting): .*)$", page, re.MULTILINE)
-    with ScriptedServer({"answers": {"rule": "constant", "output": "12"}, "batches": {"takes_s": 3}}) as server:
+    with ScriptedServer({"answers": {"rule": "constant", "output": "12"}, "batches": {"takes_s": 10}}) as server:
         files["overnight.yaml"] = files["overnight.yaml"].replace("http://127.0.0.1:8000/v1", server.base_url)
         write_files(tmp_path, files, *files)
         spec = str(tmp_path / "overnight.yaml")

@@ -54,6 +54,11 @@ class Scoring(Component):
     any size is then held as sums: `aggregate` is handed one score for many, their mean, with the sums as its parts.
     All scores must have the same number of parts."""
 
+    @property
+    def fewest_samples(self) -> int:
+        """How many samples of each item the number takes, such as k for pass@k; a spec that draws fewer is refused."""
+        return 1
+
     def unscorable(self, item: Item) -> str | None:
         """Return why no answer to an item can be scored, such as `no_reference` or `bad_reference`; None if any can be.
 

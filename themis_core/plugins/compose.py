@@ -5,6 +5,7 @@ Runs nothing. What is wrong is found here, with its place in the spec, before an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -162,6 +163,11 @@ def compose(loaded: LoadedSpecs) -> Composition:
     slices = tuple(
         composer.slice(benchmark, each, place.at("slices", index)) for index, each in enumerate(benchmark.slices)
     )
+    for index, aggregate in enumerate(benchmark.aggregates):
+        for each in slices:
+            if aggregate.repeats is not None and any(score.name == aggregate.score for score in each.spec.scores):
+                needed = int(re.split(r"[@^]", aggregate.repeats)[1])
+                _check_samples(aggregate.repeats, needed, each, place.at("aggregates", index, "repeats"))
     conclusions = tuple(
         composer.conclusion(benchmark, each, place.at("conclusions", index))
         for index, each in enumerate(benchmark.conclusions)
@@ -271,7 +277,7 @@ class _Composer:
         variants = tuple(benchmark.variants_for(spec)) if generation else ()
         _check_variants(spec, models, variants, place)
         grid = generation.inference_grid if generation and generation.inference_grid else benchmark.inference_grid
-        return ComposedSlice(
+        composed = ComposedSlice(
             spec,
             self.dataset(spec.dataset, place / "dataset"),
             models,
@@ -282,6 +288,10 @@ class _Composer:
             place,
             {variant.id: self.users[variant.id] for variant in variants if variant.id in self.users},
         )
+        for each in scorers:
+            who = each.metric if each.metric == each.component else f"{each.metric} ({each.component})"
+            _check_samples(who, each.scoring.fewest_samples, composed, place / "scores")
+        return composed
 
     def chain(self, spec: ParseSpec, place: Place) -> Chain:
         prepare = [self.extractor(each, place.at("prepare", i)) for i, each in enumerate(spec.prepare)]
@@ -405,6 +415,20 @@ def _check_asks(model: ComposedModel, asked: str, place: Place) -> None:
         raise place.error(
             f"{who} has to be handed parts of the item ({', '.join(needed)}), and {asked} have none: choose "
             "another engine, or a config of this one that reads the messages alone"
+        )
+
+
+def _check_samples(who: str, needed: int, composed: ComposedSlice, place: Place) -> None:
+    """Refuse what can make no number of so few samples of an item, before they are paid for."""
+    slice_id = composed.spec.slice_id
+    if composed.spec.generation is None and needed > 1:
+        raise place.error(
+            f"{who} needs {needed} samples of each item, and slice {slice_id!r} has recorded outputs, one of each item"
+        )
+    if needed > composed.num_samples:
+        raise place.error(
+            f"{who} needs {needed} samples of each item, and slice {slice_id!r} draws {composed.num_samples}: set "
+            f"`num_samples` to {needed} or more"
         )
 
 

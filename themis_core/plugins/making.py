@@ -10,7 +10,17 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
-from themis_core.components import COMPONENT_KINDS, Component, Conclusion, Engine, Judge, Lane, Metric, Needs
+from themis_core.components import (
+    COMPONENT_KINDS,
+    Component,
+    Conclusion,
+    Engine,
+    Judge,
+    Lane,
+    Metric,
+    Needs,
+    Scoring,
+)
 from themis_core.errors import SpecError
 from themis_core.plugins.calling import calling
 from themis_core.plugins.loading import Plugins
@@ -92,7 +102,9 @@ def checked(check: Callable[[], None], name: str, config_at: Place) -> None:
 
 
 _OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
-_OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly", "sums_parts")
+_OF_SCORES = (
+    "lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly", "sums_parts", "fewest_samples",
+)  # fmt: skip
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Conclusion: ("is_gate",),
     Engine: ("capabilities", "code", "endpoint", "item_fields", "reads_prompt"),
@@ -114,11 +126,19 @@ def _read_properties(component: Component, name: str) -> None:
             getattr(component, each)
     with calling(name, "runs_in"):
         _check_lane(component)
+    if isinstance(component, Scoring):
+        with calling(name, "fewest_samples"):
+            _check_fewest(component.fewest_samples)
     if isinstance(component, Engine):
         with calling(name, "item_fields"):
             _check_fields(component.item_fields)
         with calling(name, "needs"):
             _check_needs(component.needs)
+
+
+def _check_fewest(number: object) -> None:
+    if type(number) is not int or number < 1:
+        raise TypeError(f"fewest_samples is {number!r:.80}, not a number of samples")
 
 
 def _check_fields(names: object) -> None:

@@ -84,6 +84,10 @@ class UnitTests(Metric):
         if missing:
             log.warning("code/unit_tests: programs run without a limit of %s", told)
 
+    @property
+    def fewest_samples(self) -> int:
+        return self.k
+
     def unscorable(self, item: Item) -> str | None:
         try:
             tests = self._tests(item)
