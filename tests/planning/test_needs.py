@@ -96,11 +96,11 @@ def test_a_worker_needs_what_its_engines_hold_together_and_each_is_started_once(
 def test_the_plan_shows_it(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["plan", str(spec(tmp_path, holds(gpus=0.5, memory_bytes=24_000_000_000)))])
     assert done.exit_code == 0, done.output
-    shown = done.output.partition("What engines hold")[2].split("\n")[1:3]
+    shown = done.output.partition("What engines occupy")[2].split("\n")[1:3]
     assert shown[0].split() == ["models", "provider", "gpus", "cores", "memory", "calls"]
     assert shown[1].split() == ["m0", "mine/holds", "0.5", "–", "24", "GB", "16"]
     nothing = CliRunner().invoke(cli, ["plan", str(spec(tmp_path, holds()))])
-    assert "What engines hold" not in nothing.output
+    assert "What engines occupy" not in nothing.output
 
 
 @pytest.mark.parametrize(
