@@ -53,8 +53,10 @@ if TYPE_CHECKING:
 __all__ = ["Runner"]
 
 log = logging.getLogger("themis")
-TOGETHER = 128
+TOGETHER = 256
 """Trials of a local engine that one worker saves together: a task for each would cost more than its answer."""
+AT_WORK = 2
+"""Such workers: one answers while the trials of the other are saved."""
 
 FEWEST_BEHIND = 64
 """Trials, at least, that may wait for their scores; each holds its item and its answer."""
@@ -261,7 +263,7 @@ class Runner:
         """How many workers a lane has, and how many trials each of them takes at a time."""
         models = self._plan.composition.models()
         if not self._judged and all(model.engine.capabilities.local for model in models):
-            return BATCH // TOGETHER, TOGETHER
+            return AT_WORK, TOGETHER
         if all(model.engine.capabilities.local for model in models if model.engine.endpoint == endpoint):
             return BATCH, 1  # answers that cost nothing need no bound, but their judges are asked one by one
         in_all = self._policy.max_in_flight_work_items
