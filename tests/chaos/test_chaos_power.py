@@ -59,12 +59,14 @@ def cut_off(
 def lost_in(
     benchmark: Benchmark, operations: list[Operation], folder: Path, cuts: int, draw: random.Random
 ) -> tuple[int, int, list[str]]:
-    """Cut the power so often; return the acknowledgements checked, the most in one cut, and the broken promises."""
+    """Cut the power so often, once in each equal part of the run; return the acknowledgements checked, the most in one
+    cut, and the broken promises."""
     found: list[str] = []
     checked = most = 0
     for number in range(cuts):
         keep = 0.0 if number % 2 == 0 else draw.random()
-        after = cut_off(benchmark, operations[: draw.randint(1, len(operations))], folder / "cut", keep, draw)
+        first, last = (len(operations) * each // cuts for each in (number, number + 1))
+        after = cut_off(benchmark, operations[: draw.randint(first + 1, last)], folder / "cut", keep, draw)
         acknowledged = after.acknowledged()
         checked, most = checked + len(acknowledged), max(most, len(acknowledged))
         found += now(after, acknowledged, mode="write")
