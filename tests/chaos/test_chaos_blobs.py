@@ -148,7 +148,8 @@ def test_a_bucket_that_stays_away_ends_the_run_and_starts_no_more_calls(
         worker = workers.start(benchmark)
         wait_until(lambda: len(benchmark.acknowledged()) >= 20 or worker.ended)
     assert worker.wait() == 4, worker.said
-    assert "could not be written to" in worker.said
+    # Whether a text is there already is asked before it is written; the bucket may go away before either.
+    assert any(f"could not be {each}" in worker.said for each in ("asked", "written to"))
     assert "Traceback" not in worker.said
     asked = server.count
     assert workers.start(benchmark).wait() == 4  # told at once, before anything is asked
