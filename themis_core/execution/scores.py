@@ -64,7 +64,7 @@ class Scores:
         return scores
 
     async def _score(
-        self, work: Work, scorer: Scorer, key: str, generation: Generation, read: dict[str, Extraction | Score]
+        self, work: Work, scorer: Scorer, key: str, generation: Generation, read: dict[str, Extraction | Score | None]
     ) -> ScoreEntry:
         parse = scorer.chain.name if scorer.chain else None
         if (stored := work.scores.get(key)) is not None:
@@ -100,7 +100,7 @@ class Scores:
         return await self._judging.score(scorer, judged, work.unsaved)
 
 
-def _read_before(work: Work) -> dict[str, Extraction | Score]:
+def _read_before(work: Work) -> dict[str, Extraction | Score | None]:
     """What parses found in the answer for scores that are stored, by their names."""
     stored = [(scorer.chain, work.scores.get(key)) for scorer, key in zip(work.scorers, work.score_keys, strict=True)]
     return {chain.name: each[1] for chain, each in stored if chain and each is not None and each[1] is not None}

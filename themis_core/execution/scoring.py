@@ -152,7 +152,7 @@ def unscorable(scorer: Scorer, item: Item) -> Steps[Score | None]:
 
 
 def unjudged(
-    scorer: Scorer, item: Item, generation: Generation, is_scorable: bool, read: dict[str, Extraction | Score]
+    scorer: Scorer, item: Item, generation: Generation, is_scorable: bool, read: dict[str, Extraction | Score | None]
 ) -> Steps[tuple[Score | None, Extraction | None]]:
     """The score of an answer, with what was read in it; none if it is for judges to give. `is_scorable`: the scorer
     was asked about the item, and had nothing against it. `read` is what parses found in the answer so far, by their
@@ -162,11 +162,9 @@ def unjudged(
         if unscored is not None:
             return unscored, None
     chain = scorer.chain
-    extraction = None if chain is None else read.get(chain.name)
-    if chain is not None and extraction is None:
-        extraction = yield from reading(chain, generation)
-        if extraction is not None:
-            read[chain.name] = extraction
+    if chain is not None and chain.name not in read:
+        read[chain.name] = yield from reading(chain, generation)
+    extraction = None if chain is None else read[chain.name]
     if isinstance(extraction, Score):  # a component failed at it
         return extraction, None
     if scorer.judges is None or (scorer.judges and nothing_to_read(generation, extraction)):

@@ -16,7 +16,7 @@ from themis_core.plugins import ComposedModel, ComposedSlice, Scorer
 from themis_core.records import Item, Request
 from themis_core.specs import digest
 
-__all__ = ["PlannedSlice", "generated_trials", "recorded_trials", "samples_of"]
+__all__ = ["PlannedSlice", "generated_trials", "recorded_trials"]
 
 RECORDED = "recorded"
 """Model, variant and settings of a trial whose output its item carries."""
@@ -40,7 +40,7 @@ class PlannedSlice:
     @property
     def samples(self) -> int:
         """Samples of each item."""
-        return samples_of(self.composed)
+        return self.composed.num_samples
 
     def count(self) -> int:
         """Number of trials, whatever part of them the items are of."""
@@ -61,11 +61,6 @@ class PlannedSlice:
         if share is None:
             return zip(items, repeat(range(self.samples)))
         return ((item, samples) for item in items if (samples := share.samples(item.id)))
-
-
-def samples_of(composed: ComposedSlice) -> int:
-    """Samples of each item of a slice."""
-    return 1 if composed.spec.generation is None else composed.num_samples
 
 
 def generated_trials(

@@ -15,7 +15,7 @@ from themis_core.planning.items import Items, Share
 from themis_core.planning.scorable import Asked, Unscorable
 from themis_core.planning.sendable import check_sendable
 from themis_core.planning.settings import check_model_params
-from themis_core.planning.slices import PlannedSlice, generated_trials, recorded_trials, samples_of
+from themis_core.planning.slices import PlannedSlice, generated_trials, recorded_trials
 from themis_core.planning.templates import Prompt
 from themis_core.plugins import ComposedSlice, Composition, LoadedDataset, calling
 from themis_core.reading import Place
@@ -202,7 +202,7 @@ def survey(composition: Composition, place: Place, part: Part | None = None, *, 
     by_item = _by_item(composition)
     samples: dict[str, int] = {}
     for each in composition.slices:
-        samples[_data(each)] = max(samples.get(_data(each), 0), samples_of(each))
+        samples[_data(each)] = max(samples.get(_data(each), 0), each.num_samples)
     for each in composition.slices:
         known = _data(each)
         if known not in surveyed:

@@ -5,7 +5,6 @@ Runs nothing. What is wrong is found here, with its place in the spec, before an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +53,7 @@ from themis_core.specs import (
     SimulatedUserSpec,
     SliceSpec,
     digest,
+    kind_and_k,
 )
 
 __all__ = ["Composition", "compose", "compose_chain", "open_storage", "plugins_of"]
@@ -166,7 +166,7 @@ def compose(loaded: LoadedSpecs) -> Composition:
     for index, aggregate in enumerate(benchmark.aggregates):
         for each in slices:
             if aggregate.repeats is not None and any(score.name == aggregate.score for score in each.spec.scores):
-                needed = int(re.split(r"[@^]", aggregate.repeats)[1])
+                _, needed = kind_and_k(aggregate.repeats)
                 _check_samples(aggregate.repeats, needed, each, place.at("aggregates", index, "repeats"))
     conclusions = tuple(
         composer.conclusion(benchmark, each, place.at("conclusions", index))
@@ -283,7 +283,7 @@ class _Composer:
             models,
             variants if any(model.reads_prompt for model in models) else (),
             tuple(grid.expand()),
-            (generation.num_samples if generation else None) or benchmark.num_samples,
+            generation.num_samples or benchmark.num_samples if generation else 1,
             tuple(scorers),
             place,
             {variant.id: self.users[variant.id] for variant in variants if variant.id in self.users},
@@ -420,16 +420,12 @@ def _check_asks(model: ComposedModel, asked: str, place: Place) -> None:
 
 def _check_samples(who: str, needed: int, composed: ComposedSlice, place: Place) -> None:
     """Refuse what can make no number of so few samples of an item, before they are paid for."""
-    slice_id = composed.spec.slice_id
-    if composed.spec.generation is None and needed > 1:
-        raise place.error(
-            f"{who} needs {needed} samples of each item, and slice {slice_id!r} has recorded outputs, one of each item"
-        )
-    if needed > composed.num_samples:
-        raise place.error(
-            f"{who} needs {needed} samples of each item, and slice {slice_id!r} draws {composed.num_samples}: set "
-            f"`num_samples` to {needed} or more"
-        )
+    if needed <= composed.num_samples:
+        return
+    told = f"draws {composed.num_samples}: set `num_samples` to {needed} or more"
+    if composed.spec.generation is None:
+        told = "has recorded outputs, one of each item"
+    raise place.error(f"{who} needs {needed} samples of each item, and slice {composed.spec.slice_id!r} {told}")
 
 
 def _check_judges(judges: Sequence[JudgingModel], place: Place) -> None:

@@ -157,6 +157,7 @@ class ComposedSlice:
     variants: tuple[PromptVariantSpec, ...]
     params: tuple[InferenceParamsSpec, ...]
     num_samples: int
+    """Of each item; 1 of recorded outputs."""
     scorers: tuple[Scorer, ...]
     place: Place
     users: Mapping[str, SimulatedUser] = field(default_factory=dict)

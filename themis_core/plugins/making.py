@@ -102,9 +102,7 @@ def checked(check: Callable[[], None], name: str, config_at: Place) -> None:
 
 
 _OF_ALL = ("version", "identity", "runs_in", "at_once", "seconds_per_call")
-_OF_SCORES = (
-    "lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly", "sums_parts", "fewest_samples",
-)  # fmt: skip
+_OF_SCORES = ("lowest", "highest", "higher_is_better", "aggregates_mean", "aggregates_smoothly", "sums_parts")
 _PROPERTIES: dict[type[Component], tuple[str, ...]] = {
     Conclusion: ("is_gate",),
     Engine: ("capabilities", "code", "endpoint", "item_fields", "reads_prompt"),

@@ -13,6 +13,7 @@ from themis_core.components import Judge, Metric
 from themis_core.records import Score, ScoreCell, ScoreEnds, ScoreRow
 from themis_core.results.aggregates import of_aggregate
 from themis_core.results.held import held_for
+from themis_core.specs import kind_and_k
 from themis_intervals import (
     ClusteredMean,
     ClusterSums,
@@ -217,13 +218,12 @@ TOO_FEW = "too_few_samples"
 
 def of_samples(repeats: str, samples: Sequence[tuple[str | None, float]], scale: Scale) -> float | None:
     """What the samples of one item make, each with what was found in it; None if there are fewer than k."""
-    kind, _, number = repeats.replace("^", "_all@").partition("@")
-    k, values = int(number), [value for _, value in samples]
+    (kind, k), values = kind_and_k(repeats), [value for _, value in samples]
     if len(samples) < k:
         return None
-    if kind == "majority":
+    if kind == "majority@":
         return majority_of_k(samples, k)
-    if kind in ("pass", "pass_all"):
+    if kind in ("pass@", "pass^"):
         right = values.count(scale.best) if scale.best is not None else 0
-        return (pass_at_k if kind == "pass" else all_of_k)(len(values), right, k)
-    return (best_of_k if (kind == "best") is scale.higher_is_better else worst_of_k)(values, k)
+        return (pass_at_k if kind == "pass@" else all_of_k)(len(values), right, k)
+    return (best_of_k if (kind == "best@") is scale.higher_is_better else worst_of_k)(values, k)

@@ -30,6 +30,7 @@ from themis_core.specs.scoring import (
     ParseSpec,
     ScoreSpec,
     ThresholdSpec,
+    kind_and_k,
 )
 from themis_plain import canonical_json, digest
 from themis_secrets import looks_like_a_key
@@ -72,6 +73,7 @@ __all__ = [
     "Spec",
     "StorageConfig",
     "ThresholdSpec",
+    "kind_and_k",
     "TransformSpec",
     "TurnRuleSpec",
     "canonical_json",

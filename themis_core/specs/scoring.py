@@ -3,6 +3,7 @@ conclusions."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
@@ -22,11 +23,20 @@ __all__ = [
     "ParseSpec",
     "ScoreSpec",
     "ThresholdSpec",
+    "kind_and_k",
 ]
 
 Denominator = Literal["scored", "parsed", "planned_missing_worst"]
 REPEATS: Final = r"^((pass|majority|best|worst)@|pass\^)[1-9]\d*$"
 """How what the samples of one item make is written."""
+
+
+def kind_and_k(repeats: str) -> tuple[str, int]:
+    """What k samples make, and k: `pass@` and 3 of `pass@3`."""
+    at = re.search(r"[@^]", repeats)
+    assert at is not None
+    return repeats[: at.end()], int(repeats[at.end() :])
+
 
 _OneOrSeveral = JudgeInferenceSpec | list[JudgeInferenceSpec] | None
 
