@@ -116,7 +116,7 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """Scores with what became of the trials, aggregates, thresholds and conclusions, as a notebook shows them."""
-        from themis_display import scores_told
+        from themis_display import conclusion_told, scores_told
         from themis_output import html_line, html_table
 
         above, header, cells = scores_told(self.scores)
@@ -130,9 +130,7 @@ class RunResult:
             shown.append(html_line(f"NOT MET: {missed} of {counted(len(self.thresholds), 'threshold')}"))
         elif self.thresholds:
             shown.append(html_line(f"met: {counted(len(self.thresholds), 'threshold')}"))
-        for each in self.conclusions:
-            verdict = {True: "met: ", False: "NOT MET: ", None: ""}[each["met"]]
-            shown += [html_line(f"{each['conclusion']}: {verdict}{each['text']}")]
+        shown += [html_line(conclusion_told(each)) for each in self.conclusions]
         return "".join(shown)
 
 

@@ -2,7 +2,7 @@
 
 from themis_display.plans import show_messages, show_plan
 from themis_display.progress import ProgressLine, progress_text
-from themis_display.results import cost_text, show_result, warn
+from themis_display.results import conclusion_told, cost_text, show_result, warn
 from themis_display.shapes import Gate, Plan, Progress, Result, Row
 from themis_display.steps import show_steps
 from themis_display.tables import as_text, scores_told
@@ -17,6 +17,7 @@ __all__ = [
     "Row",
     "View",
     "as_text",
+    "conclusion_told",
     "cost_text",
     "progress_text",
     "scores_told",

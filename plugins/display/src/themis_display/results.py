@@ -15,7 +15,7 @@ from themis_display.views import View
 from themis_output import Figure, cell, cut, echo, fits, heading, number, safe, sentences, stdout, table
 from themis_wording import counted
 
-__all__ = ["cost_text", "show_result", "warn"]
+__all__ = ["conclusion_told", "cost_text", "show_result", "warn"]
 
 PAGE = 120
 MISSED_SHOWN = 20
@@ -157,11 +157,16 @@ def _show_gate(gate: Gate) -> None:
         echo(f"    and {len(gate.lines) - MISSED_SHOWN} more; `--format json` has them all")
 
 
+def conclusion_told(conclusion: Mapping[str, Any]) -> str:
+    """Its name, whether the run is as it was wanted, and what it says."""
+    verdict = {True: "met: ", False: "NOT MET: ", None: ""}[conclusion["met"]]
+    return f"{conclusion['conclusion']}: {verdict}{conclusion['text']}"
+
+
 def _show_conclusion(conclusion: Mapping[str, Any]) -> None:
     """What it says, line by line; first whether the run is as it was wanted."""
-    verdict = {True: "met: ", False: "NOT MET: ", None: ""}[conclusion["met"]]
-    first, *rest = conclusion["text"].splitlines() or [""]
+    first, *rest = conclusion_told(conclusion).splitlines()
     echo()
-    echo(sentences(f"{safe(conclusion['conclusion'])}: {verdict}{safe(first)}", more="    "))
+    echo(sentences(safe(first), more="    "))
     for line in rest:
         echo(sentences(safe(line), "  ", "    "))
