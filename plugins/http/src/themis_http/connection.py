@@ -136,8 +136,11 @@ async def _read(reply: Reply, take: Callable[[bytes], object], most_bytes: int) 
     if length.isdigit() and int(length[:20]) > most_bytes:
         raise _too_large(most_bytes)
     unpack = _decoder(reply.header("content-encoding"))
-    size = 0
+    size = packed = 0
     while (received := await reply.piece()) is not None:
+        packed += len(received)
+        if packed > most_bytes:  # also if it unpacks to little, or to nothing
+            raise _too_large(most_bytes)
         for part in (received,) if unpack is None else _unpacked(unpack, received):
             size += len(part)
             if size > most_bytes:
@@ -145,8 +148,8 @@ async def _read(reply: Reply, take: Callable[[bytes], object], most_bytes: int) 
             if take(part) is True:
                 await _linger(reply)
                 return
-    if unpack is not None and (not unpack.eof or unpack.unused_data):
-        raise _undecodable("the compressed reply is cut, or goes on after its end")
+    if unpack is not None and not unpack.eof:
+        raise _undecodable("the compressed reply is cut")
 
 
 async def _linger(reply: Reply) -> None:
@@ -188,14 +191,17 @@ def _decoder(encoding: str) -> zlib._Decompress | None:
 def _unpacked(unpack: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
     """Unpack in pieces, for 64 KiB can become 64 MiB."""
     try:
-        while True:
+        while not unpack.eof:
             piece = unpack.decompress(packed, UNPACKED_PIECE)
             yield piece
             packed = unpack.unconsumed_tail
             if not packed and len(piece) < UNPACKED_PIECE:  # a full piece may leave more within, and no tail
-                return
+                break
     except zlib.error:
         raise _undecodable("the compressed reply can't be decoded") from None
+    # Beyond its end, zlib would keep all that comes, and copy it anew for each piece.
+    if unpack.eof and (packed or unpack.unused_data):
+        raise _undecodable("the compressed reply goes on after its end")
 
 
 def _undecodable(message: str) -> EngineError:
