@@ -183,6 +183,25 @@ def test_a_redirect_is_never_followed(
 
 
 @pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("http://[::1/v1", "http://[::1/v1"),
+        ("http://me:letmein-1234@h/v1", "http://h/v1"),
+        ("//me@h/v1", "//h/v1"),
+        ("https://h/v1#access_token=letmein-1234", "https://h/v1"),
+    ],
+)
+def test_where_a_redirect_leads_is_told_without_what_may_be_secret(
+    location: str, shown: str, server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf
+) -> None:
+    server.reset({"faults": [{"status": 302, "redirect": location}]})
+    (failure,) = ask(chat, request_of())
+    assert isinstance(failure, EngineError)
+    assert failure.code == "redirect"
+    assert f"redirects to {shown}, which is never followed: correct" in failure.message
+
+
+@pytest.mark.parametrize(
     "fault", [{"cut": 0}, {"cut": 60}, {"cut": -5}, {"chunk": 1, "pause_s": 0.05}, {"latency_s": 5}]
 )
 def test_after_fifty_cancelled_requests_two_hundred_succeed(
@@ -311,6 +330,32 @@ def test_a_connection_that_the_server_closes_between_two_requests_loses_none_uns
     # Each answer was asked for once; a request that met the closing is an error, and the server saw nothing of it.
     assert server.requests == answered
     assert {each.code for each in found if isinstance(each, EngineError)} <= {"connection"}
+
+
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"}", b"\r\n" * 1000, b"{}" * 50_000]
+)
+@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "500 Broken"])
+def test_what_comes_after_a_reply_is_no_part_of_the_next_one(
+    status: str, more: bytes, server: ScriptedServer, chat: OpenAIChat, ask: Ask, request_of: RequestOf
+) -> None:
+    content = b"" if status.startswith("204") else json.dumps(REPLY).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    raw = (head + content + more).decode("latin-1")
+    server.reset({"faults": [{"at": 1, "raw": raw, "ending": "keep"}]})
+    first, *others = ask(chat, [request_of("one"), request_of("two"), request_of("three")])
+    assert isinstance(first, Generation if status == "200 OK" else EngineError)
+    assert [each.text for each in others if isinstance(each, Generation)] == ["two", "three"]
+
+
+def test_of_two_headers_with_one_name_the_first_counts(
+    ask: Ask, chat: OpenAIChat, server: ScriptedServer, request_of: RequestOf
+) -> None:
+    raw = "HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nretry-after: 60\r\nContent-Length: 0\r\n\r\n"
+    server.reset({"faults": [{"raw": raw}]})
+    (failure,) = ask(chat, request_of())
+    assert isinstance(failure, EngineError)
+    assert failure.retry_after == 5
 
 
 def test_connections_are_used_again(request_of: RequestOf) -> None:

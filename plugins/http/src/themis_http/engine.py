@@ -156,6 +156,10 @@ class HttpEngine(ServerConfig):
     def _address(self, path: str) -> str:
         if "://" not in path:
             return self.url(path)
-        if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+        try:
+            same = urlsplit(path)[:2] == urlsplit(self.base_url)[:2]
+        except ValueError:  # it is no address
+            same = False
+        if not same:
             raise EngineError("redirect", "the server names an address of another server, which is not sent its key")
         return path

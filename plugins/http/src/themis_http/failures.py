@@ -57,6 +57,7 @@ _FILTER = re.compile(
     re.IGNORECASE,
 )
 _TO_HTTPS = re.compile(r"http request (?:was sent )?to (?:an )?https (?:port|server)", re.IGNORECASE)
+_USER = re.compile(r"//[^/]*@")
 _UNKNOWN_MODEL = re.compile(r"model.{0,100}(?:not|no) |(?:no|unknown) (?:such )?model|model_not_found", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{0,300})", re.IGNORECASE)
 
@@ -157,8 +158,12 @@ def status_error(
 
 
 def _redirect(status: int, location: str, redaction: Redaction, url: str) -> EngineError:
-    bare = location.partition("?")[0]
-    there, here = urlsplit(bare), urlsplit(url)
+    bare = _USER.sub("//", re.split("[?#]", location, maxsplit=1)[0])  # what may be secret
+    here = urlsplit(url)
+    try:
+        there = urlsplit(bare)
+    except ValueError:
+        there = urlsplit("")
     if re.search(r"log[-_]?in|sign[-_]?in|sso|oauth|saml|\bauth", bare, re.IGNORECASE):
         hint = "the server wants people to log in there: base_url has to be the address for programs, with its key"
     elif (there.scheme, there.hostname) == ("https", here.hostname) and here.scheme == "http":

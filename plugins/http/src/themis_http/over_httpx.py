@@ -11,7 +11,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 if "httpx" not in sys.modules:
     # Where rich is installed, httpx brings its own command line, and with it 60 ms and 5 MB. It can do without.
@@ -105,7 +105,7 @@ class _Reply:
         try:
             await self._stream.aclose()
         finally:
-            if self._ended:
+            if self._ended and not _more_came(self._transport):
                 self._carrier.give_back(self._transport)
             else:
                 await self._transport.aclose()
@@ -117,12 +117,25 @@ class _Reply:
         )
 
     def headers(self) -> Mapping[str, str]:
-        return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in self._response.headers.raw}
+        # Backwards, so that of several with one name the first one counts, as in `header`.
+        every = reversed(self._response.headers.raw)
+        return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in every}
 
     async def piece(self) -> bytes | None:
         piece = await anext(self._pieces, None)
         self._ended = piece is None
         return piece
+
+
+def _more_came(transport: httpx.AsyncHTTPTransport) -> bool:
+    """Whether the server sent more than its reply: it would be read as the beginning of the next one."""
+    within: Any = next(iter(transport._pool.connections), None)
+    if within is None:  # it is closed already
+        return False
+    # httpx has no other way to it; what is not found there counts as more, so that nothing wrong is read.
+    while within is not None and not hasattr(within, "_h11_state"):
+        within = getattr(within, "_connection", None)
+    return within is None or bool(within._h11_state.trailing_data[0])
 
 
 def _trust(scheme: str) -> ssl.SSLContext:
