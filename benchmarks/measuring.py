@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CLIENT_CORE", "CORES", "ROOT", "SERVER_CORE", "Figures", "measured", "repeated"]
+__all__ = ["CLIENT_CORE", "CORES", "ROOT", "SERVER_CORE", "Figures", "cpu_so_far", "measured", "repeated"]
 
 ROOT = Path(__file__).parents[1]
 CORES = sorted(os.sched_getaffinity(0))
@@ -56,6 +56,12 @@ def measured(command: Sequence[str], core: int | None = CLIENT_CORE, output: Pat
             said.seek(0)
             raise RuntimeError(f"exit {process.returncode} of {' '.join(command)}\n{said.read().decode()}")
     return Figures(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def cpu_so_far(pid: int) -> float:
+    """Seconds of CPU that a process has taken, of all its threads. Linux only."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def repeated(once: Callable[[int], Figures], times: int) -> Figures:

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import themis_core as themis
+from themis_core import Event, TrialFinished
 from themis_core.components import Component
+from themis_core.execution import gathering
+from themis_sql.store import SqlStore
 
 PLUGIN = '''
 import asyncio, json, os, threading, time
@@ -166,6 +169,13 @@ class Asking(Judge):
         return Score(1.0)
 
 
+class Quick(Asking):
+    runs_in = "inline"
+
+    def requests(self, judged):
+        return [JudgeRequest([{"role": "user", "content": "judge"}])]
+
+
 class Local(Engine):
     capabilities = Capabilities(local=True)
 
@@ -244,6 +254,7 @@ def themis_register_engines(register):
 @hookimpl
 def themis_register_judges(register):
     register("asking", Asking)
+    register("quick", Quick)
     register("better", Better)
 
 
@@ -463,6 +474,26 @@ def test_answers_are_saved_before_a_slow_score_is_made(bench: Bench, stuck: subp
     stuck.kill()
     stuck.wait(timeout=30)
     assert themis.plan(bench.folder / "spec.json").to_call == 0
+
+
+def test_scores_that_are_made_about_the_same_time_are_one_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[int] = []
+    append = SqlStore.append
+
+    def counted(self: SqlStore, events: Sequence[Event]) -> None:
+        groups.append(sum(isinstance(event, TrialFinished) for event in events))
+        append(self, events)
+
+    monkeypatch.setattr(SqlStore, "append", counted)
+    bench.run("mine/together")
+    assert sum(groups) == 6
+    assert max(groups) > 1
+
+
+def test_a_judges_reply_waits_for_no_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "LONGEST_S", 3600)
+    judge = {"id": "mine/quick", "judge": {"model": {"model_id": "j", "provider": "mine/echo"}}}
+    assert bench.run(judge).scores[0].n == 6
 
 
 def test_an_interrupt_waits_for_no_score_that_does_not_come(bench: Bench, stuck: subprocess.Popen[str]) -> None:

@@ -343,9 +343,12 @@ class Runner:
         except Stopped:
             self._leave(work)
             return
+        ended = self.saving.ended(work, answered, scores)
         if work.trial.baselines:
             self._claims.release_baselines(work)
-        await self.saving.trials([self.saving.ended(work, answered, scores)])
+            await self.saving.trials([ended])
+        else:
+            await self.saving.behind(ended)
 
 
 def _places(engines: Sequence[Engine]) -> dict[str, int | None]:

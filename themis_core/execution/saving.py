@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from themis_core.execution.answering import Answered
 from themis_core.execution.claims import Claims
+from themis_core.execution.gathering import Gathering
 from themis_core.execution.progress import Progress, now
 from themis_core.execution.scores import CODE, UNAVAILABLE
 from themis_core.execution.work import Work
@@ -66,6 +67,7 @@ class Saving:
         self._progress = progress
         self._observers = observers
         self._tell_ended = tell_ended
+        self._gathering = Gathering(self.trials)
         self._recorded_items: set[str] = set()
         self.errors: dict[str, str] = {}
         """Code of failed trials, or of `SCORE_FAULTS`: one message, as an example."""
@@ -135,6 +137,13 @@ class Saving:
             self.warnings.update(each.work.warned)
         self._progress.cost = self._budget.before + self._budget.cost
         self._tell_ended([each.work.trial for each in ended])
+
+    async def behind(self, ended: Ended) -> None:
+        """Save a trial for which no other waits: a moment later, as one with others, unless it has a paid answer."""
+        if any(isinstance(event, GenerationRecorded) for event in ended.events):
+            await self.trials([ended])
+        else:
+            await self._gathering.save(ended)
 
     async def _alone(self, ended: Ended) -> Ended:
         """Save one trial; if something of it can't be stored, as failed, with what was paid for."""

@@ -119,6 +119,13 @@ class ScriptedServer:
         return f"{self.origin}/v1"
 
     @property
+    def pid(self) -> int:
+        """Number of the server's process. Raises RuntimeError if it is not started."""
+        if self._process is None:
+            raise RuntimeError("the scripted server is not started")
+        return self._process.pid
+
+    @property
     def count(self) -> int:
         """Requests that arrived since the start or the last reset."""
         return int(self._control("count")["count"])
