@@ -33,6 +33,7 @@ from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
 RUNS = ("first", "second\0run")
 HOSTILE = "a\0b \ud83d \u202e =1+1 <script> é"
 LONG = "word " * 1_000
+QUESTION = 'How many "words" does this question have?\n' * 3
 MANIFEST = {"note": HOSTILE, "dimensions": {"test": {"subject": HOSTILE}, "other\0slice": {}}}
 
 
@@ -62,6 +63,7 @@ def batches() -> Sequence[Sequence[Event]]:
             run_finished(first, status="failed", counts={"generated": 1}),
         ],
         [run_started(first, at=LATER), generation_recorded("1", EVERY_FIELD, run_id=first, at=LATER)],
+        [generation_recorded("3", run_id=first, at=LATER, text=QUESTION), item_recorded("3", text=QUESTION)],
         [
             generation_recorded("follow-up", Generation("refused", refusal="no"), run_id=first, at=LATER),
             generation_recorded("judge", Generation("answered", LONG, reasoning=LONG), run_id=first, at=LATER),

@@ -113,7 +113,7 @@ def test_a_backup_can_be_merged_and_both_are_equal(folder: Path, store: Store, t
     storage("backup", copy)
     os.chdir(tmp_path)
     told = json.loads(storage("merge", copy, "--format", "json"))
-    assert told == {"runs": 2, "events": 21, "earlier_executions": 0}
+    assert told == {"runs": 2, "events": 23, "earlier_executions": 0}
     with closing(BACKEND.open(tmp_path, mode="read")) as merged:
         assert lines(merged) == lines(store)
     assert storage("merge", copy) == f"nothing new: all of it is in {tmp_path / '.themis' / 'themis.sqlite3'} already\n"

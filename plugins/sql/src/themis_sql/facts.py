@@ -35,6 +35,8 @@ __all__ = [
     "fact_of",
     "generation_from",
     "item_from",
+    "item_of",
+    "item_texts",
     "keys_from",
     "payload_ids",
     "plain_event",
@@ -52,20 +54,23 @@ _SHORT = 200
 """What was extracted stays in the log if its JSON is up to this length; longer texts become payloads."""
 _ITEM = 2_000
 """So does an item: hardly anybody reads it, and beside others like it, it is compressed well."""
+_ASKED = 64
+"""Bytes of an item's longest text from which on it is looked for in what was asked."""
 _LIMIT = 2**63
 
 
 def fact_of(event: Event, messages: str, payloads: NewPayloads) -> Fact:
     """Return the fact that says what the event says; its texts join `payloads`.
 
-    `messages` are a request's rendered messages, as the text that requests share; empty for other events.
+    `messages` are a request's rendered messages, as the text that requests share. For an item, they are those of a
+    request about it that is saved beside it, or empty; so for other events.
     """
     if isinstance(event, GenerationRecorded):
         return _generation_fact(event, messages, payloads)
     if isinstance(event, TrialFinished):
         return _trial_fact(event, payloads)
     if isinstance(event, ItemRecorded):
-        return _item_fact(event.item, payloads)
+        return _item_fact(event.item, messages, payloads)
     fact: Fact = {"kind": event.kind, "run_id": event.run_id, "at": event.at}
     if isinstance(event, RunStarted | RunFinished) and event.part is not None:
         fact["part"] = event.part
@@ -100,19 +105,52 @@ def _dimensions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in of_slices.items() if each} if isinstance(of_slices, dict) else {}
 
 
-def _item_fact(item: Item, payloads: NewPayloads) -> Fact:
+def _item_fact(item: Item, messages: str, payloads: NewPayloads) -> Fact:
     content = {"fields": item.fields, "reference": item.reference, "metadata": item.metadata}
     for name in ("output", "model"):
         if (value := getattr(item, name)) is not None:
             content[name] = value
-    text = json_text(content)
     return {
         "kind": "item",
         "digest": item.digest,
         "item_id": item.id,
-        "content": text if len(text) <= _ITEM else payloads.own(text),
+        "content": _item_content(json_text(content), _longest_text(item), messages, payloads),
         "metadata": json_text(item.metadata),
     }
+
+
+def _longest_text(item: Item) -> str:
+    """Return the longest text among an item's fields, as it stands in JSON, without its quotes."""
+    texts = [value for value in item.fields.values() if isinstance(value, str)]
+    return json_text(max(texts, key=len))[1:-1] if texts else ""
+
+
+def _item_content(text: str, longest: str, messages: str, payloads: NewPayloads) -> str | int | list[Any]:
+    """Return how the log keeps an item's JSON: itself, or the number of a payload; or, without what was asked anyway,
+    as a list of what stands before that, the number of the payload with it, its start and length there, and the rest.
+    """
+    if messages and len(longest) >= _ASKED and (start := messages.find(longest)) >= 0:
+        before, found, after = text.partition(longest)
+        if found and len(before) + len(after) <= _ITEM:
+            return [before, payloads.shared(messages), start, len(longest), after]
+    return text if len(text) <= _ITEM else payloads.own(text)
+
+
+def item_texts(fact: Fact) -> list[int]:
+    """Return the numbers of the payloads that hold an item's content, or a part of it."""
+    content = fact["content"]
+    if isinstance(content, list):
+        return [content[1]]
+    return [] if isinstance(content, str) else [content]
+
+
+def item_of(fact: Fact, texts: Mapping[int, str]) -> Item:
+    """Build an item from its fact; `texts` has those of its `item_texts`, by their numbers."""
+    content = fact["content"]
+    if isinstance(content, list):
+        before, number, start, length, after = content
+        content = before + texts[number][start : start + length] + after
+    return item_from(fact["digest"], fact["item_id"], content if isinstance(content, str) else texts[content])
 
 
 def item_from(digest: str, item_id: str, content: str) -> Item:
@@ -250,9 +288,11 @@ def _score_fact(entry: ScoreEntry, payloads: NewPayloads) -> Fact:
 def payload_ids(facts: Iterable[Fact]) -> Iterator[int]:
     """Yield the ids of all payloads that the facts refer to."""
     for fact in facts:
-        for name in ("manifest", "content", "messages", "answer", "detail", "details", "extracted_payload", "keys"):
+        for name in ("manifest", "messages", "answer", "detail", "details", "extracted_payload", "keys"):
             if isinstance(number := fact.get(name), int):
                 yield number
+        if "content" in fact:
+            yield from item_texts(fact)
         yield from payload_ids(fact.get("scores", ()))
 
 
@@ -265,8 +305,7 @@ def plain_event(fact: Fact, texts: Mapping[int, str], at: str) -> dict[str, Any]
         scores = [_plain_score(each, texts) for each in fact["scores"]]
         return {"error_code": None, **fact, "scores": scores}
     if kind == "item":
-        content = fact["content"]
-        item = item_from(fact["digest"], fact["item_id"], content if isinstance(content, str) else texts[content])
+        item = item_of(fact, texts)
         return {"kind": kind, "at": at, "item": {name: getattr(item, name) for name in Item.__slots__}}
     if kind == "run_started":
         told = {name: value for name, value in fact.items() if name != "dimensions"}

@@ -10,8 +10,8 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 8
-"""Raised when a table or view changes; a store keeps the one it was made with."""
+SCHEMA_VERSION: Final = 9
+"""Raised when a table, a view or what the log says changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {
     "events": 9,

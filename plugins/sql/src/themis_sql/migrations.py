@@ -103,6 +103,7 @@ MIGRATIONS: Final = (
     Migration(6, _add_batches, rebuild=False),
     Migration(7, make_register),
     Migration(8, _shorten_lookups),
+    Migration(9, rebuild=False),  # items in the log may refer to what was asked, which earlier versions can't read
 )
 """From version 1 on, without a gap."""
 

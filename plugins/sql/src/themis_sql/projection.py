@@ -248,7 +248,7 @@ class Projection:
     def _add_item(self, fact: Fact) -> None:
         known = self.items[fact["digest"], fact["item_id"]]
         content = fact["content"]
-        places = (None, self._seq) if isinstance(content, str) else (content, None)
+        places = (content, None) if isinstance(content, int) else (None, self._seq)
         known.state = (*places, fact.get("metadata"))
         self._put_item(known, fact["item_id"])
 

@@ -39,7 +39,7 @@ from themis_core import (
 from themis_sql.batches import open_batches
 from themis_sql.codec import from_json, lookup_of, pack_key, pack_name, time_of, unpack_body, unpack_key, unpack_name
 from themis_sql.database import Database
-from themis_sql.facts import generation_from, item_from, payload_ids, plain_event
+from themis_sql.facts import generation_from, item_from, item_of, item_texts, payload_ids, plain_event
 from themis_sql.log import UNREADABLE
 from themis_sql.names import salt_of
 from themis_sql.numbering import first_number
@@ -156,12 +156,14 @@ class SqlReader(Store):
 
     def _logged_items(self, rows: Iterable[int], wanted: set[str]) -> dict[str, Item]:
         """Return those of the items that stand in these rows of the log themselves."""
-        return {
-            fact["digest"]: item_from(fact["digest"], fact["item_id"], fact["content"])
+        facts = [
+            fact
             for body in self._database.rows_in("SELECT encoding, body FROM events WHERE seq IN (*)", sorted(rows))
             for fact in unpack_body(*body)
-            if fact["kind"] == "item" and fact["digest"] in wanted and isinstance(fact["content"], str)
-        }
+            if fact["kind"] == "item" and fact["digest"] in wanted and not isinstance(fact["content"], int)
+        ]
+        texts = self._payloads.texts({number for fact in facts for number in item_texts(fact)})
+        return {fact["digest"]: item_of(fact, texts) for fact in facts}
 
     def metadata(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
         sql = "SELECT digest, metadata FROM items i WHERE lookup IN (*)"

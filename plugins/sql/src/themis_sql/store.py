@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from themis_blobs import Blobs
-from themis_core import Damage, Event, GenerationRecorded, Holder, LiveChange, StorageError
+from themis_core import Damage, Event, GenerationRecorded, Holder, ItemRecorded, LiveChange, StorageError
 from themis_sql.claims import Claims
 from themis_sql.codec import json_text, unpack_body
 from themis_sql.database import CommitUnknown, Database
@@ -101,7 +101,13 @@ class SqlStore(SqlReader):
         texts.find_shared(each for each in messages if each)
         texts.number_first(projection.new_answers(events, BULKY))
         facts: list[Fact] = []
+        about: dict[str, str] = {}
+        """What was asked about an item, by its id: for items that are saved beside it."""
         for event, asked in zip(events, messages, strict=True):
+            if isinstance(event, GenerationRecorded):
+                about.setdefault(event.request.item_id, asked)
+            elif isinstance(event, ItemRecorded):
+                asked = about.get(event.item.id, "")
             if projection.changes(event):
                 fact = fact_of(event, asked, texts)
                 projection.add(fact)
