@@ -24,11 +24,15 @@ _NEVER: Final[Calls] = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "ioprio_set": (251, 30), "migrate_pages": (256, 238), "move_pages": (279, 239),
     "setsid": (112, 157), "setpgid": (109, 154), "setpriority": (141, 140),
     # out of the namespaces
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "move_mount": (429, 429), "open_tree": (428, 428), "fsopen": (430, 430),
     "mount_setattr": (442, 442), "open_by_handle_at": (304, 265),
+    # files in memory, which no limit of address space counts
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
     # what outlives a process, and what few programs need and many attacks do
     "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     "bpf": (321, 280), "perf_event_open": (298, 241), "keyctl": (250, 219), "add_key": (248, 217),
@@ -44,10 +48,17 @@ _OF_OTHERS_FILES: Final[Calls] = {
 }  # fmt: skip
 """What changes files without opening them: Landlock lets it pass, a file system that is read-only does not."""
 _KILL, _TGKILL, _CLONE, _CLONE3 = (62, 129), (234, 131), (56, 220), (435, 435)
-_PRCTL, _PRLIMIT = (157, 167), (302, 261)
+_PRCTL, _PRLIMIT, _SOCKETPAIR = (157, 167), (302, 261), (53, 199)
+_FCNTL, _IOCTL = (72, 25), (16, 29)
+_OWNED_BY: Final = (8, 15)
+"""F_SETOWN and F_SETOWN_EX of `fcntl`: whom the kernel sends a signal when something can be read."""
+_OWNED_BY_IOCTL: Final = (0x8901, 0x8902)
+"""The same, FIOSETOWN and SIOCSPGRP of `ioctl`."""
+_DATAGRAMS: Final = 2
+"""A bit of the types of sockets that can send to any address, without being connected to it."""
 _CLONE_THREAD: Final = 0x10000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _ARGUMENT = 0, 4, 16, 8
 _ALLOW, _END, _ERROR, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050000, 1, 38
 
 Step = tuple[int, int, int, int]
@@ -97,14 +108,29 @@ def _steps(more: Calls) -> list[Step]:
     steps += _only(_TGKILL[column], (_EQUAL, 1, 0, me))
     steps += _only(_PRLIMIT[column], (_EQUAL, 1, 0, 0))  # its own limits, which it can read and lower
     steps += _only(_PRCTL[column], (_EQUAL, 0, 1, 1))  # PR_SET_PDEATHSIG: it ends with its warden
+    steps += _only(_SOCKETPAIR[column], (_ANY_BIT, 0, 1, _DATAGRAMS), argument=1)
+    for call, owned_by in ((_FCNTL, _OWNED_BY), (_IOCTL, _OWNED_BY_IOCTL)):
+        for command in owned_by:
+            steps += _never(call[column], command)
     return [*steps, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _only(number: int, test: Step) -> list[Step]:
-    """Allow a call if a test of its first argument jumps over one step, else turn it away."""
+def _never(number: int, second: int) -> list[Step]:
+    """Turn a call away if its second argument is this."""
     return [
         (_EQUAL, 0, 4, number),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT + _ARGUMENT),
+        (_EQUAL, 0, 1, second),
+        (_RETURN, 0, 0, _ERROR | _EPERM),
+        (_LOAD, 0, 0, _NUMBER),
+    ]
+
+
+def _only(number: int, test: Step, argument: int = 0) -> list[Step]:
+    """Allow a call if a test of its first argument, or a later one, jumps over one step, else turn it away."""
+    return [
+        (_EQUAL, 0, 4, number),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT + argument * _ARGUMENT),
         test,
         (_RETURN, 0, 0, _ERROR | _EPERM),
         (_RETURN, 0, 0, _ALLOW),
