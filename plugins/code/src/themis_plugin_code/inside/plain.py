@@ -6,10 +6,16 @@ An object with an `__eq__` of its own can equal whatever a test expects.
 from __future__ import annotations
 
 import builtins
-import sys
 import types
+from _weakref import CallableProxyType, ProxyType
+from abc import ABCMeta
+from collections import Counter, deque
 from collections.abc import Callable
+from enum import Enum, EnumMeta
+from fractions import Fraction
+from gc import get_referents
 from itertools import chain, islice
+from pathlib import PurePath
 from typing import Any, Final
 
 __all__ = ["NotPlain", "checked"]
@@ -19,14 +25,24 @@ _HARMLESS: Final = frozenset(
     {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__", "__annotations__", "__init__",
      "__new__", "__repr__", "__str__", "__match_args__", "__getnewargs__", "__replace__", "__orig_bases__",
      "__static_attributes__", "__firstlineno__", "__annotate__", "__annotate_func__", "__annotations_cache__",
-     "__parameters__", "__post_init__", "__classdictcell__"}
+     "__parameters__", "__post_init__", "__classdictcell__", "__abstractmethods__"}
 )  # fmt: skip
-_KNOWN: Final = (("fractions", "Fraction"), ("collections", "Counter"), ("enum", "Enum"), ("pathlib", "PurePath"))
-"""Classes of the standard library that are written in Python, and may be results."""
+_KNOWN: Final = tuple((each, dict(vars(each))) for each in (Fraction, Counter, Enum, PurePath))
+"""Classes of the standard library that are written in Python, and may be results, with what they were at first."""
+_METACLASSES: Final = (type, ABCMeta, EnumMeta)
+_ORDER, _NAMES = vars(type)["__mro__"].__get__, vars(type)["__dict__"].__get__
+"""The classes above a class, and the names in it, whatever its metaclass says of them."""
 _COMPILED: Final = (
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.BuiltinFunctionType,
     types.GetSetDescriptorType, types.MemberDescriptorType, types.NoneType,
 )  # fmt: skip
+_PROXIES: Final = (ProxyType, CallableProxyType)
+"""What compares as another object does, of which it tells nothing."""
+_HOLDERS: Final[tuple[type, ...]] = (
+    deque, slice, types.SimpleNamespace, types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()),
+    Fraction, PurePath,
+)  # fmt: skip
+"""Further classes whose objects compare as what they hold does."""
 _MOST_LOOKED_AT: Final = 20_000
 
 
@@ -59,16 +75,21 @@ def _check(result: Any) -> None:
             waiting += islice(value, _MOST_LOOKED_AT)
         elif issubclass(cls, dict):
             waiting += chain(islice(value, _MOST_LOOKED_AT), islice(dict.values(value), _MOST_LOOKED_AT))
+        elif any(each is holder for each in _ORDER(cls) for holder in _HOLDERS):
+            waiting += islice((each for each in get_referents(value) if each is not cls), _MOST_LOOKED_AT)
 
 
 def _is_plain(cls: Any) -> bool:
-    known = [getattr(sys.modules[module], name, None) for module, name in _KNOWN if module in sys.modules]
-    if type(cls) is not type and type(cls).__module__ not in ("abc", "enum"):
+    if not any(type(cls) is each for each in _METACLASSES) or any(cls is each for each in _PROXIES):
         return False  # a metaclass decides what its classes do
-    for each in cls.__mro__:
-        if each in known:
-            return True
-        for name, attribute in vars(each).items():
-            if name.startswith("__") and name not in _HARMLESS and type(attribute) not in _COMPILED:
+    for each in _ORDER(cls):
+        known = next((names for other, names in _KNOWN if other is each), None)
+        for name, attribute in _NAMES(each).items():
+            if known is not None and name in known:
+                if attribute is not known[name]:
+                    return False
+            elif name.startswith("__") and name not in _HARMLESS and type(attribute) not in _COMPILED:
                 return False
+        if known is not None:
+            return True
     return True
