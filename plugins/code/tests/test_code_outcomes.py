@@ -83,6 +83,10 @@ def namespaces(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         pytest.param("import os\ntry: os.fork()\nexcept OSError: pass\n" + RIGHT, "passed", id="an attempt in vain"),
         pytest.param("import pytest", "failed", id="what is installed"),
         pytest.param("if __name__ == '__main__': raise SystemExit\n" + RIGHT, "passed", id="a main part"),
+        pytest.param("import socket, fcntl, os\na, b = socket.socketpair()\na.send(b'x')\nassert b.recv(9) == b'x'\n"
+                     "fcntl.fcntl(a, fcntl.F_SETFD, 1)\nos.set_blocking(a.fileno(), False)\n" + RIGHT, "passed",
+                     id="two ends of its own"),
+        pytest.param("\ufeff" + RIGHT, "passed", id="a mark of the order of bytes"),
         pytest.param("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass P:\n"
                      "  x: int\ndef f(x): return P(x).x + 1", "passed", id="a dataclass"),
     ],
@@ -126,6 +130,22 @@ def test_a_program_comes_to_its_outcome(program: str, expected: str, namespaces:
         pytest.param("import os, resource; resource.prlimit(os.getppid() or 2, resource.RLIMIT_CPU, (1, 1))", "refused",
                      id="a limit of another process"),
         pytest.param("import resource; resource.setrlimit(resource.RLIMIT_CPU, (9, 9))", "failed", id="a higher limit"),
+        pytest.param("import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, os.getppid() or 2)\n"
+                     "fcntl.fcntl(r, 10, 9)\nfcntl.fcntl(r, fcntl.F_SETFL, os.O_ASYNC)\nos.write(w, b'x')", "refused",
+                     id="a signal to its warden when a pipe is written"),
+        pytest.param("import fcntl, os, struct\nr, w = os.pipe()\n"
+                     "fcntl.fcntl(r, 15, struct.pack('ii', 1, os.getppid() or 2))", "refused",
+                     id="the same by the other command"),
+        pytest.param("import fcntl, os, socket, struct\na, b = socket.socketpair()\n"
+                     "fcntl.ioctl(a, 0x8901, struct.pack('i', os.getppid() or 2))", "refused", id="the same by ioctl"),
+        pytest.param("import socket\nsocket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'x', '\\0x')",
+                     "refused", id="a datagram"),
+        pytest.param("import socket\nsocket.socketpair(socket.AF_UNIX, socket.SOCK_RAW | socket.SOCK_CLOEXEC)",
+                     "refused", id="a raw socket"),
+        pytest.param("import os\nx = []\nwhile True:\n  x.append(os.memfd_create('x'))\n"
+                     "  os.write(x[-1], bytes(1 << 10))\n  if len(x) > 9: break", "refused", id="files in memory"),
+        pytest.param("import os; os.sched_setaffinity(os.getppid() or 0, {0})", "refused",
+                     id="processors of another process"),
     ],
 )  # fmt: skip
 def test_an_attack_meets_a_limit(program: str, expected: str, namespaces: bool) -> None:
@@ -248,23 +268,62 @@ def test_a_success_that_is_faked_is_none(program: str, namespaces: bool) -> None
         ("datetime.date(2024, 1, 1)", "passed"),
         ("Shade.DARK", "passed"),
         ("re.compile('x')", "passed"),
+        ("collections.deque([Equal()])", "failed"),
+        ("collections.deque([[Equal()]], maxlen=3)", "failed"),
+        ("types.SimpleNamespace(a=Equal())", "failed"),
+        ("types.SimpleNamespace(a=1)", "passed"),
+        ("types.MappingProxyType({1: Equal()})", "failed"),
+        ("{1: Equal()}.values()", "failed"),
+        ("{1: Equal()}.items()", "failed"),
+        ("{1: 2}.items()", "passed"),
+        ("slice(Equal())", "failed"),
+        ("weakref.proxy(EQUAL)", "failed"),
+        ("HALF", "failed"),
+        ("pathlib.PurePosixPath('/a') / 'b'", "passed"),
+        ("Abstract()", "passed"),
+        ("WithMetaclass()", "failed"),
         ("[None, True, 1, 1.0, 1j, 'x', b'x', {1}, frozenset({1}), range(3), (1,)]", "passed"),
     ],
 )
 def test_a_result_that_compares_as_it_likes_fails(value: str, expected: str) -> None:
     program = (
-        "import collections, datetime, decimal, enum, fractions, re\nfrom unittest import mock\n"
+        "import abc, collections, datetime, decimal, enum, fractions, pathlib, re, types, weakref\n"
+        "from unittest import mock\n"
         "class Equal:\n  def __eq__(self, other): return True\n"
         "class Word(str):\n  def __ne__(self, other): return False\n"
         "class Plain: pass\n"
         "class Shade(enum.Enum): DARK = 1\n"
         "Pair = collections.namedtuple('Pair', 'a b')\n"
+        "EQUAL, HALF = Equal(), fractions.Fraction(1, 2)\n"
+        "HALF._numerator = EQUAL\n"
+        "class Abstract(abc.ABC): pass\n"
+        "class Meta(type): __mro__ = property(lambda cls: ())\n"
+        "Meta.__module__ = 'abc'\n"
+        "class WithMetaclass(Equal, metaclass=Meta): pass\n"
         f"made = {value}\n"
         "def f(): return made"
     )
     test = "assert f() is not None"
     assert outcome(program, (test,)) == expected
     assert outcome(program, (test,), plain_results=False) == "passed"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys, types\nsys.modules['fractions'] = types.SimpleNamespace(Fraction=Equal)\ndef f(): return Equal()",
+        "import fractions\nfractions.Fraction = Equal\ndef f(): return Equal()",
+        "import fractions\nfractions.Fraction.__eq__ = lambda *a: True\ndef f(): return fractions.Fraction(1)",
+        "import fractions\nfractions.Fraction._richcmp = lambda *a: 1\ndef f(): return fractions.Fraction(1)",
+        "import collections\ncollections.Counter.__eq__ = lambda *a: True\ndef f(): return collections.Counter()",
+        "import enum\nenum.Enum.__eq__ = lambda *a: True\nclass E(enum.Enum): A = 1\ndef f(): return E.A",
+        "import collections\nclass C(collections.Counter): __eq__ = lambda *a: True\ndef f(): return C()",
+    ],
+)
+def test_a_class_of_the_library_is_known_as_it_was_before_the_program(program: str) -> None:
+    equal = "class Equal:\n  def __eq__(self, other): return True\n"
+    assert outcome(equal + program, ("f()",)) == "failed"
+    assert outcome(equal + program, ("f()",), plain_results=False) == "passed"
 
 
 @pytest.mark.parametrize("tested", ["f = functools.lru_cache(lambda: Equal())", "class f(Equal): pass", "f = Equal"])
@@ -290,6 +349,14 @@ def test_what_it_says_of_a_failure_is_short_and_names_the_line_of_the_test() -> 
                      "passed", id="a whole function, with a helper of the prompt"),
         pytest.param("Write f, which adds one.", RIGHT, "passed", id="prose"),
         pytest.param("", RIGHT, "passed", id="no prompt"),
+        pytest.param('def h(x):\n    return x\n\ndef f(x):\n    """Doc."""\n',
+                     "from __future__ import annotations\ndef f(x: X):\n    return h(x) + 1", "passed",
+                     id="the future"),
+        pytest.param('def f(x):\n    """Doc."""\n', '"""F."""\nfrom __future__ import (\n  division, annotations\n)\n'
+                     "from __future__ import generators; y = 1\ndef f(x: X):\n    return x + y", "passed",
+                     id="more of the future"),
+        pytest.param("import math\n\ndef f(x):\n", "\ufeff    return math.floor(x) + 1\n", "passed",
+                     id="a marked body"),
         pytest.param("def f(x):\n", "    return 'unclosed\n", "failed", id="no Python"),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import sys
 import types
 import warnings
@@ -28,6 +29,7 @@ __all__ = ["program_of", "run"]
 _PRISTINE: Final = dict(vars(builtins))
 globals()["__builtins__"] = _PRISTINE  # the functions below have builtins that no program changes
 _STACK: Final = 16 << 20
+_FUTURE: Final = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;(]*)(?:;[ \t]*)?", re.MULTILINE)
 _FRAMES_OF_OTHERS: Final = (
     "_current_frames", "_current_exceptions", "_settraceallthreads", "_setprofileallthreads", "monitoring",
 )  # fmt: skip
@@ -71,6 +73,7 @@ def program_of(prompt: str, completion: str, entry_point: str) -> str:
 
     A prompt that is no Python is no part of the program. Without an entry point the completion is all of it.
     """
+    completion = completion.removeprefix("\ufeff")  # a mark that Python ignores in files, and only there
     if not entry_point or not prompt:
         return completion
     indented = completion.lstrip("\r\n")[:1] in (" ", "\t")
@@ -78,7 +81,13 @@ def program_of(prompt: str, completion: str, entry_point: str) -> str:
         return prompt + completion
     if not indented and not _parses(completion) and _parses(f"{prompt}    {completion}"):
         return f"{prompt}    {completion}"  # a server stripped the answer, and so the first line's indentation
-    return f"{prompt}\n\n{completion}" if _parses(prompt) else completion
+    if not _parses(prompt):
+        return completion
+    joined = f"{prompt}\n\n{completion}"
+    if _parses(joined) or not _parses(completion):
+        return joined
+    # What can't stand after other statements, and can stand before them.
+    return "\n".join([*_FUTURE.findall(completion), prompt, "", _FUTURE.sub("", completion)])
 
 
 def _parses(text: str) -> bool:
