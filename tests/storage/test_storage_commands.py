@@ -118,7 +118,7 @@ def test_a_backup_can_be_merged_and_both_are_equal(folder: Path, store: Store, t
         assert lines(merged) == lines(store)
     assert storage("merge", copy) == f"nothing new: all of it is in {tmp_path / '.themis' / 'themis.sqlite3'} already\n"
     (tmp_path / ".themis").rename(tmp_path / "merged")
-    assert storage("merge", copy).startswith("merged 2 runs, 21 new events into ")
+    assert storage("merge", copy).startswith("merged 2 runs, 23 new events into ")
 
 
 def test_a_store_is_not_merged_into_itself(folder: Path) -> None:
