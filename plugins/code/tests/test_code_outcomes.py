@@ -235,6 +235,13 @@ def test_folders_in_folders_by_the_thousand_and_without_rights_are_removed(names
                      "getattr(threading, 'settrace_all_threads', print)(spy)\ndef f(x): return 9", id="all threads"),
         pytest.param("import sys\nfor name in ('_settraceallthreads', '_setprofileallthreads', 'monitoring'):\n"
                      "  assert not hasattr(sys, name)\nimport sys.monitoring", id="monitoring"),
+        pytest.param("import sys\ndef spy(event, *a):\n  frame = event == 'exec' and sys._getframe(1)\n"
+                     "  if frame and 'found' in frame.f_locals: frame.f_locals['found'].insert(0, None)\n"
+                     "try: sys.addaudithook(spy)\nexcept AttributeError: pass\ndef f(x): return 9", id="an audit hook"),
+        pytest.param("import gc, sys\ndef spy(*a):\n  frame = sys._getframe(1)\n  while frame:\n"
+                     "    found = frame.f_locals.get('found')\n    if type(found) is list: found.insert(0, None)\n"
+                     "    frame = frame.f_back\ngc.callbacks.append(spy)\ngc.set_threshold(1)\n"
+                     "def f(x): return 9", id="a callback of the garbage collector"),
         pytest.param("class Name(str):\n  def __hash__(self): raise SystemExit\n"
                      "  def __eq__(self, other): return True\n"
                      "try: globals()[Name('g')] = 1\nexcept SystemExit: pass\ndef f(x): return 9", id="odd names"),

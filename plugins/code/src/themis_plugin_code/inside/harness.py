@@ -18,6 +18,7 @@ import types
 import warnings
 from _thread import allocate_lock, stack_size, start_new_thread
 from collections.abc import Callable, Mapping
+from gc import callbacks
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
@@ -32,8 +33,9 @@ _STACK: Final = 16 << 20
 _FUTURE: Final = re.compile(r"^from __future__ import (?:\([^)]*\)|[^\n;(]*)(?:;[ \t]*)?", re.MULTILINE)
 _FRAMES_OF_OTHERS: Final = (
     "_current_frames", "_current_exceptions", "_settraceallthreads", "_setprofileallthreads", "monitoring",
+    "addaudithook",
 )  # fmt: skip
-"""What of `sys` shows a thread the frames of others."""
+"""What of `sys` shows a thread the frames of others, or would have a program called in all of them."""
 
 
 class _Part(NamedTuple):
@@ -122,6 +124,7 @@ def _judge(
         sys.modules["program"] = module
         failed = _in_thread(program, vars(module))
         if failed is None:
+            callbacks.clear()  # they would be called while tests are executed, above what executes them
             names = _seen_by_tests(vars(module), entry_point, called, plain)
             failed = next((each for part in tests if (each := _in_thread(part, names)) is not None), None)
         verdict = failed or ("passed", "", "")
