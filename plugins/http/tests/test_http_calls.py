@@ -120,6 +120,21 @@ def test_a_dialect_says_what_a_body_means(engine: Plain, server: ScriptedServer)
     assert caught.value.code == "not_found"
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"error":', "}"), ('[{"errors":', "}]")])
+def test_an_error_that_is_nested_deeply_is_an_error(
+    status: int, before: str, after: str, engine: Plain, server: ScriptedServer
+) -> None:
+    for depth in (2, 300, 480):
+        body = f'{{"error": {before * depth}"no"{after * depth}}}'
+        head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
+        server.reset({"faults": [{"raw": head + body}]})
+        with pytest.raises(EngineError) as caught:
+            within(engine, lambda: engine.ask({}))
+        assert caught.value.code == ("invalid_reply" if status == 200 else "bad_request")
+        assert (caught.value.message[-2:] == "no") == (depth == 2)
+
+
 def test_an_engine_that_is_not_started_says_so(engine: Plain) -> None:
     with pytest.raises(RuntimeError, match="not started"):
         asyncio.run(engine.call("GET", "/models"))

@@ -16,6 +16,8 @@ from themis_http.waits import asks_to_come_back, retry_after, violations
 __all__ = ["error_message", "inner_error", "status_error"]
 
 USUAL: Final = Dialect()
+MOST_NESTED: Final = 20
+"""How deep in a body the words of an error are looked for."""
 STATUSES: Final[dict[int, tuple[str, bool]]] = {
     400: ("bad_request", False),
     401: ("unauthorized", False),
@@ -176,16 +178,18 @@ def _redirect(status: int, location: str, redaction: Redaction, url: str) -> Eng
     return EngineError("redirect", message, status=status)
 
 
-def error_message(data: Any) -> str:
-    """What an error body says in words; servers differ in where they put it."""
+def error_message(data: Any, depth: int = MOST_NESTED) -> str:
+    """What an error body says in words, as far as so deep; servers differ in where they put it."""
     if isinstance(data, str):
         return data
+    if depth == 0:
+        return ""
     if isinstance(data, list):
-        return "; ".join(filter(None, map(error_message, data[:10])))
+        return "; ".join(filter(None, (error_message(each, depth - 1) for each in data[:10])))
     if not isinstance(data, dict):
         return ""
     for name in ("error", "message", "detail", "msg", "error_message", "error_msg", "status_msg", "errors", *_CODES):
-        if text := error_message(data.get(name)):
+        if text := error_message(data.get(name), depth - 1):
             return text
     return ""
 

@@ -24,8 +24,9 @@ SHORTEST_IN_ANSWERS = 16
 """Shorter keys are placeholders such as `EMPTY`, which may well be words of an answer."""
 REDACTED = "[redacted]"
 
-_MASKED = re.compile(r"[^\s'\"`,;:=()]*\*{3,}[^\s'\"`,;()]*")
-"""What a provider leaves of a key: `sk-ab***wxyz`."""
+_MASKED = re.compile(r"(?<![^\s'\"`,;:=()])[^\s'\"`,;:=()]*\*{3,}[^\s'\"`,;()]*")
+"""What a provider leaves of a key: `sk-ab***wxyz`. Looked for at the beginnings of words only: a long word is read
+once."""
 
 
 class Redaction:
