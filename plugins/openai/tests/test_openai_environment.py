@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -294,6 +295,87 @@ def test_a_wrong_way_to_a_server_says_what_to_do(
     assert failure.code == code, failure
     assert words in failure.message
     assert failure.retryable == (code in ("connection", "invalid_reply"))
+
+
+class tunnelling:
+    """A proxy that answers CONNECT with some bytes, and then is itself the server: it speaks TLS if it has a
+    certificate, answers one request on each connection, and ends it at the next one. Yields its address."""
+
+    def __init__(self, reply: bytes, certificate: Path | None = None) -> None:
+        self._reply = reply
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if certificate is not None:
+            self._context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+        self._certificate = certificate
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                taken, _ = self._socket.accept()
+            except OSError:
+                return
+            with taken, suppress(OSError):
+                read_to(taken, b"\r\n\r\n")
+                taken.sendall(self._reply)
+                if self._certificate is None:
+                    continue
+                with self._context.wrap_socket(taken, server_side=True) as secure:
+                    read_to(secure, b"}")
+                    secure.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    read_to(secure, b"}")
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+def read_to(taken: socket.socket, end: bytes) -> None:
+    received = b""
+    while not received.endswith(end) and (more := taken.recv(65_536)):
+        received += more
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (b"", "proxy"),
+        (b"HTTP/1.1 abc\r\n\r\n", "proxy"),
+        (b"220 mail\r\n\r\n", "proxy"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 500_000, "proxy"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "proxy"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "connection"),
+    ],
+    ids=["closed", "no status", "no HTTP", "endless", "busy", "nothing behind it"],
+)
+def test_a_proxy_that_makes_no_way_has_shown_nothing_to_the_server(
+    reply: bytes, code: str, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tunnelling(reply) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+        (failure,) = ask(OpenAIChat(base_url="https://h.invalid/v1", trust_env=True), request_of())
+    assert isinstance(failure, EngineError)
+    assert (failure.code, failure.retryable, failure.unknown_outcome) == (code, True, False)
+
+
+def test_what_is_lost_behind_a_proxy_may_have_been_answered(
+    certificate: Path, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with tunnelling(b"HTTP/1.1 200 OK\r\n\r\n", certificate) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+        engine = OpenAIChat(base_url="https://127.0.0.1/v1", trust_env=True)
+        first, second = ask(engine, [request_of(), request_of()])
+    assert isinstance(first, EngineError)
+    assert first.status == 404
+    assert isinstance(second, EngineError)
+    assert (second.code, second.retryable, second.unknown_outcome) == ("connection", True, True)
 
 
 def test_a_certificate_for_another_name_is_said_to_be_that(

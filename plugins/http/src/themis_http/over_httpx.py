@@ -48,6 +48,8 @@ class HttpxCarrier:
         self._extensions = {"timeout": {"connect": way.connect_timeout_s, "read": None, "write": None, "pool": None}}
         self._trust = _trust(self._url.scheme)
         self._proxy = None if way.proxy is None else httpx.Proxy(way.proxy.url, headers=way.proxy.headers)
+        self.tunnels = way.proxy is not None and self._url.scheme == "https"
+        """Whether a proxy is first asked for a way to the server."""
         self._idle: list[httpx.AsyncHTTPTransport] = []
 
     def send(self, body: bytes | None, call: Call | None = None) -> _Reply:
@@ -87,19 +89,31 @@ class _Reply:
         self._carrier = carrier
         self._request = request
         self._ended = False
+        self._at_proxy = False
+        """Whether the proxy has not yet made a way to the server, which so has seen nothing of the request."""
 
     async def __aenter__(self) -> _Reply:
         self._transport = self._carrier.take()
+        if self._carrier.tunnels:
+            self._request.extensions = {**self._request.extensions, "trace": self._note}
         try:
             self._response = await self._transport.handle_async_request(self._request)
-        except BaseException:
+        except BaseException as error:
             await self._transport.aclose()
+            if self._at_proxy and isinstance(error, (httpx.ProtocolError, httpx.ReadError, httpx.WriteError)):
+                raise httpx.ProxyError(str(error)) from error
             raise
         assert isinstance(self._response.stream, httpx.AsyncByteStream)
         self._stream = self._response.stream
         self._pieces: AsyncIterator[bytes] = aiter(self._stream)
         self.status = self._response.status_code
         return self
+
+    async def _note(self, event: str, _: object) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._at_proxy = True
+        elif event.endswith(".start_tls.started"):
+            self._at_proxy = False
 
     async def __aexit__(self, *_: object) -> None:
         try:

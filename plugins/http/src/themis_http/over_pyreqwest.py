@@ -38,7 +38,9 @@ _CERTIFICATE_FAULTS: Final = (
     ("not valid for name", "name"),
 )
 _MAY_PASS = re.compile(r"fatal alert: InternalError|DecryptError|BadRecordMac|DecodeError|unexpected eof|handshake eof")
-_TLS = re.compile(r"fatal alert|corrupt message|peer (?:is incompatible|misbehaved)|rustls", re.IGNORECASE)
+_TLS = re.compile(
+    r"fatal alert|corrupt message|peer (?:is incompatible|misbehaved)|rustls|tls handshake", re.IGNORECASE
+)
 _CUT = re.compile(r"unexpected EOF|end of file before message length", re.IGNORECASE)
 
 
