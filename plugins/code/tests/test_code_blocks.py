@@ -30,6 +30,8 @@ NO_CODE, UNCLOSED = Extraction(reason="no_code"), Extraction(reason="unclosed")
         ("return x\n", Extraction("return x\n")),
         ("1. So:\n   ```python\n   def f():\n\n       return 1\n   ```\n2.", Extraction("def f():\n\n    return 1\n")),
         ("- So:\n\n    ```py\n    if x:\n        y\n  z\n    ```", Extraction("if x:\n    y\nz\n")),
+        ("1. ```python\n   if x:\n       y\n   ```\n2. Done", Extraction("if x:\n    y\n")),
+        ("- ```\n  x = 1\n  ```\n* ```\n  - ```\n  ```", Extraction("- ```\n")),
         ("\t```python\n\tx = 1\n\t```", Extraction("x = 1\n")),
         ('```python\ndef f():\n    """\n    ```\n    """\n```', Extraction('def f():\n    """\n    ```\n    """\n')),
         ('def f():\n  """\n  ```\n  1\n  ```\n  """\n', Extraction('def f():\n  """\n  ```\n  1\n  ```\n  """\n')),

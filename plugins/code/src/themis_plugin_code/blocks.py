@@ -12,7 +12,7 @@ from themis_plugin_code.syntax import is_parsed
 
 __all__ = ["Python"]
 
-_FENCE: Final = re.compile(r"^([ \t]*)(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
+_FENCE: Final = re.compile(r"^([ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"\s*\{?\.?([\w.+#-]*)")
 """The language in what follows a fence, such as `python`, `{.python}` or `python:solution.py`."""
 _PYTHON: Final = re.compile(r"(?:python|py)(?:3(?:\.\d+)*)?")
@@ -54,12 +54,17 @@ def _blocks(text: str) -> list[tuple[str, str | None]]:
     for fence in _FENCE.finditer(text):
         if opened is None or (_language(opened) in _WRAPPERS and _language(fence)):
             opened = fence
-        elif not fence[3].strip() and fence[2].startswith(opened[2]) and len(fence[1]) <= len(opened[1]) + 3:
+        elif _closes(fence, opened):
             blocks.append((_language(opened), _within(opened, text[opened.end() + 1 : fence.start()])))
             opened = None
     if opened is not None:
         blocks.append((_language(opened), None))
     return blocks
+
+
+def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
+    alone = not fence[1].strip() and not fence[3].strip()
+    return alone and fence[2].startswith(opened[2]) and len(fence[1]) <= len(opened[1]) + 3
 
 
 def _language(fence: re.Match[str]) -> str:
