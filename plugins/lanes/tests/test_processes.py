@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from themis_lanes import Crashed, Overdue, Processes, Raised
+from themis_lanes import Crashed, Overdue, Processes, Raised, process
 
 STRANGER = '''
 import asyncio, ctypes, os, pickle, re, signal, socket, subprocess, sys, threading, time
@@ -548,10 +548,39 @@ def test_a_copy_of_the_worker_neither_answers_nor_hides_its_end(pool: Processes,
             await outcome(pool, one, "value", COPIES),
             await outcome(pool, one, "run", "os._exit(6) if os.fork() else time.sleep(1_000)"),
             await outcome(pool, one, "run", "os.fork()"),
+            await outcome(pool, one, "run", "os.system('sleep 1000 &'); os._exit(6)"),
             await outcome(pool, one, "give", 2),
         ]
 
-    assert run(calls()) == [7, (Crashed, "its process ended with exit code 6"), None, 2]
+    crashed = Crashed, "its process ended with exit code 6"
+    assert run(calls()) == [7, crashed, None, crashed, 2]
+
+
+def test_a_copy_of_the_parent_that_is_made_while_a_worker_starts_hides_no_end(
+    pool: Processes, stranger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, copies, threads = process._started, [], []
+
+    def copy() -> None:
+        if not (number := os.fork()):
+            time.sleep(1_000)
+            os._exit(0)
+        copies.append(number)
+
+    def meanwhile(*args: int) -> Any:
+        threads.append(threading.Thread(target=copy))
+        threads[-1].start()
+        threads[-1].join(0.2)
+        return start(*args)
+
+    monkeypatch.setattr(process, "_started", meanwhile)
+    try:
+        told = run(outcome(pool, stranger.Stranger(), "run", "os._exit(6)", limit_s=5))
+    finally:
+        threads[0].join()
+        os.kill(copies[0], signal.SIGKILL)
+        os.waitpid(copies[0], 0)
+    assert told == (Crashed, "its process ended with exit code 6")
 
 
 @pytest.mark.parametrize(
@@ -572,6 +601,33 @@ asyncio.run(Processes(1, memory_mb=None).call(Stranger(), "touch", ({str(path)!r
     parent.kill()
     parent.wait()
     assert gone(worker)
+
+
+def test_workers_end_when_their_parent_is_killed_of_which_there_is_a_copy(stranger: Any, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    script = f"""
+import asyncio, os, sys, time
+sys.path.insert(0, {str(tmp_path / "modules")!r})
+from lanes_stranger import Stranger
+from themis_lanes import Processes
+
+async def calls():
+    pool = Processes(1, memory_mb=None)
+    await pool.call(Stranger(), "give", (1,), 1_000)
+    if not os.fork():
+        time.sleep(1_000)
+    await pool.call(Stranger(), "touch", ({str(path)!r}, "time.sleep(1_000)"), 1_000)
+
+asyncio.run(calls())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    worker = int(run(asyncio.wait_for(written(path), 60)))
+    parent.kill()
+    parent.wait()
+    try:
+        assert gone(worker)
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
 
 
 def test_where_the_kernel_does_not_tell_a_thread_sees_that_the_parent_ended() -> None:

@@ -298,3 +298,55 @@ def test_a_call_that_sleeps_on_stops_no_other_thread_under_a_tracer(tracer, tmp_
     script = UNDER_A_TRACER.format(tracer=TRACERS[tracer])
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("went on\n", 0), done.stderr
+
+
+COPIED = """
+import asyncio, os, sys
+from themis_lanes import Threads, beside, in_time, watched, watching
+
+def copies():
+    copy = os.fork()
+    if not copy:
+        {end}
+    print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
+
+async def awaits():
+    await asyncio.sleep(0)
+    copies()
+
+async def steps():
+    await watched("mine/copies.score", 30, awaits())
+
+async def in_a_thread():
+    await Threads(1).call("mine/copies.score", 30, copies)
+
+with watching():
+    {call}
+print("went on", flush=True)
+"""
+CALLS = {
+    "inline": "in_time('mine/copies.score', 30, copies)",
+    "beside": "beside('mine/copies.score', 30, copies)",
+    "thread": "asyncio.run(in_a_thread())",
+    "async": "asyncio.run(steps())",
+}
+ENDED = "a process that mine/copies.score made by os.fork() has ended: "
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        ("return", 0, ""),
+        ("raise ValueError('planted')", 1, f"{ENDED}ValueError: planted\n"),
+        ("raise KeyboardInterrupt", 1, f"{ENDED}KeyboardInterrupt\n"),
+        ("sys.exit(0)", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('no')", 1, ""),
+    ],
+)
+def test_a_copy_of_the_process_that_leaves_its_call_ends(call, end, code, told):
+    """It would go on with the run, and ask and save what the other one does."""
+    script = COPIED.format(call=CALLS[call], end=end)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{code}\nwent on\n", told, 0)

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
 from themis_lanes import worker
 from themis_lanes.errors import Crashed, Overdue
@@ -22,6 +24,11 @@ ARRIVING_S: Final = 1.0
 """What an answer gets that has begun to arrive when its time is up: its call is done, and this side may be late."""
 ENDING_S: Final = 2.0
 """How long a process may take between the end of its socket and its own."""
+
+
+_starting = threading.RLock()
+"""Held while a worker starts. A copy of this process that is made meanwhile would hold what only the worker may."""
+_living: WeakSet[WorkerProcess] = WeakSet()
 
 
 class _Ended(Exception):
@@ -49,15 +56,17 @@ class WorkerProcess:
         self._outbox = memoryview(b"")
         self._answer: asyncio.Future[tuple[bytes, bytes]] | None = None
         self._lifeline = -1
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
-        try:
-            self._process = self._start(theirs.fileno())
-        except BaseException:
-            self._close()
-            raise
-        finally:
-            theirs.close()
+        with _starting:
+            self._socket, theirs = socket.socketpair()
+            self._socket.setblocking(False)
+            try:
+                self._process = self._start(theirs.fileno())
+            except BaseException:
+                self._close()
+                raise
+            finally:
+                theirs.close()
+            _living.add(self)
 
     def _start(self, line: int) -> subprocess.Popen[bytes]:
         alive, self._lifeline = os.pipe()
@@ -194,6 +203,19 @@ class WorkerProcess:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+
+
+def _leave_to_the_parent() -> None:
+    """In a copy of this process, close what would hide the end of the parent from its workers."""
+    _starting.release()
+    for each in _living:
+        each._close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_leave_to_the_parent
+    )
 
 
 def _started(line: int, lifeline: int) -> subprocess.Popen[bytes]:

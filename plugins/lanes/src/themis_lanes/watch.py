@@ -17,11 +17,12 @@ import os
 import signal
 import threading
 import time
+import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from themis_lanes.errors import Overdue
 
@@ -45,7 +46,7 @@ class Interrupt(BaseException):
 class Timed:
     """One call as the watch sees it; a context manager around it."""
 
-    __slots__ = ("_next", "interrupted", "label", "limit_s", "lost", "on_lost", "since", "thread", "told")
+    __slots__ = ("_next", "copied", "interrupted", "label", "limit_s", "lost", "on_lost", "since", "thread", "told")
 
     def __init__(self, label: str, limit_s: float, on_lost: Callable[[], object] | None = None) -> None:
         self.label = label
@@ -53,6 +54,8 @@ class Timed:
         self.on_lost = on_lost
         """Called in the watch's thread, once, when the call ignores its interrupts."""
         self.interrupted = False
+        self.copied = False
+        """Whether this is a copy of the process, made within the call."""
         self.lost = False
         self.told = False
         self.since = 0.0
@@ -75,6 +78,8 @@ class Timed:
             calls.pop()
             if not self.interrupted:  # the watch may have struck between the two
                 return
+        if self.copied:
+            _end_copy(self.label, error)
         self.leave()
         if self.interrupted and not isinstance(error, KeyboardInterrupt):  # which may be the user's
             # Whatever it returned or raised since: it was not done in time.
@@ -234,11 +239,26 @@ def _forget() -> None:
     """Begin anew in a copy of the process, which has none of the threads."""
     global _users, _lock, _before
     _users, _lock, _before = 0, threading.Lock(), {}
+    for calls in _calls.values():
+        for call in calls:
+            call.copied = True
     _calls.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget)
+
+
+def _end_copy(label: str, error: BaseException | None) -> NoReturn:
+    """End a copy of the process that came out of the call which made it: it would go on with all that is under way."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None and not isinstance(error, StopIteration):  # which is how a coroutine returns
+        code = 1
+        lines = traceback.format_exception_only(type(error), error)
+        os.write(2, f"a process that {label} made by os.fork() has ended: {''.join(lines)}".encode(errors="replace"))
+    os._exit(code)
 
 
 def _stand_in() -> None:

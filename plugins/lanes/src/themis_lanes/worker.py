@@ -43,6 +43,8 @@ def main() -> None:
     """Answer requests until there are no more."""
     line, lifeline = int(sys.argv[1]), int(sys.argv[2])
     del sys.argv[1:]
+    for each in (line, lifeline):
+        os.set_inheritable(each, False)  # to what `os.system` starts, which would hide the end of this
     follow(lifeline)
     # Ctrl-C is the parent's to answer. SIG_IGN would be handed on to what a component starts.
     signal.signal(signal.SIGINT, lambda number, frame: None)
