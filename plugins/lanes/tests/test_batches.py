@@ -105,6 +105,28 @@ def test_a_record_says_when_to_call_no_more() -> None:
     assert record.why_given_up() == "call after call took too long or ended its process"
 
 
+@pytest.mark.parametrize("error", [Crashed("killed"), Overdue(1.0)])
+def test_a_batch_that_is_made_again_in_parts_is_counted_where_it_is_one_call(error: Crashed | Overdue) -> None:
+    record = Record()
+    for _ in range(20):
+        record.add(error, in_parts=True)
+    assert record.why_given_up() == ""
+    for _ in range(10):
+        record.add(error)
+    assert record.why_given_up() == "call after call took too long or ended its process"
+
+
+@pytest.mark.parametrize(
+    ("error", "count"), [(Overdue(1.0, left_behind=True), 3), (Crashed("its process was not ready within 600 s"), 2)]
+)
+def test_a_batch_is_counted_whose_parts_would_take_as_much(error: Crashed | Overdue, count: int) -> None:
+    record = Record()
+    for _ in range(count):
+        assert record.why_given_up() == ""
+        record.add(error, in_parts=True)
+    assert record.why_given_up() != ""
+
+
 def test_threads_take_turns_as_before_after_the_last_one_left() -> None:
     before = sys.getswitchinterval()
     switching.enter()

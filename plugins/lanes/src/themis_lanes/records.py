@@ -23,12 +23,15 @@ class Record:
     left_in_a_row: int = 0
     in_a_row: int = 0
 
-    def add(self, error: Overdue | Crashed) -> None:
+    def add(self, error: Overdue | Crashed, *, in_parts: bool = False) -> None:
+        """Count a call. One that is made again `in_parts` is at fault in one of them, which is counted then."""
         left = isinstance(error, Overdue) and error.left_behind
         self.left_in_all += left
         self.left_in_a_row += left
-        # Each of those that never get ready takes as long as a start may.
-        self.in_a_row += IN_A_ROW // 2 if "not ready" in str(error) else 1
+        if "not ready" in str(error):
+            self.in_a_row += IN_A_ROW // 2  # each takes as long as a start may
+        elif not in_parts:
+            self.in_a_row += 1
 
     def came_back(self) -> None:
         self.left_in_a_row = self.in_a_row = 0
