@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
@@ -65,6 +66,15 @@ def test_an_exit_of_what_was_asked_for_is_blamed() -> None:
         raise SystemExit(0)
 
     with pytest.raises(Blamed, match=r"^a call that ended the run: SystemExit$"):
+        run(main())
+
+
+def test_a_loop_whose_files_were_closed_is_not_tried_again_and_again() -> None:
+    async def main() -> None:
+        os.close(asyncio.get_running_loop()._selector.fileno())  # type: ignore[attr-defined]
+        await asyncio.sleep(60)
+
+    with pytest.raises(Blamed, match=r"^a call that ended the run: OSError$"):
         run(main())
 
 

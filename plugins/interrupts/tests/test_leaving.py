@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -48,3 +49,24 @@ def test_the_second_signal_ends_what_does_not_end() -> None:
     command = [sys.executable, "-c", COMMAND.format(what=what)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (130, "it had to be\n")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "threading.Thread(target=time.sleep, args=(600,)).start()",
+        "multiprocessing.get_context('fork').Process(target=time.sleep, args=(5,)).start()",
+    ],
+)
+def test_what_was_left_behind_is_waited_for_a_while(left: str) -> None:
+    code = f"""
+import multiprocessing, threading, time
+from themis_interrupts import leaving
+leaving.THREADS_S = 0.5
+{left}
+leaving.leave(3, "something is left")
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "something is left\n")
+    assert time.monotonic() - began < 60

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from themis_interrupts.listening import from_outside
@@ -51,9 +52,9 @@ def _result(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T], failure: Fai
         except BaseException as error:
             if from_outside(error):
                 raise
-            if not task.done():
+            if not task.done() and not isinstance(error, OSError):  # which the loop's own file raises when it is closed
                 log.error("%s\nthe run goes on", failure("a task or callback of its own", error))
-            elif isinstance(error, Exception):
+            elif task.done() and isinstance(error, Exception):
                 raise
             else:
                 raise failure("a call that ended the run", error) from error
@@ -66,9 +67,14 @@ def _close(loop: asyncio.AbstractEventLoop, failure: Failure, leave_alone: Leave
         for task in left:
             task.cancel()
         leave_alone(left)
-        _result(loop, loop.create_task(_last(loop, left, leave_alone)), failure)
+        last = _last(loop, left, leave_alone)
+        try:
+            _result(loop, loop.create_task(last), failure)
+        finally:
+            last.close()  # it was not begun if the loop's own file is closed
     finally:
-        loop.close()
+        with suppress(OSError):
+            loop.close()
 
 
 async def _last(loop: asyncio.AbstractEventLoop, left: set[asyncio.Task[Any]], leave_alone: LeaveAlone) -> None:

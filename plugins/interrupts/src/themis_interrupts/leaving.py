@@ -23,7 +23,7 @@ INTERRUPTED = 130
 LEAVE_S = 1.2
 """Seconds that the second signal leaves for closing what is open."""
 THREADS_S = 10.0
-"""Seconds that threads which were left behind have to end in, once the command is done."""
+"""Seconds that threads and processes which were left behind have to end in, once the command is done."""
 
 _received: list[int] = []
 
@@ -42,17 +42,25 @@ def exit_code(code: object) -> Any:
 
 
 def leave(code: Any, threads_left: str = "threads that were left behind did not end") -> NoReturn:
-    """End the process, as soon as threads that were left behind allow; they may never return.
+    """End the process, as soon as threads and processes that were left behind allow; they may never return.
 
     `threads_left` is what is said if they don't.
     """
     if len(_received) > 1:
         sys.stderr.flush()
         os._exit(code)  # the interpreter's own end can take long, and the second signal gave it no time
-    if any(not each.daemon and each is not threading.main_thread() for each in threading.enumerate()):
+    if _is_waited_for():
         number = code if isinstance(code, int) else int(code is not None)
         _thread.start_new_thread(_end, (THREADS_S, number, threads_left))
     sys.exit(code)
+
+
+def _is_waited_for() -> bool:
+    """Whether something is at work that the interpreter waits for at its end: a thread, or a process."""
+    if any(not each.daemon and each is not threading.main_thread() for each in threading.enumerate()):
+        return True
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and bool(processes.active_children())
 
 
 def _note(at_once: str, number: int) -> None:
