@@ -81,6 +81,12 @@ class Exit(BaseException):
     pass
 
 
+class Endless:
+    def __iter__(self):
+        while True:
+            yield JudgeRequest(ASKED)
+
+
 def throw(error):
     raise error
 
@@ -509,7 +515,9 @@ JUDGES: list[tuple[dict[str, str], float | None, str]] = [
     ({"returns": "Score(Single(0.5))"}, 0.5, ""),
     ({"asks": "[]"}, 1.0, ""),
     ({"asks": "[JudgeRequest(ASKED, {'temperature': 1, 'stop': 'x', 'top_p': None})]"}, 1.0, ""),
-    ({"asks": "None"}, None, "TypeError: 'NoneType' object is not iterable"),
+    ({"asks": "None"}, None, "TypeError: it returned None, not a list of JudgeRequests"),
+    ({"asks": "{}"}, None, "TypeError: it returned dict, not a list of JudgeRequests"),
+    ({"asks": "Endless()"}, None, "TypeError: it returned Endless, not a list of JudgeRequests"),
     ({"asks": "[5]"}, None, "TypeError: it returned int, not a JudgeRequest"),
     ({"asks": "[JudgeRequest('judge this')]"}, None, "TypeError: JudgeRequest.messages is no list of dicts"),
     ({"asks": "[JudgeRequest([{'content': 'x'}])]"}, None, "TypeError: JudgeRequest.messages is no list of dicts"),

@@ -25,7 +25,7 @@ from themis_core.execution.writer import Writer
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer, is_quick
 from themis_core.records import Event, Generation, GenerationRecorded, Request, Score
 from themis_core.specs import digest
-from themis_plain import canonical_json
+from themis_plain import canonical_json, kind_of
 
 __all__ = ["JUDGED_BY", "Asking", "Judging"]
 
@@ -203,6 +203,8 @@ class Judging:
 
 
 def _questions(returned: Any) -> list[JudgeRequest]:
+    if not isinstance(returned, list | tuple):  # what is made as it is read would be made here, outside of any deadline
+        raise TypeError(f"it returned {kind_of(returned)}, not a list of JudgeRequests")
     return [as_question(each) for each in returned]
 
 

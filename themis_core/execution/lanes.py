@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,6 +76,7 @@ class Lanes:
         self._bounds: dict[tuple[int, str], _Bounds] = {}
         """By id of a component, which its run holds, and method."""
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._streams = sys.stdout, sys.stderr
         budget.when_stopped.append(self._stopped)
 
     async def do(self, steps: Steps[T]) -> T:
@@ -127,6 +129,8 @@ class Lanes:
         for batches in self._batches.values():
             batches.close()
         self._threads.close()
+        if any(record.left_in_all for record in self._records.values()):
+            sys.stdout, sys.stderr = self._streams  # a thread that was left behind may hold others in their place
         if self._processes is not None:
             self._processes.close()
 
@@ -172,7 +176,7 @@ class Lanes:
             try:
                 result = await self._lane(component, call.method)(call)
             except (Overdue, Crashed) as error:
-                record.add(error)
+                record.add(error, in_parts=call.method == "score_batch" and len(call.args[0]) > 1)
                 if reason := record.why_given_up():
                     log.error("%s is not called any more in this run: %s", call.name, reason)
                 raise

@@ -16,11 +16,13 @@ from typing import Any
 
 from themis_core.errors import PluginError, SpecError, StorageError
 from themis_interrupts import from_outside
-from themis_lanes import Raised
+from themis_lanes import Raised, in_time
 
 __all__ = ["Errors", "blaming", "failure", "from_outside", "own_exit", "told"]
 
 Errors = tuple[type[Exception], ...]
+TEXT_S = 5.0
+"""How long an exception may take to say what it is."""
 _CORE = str(Path(__file__).parents[1])
 _BETWEEN = ("importlib", "pluggy", "themis_interrupts", "themis_lanes", "themis_loose")
 
@@ -30,7 +32,7 @@ def told(error: BaseException) -> str:
     try:
         if isinstance(error, Raised):
             return f"{error.name}: {error.text}"
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {in_time('the text of an error', TEXT_S, str, error)}"
     except BaseException as wrong:
         if from_outside(wrong):
             raise

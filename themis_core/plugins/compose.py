@@ -75,6 +75,9 @@ class Composition:
     plugins: Plugins
     base_dir: Path
     project_dir: Path
+    """From the root: a component may change the working directory while the store is written to."""
+    location: str
+    """Where the store is, for people."""
     prices: Mapping[str, Any] | None = None
     """Where prices are from, and which were taken; None if each model has its own, or none."""
 
@@ -174,7 +177,7 @@ def compose(loaded: LoadedSpecs) -> Composition:
     )
     composition = Composition(
         project, benchmark, storage_name, storage, slices, examples, conclusions, plugins,
-        loaded.base_dir, loaded.project_dir, prices.provenance(),
+        loaded.base_dir, loaded.project_dir.absolute(), storage.location(loaded.project_dir), prices.provenance(),
     )  # fmt: skip
     able = [(each.spec, each.engine.capabilities) for each in composition.models()]
     prices.warn_of_none(spec for spec, can in able if not (can.local or can.costs))

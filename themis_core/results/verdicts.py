@@ -105,7 +105,9 @@ def _faults(rows: Sequence[ResultRow], examples: Mapping[str, str]) -> Iterator[
             if reason in SCORE_FAULTS:
                 counts[row.score, row.metric, reason] += count
     for (score, metric, reason), count in counts.items():
-        such = f", such as: {examples[reason]}" if reason in examples else ""
+        example = examples.get(reason, "")
+        of_another = any(example.startswith(f"{other}: ") for _, other in totals if other != metric)
+        such = f", such as: {example}" if example and not of_another else ""
         told = f"{score}/{metric}: {some_of(count, totals[score, metric], 'score')} missing"
         yield (
             f"{told}, because {SCORE_FAULTS[reason]} ({reason}){such}. They are in no mean; the next run tries them"

@@ -234,7 +234,7 @@ async def _held(
     try:
         lock = await writer.read(lambda store: entered(store, made.run_id, part))
     except RunLocked:
-        location = made.composition.storage.location(made.composition.project_dir)
+        location = made.composition.location
         ended = await writer.read(lambda store: result_while_ended(store, made, location))
         if ended is None:
             raise

@@ -131,7 +131,7 @@ async def told(
     result_of: Callable[[Store, RunRecord, str], RunResult],
 ) -> RunResult:
     """The result, made of the store, the run with this manifest, and where it is stored; observers are told of it."""
-    location = made.composition.storage.location(made.composition.project_dir)
+    location = made.composition.location
 
     def look(store: Store) -> RunResult:
         record = store.run(made.run_id)

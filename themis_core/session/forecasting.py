@@ -132,7 +132,7 @@ def report_of(made: Plan, store: Store | None, finished: RunRecord | None = None
     cost = sum(priced) if priced else None
     limit = limits_of(made).max_cost
     spent = RunCost() if store is None else spent_of(store, made, limited=limit is not None)
-    location = made.composition.storage.location(made.composition.project_dir)
+    location = made.composition.location
     return PlanReport(
         made.run_id,
         made.spec_digest,

@@ -135,7 +135,7 @@ def _result(store: Store, made: Plan, progress: Progress, ended: RunFinished, no
     run = store.run(made.run_id)
     assert run is not None
     assert ended.part is not None
-    location = made.composition.storage.location(made.composition.project_dir)
+    location = made.composition.location
     return result_of_part(
         store, run, ended.part, progress, counts=ended.counts, status=ended.status, storage=location,
         note=note or "Its driver makes the result",
