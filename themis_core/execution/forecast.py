@@ -13,7 +13,7 @@ from typing import Any
 
 from themis_core.components import Judge, JudgedAnswer, JudgeRequest, Store
 from themis_core.execution.judging import Asking
-from themis_core.execution.returned import as_question
+from themis_core.execution.returned import as_questions
 from themis_core.execution.scoring import here, nothing_to_read, reading, unscorable
 from themis_core.planning import Plan, Trial, followed, questions
 from themis_core.plugins import JudgingModel, Scorer, from_outside, in_its_time
@@ -162,7 +162,7 @@ def _written(trial: Trial, scorer: Scorer, answers: Mapping[str, Generation]) ->
 
 def _as_sent(write: Callable[[], Sequence[JudgeRequest]], to_come: int = 0, *, final: bool) -> _Written:
     try:
-        return _Written([as_question(each) for each in write()], to_come, final)
+        return _Written(as_questions(write()), to_come, final)
     except BaseException as error:  # a plugin's bug: the run will show it as an unscored answer
         if from_outside(error):
             raise

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 from themis_core.components import JudgedAnswer, JudgeReply, JudgeRequest
 from themis_core.execution.lanes import Lanes
-from themis_core.execution.returned import as_question
+from themis_core.execution.returned import as_question, as_questions
 from themis_core.execution.scoring import accepted, asking
 from themis_core.execution.writer import Writer
 from themis_core.plugins import ComposedModel, JudgingModel, Scorer, is_quick
 from themis_core.records import Event, Generation, GenerationRecorded, Request, Score
 from themis_core.specs import digest
-from themis_plain import canonical_json, kind_of
+from themis_plain import canonical_json
 
 __all__ = ["JUDGED_BY", "Asking", "Judging"]
 
@@ -135,7 +135,7 @@ class Judging:
         The caller saves what is `unsaved` then before it waits for anything: the last reply, if the judge is quick.
         """
         case = _Case(scorer, judged, unsaved)
-        questions = await self._lanes.do(asking(scorer, "requests", _questions, judged=judged))
+        questions = await self._lanes.do(asking(scorer, "requests", as_questions, judged=judged))
         if isinstance(questions, Score):
             return questions, ()
         replies = []
@@ -200,12 +200,6 @@ class Judging:
             self._pending.pop(request.key, None)
             if not future.done():
                 future.set_result(None)  # whoever waits asks for itself, or finds that the run has ended
-
-
-def _questions(returned: Any) -> list[JudgeRequest]:
-    if not isinstance(returned, list | tuple):  # what is made as it is read would be made here, outside of any deadline
-        raise TypeError(f"it returned {kind_of(returned)}, not a list of JudgeRequests")
-    return [as_question(each) for each in returned]
 
 
 def _asked_again(returned: Any) -> JudgeRequest | None:

@@ -37,7 +37,7 @@ from themis_plain import (
 )
 
 __all__ = [
-    "as_engine_error", "as_extraction", "as_generation", "as_question", "as_score",
+    "as_engine_error", "as_extraction", "as_generation", "as_question", "as_questions", "as_score",
 ]  # fmt: skip
 
 LARGEST = 1e150
@@ -227,6 +227,13 @@ def _listed(name: str, value: Any) -> tuple[Any, ...] | None:
             raise TypeError(f"one of {what} is {told_type(each)}, not a dict")
     check_json(value, what)
     return tuple(value)
+
+
+def as_questions(asked: Any) -> list[JudgeRequest]:
+    """The requests of a judge, if they can be sent and stored."""
+    if not isinstance(asked, list | tuple):  # what is made as it is read would be made here, outside of any deadline
+        raise TypeError(f"it returned {kind_of(asked)}, not a list of JudgeRequests")
+    return [as_question(each) for each in asked]
 
 
 def as_question(asked: Any) -> JudgeRequest:

@@ -140,7 +140,8 @@ def questions(scorer: Scorer, item: Item, messages: Sequence[dict[str, Any]]) ->
     baseline = nothing if scorer.baseline else None
     try:
         judged = own(JudgedAnswer(item, nothing, "", messages=messages, baseline=baseline))
-        return in_its_time(scorer.component, judge, "requests", judged)  # type: ignore[no-any-return]
+        asked = in_its_time(scorer.component, judge, "requests", judged)
+        return asked if isinstance(asked, list | tuple) else []  # the run says what is wrong with all else
     except SpecError:
         raise
     except BaseException as error:  # a judge of parsed values may not take an empty text, which is no mistake yet
