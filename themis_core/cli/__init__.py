@@ -22,7 +22,7 @@ from themis_core.cli.unexpected import CANNOT_PRINT, UNEXPECTED, tell_unexpected
 from themis_core.cli.working import work
 from themis_core.errors import SpecError, ThemisError
 from themis_interrupts import INTERRUPTED, exit_code, leave, leave_at_once, listen_to_signals
-from themis_output import CannotPrint, CannotWrite, leave_stdout, own_stdout, safe
+from themis_output import CannotPrint, CannotWrite, lasting_stderr, leave_stdout, own_stdout, safe
 
 __all__ = ["CommandWithOutputs", "asked_outputs", "main", "run_and_show", "run_options"]
 
@@ -180,6 +180,7 @@ def main() -> None:
             setattr(sys, name, stream)
         with suppress(AttributeError):  # replaced by something that is no text file
             stream.reconfigure(errors="backslashreplace")
+    sys.stderr = stderr = lasting_stderr(sys.stderr)
     # pydantic would look for plugins of its own in all that is installed, and a leftover there would end the command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     listen_to_signals(at_once="ended at once; what was saved stays saved")
@@ -190,6 +191,11 @@ def main() -> None:
     except OSError as error:  # of the help, which click prints
         reader_left = isinstance(error, BrokenPipeError)
         code = _told_unprinted(CannotPrint(error.strerror or str(error), by_reader=reader_left), 0)
+    except Exception as error:  # noqa: BLE001 - of telling an error, such as by what a component put in place of stderr
+        sys.stderr = stderr
+        click.echo(f"Error: {safe(tell_unexpected(error))}", err=True)
+        code = UNEXPECTED
+    sys.stderr = stderr
     leave_at_once()  # all is said and done
     _flush_and_exit(exit_code(code))
 

@@ -27,6 +27,7 @@ from themis_output.printing import (
     store_options,
 )
 from themis_output.sharing import crossed, told_once
+from themis_output.stderr import lasting_stderr
 from themis_output.tables import Figure, aligned, fits, lines, table
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "heading",
     "html_line",
     "html_table",
+    "lasting_stderr",
     "leave_stdout",
     "lines",
     "number",
