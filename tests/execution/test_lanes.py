@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import themis_core as themis
-from themis_core import Event, TrialFinished
+from themis_core import Event, GenerationRecorded, ItemRecorded, TrialFinished
 from themis_core.components import Component
 from themis_core.execution import gathering
 from themis_sql.store import SqlStore
@@ -488,6 +488,27 @@ def test_scores_that_are_made_about_the_same_time_are_one_commit(bench: Bench, m
     bench.run("mine/together")
     assert sum(groups) == 6
     assert max(groups) > 1
+
+
+@pytest.mark.parametrize("refused", [None, "i2"])
+def test_an_item_is_saved_once_beside_its_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, refused: str | None
+) -> None:
+    saved: list[tuple[set[str], list[str]]] = []
+    append = SqlStore.append
+
+    def noted(self: SqlStore, events: Sequence[Event]) -> None:
+        asked = {event.request.item_id for event in events if isinstance(event, GenerationRecorded)}
+        if refused in asked:
+            raise TypeError("nothing that a store can encode")
+        append(self, events)
+        saved.append((asked, [event.item.id for event in events if isinstance(event, ItemRecorded)]))
+
+    monkeypatch.setattr(SqlStore, "append", noted)
+    result = bench.run("mine/alone")
+    assert (result.failed, result.scores[0].n) == ((0, 6) if refused is None else (1, 5))
+    assert [asked for asked, items in saved if asked and asked != set(items)] == []
+    assert sorted(item for _, items in saved for item in items) == [f"i{number}" for number in range(6)]
 
 
 def test_a_judges_reply_waits_for_no_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

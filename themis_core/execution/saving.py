@@ -101,14 +101,17 @@ class Saving:
         return [ItemRecorded(item)]
 
     async def answers(self, works: Sequence[tuple[Work, Answered]]) -> list[tuple[Work, Answered]]:
-        """Save answers before they are scored; who waits for one gets it. Returns those that could be saved.
+        """Save answers before they are scored, with their items; who waits for one gets it.
 
+        Returns those that could be saved.
         A trial whose answer can't be stored ends here, as failed.
         """
+        new = [(work, answered.unsaved) for work, answered in works if answered.unsaved]
         try:
-            if events := [event for _, answered in works for event in answered.unsaved]:
+            if events := [event for work, unsaved in new for event in (*unsaved, *self._item_of(work))]:
                 await self._writer.save(events)
         except Unsavable as error:
+            self._recorded_items.difference_update(work.trial.item.digest for work, _ in new)
             if len(works) > 1:
                 return [kept for each in works for kept in await self.answers([each])]
             work, answered = works[0]
