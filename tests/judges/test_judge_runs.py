@@ -302,11 +302,11 @@ ONE_BY_ONE = {"id": "judge/rubric", "config": {"criteria": CRITERIA, "ask": "eac
 @pytest.mark.parametrize(
     ("metrics", "verdict", "saved"),
     [
-        ([{"id": "judge/correctness"}], "CORRECT", ["answer", "reply item trial"]),
-        ([{"id": "judge/correctness"}], "PERHAPS", ["answer", "reply", "reply item trial"]),  # it is asked once more
-        ([ONE_BY_ONE], "YES", ["answer", "reply", "reply item trial"]),
-        ([{"id": "mine/slow"}], "CORRECT", ["answer", "reply", "item trial"]),
-        ([{"id": "judge/correctness"}, {"id": "text/exact_match"}], "CORRECT", ["answer", "reply", "item trial"]),
+        ([{"id": "judge/correctness"}], "CORRECT", ["answer item", "reply trial"]),
+        ([{"id": "judge/correctness"}], "PERHAPS", ["answer item", "reply", "reply trial"]),  # it is asked once more
+        ([ONE_BY_ONE], "YES", ["answer item", "reply", "reply trial"]),
+        ([{"id": "mine/slow"}], "CORRECT", ["answer item", "reply", "trial"]),
+        ([{"id": "judge/correctness"}, {"id": "text/exact_match"}], "CORRECT", ["answer item", "reply", "trial"]),
     ],
 )
 def test_a_reply_is_saved_before_anything_is_waited_for(
