@@ -192,8 +192,7 @@ def main() -> None:
         reader_left = isinstance(error, BrokenPipeError)
         code = _told_unprinted(CannotPrint(error.strerror or str(error), by_reader=reader_left), 0)
     except Exception as error:  # noqa: BLE001 - of telling an error, such as by what a component put in place of stderr
-        sys.stderr = stderr
-        click.echo(f"Error: {safe(tell_unexpected(error))}", err=True)
+        click.echo(f"Error: {safe(tell_unexpected(error))}", file=stderr)
         code = UNEXPECTED
     sys.stderr = stderr
     leave_at_once()  # all is said and done

@@ -221,15 +221,14 @@ def test_a_bundle_may_hold_other_certificates_first(
 REPLY = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class listening:
-    """A socket that answers each connection with 404, over TLS if a certificate is given; yields its port."""
+class Accepting:
+    """A socket that answers one connection after the other; yields its port."""
 
-    def __init__(self, certificate: Path | None, reply: bytes = REPLY) -> None:
+    def __init__(self, certificate: Path | None) -> None:
         self._context = None
         if certificate is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-        self._reply = reply
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
 
@@ -239,14 +238,11 @@ class listening:
                 taken, _ = self._socket.accept()
             except OSError:
                 return
-            try:
-                with self._context.wrap_socket(taken, server_side=True) if self._context else taken as connection:
-                    received = connection.recv(65_536)
-                    while received[:1] not in (b"", b"\x16") and not received.endswith(b"}"):  # all of the request
-                        received = connection.recv(65_536)
-                    connection.sendall(self._reply)
-            except OSError:
-                taken.close()
+            with taken, suppress(OSError):
+                self._answer(taken)
+
+    def _answer(self, taken: socket.socket) -> None:
+        raise NotImplementedError
 
     def __enter__(self) -> int:
         self._thread.start()
@@ -256,6 +252,21 @@ class listening:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join()
+
+
+class listening(Accepting):
+    """Answers each connection with 404, over TLS if a certificate is given."""
+
+    def __init__(self, certificate: Path | None, reply: bytes = REPLY) -> None:
+        super().__init__(certificate)
+        self._reply = reply
+
+    def _answer(self, taken: socket.socket) -> None:
+        with self._context.wrap_socket(taken, server_side=True) if self._context else taken as connection:
+            received = connection.recv(65_536)
+            while received[:1] not in (b"", b"\x16") and not received.endswith(b"}"):  # all of the request
+                received = connection.recv(65_536)
+            connection.sendall(self._reply)
 
 
 HTTP, HTTPS = "http://127.0.0.1", "https://127.0.0.1"
@@ -297,43 +308,23 @@ def test_a_wrong_way_to_a_server_says_what_to_do(
     assert failure.retryable == (code in ("connection", "invalid_reply"))
 
 
-class tunnelling:
+class tunnelling(Accepting):
     """A proxy that answers CONNECT with some bytes, and then is itself the server: it speaks TLS if it has a
-    certificate, answers one request on each connection, and ends it at the next one. Yields its address."""
+    certificate, answers one request on each connection, and ends it at the next one."""
 
     def __init__(self, reply: bytes, certificate: Path | None = None) -> None:
+        super().__init__(certificate)
         self._reply = reply
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if certificate is not None:
-            self._context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-        self._certificate = certificate
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve)
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                taken, _ = self._socket.accept()
-            except OSError:
-                return
-            with taken, suppress(OSError):
-                read_to(taken, b"\r\n\r\n")
-                taken.sendall(self._reply)
-                if self._certificate is None:
-                    continue
-                with self._context.wrap_socket(taken, server_side=True) as secure:
-                    read_to(secure, b"}")
-                    secure.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-                    read_to(secure, b"}")
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
+    def _answer(self, taken: socket.socket) -> None:
+        read_to(taken, b"\r\n\r\n")
+        taken.sendall(self._reply)
+        if self._context is None:
+            return
+        with self._context.wrap_socket(taken, server_side=True) as secure:
+            read_to(secure, b"}")
+            secure.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            read_to(secure, b"}")
 
 
 def read_to(taken: socket.socket, end: bytes) -> None:
@@ -357,8 +348,8 @@ def read_to(taken: socket.socket, end: bytes) -> None:
 def test_a_proxy_that_makes_no_way_has_shown_nothing_to_the_server(
     reply: bytes, code: str, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tunnelling(reply) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+    with tunnelling(reply) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         (failure,) = ask(OpenAIChat(base_url="https://h.invalid/v1", trust_env=True), request_of())
     assert isinstance(failure, EngineError)
     assert (failure.code, failure.retryable, failure.unknown_outcome) == (code, True, False)
@@ -368,8 +359,8 @@ def test_what_is_lost_behind_a_proxy_may_have_been_answered(
     certificate: Path, ask: Ask, request_of: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with tunnelling(b"HTTP/1.1 200 OK\r\n\r\n", certificate) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+    with tunnelling(b"HTTP/1.1 200 OK\r\n\r\n", certificate) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         engine = OpenAIChat(base_url="https://127.0.0.1/v1", trust_env=True)
         first, second = ask(engine, [request_of(), request_of()])
     assert isinstance(first, EngineError)
