@@ -232,6 +232,12 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]
     return bench.stored(bench.run())
 
 
+@pytest.fixture
+def without_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other tests here guard against: they would fail if nothing were copied."""
+    monkeypatch.setattr("themis_plain.copies._copiers", defaultdict(lambda: lambda value: value))
+
+
 MEDDLING = [
     ("score", "item.reference[:] = ['no']", "item.reference"),
     ("score", "item.reference[2]['n'] = 2", "item.reference[2].n"),
@@ -285,14 +291,20 @@ def test_who_changes_what_it_is_handed_loses_its_own_score_and_nothing_else_chan
     assert f"it changed {place}, which it is handed to read only" in score["details"]["error"]
 
 
-def test_without_copies_one_metric_changes_what_all_others_see_and_what_is_stored(
-    tmp_path: Path, quiet: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_without_copies_one_metric_changes_what_all_others_see(
+    tmp_path: Path, quiet: tuple[Any, dict[str, Any]], without_copies: None
 ) -> None:
-    monkeypatch.setattr("themis_plain.copies._copiers", defaultdict(lambda: lambda value: value))
     bench = Bench(tmp_path / "meddled")
-    kept, scores = bench.stored(bench.run(meddle={"score": "item.reference[:] = ['no']"}))
-    assert kept != quiet[0]
+    _, scores = bench.stored(bench.run(meddle={"score": "item.reference[:] = ['no']"}))
     assert scores["full end mine/reader"] != quiet[1]["full end mine/reader"]
+
+
+def test_without_copies_an_engine_changes_what_is_stored(
+    tmp_path: Path, quiet: tuple[Any, dict[str, Any]], without_copies: None
+) -> None:
+    bench = Bench(tmp_path / "meddled")
+    kept, _ = bench.stored(bench.run(meddle={"engine": "request.params['temperature'] = 1.0"}))
+    assert kept != quiet[0]
 
 
 @pytest.mark.parametrize(
