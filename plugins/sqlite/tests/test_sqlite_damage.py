@@ -59,12 +59,13 @@ MENDED = {
     "a table has another column": ("table trials", ["ALTER TABLE trials ADD COLUMN note TEXT"]),
     "a column has another name": ("table items", ["ALTER TABLE items RENAME COLUMN item_id TO name"]),
     "a table is another one": ("table scorers", ["DROP TABLE scorers", "CREATE TABLE scorers (id, score)"]),
-    "an index is dropped": ("index ix_trials_lookup", ["DROP INDEX ix_trials_lookup"]),
+    "an index is dropped": ("index trials_arm_item", ["DROP INDEX trials_arm_item"]),
     "an index is over something else": (
-        "index ix_scores_lookup",
-        ["DROP INDEX ix_scores_lookup", "CREATE INDEX ix_scores_lookup ON scores (value)"],
+        "index trials_arm_item",
+        ["DROP INDEX trials_arm_item", "CREATE INDEX trials_arm_item ON trials (outcome)"],
     ),
-    "the index of the texts is dropped": ("index payloads_shared", ["DROP INDEX payloads_shared"]),
+    "what finds the texts is dropped": ("table payloads_lookups", ["DROP TABLE payloads_lookups"]),
+    "what says how far it goes is dropped": ("table lookups", ["DROP TABLE lookups"]),
     "a trigger changes scores": (
         "trigger better",
         ["CREATE TRIGGER better AFTER INSERT ON scores BEGIN UPDATE scores SET value = 1 WHERE id = new.id; END"],

@@ -94,7 +94,7 @@ class Database(ABC):
             return cursor.fetchone()
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-        """Run a query whose `IN (*)` takes the values, about a thousand at a time.
+        """Run a query of which each `IN (*)` takes the values, about a thousand at a time.
 
         Lists are padded to a few lengths, so that the driver can keep the prepared statements.
         """
@@ -105,9 +105,16 @@ class Database(ABC):
             size = next(size for size in _CHUNKS if size >= len(part))
             part += part[:1] * (size - len(part))
             text = sql.replace("*", ",".join([self.placeholder] * size))
-            with closing(self.connection.execute(text, part)) as cursor:
+            with closing(self.connection.execute(text, part * sql.count("*"))) as cursor:
                 found = cursor.fetchall()
             yield from found
+
+    def rows_found(self, table: str, sql: str, lookups: Sequence[int]) -> Iterator[Any]:
+        """Run a query of which `lookup IN (*)` finds rows of this table by the first bits of their keys."""
+        return self.rows_in(sql, lookups)
+
+    def sort_lookups(self) -> None:  # noqa: B027 (an index does it by itself)
+        """Bring what finds rows by lookup bits up to date after tables were made again, within that transaction."""
 
     def write(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         """Run one statement for each of the rows, of which there must be one at least."""

@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["PROJECTIONS", "SCHEMA_VERSION", "TRUTH", "WIDTHS", "insert_sql"]
 
-SCHEMA_VERSION: Final = 9
+SCHEMA_VERSION: Final = 10
 """Raised when a table, a view or what the log says changes; a store keeps the one it was made with."""
 
 WIDTHS: Final = {

@@ -11,6 +11,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Final
 
 from themis_core import StorageError
@@ -44,6 +45,9 @@ class VersionedDatabase(Database):
     @abstractmethod
     def remake_projections(self) -> None:
         """Drop all views and all tables of the store but those of `layout.TRUTH`; make those of this version, empty."""
+
+    def make_lookups(self) -> None:
+        """Put what finds rows by lookup bits in the place of the indices that did up to version 9, if they don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ MIGRATIONS: Final = (
     Migration(7, make_register),
     Migration(8, _shorten_lookups),
     Migration(9, rebuild=False),  # items in the log may refer to what was asked, which earlier versions can't read
+    Migration(10, methodcaller("make_lookups"), rebuild=False),
 )
 """From version 1 on, without a gap."""
 
@@ -135,3 +140,4 @@ def _run(database: VersionedDatabase, pending: Sequence[Migration]) -> None:
         # Once and last: projections are those of the newest schema, whatever the version they come from.
         database.remake_projections()
         replay(database)
+    database.sort_lookups()

@@ -99,7 +99,7 @@ class NewPayloads:
         self._digests = {text: sha256(to_bytes(text)).digest() for text in texts}
         lookups = [lookup_of(digest) for digest in self._digests.values()]
         sql = "SELECT id, digest FROM payloads WHERE lookup IN (*)"
-        for number, digest in self._database.rows_in(sql, lookups):
+        for number, digest in self._database.rows_found("payloads", sql, lookups):
             self._shared[bytes(digest)] = number
 
     def shared(self, text: str) -> int:

@@ -55,7 +55,7 @@ class Rows:
     """Rows of one table that wait to be written, by id."""
 
     def __init__(self, table: str, first_id: int) -> None:
-        self._table = table
+        self.table = table
         self._first = first_id
         self._twins: dict[int, int] = {}
         self._new: dict[int, tuple[Any, ...]] = {}
@@ -78,12 +78,12 @@ class Rows:
 
     def write(self, database: Database) -> None:
         if self._changed:
-            database.write(f"DELETE FROM {self._table} WHERE id = ?", [(each,) for each in sorted(self._changed)])
+            database.write(f"DELETE FROM {self.table} WHERE id = ?", [(each,) for each in sorted(self._changed)])
         if rows := [*self._changed.values(), *self._new.values()]:
             within_ids(len(self._new))
             if database.several_writers:  # in one order, so that no two writers wait for each other
                 rows.sort(key=_by_lookup)
-            database.write(insert_sql(self._table), rows)
+            database.write(insert_sql(self.table), rows)
 
 
 @dataclass(slots=True)
@@ -162,8 +162,8 @@ class Projection:
         self._find(
             self._trials,
             self.trials,
-            "t.id, t.lookup, t.twin, t.trial_id, r.run_id, a.slice_id, t.outcome, t.finished_at FROM trials t"
-            " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run",
+            "trials.id, lookup, twin, trial_id, r.run_id, a.slice_id, outcome, finished_at FROM trials"
+            " JOIN arms a ON a.id = arm JOIN runs r ON r.id = a.run",
             _trial,
         )
 
@@ -172,7 +172,8 @@ class Projection:
     ) -> None:
         """Note what is stored of these keys. `read` gives the key and the state that a row tells."""
         lookups = [each.lookup for each in known.values()]
-        for number, lookup, twin, *values in self._database.rows_in(f"SELECT {select} WHERE lookup IN (*)", lookups):
+        sql = f"SELECT {select} WHERE {rows.table}.lookup IN (*)"
+        for number, lookup, twin, *values in self._database.rows_found(rows.table, sql, lookups):
             rows.note_twin(lookup, twin)
             key, state = read(*values)
             if (entry := known.get(key)) is not None:  # else it is another key with the same lookup bits

@@ -111,7 +111,7 @@ class SqlReader(Store):
         with self._reading():
             found = {
                 (unpack_name(row[0]), unpack_key(row[1]))
-                for row in self._database.rows_in(sql, lookups)
+                for row in self._database.rows_found("trials", sql, lookups)
                 if row[2] == packed_run
             }
         return found & wanted
@@ -119,14 +119,14 @@ class SqlReader(Store):
     def stored_generations(self, keys: Sequence[str]) -> set[str]:
         sql = "SELECT key FROM generations g WHERE lookup IN (*) AND status <> 'failed'"
         with self._reading():
-            found = {unpack_key(row[0]) for row in self._database.rows_in(sql, _lookups(keys))}
+            found = {unpack_key(row[0]) for row in self._database.rows_found("generations", sql, _lookups(keys))}
         return found.intersection(keys)
 
     def generations(self, keys: Sequence[str]) -> dict[str, Generation]:
         sql = f"{_GENERATIONS} FROM generations g {_TEXTS} WHERE g.lookup IN (*) AND g.status <> 'failed'"
         wanted = set(keys)
         with self._reading():
-            found = self._database.rows_in(sql, _lookups(keys))
+            found = self._database.rows_found("generations", sql, _lookups(keys))
             rows = {key: row for row in found if (key := unpack_key(row[0])) in wanted}
             texts = (row[start : start + 4] for row in rows.values() for start in (12, 16))
             with self._payloads.ahead(bytes(digest) for _, _, external, digest in texts if external):
@@ -136,7 +136,7 @@ class SqlReader(Store):
         sql = f"SELECT s.key, {_SCORE} FROM scores s {_SCORE_TEXTS} WHERE s.lookup IN (*)"
         wanted = set(keys)
         with self._reading():
-            rows = self._database.rows_in(sql, _lookups(keys))
+            rows = self._database.rows_found("scores", sql, _lookups(keys))
             return {key: self._score(row[1:]) for row in rows if (key := unpack_key(row[0])) in wanted}
 
     def items(self, digests: Sequence[str]) -> dict[str, Item]:
@@ -146,7 +146,11 @@ class SqlReader(Store):
         )
         wanted = set(digests)
         with self._reading():
-            rows = [row for row in self._database.rows_in(sql, _lookups(digests)) if unpack_key(row[0]) in wanted]
+            rows = [
+                row
+                for row in self._database.rows_found("items", sql, _lookups(digests))
+                if unpack_key(row[0]) in wanted
+            ]
             found = self._logged_items({row[2] for row in rows if row[2] is not None}, wanted)
             for packed, item_id, _, *text in rows:
                 if text[-1] is not None:
@@ -169,7 +173,7 @@ class SqlReader(Store):
         sql = "SELECT digest, metadata FROM items i WHERE lookup IN (*)"
         wanted = set(digests)
         with self._reading():
-            rows = [(unpack_key(key), text) for key, text in self._database.rows_in(sql, _lookups(digests))]
+            rows = [(unpack_key(key), text) for key, text in self._database.rows_found("items", sql, _lookups(digests))]
             found = {key: _object(text) for key, text in rows if text is not None and key in wanted}
         # Items of stores that an earlier version made may have their metadata in their content alone.
         unknown = [key for key, text in rows if text is None and key in wanted and key not in found]
@@ -251,21 +255,27 @@ class SqlReader(Store):
 
     def trial_rows(self, run_id: str, trial_id: str | None = None, *, outcome: str | None = None) -> Iterator[TrialRow]:
         whole = len(trial_id or "") == 64 and len(packed := pack_key(trial_id or "")) == 32
-        where, values = (" AND t.lookup = ?", ()) if whole else _trial_filter(trial_id)
+        where, values = ("", ()) if whole else _trial_filter(trial_id)
         if outcome is not None:
             where, values = f"{where} AND t.outcome = ?", (*values, outcome)
-        sql = (
+        select = (
             "SELECT i.item_id, t.sample_index, t.trial_id, i.digest, t.outcome, t.error_code, t.finished_at,"
             " t.earlier_generations, g.key, g.input_tokens, g.output_tokens, g.cost FROM trials t"
             " JOIN items i ON i.id = t.item LEFT JOIN generations g ON g.id = t.generation"
-            f" WHERE {'+' if whole else ''}t.arm = ?{where} ORDER BY i.item_id, t.sample_index, t.id"  # +: by lookup
         )
         with self._reading():
             for arm, names in self._arms(run_id):
-                lookup = (lookup_of(packed, salt_of(run_id, names[0])),) if whole else ()
-                for row in self._database.rows(sql, (arm, *lookup, *values)):
+                of_arm = f"+t.arm = ? AND {self._numbered(run_id, names[0], packed)}" if whole else "t.arm = ?"
+                sql = f"{select} WHERE {of_arm}{where} ORDER BY i.item_id, t.sample_index, t.id"  # +: by number
+                for row in self._database.rows(sql, (arm, *values)):
                     if trial_id is None or unpack_key(row[2]).startswith(trial_id):
                         yield self._trial_row(run_id, names, row)
+
+    def _numbered(self, run_id: str, slice_id: str, packed: bytes) -> str:
+        """Return the condition on trials `t` that may be the one of this key: they share its lookup bits."""
+        lookup = lookup_of(packed, salt_of(run_id, slice_id))
+        found = self._database.rows_found("trials", "SELECT id FROM trials WHERE lookup IN (*)", [lookup])
+        return f"t.id IN ({', '.join(sorted({str(number) for (number,) in found})) or 'NULL'})"
 
     def _trial_row(self, run_id: str, arm: tuple[str, ...], row: Any) -> TrialRow:
         item_id, sample_index, trial_id, digest, outcome, error_code, finished_at, earlier, key, *used = row
@@ -415,7 +425,9 @@ class SqlReader(Store):
         with self._reading():
             for start in range(0, len(keys), _BATCH):
                 part = keys[start : start + _BATCH]
-                found = {unpack_key(row[0]): row for row in self._database.rows_in(sql, _lookups(part))}
+                found = {
+                    unpack_key(row[0]): row for row in self._database.rows_found("generations", sql, _lookups(part))
+                }
                 yield from (self._record(found[key]) for key in part if key in found)
 
     def _record(self, row: Any) -> GenerationRecorded:
@@ -464,12 +476,12 @@ class SqlReader(Store):
             f"SELECT k.score, k.metric, k.parse, l.new, l.judged_by, s.key, {_SCORE} FROM trials t"
             " JOIN arms a ON a.id = t.arm JOIN runs r ON r.id = a.run JOIN score_links l ON l.trial = t.id"
             f" JOIN scorers k ON k.id = l.scorer JOIN scores s ON s.id = l.score {_SCORE_TEXTS}"
-            " WHERE t.lookup = ? AND t.trial_id = ? AND r.run_id = ? AND a.slice_id = ? ORDER BY l.position"
+            " WHERE {} AND t.trial_id = ? AND r.run_id = ? AND a.slice_id = ? ORDER BY l.position"
         )
         packed = pack_key(trial_id)
-        lookup = lookup_of(packed, salt_of(run_id, slice_id))
         with self._reading():
-            rows = self._database.rows(sql, (lookup, packed, pack_name(run_id), pack_name(slice_id)))
+            numbered = sql.format(self._numbered(run_id, slice_id, packed))
+            rows = self._database.rows(numbered, (packed, pack_name(run_id), pack_name(slice_id)))
             return [self._entry(row) for row in rows]
 
     def _entry(self, row: Any) -> ScoreEntry:

@@ -41,7 +41,10 @@ def _id() -> Column[int]:
 
 
 def _unique_lookup(table: str) -> Index:
-    """Rows whose keys have the same lookup bits are told apart by `twin`: so no key can be there twice."""
+    """Rows whose keys have the same lookup bits are told apart by `twin`: so no key can be there twice.
+
+    Where writers take turns, as in SQLite, something else than an index may find rows by `lookup`.
+    """
     return Index(f"ix_{table}_lookup", "lookup", "twin", unique=True)
 
 

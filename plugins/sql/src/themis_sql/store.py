@@ -147,6 +147,7 @@ class SqlStore(SqlReader):
                     raise StorageError(refusal(lost))
                 self._empty_projections()
                 replay(self._database, without=check.lost)
+                self._database.sort_lookups()
         finally:
             self._forget()
         return lost

@@ -19,11 +19,11 @@ from themis_blobs.folders import leave_out_of_git, make_folder, sync_folder
 from themis_core import Holder, StorageError, StoreOutdated
 from themis_plugin_sqlite import holders, locks
 from themis_plugin_sqlite.held import Held
-from themis_plugin_sqlite.making import APPLICATION_ID, make_file, statements
+from themis_plugin_sqlite.lookups import LOOKUP_TABLES, Lookups, attach_notes, old_indices
+from themis_plugin_sqlite.making import APPLICATION_ID, DERIVED, make_file, statements
 from themis_plugin_sqlite.watch import FileWatch
 from themis_sql import SCHEMA_VERSION
 from themis_sql.database import CommitUnknown
-from themis_sql.layout import PROJECTIONS, TRUTH
 from themis_sql.migrations import VersionedDatabase
 
 __all__ = ["SqliteDatabase"]
@@ -52,6 +52,7 @@ class SqliteDatabase(VersionedDatabase):
         self._open = False
         self._watch: FileWatch | None = None
         self._held: Held | None = None
+        self._lookups = Lookups(self)
 
     def connect(self) -> None:
         again = self._watch is not None
@@ -139,27 +140,34 @@ class SqliteDatabase(VersionedDatabase):
     def set_schema_version(self, version: int) -> None:
         self.run(f"PRAGMA user_version = {version:d}")
 
+    def rows_found(self, table: str, sql: str, lookups: Sequence[int]) -> Iterator[Any]:
+        return self._lookups.rows_found(table, sql, lookups)
+
+    def sort_lookups(self) -> None:
+        self._lookups.sort_in()
+
     def make_tables(self, names: Collection[str]) -> None:
         for statement in statements().of_tables(names):
             self.run(statement)
 
     def remake_projections(self) -> None:
-        ours = {*PROJECTIONS, *statements().views()}
+        ours = {*DERIVED, *statements().views()}
         for kind, name in list(self.rows("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")):
             if name in ours:
                 self.run(f'DROP {kind} "{name}"')
-        self.make_tables(PROJECTIONS)
+        self.make_tables(DERIVED)
         for statement in statements().views().values():
             self.run(statement)
+
+    def make_lookups(self) -> None:
+        for name in old_indices():
+            self.run(f"DROP INDEX IF EXISTS {name}")
+        self.make_tables(LOOKUP_TABLES)
 
     def restore_definitions(self) -> None:
         """Make tables, views and indices that are derived as they are to be, the tables empty; remove all triggers."""
         for (name,) in list(self.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
             self.run(f'DROP TRIGGER "{_quoted(name)}"')
-        for statement in statements().of_tables(TRUTH):
-            if found := _INDEX.match(statement):
-                self.run(f"DROP INDEX IF EXISTS {found[1]}")
-                self.run(statement)
         self.remake_projections()
 
     @contextmanager
@@ -174,7 +182,7 @@ class SqliteDatabase(VersionedDatabase):
         database.connect()
         try:
             database.run("PRAGMA query_only = OFF")
-            for statement in statements().of_tables(PROJECTIONS):
+            for statement in statements().of_tables(DERIVED):
                 database.run(re.sub(r"^\s*CREATE (TABLE |INDEX )", _temporary, statement))
             database.run("BEGIN")
             yield database
@@ -203,13 +211,14 @@ class SqliteDatabase(VersionedDatabase):
             isolation_level=None,
         )
         try:
-            if self._mode == "read":
-                connection.execute("PRAGMA query_only = ON")
-            else:
+            if self._mode == "write":
                 _switch_to_wal(connection, self._timeout_s)
                 # When it is opened first, others that use it are not waited for: their commits did not fail.
                 _settle_log(connection, self._path, self._timeout_s if again else 0.0)
                 connection.execute(f"PRAGMA busy_timeout = {self._timeout_s * 1000:.0f}")
+            attach_notes(connection)  # last, as what is asked of no database by name is asked of all
+            if self._mode == "read":
+                connection.execute("PRAGMA query_only = ON")
             # No temp_store = MEMORY: sorting a large run would then hold all of it in memory.
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA secure_delete = OFF")  # on in some builds; costs time and nothing is deleted
@@ -307,6 +316,7 @@ class SqliteDatabase(VersionedDatabase):
 
     def close(self) -> None:
         if self._open:
+            self._sort_rest()
             self._open = False
             if self._watch is not None:
                 self._watch.close()
@@ -315,6 +325,13 @@ class SqliteDatabase(VersionedDatabase):
                     self.connection.close()
             finally:
                 self._release()
+
+    def _sort_rest(self) -> None:
+        """Leave little for the next who opens the store to note. It only saves time, so no failure is told."""
+        with suppress(StorageError, CommitUnknown, sqlite3.Error):
+            if self._mode == "write" and not self.connection.in_transaction and self._lookups.has_unsorted():
+                with self.brief():
+                    self._lookups.sort_in()
 
     def _release(self) -> None:
         if self._held is not None:
@@ -376,9 +393,6 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     if not (3, 7, 0) <= version <= (3, 51, 2):
         return False
     return not ((3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51))
-
-
-_INDEX: Final = re.compile(r"\s*CREATE (?:UNIQUE )?INDEX (\w+)")
 
 
 def _quoted(name: str) -> str:

@@ -8,8 +8,9 @@ from typing import Final
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from themis_plugin_sqlite import lookups
 from themis_plugin_sqlite.making import SCHEMA_FILE
-from themis_sql.schema import indices, metadata, views
+from themis_sql.schema import metadata, views
 from themis_sql.statements import tidy
 
 __all__ = ["schema_text"]
@@ -28,8 +29,9 @@ def _statements() -> Iterator[str]:
     for table in metadata.sorted_tables:
         yield str(CreateTable(table).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            yield str(CreateIndex(index).compile(dialect=dialect))
-        yield from indices(table.name)
+            if "lookup" not in index.columns:
+                yield str(CreateIndex(index).compile(dialect=dialect))
+    yield from lookups.statements()
     yield from views(_HEX_OF, _TIME_OF)
 
 

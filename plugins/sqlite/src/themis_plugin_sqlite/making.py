@@ -16,6 +16,7 @@ from typing import Final
 
 from themis_blobs.folders import sync_folder
 from themis_core import Damage, StorageError
+from themis_plugin_sqlite.lookups import LOOKUP_TABLES
 from themis_sql import SCHEMA_VERSION
 from themis_sql.definitions import added
 from themis_sql.definitions import differing as definitions_differing
@@ -24,6 +25,7 @@ from themis_sql.statements import Statements
 
 __all__ = [
     "APPLICATION_ID",
+    "DERIVED",
     "SCHEMA_FILE",
     "differing",
     "make_file",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 0x54686D73  # "Thms"
+DERIVED: Final = (*PROJECTIONS, *LOOKUP_TABLES)
+"""The tables that are made again from the log and its texts."""
 SCHEMA_FILE: Final = Path(__file__).with_name("schema.sql")
 """Made from `themis_sql.schema` by `generating`."""
 
@@ -84,7 +88,7 @@ def statements() -> Statements:
 
 
 def _all_statements() -> Iterator[str]:
-    yield from statements().of_tables((*TRUTH, *PROJECTIONS))
+    yield from statements().of_tables((*TRUTH, *DERIVED))
     yield from statements().views().values()
 
 

@@ -90,8 +90,6 @@ CREATE TABLE generations (
   PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX ix_generations_lookup ON generations (lookup, twin);
-
 CREATE TABLE items (
   id INTEGER NOT NULL,
   lookup INTEGER NOT NULL,
@@ -104,8 +102,6 @@ CREATE TABLE items (
   PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX ix_items_lookup ON items (lookup, twin);
-
 CREATE TABLE payloads (
   id INTEGER NOT NULL,
   lookup INTEGER,
@@ -115,8 +111,6 @@ CREATE TABLE payloads (
   external INTEGER NOT NULL,
   PRIMARY KEY (id)
 );
-
-CREATE INDEX payloads_shared ON payloads (lookup) WHERE lookup IS NOT NULL;
 
 CREATE TABLE runs (
   id INTEGER NOT NULL,
@@ -162,8 +156,6 @@ CREATE TABLE scores (
   PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX ix_scores_lookup ON scores (lookup, twin);
-
 CREATE TABLE settings (
   id INTEGER NOT NULL,
   model_id TEXT NOT NULL,
@@ -198,9 +190,19 @@ CREATE TABLE trials (
   PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX ix_trials_lookup ON trials (lookup, twin);
-
 CREATE INDEX trials_arm_item ON trials (arm, item);
+
+CREATE TABLE lookups (name TEXT NOT NULL, through INTEGER NOT NULL, PRIMARY KEY (name)) WITHOUT ROWID;
+
+CREATE TABLE payloads_lookups (lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)) WITHOUT ROWID;
+
+CREATE TABLE items_lookups (lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)) WITHOUT ROWID;
+
+CREATE TABLE generations_lookups (lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)) WITHOUT ROWID;
+
+CREATE TABLE trials_lookups (lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)) WITHOUT ROWID;
+
+CREATE TABLE scores_lookups (lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)) WITHOUT ROWID;
 
 CREATE VIEW v_runs AS
 SELECT r.run_id,

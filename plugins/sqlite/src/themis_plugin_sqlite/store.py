@@ -12,7 +12,7 @@ from typing import Literal
 from themis_blobs import FolderBlobs
 from themis_blobs.folders import sync_folder
 from themis_core import Damage, RunLocked, StorageError, UnusedFile
-from themis_plugin_sqlite import locks
+from themis_plugin_sqlite import locks, lookups
 from themis_plugin_sqlite.database import SqliteDatabase, is_damage
 from themis_plugin_sqlite.leftovers import remove_files, remove_leftovers, storage_errors, unfinished
 from themis_plugin_sqlite.making import differing, part_files
@@ -63,6 +63,7 @@ class SqliteStore(SqlStore):
                 for name, each in differing(scratch.connection):
                     changed.add(name)
                     yield each
+                yield from lookups.damages(scratch, changed)
                 yield from damages(scratch, self._blobs, "main.{}", without=changed)
         except sqlite3.Error as error:
             if not is_damage(error):

@@ -1,0 +1,180 @@
+"""Rows by the first bits of their keys: most of them in sorted tables, what is newer in this process's memory.
+
+Keys are random, so an index of them would be changed all over by each batch: of a large store, a commit would write
+some hundred pages of each index. So new rows are noted in memory, from the tables themselves, and once there are many,
+they are put into the sorted tables in one go, in the transaction of the batch at hand. `lookups.through` says up to
+which id that was done. Each connection has its own notes, and brings them up to date before it looks anything up.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
+
+from themis_core import Damage
+from themis_sql.database import Database
+
+__all__ = ["FOUND_TABLES", "LOOKUP_TABLES", "Lookups", "attach_notes", "damages", "old_indices", "statements"]
+
+FOUND_TABLES: Final = ("payloads", "items", "generations", "trials", "scores")
+"""The tables whose rows are found by lookup bits; a NULL there is of a row that nobody looks for."""
+LOOKUP_TABLES: Final = ("lookups", *(f"{table}_lookups" for table in FOUND_TABLES))
+"""Made from the tables above, as they are from the log."""
+_MOST: Final = 16_384
+"""Rows of a table from which on they are sorted in. A note takes some 40 bytes of memory."""
+_FEW: Final = 1_000
+"""Rows that a closed store leaves for the next to note, which takes a millisecond."""
+_CONDITION: Final = re.compile(r"(\w+\.)?lookup IN \(\*\)")
+
+
+def statements() -> Iterator[str]:
+    """Yield what makes the sorted tables."""
+    yield "CREATE TABLE lookups (name TEXT NOT NULL, through INTEGER NOT NULL, PRIMARY KEY (name)) WITHOUT ROWID"
+    for table in FOUND_TABLES:
+        columns = "lookup INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (lookup, id)"
+        yield f"CREATE TABLE {table}_lookups ({columns}) WITHOUT ROWID"
+
+
+def old_indices() -> Iterator[str]:
+    """Yield the names of what stood in the place of these tables, up to schema 9."""
+    yield "payloads_shared"
+    yield from (f"ix_{table}_lookup" for table in FOUND_TABLES[1:])
+
+
+def attach_notes(connection: sqlite3.Connection) -> None:
+    """Attach a database in memory, `recent`, to a new connection, which notes there what is new.
+
+    It takes part in each transaction: what is rolled back was not noted either.
+    """
+    run = connection.execute
+    run("ATTACH ':memory:' AS recent")
+    run("CREATE TABLE recent.noted (name TEXT PRIMARY KEY, newest INTEGER, through INTEGER) WITHOUT ROWID")
+    for table in FOUND_TABLES:
+        run("INSERT INTO recent.noted VALUES (?, 0, 0)", (table,))
+        run(f"CREATE TABLE recent.{table}_new (id INTEGER PRIMARY KEY, lookup INTEGER NOT NULL)")
+        run(f"CREATE INDEX recent.{table}_new_lookup ON {table}_new (lookup)")
+
+
+class Lookups:
+    """Finds rows for the connection of a database, which has its notes attached."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows_found(self, table: str, sql: str, lookups: Sequence[int]) -> Iterator[Any]:
+        """As `Database.rows_found`."""
+        if lookups:
+            self._catch_up(table)
+        return self._database.rows_in(_by_id(table, sql), lookups)
+
+    def sort_in(self) -> None:
+        """Sort in all that is new, within a transaction."""
+        for table in FOUND_TABLES:
+            newest, through, *_ = self._state(table)
+            if newest > through:
+                self._sort_in(table, newest, through)
+
+    def has_unsorted(self) -> bool:
+        """Whether more is new than the next who opens the store should have to note."""
+        return any(newest - through >= _FEW for newest, through, *_ in map(self._state, FOUND_TABLES))
+
+    def _state(self, table: str) -> tuple[int, int, int, int]:
+        """Return the last id of a table and the last one sorted in, then both as they are noted."""
+        found: tuple[int, int, int, int] = self._database.row(_state_sql(table))
+        return found
+
+    def _catch_up(self, table: str) -> None:
+        newest, through, noted, noted_through = self._state(table)
+        if newest - through >= _MOST and self._database.connection.in_transaction:
+            self._sort_in(table, newest, through)
+        elif (newest, through) != (noted, noted_through):
+            self._note_new(table, newest, through, noted, noted_through)
+
+    def _note_new(self, table: str, newest: int, through: int, noted: int, noted_through: int) -> None:
+        with self._noting():
+            if newest < noted or through < noted_through:  # it was emptied
+                self._database.run(f"DELETE FROM recent.{table}_new")
+                noted = 0
+            elif through > noted_through:  # by another process, or it was made again, which sorts in all
+                self._database.run(f"DELETE FROM recent.{table}_new WHERE id <= ?", (through,))
+            self._database.run(
+                f"INSERT OR REPLACE INTO recent.{table}_new SELECT id, lookup FROM {table}"
+                " WHERE id > ? AND id <= ? AND lookup IS NOT NULL",
+                (max(noted, through), newest),  # others may have added more meanwhile
+            )
+            self._note(table, newest, through)
+
+    def _sort_in(self, table: str, newest: int, through: int) -> None:
+        run = self._database.run
+        run(
+            f"INSERT INTO {table}_lookups SELECT lookup, id FROM {table}"
+            " WHERE id > ? AND id <= ? AND lookup IS NOT NULL ORDER BY lookup, id",
+            (through, newest),
+        )
+        run("INSERT OR REPLACE INTO lookups VALUES (?, ?)", (table, newest))
+        run(f"DELETE FROM recent.{table}_new")
+        self._note(table, newest, newest)
+
+    def _note(self, table: str, newest: int, through: int) -> None:
+        self._database.run("UPDATE recent.noted SET newest = ?, through = ? WHERE name = ?", (newest, through, table))
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Let a connection that is to read only write to its own memory."""
+        (only,) = self._database.row("PRAGMA query_only")
+        if only:
+            self._database.run("PRAGMA query_only = OFF")
+        try:
+            yield
+        finally:
+            if only:
+                self._database.run("PRAGMA query_only = ON")
+
+
+def damages(database: Database, without: Collection[str]) -> Iterator[Damage]:
+    """Yield the rows of `main` that its sorted tables would not find, and tables that have others.
+
+    Tables `without` are known to be missing or otherwise than Themis defines them.
+    """
+    for table in FOUND_TABLES:
+        if not {"lookups", table, f"{table}_lookups"}.isdisjoint(without):
+            continue
+        of_sorted = (
+            f"FROM main.{table} t WHERE id <= (SELECT through FROM main.lookups WHERE name = '{table}')"
+            " AND lookup IS NOT NULL"
+        )
+        found = f"(SELECT 1 FROM main.{table}_lookups l WHERE l.lookup = t.lookup AND l.id = t.id)"
+        lost = [number for (number,) in database.rows(f"SELECT id {of_sorted} AND NOT EXISTS {found} LIMIT {_SHOWN}")]
+        for number in lost:
+            yield Damage(f"{table}_lookups", f"{table} {number} would not be found by its key; {_MEND}")
+        there = database.row(f"SELECT (SELECT count(*) FROM main.{table}_lookups), (SELECT count(*) {of_sorted})")
+        if not lost and there[0] != there[1]:
+            yield Damage(f"{table}_lookups", f"it has rows of which {table} knows nothing; {_MEND}")
+
+
+_SHOWN: Final = 100
+_MEND: Final = "`themis storage rebuild` makes it again"
+
+
+@cache
+def _state_sql(table: str) -> str:
+    return (
+        f"SELECT coalesce((SELECT max(id) FROM {table}), 0),"
+        f" coalesce((SELECT through FROM lookups WHERE name = '{table}'), 0), newest, through"
+        f" FROM recent.noted WHERE name = '{table}'"
+    )
+
+
+@cache
+def _by_id(table: str, sql: str) -> str:
+    """Return a query that finds by lookup bits as one that finds by id."""
+    found = " UNION ALL ".join(
+        f"SELECT id FROM {each} WHERE lookup IN (*)" for each in (f"{table}_lookups", f"recent.{table}_new")
+    )
+    text, count = _CONDITION.subn(lambda match: f"{match[1] or ''}id IN ({found})", sql)
+    assert count == 1, sql
+    return text
