@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -156,6 +157,23 @@ def test_a_reader_finds_all_after_another_made_the_tables_again(store: SqliteSto
     store._sqlite.restore_definitions()
     store.rebuild()
     assert list(store.verify()) == []
+
+
+def test_what_was_noted_of_tables_that_a_rebuild_made_smaller_is_noted_again(tmp_path: Path) -> None:
+    def opened(mode: Literal["write", "read"]) -> closing[SqliteStore]:
+        return closing(open_store(tmp_path, mode=mode))
+
+    with opened("write") as store, opened("write") as other, opened("read") as reader:
+        fill(store, *numbers(0, 9))
+        assert_found(other, *numbers(0, 9))
+        assert_found(reader, *numbers(0, 9))
+        store._database.run("UPDATE events SET body = x'00' WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT 5)")
+        assert store.rebuild(accept_loss=True)
+        fill(store, *numbers(20, 27))  # so that the tables are longer than before
+        for each in (store, other, reader):
+            assert_found(each, *numbers(5, 9), *numbers(20, 27))
+        fill(other, *numbers(20, 27))
+        assert [stored(store, table) for table in ("items", "generations", "trials", "scores")] == [11] * 4
 
 
 @pytest.mark.parametrize("table", FOUND_TABLES)

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from themis_core import Damage
 from themis_sql.database import Database
@@ -52,11 +52,24 @@ def attach_notes(connection: sqlite3.Connection) -> None:
     """
     run = connection.execute
     run("ATTACH ':memory:' AS recent")
-    run("CREATE TABLE recent.noted (name TEXT PRIMARY KEY, newest INTEGER, through INTEGER) WITHOUT ROWID")
+    run(
+        "CREATE TABLE recent.noted (name TEXT PRIMARY KEY, newest INTEGER, through INTEGER, made INTEGER) WITHOUT ROWID"
+    )
     for table in FOUND_TABLES:
-        run("INSERT INTO recent.noted VALUES (?, 0, 0)", (table,))
+        run("INSERT INTO recent.noted VALUES (?, 0, 0, 0)", (table,))
         run(f"CREATE TABLE recent.{table}_new (id INTEGER PRIMARY KEY, lookup INTEGER NOT NULL)")
         run(f"CREATE INDEX recent.{table}_new_lookup ON {table}_new (lookup)")
+
+
+class _State(NamedTuple):
+    """How far a table is."""
+
+    newest: int
+    """Its last id."""
+    through: int
+    """The last id that was sorted in."""
+    made: int
+    """SQLite's count of changes to what is defined: tables that are made again raise it."""
 
 
 class Lookups:
@@ -74,53 +87,56 @@ class Lookups:
     def sort_in(self) -> None:
         """Sort in all that is new, within a transaction."""
         for table in FOUND_TABLES:
-            newest, through, *_ = self._state(table)
-            if newest > through:
-                self._sort_in(table, newest, through)
+            now, _ = self._states(table)
+            if now.newest > now.through:
+                self._sort_in(table, now)
 
     def has_unsorted(self) -> bool:
         """Whether more is new than the next who opens the store should have to note."""
-        return any(newest - through >= _FEW for newest, through, *_ in map(self._state, FOUND_TABLES))
+        return any(now.newest - now.through >= _FEW for now, _ in map(self._states, FOUND_TABLES))
 
-    def _state(self, table: str) -> tuple[int, int, int, int]:
-        """Return the last id of a table and the last one sorted in, then both as they are noted."""
-        found: tuple[int, int, int, int] = self._database.row(_state_sql(table))
-        return found
+    def _states(self, table: str) -> tuple[_State, _State]:
+        """Return how far a table is, and how far it is noted."""
+        found = self._database.row(_state_sql(table))
+        return _State(*found[:3]), _State(*found[3:])
 
     def _catch_up(self, table: str) -> None:
-        newest, through, noted, noted_through = self._state(table)
-        if newest - through >= _MOST and self._database.connection.in_transaction:
-            self._sort_in(table, newest, through)
-        elif (newest, through) != (noted, noted_through):
-            self._note_new(table, newest, through, noted, noted_through)
+        now, noted = self._states(table)
+        if now.newest - now.through >= _MOST and self._database.connection.in_transaction:
+            self._sort_in(table, now)
+        elif now != noted:
+            self._note_new(table, now, noted)
 
-    def _note_new(self, table: str, newest: int, through: int, noted: int, noted_through: int) -> None:
+    def _note_new(self, table: str, now: _State, noted: _State) -> None:
+        first = max(noted.newest, now.through)
         with self._noting():
-            if newest < noted or through < noted_through:  # it was emptied
+            if now.made != noted.made or now.newest < noted.newest or now.through < noted.through:
+                # Tables that were made again may have other rows by the same ids.
                 self._database.run(f"DELETE FROM recent.{table}_new")
-                noted = 0
-            elif through > noted_through:  # by another process, or it was made again, which sorts in all
-                self._database.run(f"DELETE FROM recent.{table}_new WHERE id <= ?", (through,))
+                first = now.through
+            elif now.through > noted.through:  # by another process
+                self._database.run(f"DELETE FROM recent.{table}_new WHERE id <= ?", (now.through,))
             self._database.run(
                 f"INSERT OR REPLACE INTO recent.{table}_new SELECT id, lookup FROM {table}"
                 " WHERE id > ? AND id <= ? AND lookup IS NOT NULL",
-                (max(noted, through), newest),  # others may have added more meanwhile
+                (first, now.newest),  # others may have added more meanwhile
             )
-            self._note(table, newest, through)
+            self._note(table, now)
 
-    def _sort_in(self, table: str, newest: int, through: int) -> None:
+    def _sort_in(self, table: str, now: _State) -> None:
         run = self._database.run
         run(
             f"INSERT INTO {table}_lookups SELECT lookup, id FROM {table}"
             " WHERE id > ? AND id <= ? AND lookup IS NOT NULL ORDER BY lookup, id",
-            (through, newest),
+            (now.through, now.newest),
         )
-        run("INSERT OR REPLACE INTO lookups VALUES (?, ?)", (table, newest))
+        run("INSERT OR REPLACE INTO lookups VALUES (?, ?)", (table, now.newest))
         run(f"DELETE FROM recent.{table}_new")
-        self._note(table, newest, newest)
+        self._note(table, now._replace(through=now.newest))
 
-    def _note(self, table: str, newest: int, through: int) -> None:
-        self._database.run("UPDATE recent.noted SET newest = ?, through = ? WHERE name = ?", (newest, through, table))
+    def _note(self, table: str, now: _State) -> None:
+        sql = "UPDATE recent.noted SET newest = ?, through = ?, made = ? WHERE name = ?"
+        self._database.run(sql, (*now, table))
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -164,7 +180,8 @@ _MEND: Final = "`themis storage rebuild` makes it again"
 def _state_sql(table: str) -> str:
     return (
         f"SELECT coalesce((SELECT max(id) FROM {table}), 0),"
-        f" coalesce((SELECT through FROM lookups WHERE name = '{table}'), 0), newest, through"
+        f" coalesce((SELECT through FROM lookups WHERE name = '{table}'), 0),"
+        " (SELECT schema_version FROM pragma_schema_version), newest, through, made"
         f" FROM recent.noted WHERE name = '{table}'"
     )
 
