@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -174,6 +175,44 @@ def test_what_was_noted_of_tables_that_a_rebuild_made_smaller_is_noted_again(tmp
             assert_found(each, *numbers(5, 9), *numbers(20, 27))
         fill(other, *numbers(20, 27))
         assert [stored(store, table) for table in ("items", "generations", "trials", "scores")] == [11] * 4
+
+
+def test_nobody_waits_for_others_to_leave_little_to_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "_FEW", 1)
+    with closing(open_store(tmp_path, mode="write", busy_timeout_s=30.0)) as store:
+        fill(store, *numbers(0, 4))
+        with closing(sqlite3.connect(tmp_path / "themis.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            begun = time.monotonic()
+            store.close()
+            assert time.monotonic() - begun < 15.0
+    with closing(open_store(tmp_path, mode="read")) as reader:
+        assert set(sorted_in(reader).values()) == {0}
+        assert_found(reader, *numbers(0, 4))
+
+
+def test_a_connection_whose_commit_failed_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "_FEW", 1)
+    with closing(open_store(tmp_path, mode="write")) as store:
+        fill(store, *numbers(0, 4))
+        store._database.connect()  # as after such a commit
+        assert set(sorted_in(store).values()) == {0}
+        assert_found(store, *numbers(0, 4))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_store_is_closed_whatever_keeps_it_from_leaving_little_to_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(found: object) -> bool:
+        raise error
+
+    store = open_store(tmp_path, mode="write")
+    monkeypatch.setattr(lookups.Lookups, "has_unsorted", fail)
+    with suppress(KeyboardInterrupt):
+        store.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store._database.row("SELECT 1")
 
 
 @pytest.mark.parametrize("table", FOUND_TABLES)

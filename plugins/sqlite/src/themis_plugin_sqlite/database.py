@@ -56,7 +56,7 @@ class SqliteDatabase(VersionedDatabase):
 
     def connect(self) -> None:
         again = self._watch is not None
-        self.close()
+        self._shut()  # without a further write: after a failed commit, nothing is to follow what it left in the log
         try:
             self._connect_checked(again)
         except BaseException:
@@ -94,7 +94,7 @@ class SqliteDatabase(VersionedDatabase):
             if self._mode == "write":
                 self._watch_files()
         except BaseException:
-            self.close()
+            self._shut()
             raise
 
     def _watch_files(self) -> None:
@@ -315,8 +315,13 @@ class SqliteDatabase(VersionedDatabase):
         told.touch()
 
     def close(self) -> None:
-        if self._open:
+        try:
             self._sort_rest()
+        finally:
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._open:
             self._open = False
             if self._watch is not None:
                 self._watch.close()
@@ -328,8 +333,11 @@ class SqliteDatabase(VersionedDatabase):
 
     def _sort_rest(self) -> None:
         """Leave little for the next who opens the store to note. It only saves time, so no failure is told."""
-        with suppress(StorageError, CommitUnknown, sqlite3.Error):
-            if self._mode == "write" and not self.connection.in_transaction and self._lookups.has_unsorted():
+        if not self._open or self._mode == "read":
+            return
+        with suppress(StorageError, CommitUnknown, sqlite3.Error, OSError):
+            if not self.connection.in_transaction and self._lookups.has_unsorted():
+                self.run("PRAGMA busy_timeout = 0")  # nobody waits for others to save some time
                 with self.brief():
                     self._lookups.sort_in()
 
