@@ -235,6 +235,45 @@ def test_a_commit_of_unknown_outcome_is_repeated_once_on_a_new_connection(
     store.close()
 
 
+class Interrupted(SqliteDatabase):
+    """Is interrupted once: before or after a statement took effect."""
+
+    statement = ""
+    is_done_first = False
+
+    def run(self, sql: str, values: tuple[object, ...] = ()) -> None:
+        if sql != self.statement:
+            super().run(sql, values)
+            return
+        self.statement = ""
+        if self.is_done_first:
+            super().run(sql, values)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("is_done_first", [True, False])
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT", "PRAGMA synchronous = NORMAL"])
+def test_an_interrupt_leaves_neither_a_transaction_open_nor_commits_that_are_not_waited_for(
+    backend: SqliteBlobStorageSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+    *,
+    is_done_first: bool,
+) -> None:
+    monkeypatch.setattr("themis_plugin_sqlite.store.SqliteDatabase", Interrupted)
+    with closing(backend.open(tmp_path)) as store, closing(backend.open(tmp_path)) as other:
+        file: Interrupted = store._database  # type: ignore[attr-defined]
+        file.statement, file.is_done_first = statement, is_done_first
+        with pytest.raises(KeyboardInterrupt), file.brief():
+            pass
+        assert not file.connection.in_transaction
+        assert file.row("PRAGMA synchronous") == (2,)
+        other.append([generation_recorded("1")])
+        store.append([generation_recorded("2")])
+        assert store.stored_generations([key_of("1"), key_of("2")]) == {key_of("1"), key_of("2")}
+
+
 def test_an_error_never_shows_a_prompt(backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path) -> None:
     store = backend.open(tmp_path)
     store._database.run("DROP TABLE payloads")  # type: ignore[attr-defined]

@@ -153,6 +153,9 @@ class Database(ABC):
         except self.driver_error as error:
             self._roll_back()
             raise CommitUnknown(error) from error
+        except BaseException:  # an interrupt, which may have come before it was asked for
+            self._roll_back()
+            raise
 
     @abstractmethod
     def clock(self) -> float:
@@ -171,7 +174,11 @@ class Database(ABC):
             raise StorageError(self.explain(error)) from error
 
     def _begin(self, *, alone: bool) -> None:
-        self.run(self.begin)
+        try:
+            self.run(self.begin)
+        except BaseException:  # an interrupt during the wait for others is raised when it has begun
+            self._roll_back()
+            raise
 
     def _roll_back(self) -> None:
         with suppress(self.driver_error):  # after some errors the database has rolled back already

@@ -124,8 +124,8 @@ class SqliteDatabase(VersionedDatabase):
     @contextmanager
     def brief(self) -> Iterator[None]:
         # The next durable commit syncs the log as far as it is written then, with what was not waited for.
-        self.run("PRAGMA synchronous = NORMAL")
         try:
+            self.run("PRAGMA synchronous = NORMAL")
             with self.transaction():
                 yield
         finally:

@@ -142,9 +142,9 @@ class Lookups:
     def _noting(self) -> Iterator[None]:
         """Let a connection that is to read only write to its own memory."""
         (only,) = self._database.row("PRAGMA query_only")
-        if only:
-            self._database.run("PRAGMA query_only = OFF")
         try:
+            if only:
+                self._database.run("PRAGMA query_only = OFF")
             yield
         finally:
             if only:
