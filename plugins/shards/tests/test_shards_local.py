@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stand_ins import StandIn
+
+from themis_plugin_shards.local import Processes
 
 
 def local(spec: Path, stand_in: StandIn, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -86,3 +90,37 @@ def test_a_signal_reaches_each_shard_once_and_no_further_one_starts(
     assert err.count("exit 143") == 2
     assert stand_in.calls("3/3") == stand_in.calls("whole") == []
     assert "run the same command again to go on" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_last_command_save_what_it_has(
+    plain_spec: Path, stand_in: StandIn, number: signal.Signals
+) -> None:
+    stand_in.ends({"1/2": [5], "whole": ["wait"]})  # failed trials, which are tried again
+    process = local(plain_spec, stand_in, "-n", "2")
+    while not (stand_in.place / "waits.whole").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert (stand_in.place / "asked.whole").exists()
+
+
+def test_a_shard_that_is_being_started_when_the_signal_comes_is_asked_to_end(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in.ends({"1/2": ["wait"]})
+    monkeypatch.setenv("STAND_IN", str(stand_in.place))
+    command = shlex.split(stand_in.command)
+    processes = Processes(command, tmp_path, 2, logs=tmp_path, at_once=1, tries=1)
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            while not (stand_in.place / "waits.1-of-2").exists():
+                time.sleep(0.02)
+            processes._stop()  # as the signal's handler does
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    assert processes.run(lambda ended: None) == {1: 143}

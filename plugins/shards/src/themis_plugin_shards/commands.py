@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import click
 from themis_core import OnlyHere, SpecError, counted, current_folder
 from themis_output import CannotWrite, atomic_output, cell, echo, own_path, quoted, safe, stdout
 from themis_plugin_shards.carried import Carried, carried
-from themis_plugin_shards.local import Ended, Processes, is_over
+from themis_plugin_shards.local import Ended, Processes, is_over, run_whole
 from themis_plugin_shards.options import mount_of, pair_of, plain_variable, recipe, seconds_of, secret_of
 from themis_plugin_shards.planned import Shards, command_of, own_command, planned
 from themis_workers import Machine, tail_of
@@ -214,8 +213,8 @@ def local(themis: str | None, at_once: int | None, tries: int, log_folder: Path 
     if bad or len(codes) < shards.count:
         echo("what is stored stays stored; run the same command again to go on", err=True)
         click.get_current_context().exit(bad[0] if bad else 130)
-    done = subprocess.run(command, cwd=shards.spec.parent, stdout=stdout().fileno(), check=False)
-    click.get_current_context().exit(128 - done.returncode if done.returncode < 0 else done.returncode)
+    code = run_whole(command, shards.spec.parent, stdout().fileno())
+    click.get_current_context().exit(128 - code if code < 0 else code)
 
 
 def _planned(options: dict[str, Any]) -> Shards:

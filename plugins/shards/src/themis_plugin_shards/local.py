@@ -18,7 +18,7 @@ from typing import Final
 from themis_interrupts import in_good_order
 from themis_plugin_shards.ends import OF_ALL, OF_ITSELF
 
-__all__ = ["Ended", "Processes", "is_over"]
+__all__ = ["Ended", "Processes", "is_over", "run_whole"]
 
 POLL_S: Final = 0.05
 FIRST_WAIT_S: Final = 2.0
@@ -54,6 +54,8 @@ class _Running:
     process: subprocess.Popen[bytes]
     since: float
     log: Path
+    is_asked: bool = False
+    """Whether it was asked to end."""
 
 
 class Processes:
@@ -73,6 +75,8 @@ class Processes:
         self._tries = tries
         self._waiting = [_Waiting(shard, 0, 0.0) for shard in range(1, count + 1)]
         self._running: list[_Running] = []
+        self._is_told = False
+        """Whether somebody said that all are to end."""
         self.stopped = False
         """Whether no further one is started: somebody said so, or all of them would end as one did."""
 
@@ -83,15 +87,14 @@ class Processes:
             with in_good_order(self._stop):
                 while self._running or (self._waiting and not self.stopped):
                     self._start()
+                    self._ask()
                     time.sleep(POLL_S)
                     for ended in self._ended():
                         codes[ended.shard] = ended.exit_code
                         told(ended)
         finally:
             for running in self._running:  # a second signal, or an error here
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(running.process.pid, signal.SIGKILL)
-                running.process.wait()
+                _kill(running.process)
         return codes
 
     def _start(self) -> None:
@@ -129,11 +132,42 @@ class Processes:
             self._waiting.append(_Waiting(each.shard, each.tries, time.monotonic() + wait_s))
         return Ended(each.shard, code, time.monotonic() - each.since, each.log, wait_s)
 
-    def _stop(self) -> None:
-        self.stopped = True
+    def _ask(self) -> None:
+        """Ask all to end once somebody said so, each of them once: asked again, it would end at once.
+
+        Not when the signal comes: the process that is being started then would not be asked.
+        """
         for running in self._running:
-            with suppress(ProcessLookupError):
-                os.kill(running.process.pid, signal.SIGTERM)
+            if self._is_told and not running.is_asked:
+                running.is_asked = True
+                running.process.terminate()
+
+    def _stop(self) -> None:
+        self.stopped = self._is_told = True
+
+
+def run_whole(command: Sequence[str], folder: Path, output: int) -> int:
+    """Run a command to its end and return its exit code; it is asked to end as the shards are."""
+    told: list[bool] = []
+    with in_good_order(lambda: told.append(True)):
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, start_new_session=True)
+        try:
+            while process.poll() is None:
+                if told:
+                    told.clear()
+                    process.terminate()
+                time.sleep(POLL_S)
+        finally:
+            _kill(process)  # a second signal
+    return process.returncode
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process that has not ended, with what it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def is_over(code: int) -> bool:
