@@ -64,6 +64,17 @@ def test_how_a_shard_ends_decides_what_follows(
     assert told in err
 
 
+@pytest.mark.parametrize("code", [2, 3])
+def test_if_all_would_end_as_one_did_the_others_are_asked_to_end(
+    plain_spec: Path, stand_in: StandIn, code: int
+) -> None:
+    stand_in.ends({"1/2": ["wait"], "2/2": [code]})
+    process = local(plain_spec, stand_in, "-n", "2", "--at-once", "2")
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, stand_in.calls("whole")) == (code, [])
+    assert "shard 1/2: exit 143 after " in err
+
+
 def test_what_shards_print_is_kept_where_it_was_asked_for(plain_spec: Path, stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.ends({"2/2": ["kill", 0]})
     local(plain_spec, stand_in, "-n", "2", "--log-folder", tmp_path / "logs").communicate(timeout=60)

@@ -75,10 +75,8 @@ class Processes:
         self._tries = tries
         self._waiting = [_Waiting(shard, 0, 0.0) for shard in range(1, count + 1)]
         self._running: list[_Running] = []
-        self._is_told = False
-        """Whether somebody said that all are to end."""
         self.stopped = False
-        """Whether no further one is started: somebody said so, or all of them would end as one did."""
+        """Whether all are to end, and no further one is started: somebody said so, or all would end as one did."""
 
     def run(self, told: Callable[[Ended], None]) -> dict[int, int]:
         """Run all of them. Returns the last exit code of each shard that was begun."""
@@ -125,7 +123,8 @@ class Processes:
     def _end_of(self, each: _Running) -> Ended:
         code = each.process.returncode
         code = 128 - code if code < 0 else code
-        self.stopped = self.stopped or code in OF_ALL
+        if code in OF_ALL:
+            self._stop()
         wait_s = None
         if not (is_over(code) or self.stopped) and each.tries < self._tries:
             wait_s = min(FIRST_WAIT_S * 2 ** (each.tries - 1), LONGEST_WAIT_S)
@@ -133,17 +132,17 @@ class Processes:
         return Ended(each.shard, code, time.monotonic() - each.since, each.log, wait_s)
 
     def _ask(self) -> None:
-        """Ask all to end once somebody said so, each of them once: asked again, it would end at once.
+        """Ask all to end if they are to, each of them once: asked again, it would end at once.
 
-        Not when the signal comes: the process that is being started then would not be asked.
+        This is not done when the signal comes: the process that is being started then would not be asked.
         """
         for running in self._running:
-            if self._is_told and not running.is_asked:
+            if self.stopped and not running.is_asked:
                 running.is_asked = True
                 running.process.terminate()
 
     def _stop(self) -> None:
-        self.stopped = self._is_told = True
+        self.stopped = True
 
 
 def run_whole(command: Sequence[str], folder: Path, output: int) -> int:
