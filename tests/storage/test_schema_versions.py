@@ -125,6 +125,25 @@ def test_opening_an_older_store_to_read_says_how_to_bring_it_up_to_date_and_leav
     assert {each.name for each in tmp_path.iterdir()} == {each.name for each in (FIXTURES / "schema-1").iterdir()}
 
 
+@pytest.mark.parametrize("name", ["schema-5", "schema-9"])
+@pytest.mark.parametrize("added", ["TABLE Lookups (mine)", "VIEW generations_lookups AS SELECT 1 AS mine"])
+def test_what_somebody_added_by_a_name_that_is_needed_now_is_kept_and_named(
+    tmp_path: Path, name: str, added: str
+) -> None:
+    path = old_store(tmp_path, name)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE {added}")
+    kind, named, *_ = added.split()
+    with pytest.raises(StorageError, match=f"a {kind.lower()} {named} that somebody added.*rename it, then"):
+        BACKEND.open(tmp_path)
+    assert state(path)[0] == int(name.removeprefix("schema-"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"SELECT mine FROM {named}")
+        connection.execute(f"DROP {kind} {named}")
+    BACKEND.open(tmp_path).close()
+    assert state(path)[0] == SCHEMA_VERSION
+
+
 def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(database: Database) -> None:
         add_index(database)

@@ -162,6 +162,12 @@ class SqliteDatabase(VersionedDatabase):
     def make_lookups(self) -> None:
         for name in old_indices():
             self.run(f"DROP INDEX IF EXISTS {name}")
+        for kind, name in list(self.rows("SELECT type, name FROM main.sqlite_master")):
+            if name.lower() in LOOKUP_TABLES:
+                raise StorageError(
+                    f"{self._path} has a {kind} {name} that somebody added, and Themis now makes a table of that name: "
+                    "rename it, then run the same command again"
+                )
         self.make_tables(LOOKUP_TABLES)
 
     def restore_definitions(self) -> None:
