@@ -177,6 +177,18 @@ def test_what_was_noted_of_tables_that_a_rebuild_made_smaller_is_noted_again(tmp
         assert [stored(store, table) for table in ("items", "generations", "trials", "scores")] == [11] * 4
 
 
+@pytest.mark.parametrize("left", [0, 5])
+def test_rows_by_the_ids_of_some_that_somebody_deleted_are_found(store: SqliteStore, left: int) -> None:
+    fill(store, *numbers(0, 30))
+    assert min(sorted_in(store).values()) > left
+    store._database.run("DELETE FROM generations WHERE id > ?", (left,))
+    assert len(store.stored_generations([key_of(name) for name in numbers(0, 30)])) == left
+    for _ in range(2):
+        store.append([generation_recorded(name) for name in numbers(50, 55)])
+        assert len(store.stored_generations([key_of(name) for name in numbers(50, 55)])) == 5
+        assert stored(store, "generations") == left + 5
+
+
 def test_nobody_waits_for_others_to_leave_little_to_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "_FEW", 1)
     with closing(open_store(tmp_path, mode="write", busy_timeout_s=30.0)) as store:

@@ -102,7 +102,10 @@ class Lookups:
 
     def _catch_up(self, table: str) -> None:
         now, noted = self._states(table)
-        if now.newest - now.through >= _MOST and self._database.connection.in_transaction:
+        is_writing = self._database.connection.in_transaction
+        if now.newest < now.through and is_writing:
+            now = self._take_back(table, now)
+        if now.newest - now.through >= _MOST and is_writing:
             self._sort_in(table, now)
         elif now != noted:
             self._note_new(table, now, noted)
@@ -133,6 +136,12 @@ class Lookups:
         run("INSERT OR REPLACE INTO lookups VALUES (?, ?)", (table, now.newest))
         run(f"DELETE FROM recent.{table}_new")
         self._note(table, now._replace(through=now.newest))
+
+    def _take_back(self, table: str, now: _State) -> _State:
+        """Forget rows that somebody deleted: the next ones have their ids, and would count as sorted in."""
+        self._database.run(f"DELETE FROM {table}_lookups WHERE id > ?", (now.newest,))
+        self._database.run("UPDATE lookups SET through = ? WHERE name = ?", (now.newest, table))
+        return now._replace(through=now.newest)
 
     def _note(self, table: str, now: _State) -> None:
         sql = "UPDATE recent.noted SET newest = ?, through = ?, made = ? WHERE name = ?"
