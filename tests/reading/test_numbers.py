@@ -64,6 +64,31 @@ def test_a_number_is_one_where_a_number_is_meant(tmp_path: Path) -> None:
     assert {type(each) for each in found} == {float, int}
 
 
+@pytest.mark.parametrize("written", ["true", "false"])
+@pytest.mark.parametrize(
+    ("place", "loc"),
+    [
+        ("samples", "slices[0].generation.num_samples"),
+        ("temperature", "inference_grid.params[0].temperature"),
+        ("minimum", "thresholds[0].minimum"),
+        ("price", "models[0].price.input_per_million"),
+    ],
+)
+def test_true_and_false_are_no_numbers(tmp_path: Path, place: str, loc: str, written: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        loaded(tmp_path, **{place: written})
+    assert raised.value.loc == loc
+    assert raised.value.line is not None
+    assert (
+        raised.value.message == f"{written} would be read as {int(written == 'true')}: write the number that is meant"
+    )
+
+
+def test_true_that_is_set_for_a_number_is_blamed_on_the_command_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--set num_samples: "):
+        loaded(tmp_path, "num_samples=true")
+
+
 @pytest.mark.parametrize("written", ["007", "1.10", "1e3", "0x1F", "+5", "5.", "[1, 1.10]"])
 @pytest.mark.parametrize(
     ("place", "loc"),

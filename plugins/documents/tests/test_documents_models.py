@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
@@ -17,6 +17,13 @@ from themis_documents.numbers import UnclearNumber, as_meant
 class Part(BaseModel):
     name: str = Field("x", max_length=3)
     other: int | str = 0
+
+
+class Counts(BaseModel):
+    most: float | None = None
+    either: int | bool = 0
+    only_no: int | Literal[False] = 0
+    anything: Any = None
 
 
 class Whole(BaseModel, extra="forbid"):
@@ -59,6 +66,13 @@ def test_a_number_that_may_be_text_is_refused_with_its_place() -> None:
     assert raised.value.loc == ("parts", 1, "other")
     assert str(raised.value) == "007 would be read as the number 7: quote it if it is text, or write 7"
     assert as_meant(data_of("anything: 007"), Whole, free=int) == {"anything": 7}
+
+
+def test_true_is_refused_only_where_nothing_but_a_number_can_be_meant() -> None:
+    with pytest.raises(UnclearNumber, match="true would be read as 1: write the number that is meant"):
+        as_meant({"most": True}, Counts)
+    data = {"most": None, "either": True, "only_no": False, "anything": True}
+    assert as_meant(data, Counts) == data
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,13 @@ def test_what_is_wrong_with_a_text_is_said_with_its_line(kind: Kind, text: str, 
     assert "\n" not in printed
 
 
+@pytest.mark.parametrize("text", ["[a]\nb = 1\n[a]\n", "a.b = 1\n[a]\n", "a = {b = 1, b = 2}"])
+def test_what_is_there_twice_in_toml_needs_no_quotes(text: str) -> None:
+    with pytest.raises(DocumentError, match=r"(?i)twice|duplicate") as caught:
+        parse_source(text, "toml", "x")
+    assert "quotes" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -16,8 +16,15 @@ from themis_documents.plain import Loc, WrittenFloat, WrittenInt
 __all__ = ["UnclearNumber", "as_meant"]
 
 
+_NUMBERS = frozenset({int, float})
+_TEXT_OR_NONE = frozenset({str, type(None)})
+
+
 class UnclearNumber(ValueError):
-    """A number that may be meant as text; `loc` is its place in the data. The message says to quote it."""
+    """A number that may be meant as text, or true or false in the place of a number; `loc` is its place in the data.
+
+    The message says what to write.
+    """
 
     def __init__(self, message: str, loc: Loc) -> None:
         super().__init__(message)
@@ -28,8 +35,9 @@ def as_meant(data: Any, wanted: Any, *, free: type = str, later: Collection[str]
     """Return the data with each number as its place in a model wants it: as it was written where text is meant.
 
     `wanted` is a type, such as a model class. Where both numbers and text may be meant, a number that would be written
-    otherwise is refused with UnclearNumber; `free` says whether `Any` includes text. What is beneath the fields that
-    `later` names stays as it is: what is meant there is asked again when it is known.
+    otherwise is refused with UnclearNumber; `free` says whether `Any` includes text. So is true or false where only a
+    number can be meant: pydantic would take it as 1 or 0. What is beneath the fields that `later` names stays as it is:
+    what is meant there is asked again when it is known.
     """
     return _Meaning(free, later).of(data, wanted, ())
 
@@ -42,6 +50,8 @@ class _Meaning:
     def of(self, data: Any, wanted: Any, loc: Loc) -> Any:
         if isinstance(data, WrittenInt | WrittenFloat):
             return _number(data, wanted, loc, self.free)
+        if isinstance(data, bool) and _is_of_numbers(wanted):
+            raise UnclearNumber(f"{str(data).lower()} would be read as {data:d}: write the number that is meant", loc)
         if isinstance(data, dict):
             return {key: self.of(value, self._inside(wanted, key), (*loc, key)) for key, value in data.items()}
         if isinstance(data, list):
@@ -82,6 +92,12 @@ def _number(value: WrittenInt | WrittenFloat, wanted: Any, loc: Loc, free: type)
         message = f"{value.written} would be read as the number {plain}: quote it if it is text, or write {plain}"
         raise UnclearNumber(message, loc)
     return plain
+
+
+def _is_of_numbers(wanted: Any) -> bool:
+    """Whether it is of numbers, and of nothing but text or null beside them."""
+    kinds = frozenset(_alternatives(wanted))
+    return bool(kinds & _NUMBERS) and kinds <= _NUMBERS | _TEXT_OR_NONE
 
 
 def _alternatives(wanted: Any) -> list[Any]:

@@ -17,15 +17,20 @@ def parse_toml(text: str, lines: dict[Loc, int]) -> Any:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        line = _line_of(exc, text)
+        line, what = _line_of(exc, text), str(exc).partition(" (at ")[0]
         written = dict(enumerate(text.splitlines(), 1)).get(line, "")
         bare = re.search(r"[=\[,]\s*(?!(?:true|false|inf|nan)\b)[^\W\d]", written)
-        hint = ": text needs quotes, booleans are true and false" if bare else ""
-        raise DocumentError(str(exc).partition(" (at ")[0] + hint, line) from exc
+        hint = ": text needs quotes, booleans are true and false" if bare and not _is_of_keys(what) else ""
+        raise DocumentError(what + hint, line) from exc
     except ValueError as exc:
         raise DocumentError(TOO_LONG) from exc
     Positions(text, lines, lambda token: tomllib.loads(f"key = {token}")["key"]).scan(toml=True)
     return _plain_data(data, (), lines) or None
+
+
+def _is_of_keys(what: str) -> bool:
+    """Whether a mistake is that of a key or table that is there twice, beside which a bare word is no mistake."""
+    return what.startswith(("Cannot ", "Duplicate "))
 
 
 def _line_of(error: ValueError, text: str) -> int:
