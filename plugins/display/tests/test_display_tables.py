@@ -347,3 +347,24 @@ def test_rows_without_the_samples_for_a_number_say_how_many_it_takes(capsys: Pri
     )  # fmt: skip
     show(result(*FOUR, aggregates=[any_of_four]))
     assert "too_few_samples: pass^4 needs 4 scored samples of an item, and no item there has so many" in printed(capsys)
+
+
+def of_group(group: dict[str, str | None], value: float) -> GroupRow:
+    return GroupRow(group, "accuracy", "exact", value, 4, 4, None, None, None, None, "one_item", 0, 0, 0)
+
+
+@pytest.mark.parametrize("models", [("a", "b"), ("a",)], ids=["a column for each model", "a row for each number"])
+def test_groups_that_are_called_as_totals_and_missing_values_are_shown_stay_rows_of_their_own(
+    capsys: Print, models: tuple[str, ...]
+) -> None:
+    kinds = ["sums", "all", "–", "", None]
+    groups = [of_group({"kind": kind, "model": model}, 0.25) for kind in kinds for model in models]
+    totals = [of_group({"model": model}, 0.5) for model in models]
+    show_result(result(), [], groups=[*groups, *totals])
+    rows = [line.split()[0] for line in printed(capsys) if line.startswith(("sums", "all  ", '"', "–"))]
+    assert rows == ["sums", '"all"', '"–"', '""', "–", "all"]
+
+
+def test_a_group_that_is_called_all_needs_no_quotes_beside_no_total(capsys: Print) -> None:
+    show_result(result(), [], groups=[of_group({"kind": kind, "model": "a"}, 0.5) for kind in ("all", "some")])
+    assert any(line.startswith("all  ") for line in printed(capsys))

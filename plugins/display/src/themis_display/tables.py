@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from themis_display.shapes import Row
 from themis_intervals import decimals, shown
@@ -16,6 +16,8 @@ TEXTS = ("score", "metric", "method", "means")
 _COUNTS = NUMBERS[-3:]
 ALL = "all"
 """What stands for a name that a total lacks."""
+_NONE = "–"
+"""What stands for a name of which the trials have no value."""
 _UNSAID = {"params": "default", "means": "scored", "of planned": "–"}
 
 Told = tuple[list[str], list[str], list[list[str]]]
@@ -37,7 +39,8 @@ def scores_told(rows: Sequence[Row], *, grouped: bool = False) -> Told:
     """
     names = columns_of(rows)
     header = [*names, "score", "metric", *NUMBERS]
-    cells = [[*_labels(row, names), row.score, row.metric, *_cells(row)] for row in rows]
+    labels = _labels(rows, names)
+    cells = [[*of, row.score, row.metric, *_cells(row)] for of, row in zip(labels, rows, strict=True)]
     return told_once(
         header,
         cells,
@@ -60,8 +63,8 @@ def crossed_by_model(rows: Sequence[Row]) -> Told | None:
         return None
     others = [name for name in names if name != "model"]
     together: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        together.setdefault((*_labels(row, others), row.score, row.metric), []).append(row)
+    for labels, row in zip(_labels(rows, others), rows, strict=True):
+        together.setdefault((*labels, row.score, row.metric), []).append(row)
     cells = [
         ([*place, *_of_all(each)], row.group["model"] or "", _told(row, with_n=_of_all(each)[0] == "–"))
         for place, each in together.items()
@@ -90,8 +93,14 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join([*above, *lines(header, cells, left=(*columns_of(rows), *TEXTS))])
 
 
-def _labels(row: Row, names: Sequence[str]) -> list[str]:
-    return [ALL if name not in row.group else row.group[name] or "–" for name in names]
+def _labels(rows: Sequence[Row], names: Sequence[str]) -> list[list[str]]:
+    """Those of each row; in quotes where another group would be called the same."""
+    taken = {"", _NONE, *(ALL for row in rows if any(name not in row.group for name in names))}
+    return [[_label(row.group[name], taken) if name in row.group else ALL for name in names] for row in rows]
+
+
+def _label(label: str | None, taken: Collection[str]) -> str:
+    return _NONE if label is None else f'"{label}"' if label in taken else label
 
 
 def _cells(row: Row) -> list[str]:
