@@ -234,6 +234,35 @@ def test_runs_with_the_same_models_are_compared_model_by_model(ran: Callable[...
     assert [each["verdict"] for each in json.loads(told.stdout)["pairs"]] == ["better"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--baseline", "x"), "Error: the baseline 'x' is of a single run; of several runs, the first is what"),
+        (("--by", "prompt"), "Error: a single run is compared by prompt, and there are several: name a part of each"),
+        (("--params", "a", "--params", "b"), "Error: a single run is compared by params, and there are several"),
+    ],
+)
+def test_what_is_said_of_a_single_run_is_not_ignored_of_several(
+    ran: Callable[..., str], options: tuple[str, ...], message: str
+) -> None:
+    run = ran({"x": yes(10, 40), "y": yes(25, 25)})
+    done = themis("compare", f"{run}:model=x", f"{run}:model=y", *options)
+    assert (done.exit_code, done.stderr.startswith(message)) == (2, True)
+
+
+def test_parts_of_a_baseline_file_are_compared_without_a_store(
+    ran: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ran({"x": yes(10, 40), "y": yes(40, 10)})
+    themis("baseline", "set", run, "-o", "base.json")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "base.json").rename(tmp_path / "elsewhere" / "base.json")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = themis("compare", "base.json:model=x", "base.json:model=y")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "base.json:model=y is better than base.json:model=x" in " ".join(done.stdout.split())
+
+
 def test_unpaired_is_only_what_is_asked_for(ran: Callable[..., str]) -> None:
     first, second = (
         ran({"m": yes(5, 45)}, name="a", items=NAMES),

@@ -25,6 +25,7 @@ def opened(
     project_b: Path | None = None,
 ) -> Iterator[list[Results | None]]:
     """The open store of each side, None of a file. The first is of the first store, the others of the second one."""
+    names = [parse_side(name).run for name in names]
     with ExitStack() as stack:
         first = second = None
         if any(not is_file(name) for name in (names if spec_b is project_b is None else names[:1])):

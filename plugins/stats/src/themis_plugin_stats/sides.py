@@ -75,13 +75,27 @@ def choose(
 
     Several runs are compared with the first, model by model if they have several in common. One run is split by model,
     prompt or setting: the first of which it has several, or `by`; `only` names those that take part, and `baseline` the
-    one that the others are compared with. Raises SpecError if there are no two sides.
+    one that the others are compared with. Raises SpecError if there are no two sides, or one run was to be split and
+    there are several.
     """
     for side, run in zip(runs, collected, strict=True):
         _check_selection(side, run)
     if len(runs) > 1:
+        _check_several(by, baseline)
         return _several(list(zip(runs, collected, strict=True)), only)
     return _within(runs[0], collected[0], by, only, baseline)
+
+
+def _check_several(by: By | None, baseline: str | None) -> None:
+    if baseline is not None:
+        raise SpecError(
+            f"the baseline {baseline!r} is of a single run; of several runs, the first is what the others are "
+            "compared with: leave it out"
+        )
+    if by in ("prompt", "params"):
+        raise SpecError(
+            f"a single run is compared by {by}, and there are several: name a part of each, such as RUN:{by}=NAME"
+        )
 
 
 def _several(of: Sequence[Of], only: Sequence[str]) -> Chosen:
