@@ -65,6 +65,23 @@ def test_a_threshold_is_judged_on_what_was_planned(
 
 
 @pytest.mark.parametrize(
+    ("value", "bound", "met"),
+    [
+        (1 + -7 / 10, {"maximum": 0.3}, True),
+        (1 + -9 / 10, {"minimum": 0.1}, True),
+        (1 + -9 / 10, {"minimum": 0.1, "maximum": 0.1}, True),
+        (0.3 + 1e-9, {"maximum": 0.3}, False),
+        (0.0, {"minimum": 1e-15}, False),
+        (1e-15, {"maximum": 0.0}, False),
+    ],
+)
+def test_a_bound_is_not_missed_by_rounding_alone(value: float, bound: dict[str, float], met: bool) -> None:
+    threshold = themis.ThresholdSpec.model_validate({"score": "accuracy", **bound})
+    (found,) = judge_all([threshold], Facts([row(10, value=value)]))
+    assert (found["met"], not found["missed"]) == (met, met)
+
+
+@pytest.mark.parametrize(
     ("each", "expected"),
     [
         (NOTHING, True),

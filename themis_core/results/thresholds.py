@@ -19,6 +19,8 @@ __all__ = ["Facts", "judge_all", "tolerated"]
 _ARM = ("slice_id", "model_id", "prompt_variant_id")
 _NAMED = ("score", "metric", *_ARM)
 _NO_VERDICT = "judge_unavailable"
+_ROUNDED = 1e-12
+"""A number is off a bound by rounding alone if it is by no more of it: 3 of 10 may come to 0.30000000000000004."""
 _NO_LATENCIES: tuple[Latency, ...] = ()
 
 
@@ -93,7 +95,7 @@ def _judged(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[str
             why = f"no {what} is of that kind"
     judged = [each for each in found if each.why is None]
     unjudged = [each.told() for each in found if each.why is not None]
-    missed = [each.told() for each in judged if _margin(threshold, each) < 0]
+    missed = [each.told() for each in judged if _misses(threshold, each)]
     worst = min(judged, key=lambda each: _margin(threshold, each), default=None)
     return {
         **{name: value for name, value in threshold.canonical().items() if value is not None},
@@ -107,8 +109,15 @@ def _judged(threshold: ThresholdSpec, facts: Facts, of_failed: Sequence[dict[str
     }
 
 
+def _misses(threshold: ThresholdSpec, measured: _Measured) -> bool:
+    assert measured.value is not None
+    value, bounds = measured.value, (threshold.minimum, threshold.maximum)
+    at_bound = any(bound is not None and math.isclose(value, bound, rel_tol=_ROUNDED) for bound in bounds)
+    return _margin(threshold, measured) < 0 and not at_bound
+
+
 def _margin(threshold: ThresholdSpec, measured: _Measured) -> float:
-    """How far the number is within the bounds; less than 0 if it misses one."""
+    """How far the number is within the bounds; less than 0 if it misses one, be it by rounding."""
     assert measured.value is not None
     above = math.inf if threshold.minimum is None else measured.value - threshold.minimum
     below = math.inf if threshold.maximum is None else threshold.maximum - measured.value
