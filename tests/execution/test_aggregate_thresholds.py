@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 import themis_core as themis
 from themis_core import SpecError
@@ -85,6 +86,27 @@ def test_the_command_says_which_group_missed_which_bound(tmp_path: Path) -> None
 def test_a_mistake_in_it_is_told_with_its_place(tmp_path: Path, threshold: dict[str, Any], told: str) -> None:
     with pytest.raises(SpecError, match=told):
         themis.plan(spec(tmp_path, threshold))
+
+
+def test_a_threshold_that_picks_from_an_aggregate_of_all_is_told_that_there_is_one_number(tmp_path: Path) -> None:
+    told = "the aggregate 'all' has no numbers by 'model', but one of all trials"
+    with pytest.raises(ValidationError, match=told):
+        themis.BenchmarkSpec.model_validate(
+            {
+                "benchmark_id": "b",
+                "models": [{"model_id": "m", "provider": "replay/file"}],
+                "slices": [
+                    {
+                        "slice_id": "s",
+                        "dataset": {"source": "files/jsonl", "dataset_id": "q.jsonl"},
+                        "generation": {},
+                        "scores": [{"name": "right", "metrics": ["text/exact_match"]}],
+                    }
+                ],
+                "aggregates": [{"name": "all", "score": "right", "by": []}],
+                "thresholds": [{"aggregate": "all", "model_id": "m", "minimum": 0.5}],
+            }
+        )
 
 
 GROUP = themis.GroupRow(

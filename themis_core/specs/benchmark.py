@@ -155,7 +155,8 @@ class BenchmarkSpec(Spec):
                 place = (*loc, "group", name) if name in (threshold.group or ()) else (*loc, _IDS[name])
                 if name not in by:
                     told = f"the aggregate {threshold.aggregate!r} has no numbers by {name!r}"
-                    raise mistake(place, f"{told}, but by {', '.join(by)}")
+                    there = f"by {', '.join(by)}" if by else "one of all trials"
+                    raise mistake(place, f"{told}, but {there}")
         self._check_measure((*loc, "measure"), threshold)
 
     def _check_measure(self, loc: Loc, threshold: ThresholdSpec) -> None:

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import themis_core
-from themis_core import SpecError
+from themis_core import Item, SpecError
 from themis_core.cli import cli
 from themis_plugin_stats import Comparison, Side, compare
 from themis_plugin_stats.conclusion import Compare
-from themis_plugin_stats.naming import compared_slices
+from themis_plugin_stats.naming import check_clusters, compared_slices
 from themis_plugin_stats.showing import rows_of
 
 ROOT = Path(__file__).parents[3]
@@ -172,6 +172,22 @@ def test_clusters_are_what_a_metadata_field_says(ran: Callable[..., str]) -> Non
     assert (pair.units, pair.n, pair.method) == (20, 40, "cluster sign flips")
     with pytest.raises(SpecError, match="no metadata 'nothing' to cluster by"):
         compare(run, cluster="nothing")
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("topic", "has no value of 'topic', but null, so it belongs to no cluster"),
+        ("metadata.topic", "has no value of 'metadata.topic', but null"),
+        ("answer", "has no value of 'answer', but null"),
+        ("metadata.answer", "has no metadata 'metadata.answer' to cluster by. It has: answer, topic"),
+    ],
+)
+def test_an_item_whose_cluster_is_null_is_told_from_one_without_the_field(field: str, why: str) -> None:
+    item = Item("1", {"answer": None}, metadata={"topic": None}, digest="0" * 64)
+    with pytest.raises(SpecError) as caught:
+        check_clusters(field, "s", [item])
+    assert str(caught.value).startswith(f"cluster: item '1' of slice 's' {why}")
 
 
 def test_a_number_of_all_items_is_compared_by_the_jackknife(ran: Callable[..., str]) -> None:

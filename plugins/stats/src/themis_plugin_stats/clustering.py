@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from themis_core import SpecError
 from themis_plugin_stats.collecting import Collected
 from themis_plugin_stats.columns import Digests
-from themis_plugin_stats.naming import cluster_of
+from themis_plugin_stats.naming import cluster_of, in_no_cluster
 from themis_plugin_stats.pairing import Chunk
 
 __all__ = ["clusters_of"]
@@ -37,8 +37,7 @@ def clusters_of(chunk: Chunk, one: Collected, other: Collected, field_name: str)
             item = items[digest]
             value = cluster_of(item, field_name)
             if value is None:
-                names = ", ".join(sorted({*item.metadata, *item.fields})) or "none"
-                raise SpecError(f"item {item.id!r} has no metadata {field_name!r} to cluster by. It has: {names}")
+                raise SpecError(f"item {item.id!r} {in_no_cluster(item, field_name)}")
             found.append(str(value))
     return np.array(found)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from themis_core import Item, Results, SpecError
 
-__all__ = ["check_clusters", "check_names", "check_stored", "cluster_of", "compared_slices"]
+__all__ = ["check_clusters", "check_names", "check_stored", "cluster_of", "compared_slices", "in_no_cluster"]
 
 
 def check_names(compare: Any, benchmark: Any) -> None:
@@ -73,13 +73,19 @@ def cluster_of(item: Item, field: str) -> Any:
     return item.metadata.get(field.removeprefix("metadata.")) if value is None else value
 
 
+def in_no_cluster(item: Item, field: str) -> str:
+    """Why `cluster_of` says nothing of an item."""
+    names = {*item.metadata, *item.fields}
+    if field in names or field.removeprefix("metadata.") in item.metadata:
+        return f"has no value of {field!r}, but null, so it belongs to no cluster: give it one, or leave the item out"
+    return f"has no metadata {field!r} to cluster by. It has: {', '.join(sorted(names)) or 'none'}"
+
+
 def check_clusters(field: str, slice_id: str, items: Iterable[Item]) -> None:
     """Raise SpecError if an item says nothing by which it belongs to a cluster."""
     for item in items:
         if cluster_of(item, field) is None:
-            known = ", ".join(sorted({*item.metadata, *item.fields})) or "nothing"
-            told = f"cluster: item {item.id!r} of slice {slice_id!r} has no metadata {field!r} to cluster by"
-            raise SpecError(f"{told}. It has: {known}")
+            raise SpecError(f"cluster: item {item.id!r} of slice {slice_id!r} {in_no_cluster(item, field)}")
 
 
 def _named(what: str, wanted: Sequence[str], known: Iterable[str]) -> None:
