@@ -755,6 +755,9 @@ def test_a_damaged_baseline_is_an_error_that_says_where(
     [
         (("compare", "RUN", "--margin", "inf"), "a number greater than 0"),
         (("compare", "RUN", "--margin", "nan"), "a number greater than 0"),
+        (("power", "--rate", "nan"), "the rate is nan: it is a share, from 0 to 1"),
+        (("power", "--rate", "0.7", "--agreement", "nan"), "the agreement is nan: it is a share, from 0 to 1"),
+        (("power", "--rate", "0.7", "--power", "nan"), "the power is nan: it is a share, from 0 to 1"),
         (("power", "RUN", "--difference", "inf"), "the difference is inf: it is a number greater than 0"),
         (("power", "RUN", "--difference", "-0.05"), "the difference is -0.05: it is a number greater than 0"),
         (("power", "RUN", "--difference", "0"), "the difference is 0: it is a number greater than 0"),

@@ -61,8 +61,17 @@ class Labels:
 
 
 def label_values(texts: Iterable[str]) -> dict[str, float]:
-    """What labels count as, from texts such as `good=1`. Raises SpecError for one that is not written so."""
-    return dict(map(_label_value, texts))
+    """What labels count as, from texts such as `good=1`.
+
+    Raises SpecError for one that is not written so, or that counts as two numbers.
+    """
+    found: dict[str, float] = {}
+    for label, value in map(_label_value, texts):
+        if found.setdefault(label, value) != value:
+            raise SpecError(
+                f"--label-value: {label} is to count as {found[label]:g} and as {value:g}: leave out one of them"
+            )
+    return found
 
 
 def _label_value(text: str) -> tuple[str, float]:

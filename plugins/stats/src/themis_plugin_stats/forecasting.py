@@ -93,8 +93,11 @@ def forecast(
     """Say how many items find a difference with the wanted power, and what power `items` have.
 
     With a run, the spread is that of its sides against each other; else that of zeros and ones with the `rate` of A,
-    which agree as far as `agreement` says. Raises SpecError if there is neither.
+    which agree as far as `agreement` says. Raises SpecError if there is neither, or a share is not one.
     """
+    for name, share in (("rate", rate), ("agreement", agreement), ("power", wanted)):
+        if share is not None and not 0 <= share <= 1:
+            raise SpecError(f"the {name} is {share:g}: it is a share, from 0 to 1")
     if difference is not None and not 0 < difference < inf:
         raise SpecError(f"the difference is {difference:g}: it is a number greater than 0, whichever side is better")
     if run is not None and (rate is not None or agreement is not None):
