@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from themis_core import SpecError
-from themis_core.reading import read_spec
+from themis_core.reading import load_specs, read_spec
 from themis_wording import close_match
 
 
@@ -45,3 +45,36 @@ def test_a_spec_file_that_is_no_mapping_or_can_not_be_read_is_a_mistake(
 def test_a_close_match_is_found_whatever_its_case(word: str, match: str | None) -> None:
     known = iter(["benchmark", "models", "slices", "openai/chat", "GSM8K-old", "gsm8k"])
     assert close_match(word, known) == match
+
+
+NARROWED = """
+benchmark_id: b
+models: [{model_id: large, provider: replay/file}, {model_id: small, provider: replay/file}]
+slices:
+  - slice_id: s
+    dataset: {source: files/jsonl, dataset_id: i.jsonl}
+    generation: {models: [small]}
+    scores: [{name: n, metrics: [text/exact_match]}]
+"""
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused_and_does_not_mean_all(tmp_path: Path, limit: int) -> None:
+    spec = tmp_path / "x.yaml"
+    spec.write_text(NARROWED)
+    with pytest.raises(SpecError, match=f"^limit is {limit}: it is how many items of each slice are taken at most"):
+        load_specs(spec, None, (), limit, (), None)
+    assert load_specs(spec, None, (), 1, (), None).benchmark.slices[0].dataset_query.limit == 1
+    assert load_specs(spec, None, (), None, (), None).benchmark.slices[0].dataset_query.limit is None
+
+
+def test_what_is_wrong_only_without_the_other_models_says_which_are_taken(tmp_path: Path) -> None:
+    spec = tmp_path / "x.yaml"
+    spec.write_text(NARROWED)
+    assert [each.model_id for each in load_specs(spec, None, (), None, ("small",), None).benchmark.models] == ["small"]
+    with pytest.raises(SpecError) as caught:
+        load_specs(spec, None, (), None, ("large",), None)
+    assert str(caught.value).endswith(
+        "x.yaml:7: slices[0].generation: the slice generates, but no model is given: add one to `models` "
+        "(the only models that are taken: large)"
+    )

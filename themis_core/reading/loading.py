@@ -120,7 +120,9 @@ def _narrowed(
     benchmark: BenchmarkSpec, data: dict[str, Any], limit: int | None, models: Sequence[str], place: Place
 ) -> BenchmarkSpec:
     """Apply `limit` and `models`: they change the spec, and so the run."""
-    if not limit and not models:
+    if limit is not None and limit < 1:
+        raise SpecError(f"limit is {limit}: it is how many items of each slice are taken at most, and 1 or more")
+    if limit is None and not models:
         return benchmark
     known = [model.model_id for model in benchmark.models]
     for name in models:
@@ -135,8 +137,13 @@ def _narrowed(
         generation = changed.get("generation")
         if models and isinstance(generation, dict) and generation.get("models"):
             changed["generation"] = {**generation, "models": [m for m in generation["models"] if m in models]}
-        if limit:
+        if limit is not None:
             changed["dataset_query"] = {**(changed.get("dataset_query") or {}), "limit": limit}
         slices.append(changed)
     data["slices"] = slices
-    return _valid(BenchmarkSpec, data, place)  # type: ignore[no-any-return]
+    try:
+        return _valid(BenchmarkSpec, data, place)  # type: ignore[no-any-return]
+    except SpecError as error:
+        if models:  # the file itself is valid
+            error.message += f" (the only models that are taken: {', '.join(models)})"
+        raise
