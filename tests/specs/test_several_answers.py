@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from themis_core import InferenceGridSpec, InferenceParamsSpec, ModelParamsSpec
+from themis_core import GenerationSpec, InferenceGridSpec, InferenceParamsSpec, ModelParamsSpec
 
 SEVERAL: list[dict[str, Any]] = [
     {"n": 5}, {"best_of": 3}, {"num_choices": 2}, {"num_return_sequences": 4}, {"candidate_count": 8},
@@ -67,3 +67,9 @@ def test_settings_of_a_model_are_refused_as_well(changes: dict[str, Any]) -> Non
 
 def test_the_setting_n_is_for_several_answers() -> None:
     assert InferenceParamsSpec(n=5).given() == {"n": 5}
+
+
+def test_more_samples_than_can_be_meant_are_refused() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 1000000"):
+        GenerationSpec(num_samples=10**26)
+    assert GenerationSpec(num_samples=10**6).num_samples == 10**6

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from themis_core.specs.base import Loc, Spec, mistake
 from themis_core.specs.data import DatasetQuerySpec, DatasetSpec
-from themis_core.specs.inference import GenerationSpec, InferenceGridSpec
+from themis_core.specs.inference import MOST_SAMPLES, GenerationSpec, InferenceGridSpec
 from themis_core.specs.models import ModelSpec
 from themis_core.specs.prices import PricesSpec
 from themis_core.specs.prompts import PromptVariantSpec
@@ -78,7 +78,9 @@ class BenchmarkSpec(Spec):
         default_factory=InferenceGridSpec,
         description="Inference settings to try; the providers' defaults if absent.",
     )
-    num_samples: int = Field(1, ge=1, description="Answers drawn per item, variant, model and settings.")
+    num_samples: int = Field(
+        1, ge=1, le=MOST_SAMPLES, description="Answers drawn per item, variant, model and settings."
+    )
     slices: list[SliceSpec] = Field(description="What is evaluated.", min_length=1)
     thresholds: list[ThresholdSpec] = Field(
         default_factory=list,

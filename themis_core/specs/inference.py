@@ -22,7 +22,17 @@ from themis_core.specs.secrets import refuse_keys
 from themis_documents.mistakes import in_words
 from themis_plain import canonical_json, digest
 
-__all__ = ["ANSWERS_AT_TOP", "GenerationSpec", "InferenceGridSpec", "InferenceParamsSpec", "settings_of"]
+__all__ = [
+    "ANSWERS_AT_TOP",
+    "MOST_SAMPLES",
+    "GenerationSpec",
+    "InferenceGridSpec",
+    "InferenceParamsSpec",
+    "settings_of",
+]
+
+MOST_SAMPLES = 1_000_000
+"""More can only be a mistake, and to plan them would take without end."""
 
 _FURTHER = ("extra_body", "extras")
 """Fields whose keys are settings in their own right."""
@@ -276,4 +286,4 @@ class GenerationSpec(Spec):
 
     models: list[str] | None = Field(None, description="Ids of the models to run on this slice; all by default.")
     inference_grid: InferenceGridSpec | None = Field(None, description="Settings instead of the benchmark's.")
-    num_samples: int | None = Field(None, ge=1, description="Samples instead of the benchmark's.")
+    num_samples: int | None = Field(None, ge=1, le=MOST_SAMPLES, description="Samples instead of the benchmark's.")
