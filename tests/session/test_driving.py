@@ -410,6 +410,17 @@ def test_each_worker_of_this_machine_sees_the_gpu_that_it_has(tmp_path: Path, mo
     assert not Path(launcher.logs).exists()
 
 
+def test_a_worker_that_could_not_be_started_holds_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = [[str(tmp_path / "missing")], ["sh", "-c", "read line"]]
+    monkeypatch.setattr("themis_core.session.launching.worker_command", lambda order: commands.pop(0))
+    launcher = LocalLauncher(Machine(4, None, ("7",)))
+    launcher.check(order := WorkOrder("r", "1-a", 1, "spec.yaml"), Needs(gpus=1), 1)
+    with pytest.raises(FileNotFoundError):
+        launcher.start(order)
+    launcher.start(order).kill()
+    launcher.close(keep_logs=False)
+
+
 def test_a_launcher_that_refuses_is_closed_and_starts_nobody(tmp_path: Path) -> None:
     class Refuses(Scripts):
         def check(self, order: WorkOrder, needs: Needs, workers: int) -> None:

@@ -86,11 +86,15 @@ class LocalLauncher(Launcher):
             if worker.poll() is not None:
                 self._seats.give_back(taken, self._needs.gpus)
                 self._seated.remove((worker, taken))
-        gpus = self._seats.take(self._needs.gpus) if self._needs.gpus else ()
         file = self._folder / f"{order.name}.json"
         file.write_text(json.dumps(order.to_dict()), encoding="utf-8")
+        gpus = self._seats.take(self._needs.gpus) if self._needs.gpus else ()
         shown = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
-        worker = WorkerProcess(order.name, worker_command(file), self._folder, environment=shown)
+        try:
+            worker = WorkerProcess(order.name, worker_command(file), self._folder, environment=shown)
+        except BaseException:
+            self._seats.give_back(gpus, self._needs.gpus)
+            raise
         if gpus:
             self._seated.append((worker, gpus))
         return worker
