@@ -389,6 +389,16 @@ def test_a_store_is_not_rebuilt_while_a_run_is_being_worked_on(
         assert list(store.verify()) == []
 
 
+def test_a_store_is_not_rebuilt_if_nobody_can_see_whether_a_run_is_being_worked_on(
+    backend: SqliteBlobStorageSpec, path: Path, tmp_path: Path
+) -> None:
+    with closing(backend.open(tmp_path)) as store:
+        strange = path.parent / "locks" / "strange.lock"
+        strange.mkdir(parents=True)  # as a file of somebody else's, it can't be opened
+        with pytest.raises(StorageError, match=r"can't see whether .*strange\.lock is held: Is a directory"):
+            store.rebuild()
+
+
 MOUNTS = r"""
 /dev/sda1 / ext4 rw 0 0
 server:/export /home nfs4 rw,vers=4.2 0 0

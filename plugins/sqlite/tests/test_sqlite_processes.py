@@ -19,6 +19,7 @@ import pytest
 from themis_core import Results, RunLocked, StorageError
 from themis_core.testing.events import generation_recorded, key_of, run_started
 from themis_plugin_sqlite.backend import SqliteBlobStorageSpec
+from themis_plugin_sqlite.leftovers import remove_files
 
 START = """
 import sys
@@ -252,6 +253,7 @@ def test_gc_removes_what_the_making_of_a_store_left(tmp_path: Path) -> None:
         assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=True)] == [str(left)]
         assert [each.path for each in store.remove_unused_files(older_than_s=0, dry_run=False)] == [str(left)]
     assert not left.exists()
+    assert list(remove_files([left], older_than_s=0, dry_run=False)) == []  # as if its maker had finished it meanwhile
 
 
 WRITE = """

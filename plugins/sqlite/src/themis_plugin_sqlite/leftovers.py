@@ -46,7 +46,11 @@ def remove_leftovers(folder: Path) -> None:
 def remove_files(paths: Iterable[Path], *, older_than_s: float, dry_run: bool) -> Iterator[UnusedFile]:
     """Remove files that were last written longer ago, yielding each; with `dry_run`, only yield them."""
     for path in paths:
-        state = path.stat()
+        with storage_errors(f"can't look at {path}"):
+            try:
+                state = path.stat()
+            except FileNotFoundError:  # its maker has finished it meanwhile
+                continue
         found = UnusedFile(str(path), state.st_size, max(0.0, time.time() - state.st_mtime))
         if found.age_s < older_than_s:
             continue

@@ -84,9 +84,16 @@ def _lock_soon(file: BinaryIO) -> bool:
 
 
 def held(folder: Path) -> str | None:
-    """Say what is held, as a message for people, by trying each lock for an instant; None if nothing is."""
+    """Say what is held, as a message for people, by trying each lock for an instant; None if nothing is.
+
+    Raises StorageError if a lock can't be tried.
+    """
     for path in sorted(folder.glob("*.lock")):
-        with path.open("rb+") as file:
+        try:
+            file = path.open("rb+")
+        except OSError as error:
+            raise StorageError(f"can't see whether {path} is held: {error.strerror or error}") from error
+        with file:
             if not _lock(file):
                 run, _, part = path.stem.partition("~")
                 return str(_held_by(file, path, run, unquote(part)))
