@@ -270,6 +270,7 @@ def test_a_worker_that_is_asked_to_end_saves_what_arrives_and_gives_back_the_res
     file = spec()
     order = order_for(file, "a", 1)
     server.reset({"latency_s": 0.2})
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
     async def interrupted() -> WorkerEnd:
         working = asyncio.create_task(work_async(order))
