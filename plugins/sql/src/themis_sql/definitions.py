@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 from themis_core import Damage
 from themis_sql.layout import TRUTH
 
-__all__ = ["added", "differing"]
+__all__ = ["MEND", "added", "differing"]
 
 Definition = TypeVar("Definition", bound=tuple[str, str, str | None])
 """Kind (`table`, `view`, `index`), the table that it is of, and how it is defined."""
-_MEND: Final = "`themis storage rebuild` makes it again"
+MEND: Final = "`themis storage rebuild` makes it again"
 _LOST: Final = "bring the store back from a backup"
 
 
@@ -25,7 +25,7 @@ def differing(
     """Yield what is missing or defined otherwise, by its name; what is found and not wanted is somebody else's."""
     for name, each in wanted.items():
         kind, table, _ = each
-        mend = _LOST if kind == "table" and table in TRUTH else _MEND
+        mend = _LOST if kind == "table" and table in TRUTH else MEND
         if name not in found:
             yield name, Damage(f"{kind} {name}", f"it is missing; {mend}")
         elif not fits(found[name], each):

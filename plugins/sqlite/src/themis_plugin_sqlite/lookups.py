@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from themis_core import Damage
 from themis_sql.database import Database
+from themis_sql.definitions import MEND
 
 __all__ = ["FOUND_TABLES", "LOOKUP_TABLES", "Lookups", "attach_notes", "damages", "old_indices", "statements"]
 
@@ -28,6 +29,8 @@ _MOST: Final = 16_384
 """Rows of a table from which on they are sorted in. A note takes some 40 bytes of memory."""
 _FEW: Final = 1_000
 """Rows that a closed store leaves for the next to note, which takes a millisecond."""
+_SHOWN: Final = 100
+"""Rows of one table that are listed as damaged."""
 _CONDITION: Final = re.compile(r"(\w+\.)?lookup IN \(\*\)")
 
 
@@ -175,14 +178,10 @@ def damages(database: Database, without: Collection[str]) -> Iterator[Damage]:
         found = f"(SELECT 1 FROM main.{table}_lookups l WHERE l.lookup = t.lookup AND l.id = t.id)"
         lost = [number for (number,) in database.rows(f"SELECT id {of_sorted} AND NOT EXISTS {found} LIMIT {_SHOWN}")]
         for number in lost:
-            yield Damage(f"{table}_lookups", f"{table} {number} would not be found by its key; {_MEND}")
+            yield Damage(f"{table}_lookups", f"{table} {number} would not be found by its key; {MEND}")
         there = database.row(f"SELECT (SELECT count(*) FROM main.{table}_lookups), (SELECT count(*) {of_sorted})")
         if not lost and there[0] != there[1]:
-            yield Damage(f"{table}_lookups", f"it has rows of which {table} knows nothing; {_MEND}")
-
-
-_SHOWN: Final = 100
-_MEND: Final = "`themis storage rebuild` makes it again"
+            yield Damage(f"{table}_lookups", f"it has rows of which {table} knows nothing; {MEND}")
 
 
 @cache
